@@ -1,0 +1,43 @@
+"""skmmal: scikit-learn-style multimodal active learning over precomputed features."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Public name -> module. Loaded on first use, so that ``import skmmal`` stays light.
+_EXPORTS = {
+    "ActiveLearner": "learner",
+    "LateFusionClassifier": "classifier",
+    "ModalityScaler": "preprocessing",
+    "MultimodalArray": "modalities",
+    "concatenate": "modalities",
+    "pack": "modalities",
+    "unpack": "modalities",
+}
+_SUBPACKAGES = ("contributions", "datasets", "heads", "modalities", "query", "selection")
+
+__all__ = [*_EXPORTS, *_SUBPACKAGES, "__version__"]
+
+if TYPE_CHECKING:
+    from skmmal.classifier import LateFusionClassifier as LateFusionClassifier
+    from skmmal.learner import ActiveLearner as ActiveLearner
+    from skmmal.modalities import MultimodalArray as MultimodalArray
+    from skmmal.modalities import concatenate as concatenate
+    from skmmal.modalities import pack as pack
+    from skmmal.modalities import unpack as unpack
+    from skmmal.preprocessing import ModalityScaler as ModalityScaler
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        return getattr(importlib.import_module(f"skmmal.{_EXPORTS[name]}"), name)
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"skmmal.{name}")
+    raise AttributeError(f"module 'skmmal' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,382 @@
+"""Points in gradient-embedding space, stored by their factors and read in row chunks.
+
+The gradient of the cross-entropy with respect to a linear last layer is an outer product ``g = a ⊗ h``. Stored as
+its two factors it costs N(K + D) numbers instead of N·K·D, and inner products factor too:
+``g_i · g_j = (a_i · a_j)(h_i · h_j)``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from skmmal._chunks import row_chunks
+
+__all__ = ["DenseEmbedding", "Embedding", "OuterProductEmbedding", "as_embedding"]
+
+Factors = tuple[torch.Tensor, ...]
+"""The factors of some rows: dense, of one dtype, on one device."""
+
+# Below this share of ‖g_i‖² + ‖g_j‖² a squared distance got from inner products has lost its digits to
+# cancellation, and is computed again from differences in float64.
+_CANCELLATION = {torch.float32: 1e-3, torch.float64: 1e-9}
+# Outside this range float32 cannot hold squared norms or their products with room to spare.
+_FLOAT32_RANGE = (1e-25, 1e30)
+
+
+class Embedding(ABC):
+    """N points given by factors; subclasses say how inner products follow from the factors."""
+
+    def __len__(self) -> int:
+        return self._n_rows
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} rows, {self._shape_text()})"
+
+    # -- what subclasses provide
+
+    _n_rows: int
+    _n_columns: int
+    device: torch.device
+
+    @abstractmethod
+    def _shape_text(self) -> str: ...
+
+    @abstractmethod
+    def _gather(self, rows: slice | torch.Tensor, dtype: torch.dtype) -> Factors:
+        """Return the factors of `rows` as dense tensors of `dtype`."""
+
+    @staticmethod
+    @abstractmethod
+    def _inner(left: Factors, right: Factors) -> torch.Tensor:
+        """All inner products between two sets of rows."""
+
+    @staticmethod
+    @abstractmethod
+    def _sq_norms(rows: Factors) -> torch.Tensor:
+        """Squared norms in float64, whatever the dtype of the rows."""
+
+    @staticmethod
+    @abstractmethod
+    def _paired_sq_distances(left: Factors, right: Factors) -> torch.Tensor:
+        """Squared distance of row t of `left` to row t of `right`, from differences (no cancellation)."""
+
+    @abstractmethod
+    def _factor_dtypes(self) -> list[torch.dtype]:
+        """Dtypes of the wide factors, which decide the precision of the matrix products."""
+
+    @abstractmethod
+    def to(self, device: torch.device | str) -> Embedding:
+        """Return the same embedding with its factors on `device`."""
+
+    # -- public
+
+    def sq_norms(self) -> np.ndarray:
+        """Squared norms of all points.
+
+        Returns
+        -------
+        ndarray of float64, shape (N,)
+        """
+        return self._norms64().cpu().numpy().copy()
+
+    def inner(self, rows: Any = None, cols: Any = None) -> np.ndarray:
+        """Inner products between the points `rows` and the points `cols`.
+
+        Parameters
+        ----------
+        rows, cols : array-like of int, slice or None
+            ``None`` means all points.
+
+        Returns
+        -------
+        ndarray of shape (len(rows), len(cols))
+        """
+        left, right = self._rows(self._index(rows)), self._rows(self._index(cols))
+        return self._inner(left, right).cpu().numpy()
+
+    def sq_distances(self, rows: Any = None, cols: Any = None) -> np.ndarray:
+        """Squared Euclidean distances between the points `rows` and the points `cols`.
+
+        Returns
+        -------
+        ndarray of shape (len(rows), len(cols))
+            Non-negative; exactly zero between equal points.
+        """
+        row_index, col_index = self._index(rows), self._index(cols)
+        return _sq_distances(self, row_index, self, col_index).cpu().numpy()
+
+    # -- for the kernels
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """Precision of the matrix products: float64 where the wide factors have it or need it."""
+        if not hasattr(self, "_compute_dtype"):
+            self._norms64()
+        return self._compute_dtype
+
+    def _norms64(self) -> torch.Tensor:
+        if not hasattr(self, "_norms_cache"):
+            stored = torch.float64 if torch.float64 in self._factor_dtypes() else torch.float32
+            norms = self._sq_norms_of_all(stored)
+            if stored is torch.float32 and not torch.isfinite(norms).all():  # weighted values may overflow float32
+                norms = self._sq_norms_of_all(torch.float64)
+            bad = torch.nonzero(~torch.isfinite(norms))
+            if len(bad):
+                raise ValueError(
+                    f"row {int(bad[0])} of the embedding has a squared norm of {float(norms[bad[0]])}: "
+                    "its values are NaN, infinite or too large to be squared"
+                )
+            self._norms_cache = norms
+            largest = float(norms.max()) if len(norms) else 0.0
+            low, high = _FLOAT32_RANGE
+            self._compute_dtype = torch.float64 if largest > high or 0 < largest < low else stored
+        return self._norms_cache
+
+    def _sq_norms_of_all(self, dtype: torch.dtype) -> torch.Tensor:
+        parts = [self._sq_norms(self._gather(rows, dtype)) for rows in self._chunks()]
+        return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64, device=self.device)
+
+    def _rows(self, rows: slice | torch.Tensor) -> Factors:
+        return self._gather(rows, self.compute_dtype)
+
+    def _chunks(self) -> Iterator[slice]:
+        return row_chunks(self._n_rows, self._n_columns)
+
+    def _index(self, rows: Any) -> torch.Tensor:
+        if rows is None:
+            rows = slice(None)
+        index = np.arange(len(self))[rows]
+        return torch.as_tensor(np.atleast_1d(index), device=self.device)
+
+
+class DenseEmbedding(Embedding):
+    """Points given by their coordinates.
+
+    Parameters
+    ----------
+    values : array-like or tensor of shape (N, D)
+        Kept as it is (also memory-mapped or float16); rows are converted in chunks.
+
+    Examples
+    --------
+    >>> DenseEmbedding([[0.0, 0.0], [3.0, 4.0]]).sq_distances()
+    array([[ 0., 25.],
+           [25.,  0.]])
+    """
+
+    def __init__(self, values: Any) -> None:
+        self.values = _as_tensor(values, "values")
+        self._n_rows, self._n_columns = self.values.shape
+        self.device = self.values.device
+
+    def _shape_text(self) -> str:
+        return f"{self._n_columns} columns"
+
+    def _factor_dtypes(self) -> list[torch.dtype]:
+        return [self.values.dtype]
+
+    def _gather(self, rows: slice | torch.Tensor, dtype: torch.dtype) -> Factors:
+        return (self.values[rows].to(dtype),)
+
+    @staticmethod
+    def _inner(left: Factors, right: Factors) -> torch.Tensor:
+        return left[0] @ right[0].T
+
+    @staticmethod
+    def _sq_norms(rows: Factors) -> torch.Tensor:
+        return _row_sq_norms(rows[0])
+
+    @staticmethod
+    def _paired_sq_distances(left: Factors, right: Factors) -> torch.Tensor:
+        return (left[0] - right[0]).square().sum(dim=1)
+
+    def to(self, device: torch.device | str) -> DenseEmbedding:
+        return DenseEmbedding(self.values.to(device))
+
+
+class OuterProductEmbedding(Embedding):
+    """Points ``g_i = left_i ⊗ right_i``, never multiplied out.
+
+    Parameters
+    ----------
+    left : array-like or tensor of shape (N, K)
+        For gradient embeddings ``p - onehot(ŷ)``.
+    right : array-like or tensor of shape (N, D), or a sequence of M blocks of shapes (N, D_m)
+        The features the last layer sees. Kept as they are (also memory-mapped or float16).
+    scale : array-like of shape (N, M), optional
+        Weight of block m in row i, applied while rows are read: the weighted features are never stored.
+
+    Attributes
+    ----------
+    left, right : ndarray
+        The factors; `right` is put together and weighted when asked for.
+
+    Examples
+    --------
+    >>> e = OuterProductEmbedding([[1.0, -1.0], [0.5, 0.5]], [[2.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    >>> e.sq_norms()
+    array([10. ,  0.5])
+    """
+
+    def __init__(self, left: Any, right: Any, scale: Any = None) -> None:
+        several = isinstance(right, Sequence) and len(right) > 0 and all(np.ndim(block) == 2 for block in right)
+        self._left = _as_tensor(left, "left")
+        self._blocks = [_as_tensor(block, "right") for block in (right if several else [right])]
+        self._scale = None if scale is None else _as_tensor(scale, "scale")
+        self._n_rows = len(self._left)
+        for block in self._blocks:
+            if len(block) != self._n_rows:
+                raise ValueError(f"left has {self._n_rows} rows, right has {len(block)}")
+        if self._scale is not None and self._scale.shape != (self._n_rows, len(self._blocks)):
+            raise ValueError(
+                f"scale must have shape {(self._n_rows, len(self._blocks))} (a weight per row and block), "
+                f"found {tuple(self._scale.shape)}"
+            )
+        self._n_columns = self._left.shape[1] + sum(block.shape[1] for block in self._blocks)
+        self.device = self._left.device
+
+    @property
+    def left(self) -> np.ndarray:
+        """The left factor, shape (N, K)."""
+        return self._left.cpu().numpy()
+
+    @property
+    def right(self) -> np.ndarray:
+        """The right factor with its weights applied, shape (N, D)."""
+        return self._gather(slice(None), self._wide_dtype())[1].cpu().numpy()
+
+    def _wide_dtype(self) -> torch.dtype:
+        return torch.float64 if torch.float64 in self._factor_dtypes() else torch.float32
+
+    def _shape_text(self) -> str:
+        return f"{self._left.shape[1]} ⊗ {self._n_columns - self._left.shape[1]} columns"
+
+    def _factor_dtypes(self) -> list[torch.dtype]:
+        # the left factor is narrow and holds probabilities: rounding it to float32 is harmless
+        return [block.dtype for block in self._blocks]
+
+    def _gather(self, rows: slice | torch.Tensor, dtype: torch.dtype) -> Factors:
+        blocks = [block[rows].to(dtype) for block in self._blocks]
+        if self._scale is not None:
+            scale = self._scale[rows].to(dtype)
+            blocks = [block * scale[:, m : m + 1] for m, block in enumerate(blocks)]
+        right = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=1)
+        return self._left[rows].to(dtype), right
+
+    @staticmethod
+    def _inner(left: Factors, right: Factors) -> torch.Tensor:
+        return (left[0] @ right[0].T).mul_(left[1] @ right[1].T)
+
+    @staticmethod
+    def _sq_norms(rows: Factors) -> torch.Tensor:
+        return _row_sq_norms(rows[0]) * _row_sq_norms(rows[1])
+
+    @staticmethod
+    def _paired_sq_distances(left: Factors, right: Factors) -> torch.Tensor:
+        # a⊗h − b⊗k = a⊗(h−k) + (a−b)⊗k, squared: every term has a difference as a factor
+        (a, h), (b, k) = left, right
+        da, dh = a - b, h - k
+        return (
+            a.square().sum(1) * dh.square().sum(1)
+            + da.square().sum(1) * k.square().sum(1)
+            + 2 * (a * da).sum(1) * (dh * k).sum(1)
+        ).clamp_min_(0)
+
+    def to(self, device: torch.device | str) -> OuterProductEmbedding:
+        scale = None if self._scale is None else self._scale.to(device)
+        return OuterProductEmbedding(self._left.to(device), [b.to(device) for b in self._blocks], scale)
+
+
+def as_embedding(values: Any, argument: str = "embedding") -> Embedding:
+    """Return `values` if it is an embedding, or a `DenseEmbedding` of a matrix."""
+    if isinstance(values, Embedding):
+        return values
+    if isinstance(values, str) or np.ndim(values) != 2:
+        raise TypeError(
+            f"{argument} must be an Embedding or a matrix of shape (N, D), got {type(values).__name__}"
+        )
+    return DenseEmbedding(values)
+
+
+def _as_tensor(values: Any, argument: str) -> torch.Tensor:
+    """Wrap a matrix without copying it; integers become float64."""
+    if isinstance(values, torch.Tensor):
+        tensor = values.detach()
+    else:
+        array = np.asarray(values)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"{argument} must be numeric, found dtype {array.dtype}")
+        if array.dtype.kind != "f" or array.dtype.itemsize > 8 or not array.dtype.isnative:
+            array = array.astype(np.float64)
+        if any(stride < 0 for stride in array.strides):
+            array = np.ascontiguousarray(array)
+        with warnings.catch_warnings():  # torch warns of read-only arrays; nothing here writes
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            tensor = torch.from_numpy(array)
+    if tensor.ndim != 2:
+        raise ValueError(f"{argument} must have shape (N, D), found {tuple(tensor.shape)}")
+    if not tensor.is_floating_point():
+        tensor = tensor.to(torch.float64)
+    return tensor
+
+
+def _row_sq_norms(rows: torch.Tensor) -> torch.Tensor:
+    if rows.dtype is torch.float64:
+        return torch.linalg.vecdot(rows, rows)
+    return torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).square()
+
+
+# ------------------------------------------------------------------------------------- distances, safely
+
+
+def _sq_distances(
+    first: Embedding,
+    rows: slice | torch.Tensor,
+    second: Embedding,
+    cols: torch.Tensor,
+    second_rows: Factors | None = None,
+    current: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Squared distances between rows of two embeddings, with cancelled entries computed again exactly.
+
+    Where `current` is given (a distance per row), only entries that may lie below it have to be right.
+    """
+    dtype = first.compute_dtype
+    col_factors = second._gather(cols, dtype) if second_rows is None else second_rows
+    row_norms = first._norms64()[rows].to(dtype)
+    col_norms = second._norms64()[cols].to(dtype)
+    scale = row_norms[:, None] + col_norms
+    distances = scale.add(first._inner(first._gather(rows, dtype), col_factors), alpha=-2)
+    doubtful = distances < _CANCELLATION[dtype] * scale
+    doubtful |= scale == 0  # two zero points
+    if current is not None:
+        doubtful &= current[:, None] > 0
+    if doubtful.any():
+        _recompute(first, rows, second, cols, distances, doubtful)
+    return distances.clamp_min_(0)
+
+
+def _recompute(
+    first: Embedding,
+    rows: slice | torch.Tensor,
+    second: Embedding,
+    cols: torch.Tensor,
+    distances: torch.Tensor,
+    doubtful: torch.Tensor,
+) -> None:
+    """Replace the doubtful entries of `distances` by float64 ones got from differences."""
+    at_row, at_col = torch.nonzero(doubtful, as_tuple=True)
+    offset = rows.start if isinstance(rows, slice) else None
+    row_index = at_row + offset if offset is not None else rows[at_row]  # type: ignore[index]
+    col_index = cols[at_col]
+    for part in row_chunks(len(at_row), 4 * first._n_columns):
+        exact = first._paired_sq_distances(
+            first._gather(row_index[part], torch.float64), second._gather(col_index[part], torch.float64)
+        )
+        distances[at_row[part], at_col[part]] = exact.to(distances.dtype)

@@ -1,0 +1,198 @@
+"""Exact D² sampling: the blocked algorithm against one-at-a-time sampling."""
+
+from importlib import import_module
+from itertools import permutations
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+import skmmal._chunks
+from skmmal.selection import DenseEmbedding, OuterProductEmbedding, d2_sampling
+
+module = import_module("skmmal.selection.d2_sampling")  # the function has the module's name
+
+
+def sequence_probabilities(distances, first, length):
+    """Probability of every sequence of picks after `first`, by enumeration of one-at-a-time D² sampling."""
+    n = len(distances)
+    result = {}
+    for rest in permutations([i for i in range(n) if i != first], length):
+        chosen, probability = [first], 1.0
+        for index in rest:
+            d2 = distances[chosen].min(axis=0)
+            probability *= d2[index] / d2.sum()
+            chosen.append(index)
+        result[rest] = probability
+    return result
+
+
+def small_embeddings():
+    rng = np.random.default_rng(0)
+    dense = rng.standard_normal((6, 3)) * np.array([[1], [1], [0.3], [2], [0.1], [1]])
+    left, right = rng.standard_normal((6, 2)), rng.standard_normal((6, 3))
+    clustered = np.array([[0.0, 0], [0.05, 0], [0, 0.05], [4, 0], [4, 0.1], [0, 9]])
+    return {
+        "dense": DenseEmbedding(dense),
+        "float32": DenseEmbedding(dense.astype(np.float32)),
+        "outer": OuterProductEmbedding(left, right),
+        "clustered": DenseEmbedding(clustered),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "block"), [("dense", 8), ("float32", 8), ("outer", 8), ("clustered", 8), ("clustered", 1), ("outer", 64)]
+)
+def test_joint_distribution_of_the_first_picks_is_exact(name, block, monkeypatch):
+    monkeypatch.setattr(module, "_FIRST_BLOCK", block)
+    embedding = small_embeddings()[name]
+    expected = sequence_probabilities(embedding.sq_distances().astype(float), first=3, length=3)
+    counts = dict.fromkeys(expected, 0)
+    rng = np.random.RandomState(block)
+    n_draws = 4000
+    for _ in range(n_draws):
+        first, *rest = d2_sampling(embedding, 4, random_state=rng, first=3).tolist()
+        assert first == 3
+        counts[tuple(rest)] += 1
+    # sequences too rare for the chi-square approximation are tested together
+    probabilities = np.array(list(expected.values()))
+    observed = np.array(list(counts.values()), dtype=float)
+    rare = probabilities * n_draws < 5
+    if rare.any():
+        probabilities = np.append(probabilities[~rare], probabilities[rare].sum())
+        observed = np.append(observed[~rare], observed[rare].sum())
+        if probabilities[-1] * n_draws < 5:
+            assert observed[-1] < 25
+            keep = np.arange(len(probabilities) - 1)
+            probabilities, observed = probabilities[keep], observed[keep]
+            probabilities *= observed.sum() / n_draws / probabilities.sum()
+    assert chisquare(observed, probabilities / probabilities.sum() * observed.sum()).pvalue > 1e-4
+
+
+def test_a_wrong_sampler_would_be_noticed():
+    """The test above has power: leaving out the rejection step changes the joint distribution measurably."""
+    embedding = small_embeddings()["clustered"]
+    expected = sequence_probabilities(embedding.sq_distances(), first=3, length=2)
+    d2 = embedding.sq_distances()[3]
+    independent = {s: d2[s[0]] / d2.sum() * d2[s[1]] / (d2.sum() - d2[s[0]]) for s in expected}
+    n = 6000
+    observed, wanted = np.array(list(independent.values())) * n, np.array(list(expected.values())) * n
+    keep = wanted > 5
+    wanted, observed = wanted[keep], observed[keep]
+    assert chisquare(observed / observed.sum() * n, wanted / wanted.sum() * n).pvalue < 1e-4
+
+
+def test_potential_matches_one_at_a_time_sampling_on_larger_sets():
+    """Many blocks: the D² potential left after 60 picks has the same distribution either way."""
+    rng = np.random.default_rng(4)
+    points = rng.standard_normal((400, 5)) * rng.gamma(1, 1, (400, 1))
+    distances = ((points[:, None] - points[None]) ** 2).sum(-1)
+
+    def one_at_a_time(random):
+        picked = [int(np.argmax((points**2).sum(1)))]
+        d2 = distances[picked[0]].copy()
+        for _ in range(59):
+            picked.append(int(random.choice(400, p=d2 / d2.sum())))
+            d2 = np.minimum(d2, distances[picked[-1]])
+        return d2.sum()
+
+    random = np.random.RandomState(5)
+    slow = [one_at_a_time(random) for _ in range(300)]
+    fast = []
+    for seed in range(300):
+        picked = d2_sampling(DenseEmbedding(points), 60, random_state=seed)
+        fast.append(distances[picked].min(axis=0).sum())
+    difference = np.mean(slow) - np.mean(fast)
+    assert abs(difference) < 4 * np.sqrt(np.var(slow) / 300 + np.var(fast) / 300)
+    assert 0.7 < np.std(fast) / np.std(slow) < 1.4
+
+
+def test_returned_distances_are_those_at_the_time_of_the_pick():
+    embedding = small_embeddings()["outer"]
+    indices, found = d2_sampling(embedding, 6, random_state=1, return_sq_distances=True)
+    distances = embedding.sq_distances()
+    assert found[0] == pytest.approx(embedding.sq_norms()[indices[0]])
+    for at in range(1, 6):
+        assert found[at] == pytest.approx(distances[indices[:at], indices[at]].min())
+
+
+def test_first():
+    embedding = small_embeddings()["dense"]
+    assert d2_sampling(embedding, 1)[0] == np.argmax(embedding.sq_norms())
+    assert d2_sampling(embedding, 2, first=4, random_state=0)[0] == 4
+    firsts = {int(d2_sampling(embedding, 1, first="random", random_state=s)[0]) for s in range(60)}
+    assert firsts == set(range(6))
+
+
+@pytest.mark.parametrize("n", [1, 5, 40])
+def test_duplicates_and_constant_rows_end_in_uniform_distinct_picks(n):
+    values = np.tile(np.array([[1.0, 2.0], [3.0, 4.0]]), (20, 1))
+    picked = d2_sampling(DenseEmbedding(values), n, random_state=0)
+    assert len(set(picked.tolist())) == n
+    if n > 1:
+        assert set(picked[:2] % 2) == {0, 1}  # the two distinct points come first
+    counts = np.zeros(40)
+    for seed in range(400):
+        counts[d2_sampling(DenseEmbedding(np.zeros((40, 3))), 4, random_state=seed)] += 1
+    assert chisquare(counts).pvalue > 1e-4
+
+
+def test_all_points_once_when_n_samples_is_the_number_of_points():
+    rng = np.random.default_rng(0)
+    picked = d2_sampling(OuterProductEmbedding(rng.random((300, 3)), rng.random((300, 4))), 300, random_state=0)
+    assert sorted(picked.tolist()) == list(range(300))
+
+
+def test_seeded_and_independent_of_the_global_state():
+    embedding = small_embeddings()["outer"]
+    np.random.seed(0)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    a = d2_sampling(embedding, 5, random_state=3)
+    d2_sampling(embedding, 5)
+    assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
+    assert (a == d2_sampling(embedding, 5, random_state=3)).all()
+    assert (a == d2_sampling(embedding, 5, random_state=np.random.RandomState(3))).all()
+    generator = np.random.Generator(np.random.MT19937(3))
+    assert len(d2_sampling(embedding, 5, random_state=generator)) == 5
+
+
+def test_chunk_size_does_not_change_the_picks(monkeypatch):
+    rng = np.random.default_rng(7)
+    left, right = rng.random((3000, 5)), rng.standard_normal((3000, 40))
+    reference = d2_sampling(OuterProductEmbedding(left, right), 150, random_state=0)
+    for elements in (2**12, 2**15, 2**18):
+        monkeypatch.setattr(skmmal._chunks, "CHUNK_ELEMENTS", elements)
+        assert (d2_sampling(OuterProductEmbedding(left, right), 150, random_state=0) == reference).all()
+
+
+def test_skipping_rows_by_their_norm_changes_nothing():
+    """Confident pools: most rows have tiny norms and are skipped; distances stay those of a full update."""
+    from skmmal.selection._nearest import NearestCentre
+
+    rng = np.random.default_rng(8)
+    left = rng.standard_normal((500, 4)) * 10.0 ** rng.uniform(-6, 0, (500, 1))
+    embedding = OuterProductEmbedding(left, rng.standard_normal((500, 6)))
+    nearest = NearestCentre(embedding)
+    picks = d2_sampling(embedding, 80, random_state=0)
+    for part in np.split(picks, [1, 5, 20]):
+        nearest.add(part)
+    full = embedding.sq_distances()[picks].min(axis=0)
+    np.testing.assert_allclose(nearest.sq_distances.numpy(), full, rtol=1e-6, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda e: d2_sampling(e, 0), ValueError, "from 1 to the 6 points"),
+        (lambda e: d2_sampling(e, 7), ValueError, "got 7"),
+        (lambda e: d2_sampling(e, 2.0), TypeError, "integer"),
+        (lambda e: d2_sampling(e, True), TypeError, "integer"),
+        (lambda e: d2_sampling(e, 2, first="best"), ValueError, "'norm', 'random' or an index"),
+        (lambda e: d2_sampling(e, 2, first=6), ValueError, "within 0..5"),
+        (lambda e: d2_sampling("e", 2), TypeError, "embedding"),
+        (lambda e: d2_sampling(np.empty((0, 3)), 1), ValueError, "0 points"),
+    ],
+)
+def test_helpful_errors(call, error, match):
+    with pytest.raises(error, match=match):
+        call(small_embeddings()["dense"])
