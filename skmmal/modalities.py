@@ -148,7 +148,7 @@ def _layout_from_widths(modalities: Mapping[str, Width], n_columns: int) -> Layo
     for name, value in modalities.items():
         width = _check_width(name, value)
         columns[name] = slice(start, start + _n_columns(width))
-        start = columns[name].stop
+        start += _n_columns(width)
         if isinstance(width, tuple):
             grids[name] = width
     if start != n_columns:
@@ -201,7 +201,7 @@ def _column_positions(name: str, value: Any, n_columns: int, column_names: Any) 
                 raise ValueError(f"modality {name!r}: X has no column {unknown[0]!r}")
         elif all(_is_int(entry) for entry in entries):
             positions = np.asarray(entries, dtype=np.intp)
-            if len(positions) and not (0 <= positions.min() and positions.max() < n_columns):
+            if len(positions) and not (positions.min() >= 0 and positions.max() < n_columns):
                 raise ValueError(f"modality {name!r}: columns must lie in 0..{n_columns - 1}, got {entries[:5]}")
         else:
             raise TypeError(f"modality {name!r}: columns must be all positions or all names, got {entries[:5]}")
@@ -420,6 +420,8 @@ def _check_same_names(found: Iterable[str], expected: Iterable[str]) -> None:
 
 def is_multimodal(X: Any) -> bool:
     """Whether `X` carries its own layout: a `MultimodalArray`, a mapping, a DataFrame with two column levels."""
+    if sparse.issparse(X):  # a dok_matrix is a mapping
+        return False
     return isinstance(X, MultimodalArray | Mapping) or (
         isinstance(X, pd.DataFrame) and isinstance(X.columns, pd.MultiIndex)
     )

@@ -149,9 +149,7 @@ def _d2_sampling(
     return np.asarray(picked, dtype=np.intp), np.asarray(found)
 
 
-def _thin(
-    points: Embedding, candidates: np.ndarray, known: np.ndarray, uniform: np.ndarray
-) -> list[tuple[int, float]]:
+def _thin(points: Embedding, candidates: np.ndarray, known: np.ndarray, uniform: np.ndarray) -> list[tuple[int, float]]:
     """Go through the candidates in order; keep each with probability (true D²) / (known D²)."""
     index = torch.as_tensor(candidates, device=points.device)
     mutual = _sq_distances(points, index, points, index).cpu().numpy()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,10 @@ class Embedding(ABC):
     @abstractmethod
     def to(self, device: torch.device | str) -> Embedding:
         """Return the same embedding with its factors on `device`."""
+
+    @abstractmethod
+    def take(self, rows: np.ndarray) -> Embedding:
+        """Return the embedding of some rows only (a copy of their factors)."""
 
     # -- public
 
@@ -160,8 +164,8 @@ class DenseEmbedding(Embedding):
 
     Parameters
     ----------
-    values : array-like or tensor of shape (N, D)
-        Kept as it is (also memory-mapped or float16); rows are converted in chunks.
+    values : array-like or tensor of shape (N, D), or a sequence of M blocks of shapes (N, D_m)
+        Kept as they are (also memory-mapped or float16); rows are converted in chunks.
 
     Examples
     --------
@@ -171,18 +175,24 @@ class DenseEmbedding(Embedding):
     """
 
     def __init__(self, values: Any) -> None:
-        self.values = _as_tensor(values, "values")
-        self._n_rows, self._n_columns = self.values.shape
-        self.device = self.values.device
+        self._blocks = _as_blocks(values, "values")
+        self._n_rows = len(self._blocks[0])
+        self._n_columns = sum(block.shape[1] for block in self._blocks)
+        self.device = self._blocks[0].device
+
+    @property
+    def values(self) -> np.ndarray:
+        """The coordinates, shape (N, D)."""
+        return torch.cat(self._blocks, dim=1).cpu().numpy()
 
     def _shape_text(self) -> str:
         return f"{self._n_columns} columns"
 
     def _factor_dtypes(self) -> list[torch.dtype]:
-        return [self.values.dtype]
+        return [block.dtype for block in self._blocks]
 
     def _gather(self, rows: slice | torch.Tensor, dtype: torch.dtype) -> Factors:
-        return (self.values[rows].to(dtype),)
+        return (_side_by_side([block[rows].to(dtype) for block in self._blocks]),)
 
     @staticmethod
     def _inner(left: Factors, right: Factors) -> torch.Tensor:
@@ -197,7 +207,13 @@ class DenseEmbedding(Embedding):
         return (left[0] - right[0]).square().sum(dim=1)
 
     def to(self, device: torch.device | str) -> DenseEmbedding:
-        return DenseEmbedding(self.values.to(device))
+        """Return the same embedding with its values on `device`."""
+        return DenseEmbedding([block.to(device) for block in self._blocks])
+
+    def take(self, rows: np.ndarray) -> DenseEmbedding:
+        """Return the embedding of some rows only."""
+        index = self._index(rows)
+        return DenseEmbedding([block[index] for block in self._blocks])
 
 
 class OuterProductEmbedding(Embedding):
@@ -225,14 +241,12 @@ class OuterProductEmbedding(Embedding):
     """
 
     def __init__(self, left: Any, right: Any, scale: Any = None) -> None:
-        several = isinstance(right, Sequence) and len(right) > 0 and all(np.ndim(block) == 2 for block in right)
         self._left = _as_tensor(left, "left")
-        self._blocks = [_as_tensor(block, "right") for block in (right if several else [right])]
+        self._blocks = _as_blocks(right, "right")
         self._scale = None if scale is None else _as_tensor(scale, "scale")
         self._n_rows = len(self._left)
-        for block in self._blocks:
-            if len(block) != self._n_rows:
-                raise ValueError(f"left has {self._n_rows} rows, right has {len(block)}")
+        if len(self._blocks[0]) != self._n_rows:
+            raise ValueError(f"left has {self._n_rows} rows, right has {len(self._blocks[0])}")
         if self._scale is not None and self._scale.shape != (self._n_rows, len(self._blocks)):
             raise ValueError(
                 f"scale must have shape {(self._n_rows, len(self._blocks))} (a weight per row and block), "
@@ -266,8 +280,7 @@ class OuterProductEmbedding(Embedding):
         if self._scale is not None:
             scale = self._scale[rows].to(dtype)
             blocks = [block * scale[:, m : m + 1] for m, block in enumerate(blocks)]
-        right = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=1)
-        return self._left[rows].to(dtype), right
+        return self._left[rows].to(dtype), _side_by_side(blocks)
 
     @staticmethod
     def _inner(left: Factors, right: Factors) -> torch.Tensor:
@@ -289,8 +302,17 @@ class OuterProductEmbedding(Embedding):
         ).clamp_min_(0)
 
     def to(self, device: torch.device | str) -> OuterProductEmbedding:
-        scale = None if self._scale is None else self._scale.to(device)
-        return OuterProductEmbedding(self._left.to(device), [b.to(device) for b in self._blocks], scale)
+        """Return the same embedding with its factors on `device`."""
+        return self._each(lambda factor: factor.to(device))
+
+    def take(self, rows: np.ndarray) -> OuterProductEmbedding:
+        """Return the embedding of some rows only."""
+        index = self._index(rows)
+        return self._each(lambda factor: factor[index])
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> OuterProductEmbedding:
+        scale = None if self._scale is None else change(self._scale)
+        return OuterProductEmbedding(change(self._left), [change(block) for block in self._blocks], scale)
 
 
 def as_embedding(values: Any, argument: str = "embedding") -> Embedding:
@@ -298,10 +320,22 @@ def as_embedding(values: Any, argument: str = "embedding") -> Embedding:
     if isinstance(values, Embedding):
         return values
     if isinstance(values, str) or np.ndim(values) != 2:
-        raise TypeError(
-            f"{argument} must be an Embedding or a matrix of shape (N, D), got {type(values).__name__}"
-        )
+        raise TypeError(f"{argument} must be an Embedding or a matrix of shape (N, D), got {type(values).__name__}")
     return DenseEmbedding(values)
+
+
+def _as_blocks(values: Any, argument: str) -> list[torch.Tensor]:
+    """Wrap a matrix, or several that share their rows."""
+    several = isinstance(values, Sequence) and len(values) > 0 and all(np.ndim(block) == 2 for block in values)
+    blocks = [_as_tensor(block, argument) for block in (values if several else [values])]
+    for block in blocks:
+        if len(block) != len(blocks[0]):
+            raise ValueError(f"the blocks of {argument} differ in rows: {len(blocks[0])} and {len(block)}")
+    return blocks
+
+
+def _side_by_side(blocks: list[torch.Tensor]) -> torch.Tensor:
+    return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=1)
 
 
 def _as_tensor(values: Any, argument: str) -> torch.Tensor:

@@ -17,9 +17,7 @@ __all__ = ["k_center_greedy"]
 _CANDIDATES = 512
 
 
-def k_center_greedy(
-    embedding: Any, n_samples: int, *, initial: Any = None, return_sq_distances: bool = False
-) -> Any:
+def k_center_greedy(embedding: Any, n_samples: int, *, initial: Any = None, return_sq_distances: bool = False) -> Any:
     """Pick, one after the other, the point that is farthest from all points picked before.
 
     Parameters

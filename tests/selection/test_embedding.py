@@ -68,9 +68,7 @@ def test_tiny_and_huge_values_are_not_lost_to_float32():
     rng = np.random.default_rng(3)
     for size in (1e-18, 1e18):
         values = (rng.standard_normal((6, 3)) * size).astype(np.float32)
-        np.testing.assert_allclose(
-            DenseEmbedding(values).sq_distances(), sq_distances(values.astype(float)), rtol=1e-5
-        )
+        np.testing.assert_allclose(DenseEmbedding(values).sq_distances(), sq_distances(values.astype(float)), rtol=1e-5)
         a, h = rng.standard_normal((6, 2)).astype(np.float32), values
         full = multiplied_out(a.astype(float), h.astype(float))
         np.testing.assert_allclose(OuterProductEmbedding(a, h).sq_norms(), (full**2).sum(1), rtol=1e-5)

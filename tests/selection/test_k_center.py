@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from skmmal.selection import k_center as module
 from skmmal.selection import DenseEmbedding, OuterProductEmbedding, k_center_greedy
+from skmmal.selection import k_center as module
 
 
 def textbook(values, n, initial_points=None, excluded=()):

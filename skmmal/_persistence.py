@@ -1,0 +1,105 @@
+"""Folders of safetensors and JSON: nothing that is loaded can run code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+_DESCRIPTION, _WEIGHTS = "estimator.json", "weights.safetensors"
+
+
+def write_folder(path: str | os.PathLike, description: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Write a description and tensors so that a reader sees the old pair, the new pair, or a clear error."""
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file; give a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _DESCRIPTION).is_file():
+        raise FileExistsError(f"{folder} holds other files; give a new folder or one written by save")
+    weights = save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()})
+    text = json.dumps({**description, "weights_sha256": hashlib.sha256(weights).hexdigest()}, indent=2)
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / _WEIGHTS, weights)
+    _replace(folder / _DESCRIPTION, text.encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_folder(path: str | os.PathLike, format_name: str, version: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read what `write_folder` wrote; `ValueError` says what is wrong with the folder."""
+    folder = Path(path)
+    if not (folder / _DESCRIPTION).is_file():
+        raise FileNotFoundError(f"{folder} holds no {_DESCRIPTION}; it was not written by save")
+    try:
+        description = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{folder / _DESCRIPTION} is not valid JSON: {error}") from None
+    found = description.get("format") if isinstance(description, dict) else None
+    if found != format_name:
+        raise ValueError(f"{folder} holds {found!r}, expected {format_name!r}")
+    if description.get("version") != version:
+        raise ValueError(f"{folder} has format version {description.get('version')}, this skmmal reads {version}")
+    if not (folder / _WEIGHTS).is_file():
+        raise ValueError(f"{folder} holds no {_WEIGHTS}")
+    weights = (folder / _WEIGHTS).read_bytes()
+    if hashlib.sha256(weights).hexdigest() != description.get("weights_sha256"):
+        raise ValueError(f"{folder / _WEIGHTS} is damaged or belongs to another save: its checksum differs")
+    try:
+        return description, load(weights)
+    except SafetensorError as error:
+        raise ValueError(f"{folder / _WEIGHTS} is not a safetensors file: {error}") from None
+
+
+def encode(name: str, value: Any) -> Any:
+    """Turn a parameter into JSON; tuples and slices are marked so that they come back as they were."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple):
+        return {"tuple": [encode(name, part) for part in value]}
+    if isinstance(value, slice):
+        return {"slice": [encode(name, part) for part in (value.start, value.stop, value.step)]}
+    if isinstance(value, np.ndarray):
+        if value.dtype == object and not all(isinstance(item, str) for item in value.ravel()):
+            raise TypeError(f"{name} holds objects that are not strings; they cannot be saved without pickle")
+        return {"array": value.tolist(), "dtype": str(value.dtype)}
+    if isinstance(value, list):
+        return [encode(name, part) for part in value]
+    if isinstance(value, dict):
+        return {"dict": [[encode(name, key), encode(name, part)] for key, part in value.items()]}
+    raise TypeError(f"{name}={value!r} cannot be saved without pickle; set it to a plain value before saving")
+
+
+def decode(value: Any) -> Any:
+    """Invert `encode`."""
+    if isinstance(value, list):
+        return [decode(part) for part in value]
+    if isinstance(value, dict):
+        if "tuple" in value:
+            return tuple(decode(part) for part in value["tuple"])
+        if "slice" in value:
+            return slice(*value["slice"])
+        if "array" in value:
+            return np.array(value["array"], dtype=value["dtype"])
+        return {decode(key): decode(part) for key, part in value["dict"]}
+    return value

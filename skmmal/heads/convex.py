@@ -1,0 +1,353 @@
+"""The convex case: softmax regressions over linear maps of fixed features, solved to their unique optimum.
+
+Each head h has logits ``Σ_j c_hj (Z_j W_j + b_j)``; the objective is the sum over heads of weighted cross-entropies
+plus ``l2/2 Σ_j ‖W_j‖²``. A single softmax regression is one head over one map; sum fusion is M + 1 heads that share
+M maps.
+
+Features are first rotated onto the principal axes of the labelled rows. With fewer rows than features the optimum
+lies in the span of the rows, so this loses nothing and shrinks the problem to n × n; and on those axes a diagonal
+preconditioner is a good one. The solver is Newton's method with conjugate gradients.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
+
+Tensors = list[torch.Tensor]
+
+_RANK_TOLERANCE = 1e-13
+_MAX_CG = 1000
+_CG_REDUCTION = 0.1
+_ARMIJO = 1e-4
+
+
+@dataclass
+class LinearMap:
+    """Weights (D, K) and intercept (K,) of one linear map."""
+
+    weight: torch.Tensor
+    intercept: torch.Tensor
+
+
+@dataclass
+class Solution:
+    """What the solver found."""
+
+    maps: list[LinearMap]
+    objective: float
+    n_iter: int
+    loss_curve: list[float]
+    converged: bool
+
+
+class PrincipalAxes:
+    """Rotation of features X (n, D) onto coordinates Z (n, r) with r ≤ min(n, D) and Z Zᵀ = X Xᵀ."""
+
+    def __init__(self, X: torch.Tensor) -> None:
+        n, n_features = X.shape
+        self._X = X
+        self._wide = n < n_features
+        values, vectors = torch.linalg.eigh(X @ X.T if self._wide else X.T @ X)
+        largest = float(values[-1]) if len(values) else 0.0
+        keep = values > _RANK_TOLERANCE * largest if largest > 0 else torch.zeros_like(values, dtype=torch.bool)
+        self.variances = values[keep]
+        self._vectors = vectors[:, keep]
+        self.Z = self._vectors * self.variances.sqrt() if self._wide else X @ self._vectors
+
+    def to_features(self, V: torch.Tensor) -> torch.Tensor:
+        """Weights on the features (D, K) of weights on the coordinates (r, K)."""
+        if self._wide:
+            return self._X.T @ (self._vectors @ (V / self.variances.sqrt()[:, None]))
+        return self._vectors @ V
+
+    def from_features(self, W: torch.Tensor) -> torch.Tensor:
+        """Weights on the coordinates: the part of `W` that lies in the rows' span."""
+        if self._wide:
+            return (self._vectors.T @ (self._X @ W)) / self.variances.sqrt()[:, None]
+        return self._vectors.T @ W
+
+
+class LinearHeads:
+    """The objective, its gradient and its curvature, in the coordinates' weights.
+
+    Parameters of map j are one tensor (r_j + 1, K) whose last row is the intercept.
+
+    Parameters
+    ----------
+    axes : list of J PrincipalAxes
+    onehot : tensor of shape (n, K)
+    row_weights : tensor of shape (H, n)
+        C × sample weight; zero where a head does not see a row.
+    mixing : tensor of shape (H, J)
+        c_hj.
+    l2 : float
+    offset : tensor of shape (n, K), optional
+        Fixed logits that are added to every head's; the intercepts are then held at zero.
+    """
+
+    def __init__(
+        self,
+        axes: list[PrincipalAxes],
+        onehot: torch.Tensor,
+        row_weights: torch.Tensor,
+        mixing: torch.Tensor,
+        l2: float,
+        offset: torch.Tensor | None = None,
+    ) -> None:
+        self.axes, self.onehot, self.row_weights, self.mixing, self.l2 = axes, onehot, row_weights, mixing, l2
+        self._offset = offset
+        ones = onehot.new_full((len(onehot), 1), 1.0 if offset is None else 0.0)
+        self._designs = [torch.cat([a.Z, ones], dim=1) for a in axes]
+        self._penalty = []
+        for a in axes:
+            penalty = onehot.new_full((a.Z.shape[1] + 1, 1), l2)
+            penalty[-1] = 0.0
+            self._penalty.append(penalty)
+
+    def zeros(self) -> Tensors:
+        """Parameters that are all zero."""
+        return [self.onehot.new_zeros(d.shape[1], self.onehot.shape[1]) for d in self._designs]
+
+    def _mix(self, parameters: Tensors) -> Tensors:
+        per_map = [design @ part for design, part in zip(self._designs, parameters, strict=True)]
+        if len(per_map) == 1:
+            return per_map
+        return [sum(c * logits for c, logits in zip(row, per_map, strict=True)) for row in self.mixing]
+
+    def _unmix(self, per_head: Tensors, parameters: Tensors) -> Tensors:
+        """Gradient of Σ_h <per_head_h, logits_h> + penalty with respect to the parameters."""
+        out = []
+        for j, (design, penalty) in enumerate(zip(self._designs, self._penalty, strict=True)):
+            total = (
+                per_head[0]
+                if len(self._designs) == 1
+                else sum(c * residual for c, residual in zip(self.mixing[:, j], per_head, strict=True))
+            )
+            out.append(torch.addcmul(design.T @ total, penalty, parameters[j]))
+        return out
+
+    def evaluate(self, parameters: Tensors) -> tuple[float, Tensors, Tensors]:
+        """Objective, gradient, and the heads' probabilities."""
+        value = 0.0
+        residuals, probabilities = [], []
+        for weights, logits in zip(self.row_weights, self._mix(parameters), strict=True):
+            log_p = torch.log_softmax(logits if self._offset is None else logits + self._offset, dim=1)
+            value -= float(torch.sum(weights * (log_p * self.onehot).sum(dim=1)))
+            p = log_p.exp()
+            probabilities.append(p)
+            residuals.append(weights[:, None] * (p - self.onehot))
+        for penalty, part in zip(self._penalty, parameters, strict=True):
+            value += 0.5 * float(torch.sum(penalty * part.square()))
+        return value, self._unmix(residuals, parameters), probabilities
+
+    def curvature_product(self, direction: Tensors, probabilities: Tensors) -> Tensors:
+        """Product of the Hessian with `direction`."""
+        curved = []
+        for weights, p, change in zip(self.row_weights, probabilities, self._mix(direction), strict=True):
+            scaled = p * change
+            curved.append(weights[:, None] * (scaled - p * scaled.sum(dim=1, keepdim=True)))
+        return self._unmix(curved, direction)
+
+    def preconditioner(self, probabilities: Tensors) -> Tensors:
+        """Inverse of the diagonal that the Hessian has if every row has its class's average curvature."""
+        inverse = []
+        for j, axes in enumerate(self.axes):
+            total = sum(
+                float(c) ** 2 * (weights[:, None] * p * (1 - p)).sum(dim=0)
+                for c, weights, p in zip(self.mixing[:, j], self.row_weights, probabilities, strict=True)
+            )
+            mean = total / len(self.onehot)
+            diagonal = torch.cat([self.l2 + axes.variances[:, None] * mean, total[None]])
+            inverse.append(1.0 / diagonal.clamp_min(1e-12))
+        return inverse
+
+    def maps(self, parameters: Tensors) -> list[LinearMap]:
+        """The parameters as maps of the features; intercepts are centred over the classes."""
+        return [
+            LinearMap(axes.to_features(part[:-1]), part[-1] - part[-1].mean())
+            for axes, part in zip(self.axes, parameters, strict=True)
+        ]
+
+    def parameters(self, maps: list[LinearMap]) -> Tensors:
+        """The parameters of given maps (their part in the rows' span)."""
+        return [
+            torch.cat([axes.from_features(m.weight), m.intercept[None]])
+            for axes, m in zip(self.axes, maps, strict=True)
+        ]
+
+
+def solve(
+    problem: LinearHeads,
+    *,
+    initial: list[LinearMap] | None = None,
+    solver: str = "newton-cg",
+    max_iter: int = 100,
+    tol: float = 1e-8,
+) -> Solution:
+    """Minimise the objective.
+
+    Parameters
+    ----------
+    problem : LinearHeads
+    initial : list of LinearMap, optional
+        Where to start; used if it is better than zero.
+    solver : {"newton-cg", "lbfgs"}
+    max_iter : int
+    tol : float
+        Stop once the estimated distance to the optimum is below `tol` times the objective.
+
+    Returns
+    -------
+    Solution
+    """
+    start = problem.zeros()
+    if initial is not None:
+        former = problem.parameters(initial)
+        start = _best_start(problem, [start, former, _fit_misfits(problem, former)])
+    run = {"newton-cg": _newton_cg, "lbfgs": _lbfgs}[solver]
+    parameters, curve, converged = run(problem, start, max_iter, tol)
+    return Solution(problem.maps(parameters), curve[-1], max(1, len(curve) - 1), curve, converged)
+
+
+def warn_if_not_converged(solutions: list[Solution], max_iter: int) -> None:
+    """Warn, as scikit-learn does, when a solver ran out of iterations."""
+    if not all(solution.converged for solution in solutions):
+        warnings.warn(
+            f"the solver did not converge within max_iter={max_iter} iterations; increase max_iter, raise tol or "
+            "scale the features (ModalityScaler)",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+
+def _best_start(problem: LinearHeads, starts: list[Tensors]) -> Tensors:
+    values = [problem.evaluate(start)[0] for start in starts]
+    return starts[min(range(len(starts)), key=values.__getitem__)]
+
+
+def _fit_misfits(problem: LinearHeads, start: Tensors) -> Tensors:
+    """Move `start` as little as possible so that the rows it misjudges are fitted too.
+
+    New rows pull on the former optimum with large gradients where the curvature is small, and a Newton step from
+    there overshoots. This solves ``min ½ l2 ‖W − W_start‖² + Σ_misjudged loss`` first, which is as small as there
+    are misjudged rows (block coordinate ascent on the dual, started at the former dual coefficients).
+    """
+    if len(problem.row_weights) > 1:
+        return start
+    ((weights,), (axes,)) = problem.row_weights, problem.axes
+    logits = problem._mix(start)[0]
+    doubted = (torch.softmax(logits, dim=1) * problem.onehot).sum(dim=1) < 0.5
+    rows = torch.nonzero(doubted & (weights > 0)).squeeze(1)
+    if not 0 < len(rows) <= len(weights) // 2:
+        return start
+    small = LinearHeads(
+        [PrincipalAxes(axes.Z[rows])],
+        problem.onehot[rows],
+        weights[None, rows],
+        problem.mixing,
+        problem.l2,
+        offset=logits[rows],
+    )
+    moved, _, _ = _newton_cg(small, small.zeros(), 30, 1e-3)
+    return [torch.cat([start[0][:-1] + small.axes[0].to_features(moved[0][:-1]), start[0][-1:]])]
+
+
+def _dot(a: Tensors, b: Tensors) -> float:
+    return sum(float(torch.sum(x * y)) for x, y in zip(a, b, strict=True))
+
+
+def _step(a: Tensors, length: float, b: Tensors) -> Tensors:
+    return [torch.add(x, y, alpha=length) for x, y in zip(a, b, strict=True)]
+
+
+def _newton_cg(
+    problem: LinearHeads, parameters: Tensors, max_iter: int, tol: float
+) -> tuple[Tensors, list[float], bool]:
+    value, gradient, probabilities = problem.evaluate(parameters)
+    curve = [value]
+    for _ in range(max_iter):
+        direction = _conjugate_gradients(problem, gradient, probabilities, value)
+        decrement = -_dot(gradient, direction)  # twice the fall that the quadratic model promises
+        if decrement <= tol * 1e-6 * abs(value):  # already there
+            return parameters, curve, True
+        length = 1.0
+        while True:
+            trial = _step(parameters, length, direction)
+            new_value, new_gradient, new_probabilities = problem.evaluate(trial)
+            if new_value <= value - _ARMIJO * length * decrement:
+                break
+            length /= 2
+            if length < 1e-10:  # rounding: no better point along the direction
+                return parameters, curve, True
+        parameters, value, gradient, probabilities = trial, new_value, new_gradient, new_probabilities
+        curve.append(value)
+        if length == 1.0 and decrement / 2 < tol * abs(value):
+            return parameters, curve, True
+    return parameters, curve, False
+
+
+def _conjugate_gradients(problem: LinearHeads, gradient: Tensors, probabilities: Tensors, value: float) -> Tensors:
+    """Solve H d = −g as far as the distance from the optimum warrants."""
+    inverse = problem.preconditioner(probabilities)
+    direction = [torch.zeros_like(g) for g in gradient]
+    residual = [-g for g in gradient]
+    scaled = [m * r for m, r in zip(inverse, residual, strict=True)]
+    search = scaled
+    energy = first = _dot(residual, scaled)
+    wanted = min(_CG_REDUCTION, (first / max(abs(value), 1e-300)) ** 0.5) ** 2 * first
+    for _ in range(_MAX_CG):
+        curved = problem.curvature_product(search, probabilities)
+        bend = _dot(search, curved)
+        if bend <= 0:  # rounding, in a direction without curvature
+            break
+        length = energy / bend
+        direction = _step(direction, length, search)
+        residual = _step(residual, -length, curved)
+        scaled = [m * r for m, r in zip(inverse, residual, strict=True)]
+        new_energy = _dot(residual, scaled)
+        if new_energy <= wanted:
+            break
+        search = _step(scaled, new_energy / energy, search)
+        energy = new_energy
+    return direction
+
+
+def _lbfgs(problem: LinearHeads, parameters: Tensors, max_iter: int, tol: float) -> tuple[Tensors, list[float], bool]:
+    """Scipy's L-BFGS, for comparison; it reaches the same optimum in more and longer iterations."""
+    shapes = [part.shape for part in parameters]
+    sizes = [part.numel() for part in parameters]
+    device = parameters[0].device
+    curve = [problem.evaluate(parameters)[0]]
+    latest = curve[0]
+
+    def split(flat):
+        parts = torch.as_tensor(flat, device=device).split(sizes)
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+    def objective(flat):
+        nonlocal latest
+        latest, gradient, _ = problem.evaluate(split(flat))
+        return latest, torch.cat([g.reshape(-1) for g in gradient]).cpu().numpy()
+
+    start = torch.cat([part.reshape(-1) for part in parameters]).cpu().numpy()
+    result = minimize(
+        objective,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        callback=lambda _: curve.append(latest),
+        # the gradient's size bounds the distance to the optimum through its square
+        options={
+            "maxiter": max_iter,
+            "maxfun": 20 * max_iter,
+            "ftol": tol * 1e-4,
+            "gtol": (tol * curve[0]) ** 0.5 * 0.01,
+        },
+    )
+    curve[-1] = float(result.fun)
+    return [part.clone() for part in split(result.x)], curve, bool(result.status == 0)

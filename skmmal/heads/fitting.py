@@ -1,0 +1,138 @@
+"""Fill a network's class layers from labelled rows: the convex solvers, classes without rows, warm starts."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.functional import one_hot
+
+from skmmal.heads.convex import LinearHeads, LinearMap, PrincipalAxes, Solution, solve, warn_if_not_converged
+from skmmal.heads.modules import UNSEEN_LOGIT, ConcatFusion, LateFusionModule, SumFusion
+from skmmal.heads.training import Batches
+
+__all__ = ["copy_class_rows", "fit_convex", "is_convex", "mute_unseen_classes", "wake_seen_classes"]
+
+
+def is_convex(module: LateFusionModule) -> bool:
+    """Whether the objective is convex: linear heads on the features themselves."""
+    return module.is_linear and type(module.head) in (ConcatFusion, SumFusion)
+
+
+@torch.no_grad()
+def fit_convex(
+    module: LateFusionModule,
+    data: Batches,
+    seen: torch.Tensor,
+    *,
+    C: float,
+    solver: str,
+    max_iter: int,
+    tol: float,
+    warm: bool,
+) -> tuple[int, list[float]]:
+    """Solve for the head's weights; return the iterations (the most of any head) and the objective's curve.
+
+    Parameters
+    ----------
+    module : LateFusionModule
+        Its head is filled in; with `warm` its present weights are the starting point.
+    data : Batches
+        In float64, rows of weight zero left out.
+    seen : bool tensor of shape (K,)
+        Classes with rows. The others get probability zero.
+    C, solver, max_iter, tol
+        See `LateFusionClassifier`.
+    """
+    head = module.head
+    layers = [(layer, seen) for layer in head.linear_layers()]
+    classes = torch.nonzero(seen).squeeze(1)
+    if len(classes) == 1:  # nothing to tell apart
+        for layer, _ in layers:
+            layer.weight.zero_()
+            layer.bias.zero_()
+        mute_unseen_classes(module, seen)
+        return 1, [0.0]
+    onehot = one_hot(torch.searchsorted(classes, data.labels), len(classes)).to(data.weights.dtype)
+    # scikit-learn's two-class objective has one weight vector, the difference of ours
+    l2 = 2.0 if len(seen) == 2 else 1.0
+    blocks = module.embed(data.blocks, data.present)
+    options = {"solver": solver, "max_iter": max_iter, "tol": tol}
+    if isinstance(head, SumFusion):
+        solutions = [_solve_sum(head, blocks, data, onehot, classes, C, l2, warm, options)]
+    else:
+        solutions = _solve_concat(head, blocks, data, onehot, classes, C, l2, warm, options)
+    mute_unseen_classes(module, seen)
+    warn_if_not_converged(solutions, max_iter)
+    length = max(len(solution.loss_curve) for solution in solutions)
+    curves = [s.loss_curve + s.loss_curve[-1:] * (length - len(s.loss_curve)) for s in solutions]
+    return max(solution.n_iter for solution in solutions), [sum(values) for values in zip(*curves, strict=True)]
+
+
+def _solve_concat(head, blocks, data, onehot, classes, C, l2, warm, options) -> list[Solution]:
+    """The heads share nothing: one softmax regression each, a modality's on the rows that have it."""
+    everywhere = torch.ones(len(data), dtype=torch.bool, device=data.labels.device)
+    jobs = [(head.fused, torch.cat(blocks, dim=1), everywhere)]
+    jobs += [
+        (layer, block, data.present[:, m]) for m, (layer, block) in enumerate(zip(head.unimodal, blocks, strict=True))
+    ]
+    solutions = []
+    for layer, features, rows in jobs:
+        weights = C * data.weights[rows]
+        problem = LinearHeads([PrincipalAxes(features[rows])], onehot[rows], weights[None], weights.new_ones(1, 1), l2)
+        solution = solve(problem, initial=[_read(layer, classes)] if warm else None, **options)
+        _write(layer, classes, solution.maps[0])
+        solutions.append(solution)
+    return solutions
+
+
+def _solve_sum(head, blocks, data, onehot, classes, C, l2, warm, options) -> Solution:
+    """All heads at once: the fused logits are the mean of the unimodal ones."""
+    n_modalities = len(blocks)
+    weights = C * data.weights
+    row_weights = torch.stack([weights, *(weights * data.present[:, m] for m in range(n_modalities))])
+    mean = weights.new_full((1, n_modalities), 1.0 / n_modalities)
+    mixing = torch.cat([mean, torch.eye(n_modalities, dtype=weights.dtype, device=weights.device)])
+    problem = LinearHeads([PrincipalAxes(block) for block in blocks], onehot, row_weights, mixing, l2)
+    initial = [_read(layer, classes) for layer in head.unimodal] if warm else None
+    solution = solve(problem, initial=initial, **options)
+    for layer, found in zip(head.unimodal, solution.maps, strict=True):
+        _write(layer, classes, found)
+    return solution
+
+
+def _read(layer: nn.Linear, classes: torch.Tensor) -> LinearMap:
+    return LinearMap(layer.weight[classes].T, layer.bias[classes])
+
+
+def _write(layer: nn.Linear, classes: torch.Tensor, found: LinearMap) -> None:
+    layer.weight[classes] = found.weight.T
+    layer.bias[classes] = found.intercept
+
+
+@torch.no_grad()
+def mute_unseen_classes(module: LateFusionModule, seen: torch.Tensor) -> None:
+    """Give classes without rows probability zero in every head."""
+    for layer in module.head.linear_layers():
+        layer.weight[~seen] = 0.0
+        layer.bias[~seen] = UNSEEN_LOGIT
+
+
+@torch.no_grad()
+def wake_seen_classes(module: LateFusionModule, seen: torch.Tensor) -> None:
+    """Let classes that were muted and now have rows start level with the least likely of the others."""
+    for layer in module.head.linear_layers():
+        muted = layer.bias <= UNSEEN_LOGIT / 2
+        lowest = layer.bias[~muted].min() if (~muted).any() else layer.bias.new_zeros(())
+        layer.bias[muted & seen] = lowest
+
+
+@torch.no_grad()
+def copy_class_rows(source: LateFusionModule, target: LateFusionModule, position: list[int]) -> None:
+    """Copy encoders, and class k of `source` to class ``position[k]`` of `target` (−1: dropped)."""
+    target.encoders.load_state_dict(source.encoders.state_dict())
+    kept = [k for k, at in enumerate(position) if at >= 0]
+    places = [position[k] for k in kept]
+    mute_unseen_classes(target, torch.zeros(target.head.n_classes, dtype=torch.bool))
+    for old, new in zip(source.head.linear_layers(), target.head.linear_layers(), strict=True):
+        new.weight[places] = old.weight[kept]
+        new.bias[places] = old.bias[kept]

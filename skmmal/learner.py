@@ -1,0 +1,283 @@
+"""The active learner: an estimator, a strategy, and the rows labelled so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import _num_samples, check_consistent_length
+
+from skmmal._random import RandomState, check_rng
+from skmmal.modalities import MultimodalArray, as_multimodal, concatenate
+from skmmal.query import LeastConfidenceSampling, QueryStrategy, get_strategy
+
+__all__ = ["ActiveLearner"]
+
+
+class ActiveLearner(BaseEstimator):
+    """Pool-based active learner with modAL's surface.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Fitted in place by `teach` and `fit`.
+    query_strategy : QueryStrategy, str or callable, default=None
+        One of ours, its name, or any function of modAL's form ``f(learner, X_pool, **kwargs)`` that returns indices or
+        a pair (indices, metrics). ``None`` is least confidence, modAL's default.
+    X_training, y_training : optional
+        Rows that are labelled already; the estimator is fitted on them at once.
+    bootstrap_init : bool, default=False
+        Fit that first time on a bootstrap sample of them.
+    on_transformed : bool, default=False
+        Let the strategy see a Pipeline's last step and X transformed by the others, instead of the Pipeline and X.
+        Our own strategies look through Pipelines either way.
+    random_state : int, RandomState, Generator or None
+        Draws bootstrap samples.
+    **fit_kwargs
+        Passed to every fit, for example ``classes=``, where the first labels do not cover all classes.
+
+    Attributes
+    ----------
+    X_training, y_training
+        All rows labelled so far, in the container the first ones came in.
+
+    Notes
+    -----
+    X may be anything the estimator takes: arrays, DataFrames, `MultimodalArray`, mappings of blocks, tensors, sparse
+    matrices, lists. Without training data, strategies that need no model can choose the first batch. The names follow
+    modAL 0.4.2; unlike there, a strategy is called exactly once in a query, errors are not swallowed, `clone` works,
+    and current scikit-learn and pandas do.
+
+    Examples
+    --------
+    >>> from skmmal import ActiveLearner, LateFusionClassifier
+    >>> from skmmal.datasets import load_digits_views
+    >>> from skmmal.query import BMMAL
+    >>> X, y = load_digits_views(["fou", "zer"], return_X_y=True)
+    >>> strategy = BMMAL(random_state=0)
+    >>> learner = ActiveLearner(LateFusionClassifier(), strategy, X[:1000:20], y[:1000:20], classes=range(10))
+    >>> rows, instances = learner.query(X[1000:], n_instances=20)
+    >>> learner.teach(instances, y[1000:][rows])
+    >>> len(learner.y_training)
+    70
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        query_strategy: QueryStrategy | str | Callable[..., Any] | None = None,
+        X_training: Any = None,
+        y_training: Any = None,
+        bootstrap_init: bool = False,
+        on_transformed: bool = False,
+        *,
+        random_state: RandomState = None,
+        **fit_kwargs: Any,
+    ) -> None:
+        self.estimator = estimator
+        self.query_strategy = query_strategy
+        self.X_training = X_training
+        self.y_training = y_training
+        self.bootstrap_init = bootstrap_init
+        self.on_transformed = on_transformed
+        self.random_state = random_state
+        self._fit_kwargs = fit_kwargs
+        if (X_training is None) != (y_training is None):
+            given, absent = ("X_training", "y_training") if y_training is None else ("y_training", "X_training")
+            raise ValueError(f"{given} is given, {absent} is not; give both or neither")
+        if X_training is not None:
+            check_consistent_length(_countable(X_training), y_training)
+            self._fit(X_training, y_training, bootstrap_init, {})
+
+    # fit_kwargs are constructor arguments too, so that clone keeps them
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments, those for fitting among them."""
+        return {**super().get_params(deep), **self._fit_kwargs}
+
+    def set_params(self, **params: Any) -> ActiveLearner:
+        """Set constructor arguments; names that are not the learner's own go to every fit."""
+        own = {name: value for name, value in params.items() if name.split("__")[0] in self._get_param_names()}
+        self._fit_kwargs.update({name: value for name, value in params.items() if name not in own})
+        return super().set_params(**own)
+
+    # -------------------------------------------------------------------------------------------------- asking
+
+    def query(self, X_pool: Any, *query_args: Any, return_metrics: bool = False, **query_kwargs: Any) -> tuple:
+        """Ask which rows of the pool to label next.
+
+        Parameters
+        ----------
+        X_pool : array-like, DataFrame, mapping, MultimodalArray, tensor or sparse matrix
+            The unlabelled rows.
+        *query_args, **query_kwargs
+            Passed to the strategy, for example ``n_instances=20``.
+        return_metrics : bool, default=False
+            Whether to return the strategy's scores too.
+
+        Returns
+        -------
+        indices : ndarray of int
+            Rows of `X_pool`.
+        instances
+            Those rows, in the container of `X_pool`.
+        metrics : ndarray or None
+            Only with `return_metrics`: the score of each row, ``None`` where the strategy gives none.
+        """
+        strategy = self._strategy()
+        learner, pool = self, X_pool
+        if self.on_transformed and hasattr(self.estimator, "steps"):
+            learner, pool = self._behind_the_steps(X_pool)
+        result = strategy(learner, pool, *query_args, **query_kwargs)
+        indices, metrics = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+        instances = _take(X_pool, np.asarray(indices))
+        return (indices, instances, metrics) if return_metrics else (indices, instances)
+
+    def _strategy(self) -> Callable[..., Any]:
+        if self.query_strategy is None:
+            return LeastConfidenceSampling()
+        if isinstance(self.query_strategy, str):
+            return get_strategy(self.query_strategy)
+        if not callable(self.query_strategy):
+            raise TypeError(f"query_strategy must be a strategy, a name or a callable, got {self.query_strategy!r}")
+        return self.query_strategy
+
+    def _behind_the_steps(self, X_pool: Any) -> tuple[ActiveLearner, Any]:
+        """A learner whose estimator is the Pipeline's last step, and the pool as that step sees it."""
+        steps, final = self.estimator[:-1], self.estimator[-1]
+        inner = ActiveLearner(final, self.query_strategy)
+        inner.X_training = None if self.X_training is None else steps.transform(self.X_training)
+        inner.y_training = self.y_training
+        return inner, steps.transform(X_pool)
+
+    # ------------------------------------------------------------------------------------------------ learning
+
+    def teach(self, X: Any, y: Any, bootstrap: bool = False, only_new: bool = False, **fit_kwargs: Any) -> None:
+        """Add labelled rows and fit again.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping, MultimodalArray, tensor or sparse matrix
+        y : array-like of shape (n_samples,)
+        bootstrap : bool, default=False
+            Fit on a bootstrap sample of the rows.
+        only_new : bool, default=False
+            Fit on the new rows alone, and do not keep them (modAL's meaning).
+        **fit_kwargs
+            Passed to the estimator's `fit`, after those of the constructor.
+        """
+        check_consistent_length(_countable(X), y)
+        if only_new:
+            self._fit(X, y, bootstrap, fit_kwargs)
+            return
+        X_all, y_all = X, y
+        if self.X_training is not None:
+            X_all, y_all = _stack(self.X_training, X), _stack_labels(self.y_training, y)
+        self._fit(X_all, y_all, bootstrap, fit_kwargs)
+        # kept only once the fit has succeeded: a failed one can be repeated
+        self.X_training, self.y_training = X_all, y_all
+
+    def fit(self, X: Any, y: Any, bootstrap: bool = False, **fit_kwargs: Any) -> ActiveLearner:
+        """Replace the labelled rows and fit.
+
+        Parameters
+        ----------
+        X, y, bootstrap, **fit_kwargs
+            As in `teach`.
+
+        Returns
+        -------
+        ActiveLearner
+        """
+        check_consistent_length(_countable(X), y)
+        self._fit(X, y, bootstrap, fit_kwargs)
+        self.X_training, self.y_training = X, y
+        return self
+
+    def _fit(self, X: Any, y: Any, bootstrap: bool, fit_kwargs: dict[str, Any]) -> None:
+        if bootstrap:
+            n_rows = _n_rows(X)
+            rows = check_rng(self.random_state).randint(n_rows, size=n_rows)
+            X, y = _take(X, rows), _take(y, rows)
+        self.estimator.fit(X, y, **{**self._fit_kwargs, **fit_kwargs})
+
+    # --------------------------------------------------------------------------------------------- predicting
+
+    def predict(self, X: Any, **predict_kwargs: Any) -> Any:
+        """Call the estimator's `predict`."""
+        return self.estimator.predict(X, **predict_kwargs)
+
+    def predict_proba(self, X: Any, **predict_proba_kwargs: Any) -> Any:
+        """Call the estimator's `predict_proba`."""
+        return self.estimator.predict_proba(X, **predict_proba_kwargs)
+
+    def score(self, X: Any, y: Any, **score_kwargs: Any) -> float:
+        """Call the estimator's `score`."""
+        return self.estimator.score(X, y, **score_kwargs)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.X_training is not None
+
+
+# -------------------------------------------------------------------------------------------------- containers
+
+
+def _is_blocks(X: Any) -> bool:
+    return isinstance(X, Mapping) and not sparse.issparse(X)
+
+
+def _countable(X: Any) -> Any:
+    return next(iter(X.values())) if _is_blocks(X) else X
+
+
+def _n_rows(X: Any) -> int:
+    return _num_samples(_countable(X))
+
+
+def _take(X: Any, rows: np.ndarray) -> Any:
+    """Rows of any container."""
+    if _is_blocks(X):
+        return {name: _take(block, rows) for name, block in X.items()}
+    if isinstance(X, pd.DataFrame | pd.Series):
+        return X.iloc[rows]
+    if sparse.issparse(X):
+        return X.tocsr()[rows]
+    if isinstance(X, list | tuple):
+        return [X[row] for row in np.atleast_1d(rows)]
+    return X[rows]
+
+
+def _stack(old: Any, new: Any) -> Any:
+    """Rows of both, in the container of the first."""
+    if isinstance(old, MultimodalArray):
+        return concatenate([old, as_multimodal(new, old.modalities)])
+    if isinstance(new, MultimodalArray) and not _is_blocks(old):
+        new = np.asarray(new)
+    if _is_blocks(old):
+        new = new.blocks if isinstance(new, MultimodalArray) else new
+        if not _is_blocks(new) or set(new) != set(old):
+            raise ValueError(f"the new rows must come in the blocks {list(old)}, found {type(new).__name__}")
+        return {name: _stack(block, new[name]) for name, block in old.items()}
+    if isinstance(old, pd.DataFrame):
+        new = new if isinstance(new, pd.DataFrame) else pd.DataFrame(np.asarray(new), columns=old.columns)
+        if list(new.columns) != list(old.columns):
+            raise ValueError(f"the new rows' columns {list(new.columns)[:5]} differ from {list(old.columns)[:5]}")
+        return pd.concat([old, new])
+    if sparse.issparse(old):
+        return sparse.vstack([old, new]).tocsr()
+    if isinstance(old, list | tuple):
+        return [*old, *new]
+    if hasattr(old, "detach"):
+        import torch
+
+        return torch.cat([old, torch.as_tensor(new, dtype=old.dtype, device=old.device)])
+    return np.concatenate([np.asarray(old), np.asarray(new)])
+
+
+def _stack_labels(old: Any, new: Any) -> Any:
+    if isinstance(old, pd.Series):
+        return pd.concat([old, pd.Series(np.asarray(new), name=old.name)])
+    return np.concatenate([np.asarray(old), np.asarray(new)])

@@ -1,0 +1,52 @@
+"""A committee of learners as one classifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+__all__ = ["as_classifier"]
+
+
+def as_classifier(final: Any) -> Any:
+    """Return `final`, or, for a committee (modAL's: it has a ``learner_list``), what makes it one classifier."""
+    learners = getattr(final, "learner_list", None)
+    if learners is None:
+        return final
+    members = [learner.estimator for learner in learners]
+    last = [member[-1] if isinstance(member, Pipeline) else member for member in members]
+    if all(hasattr(member, "embed") and hasattr(member, "modality_contributions") for member in last):
+        return _Committee(final, members)
+    return final
+
+
+class _Committee:
+    """The consensus of multimodal members.
+
+    Probabilities are the committee's own. Contributions are averaged. An embedding block is the members' blocks
+    side by side over the square root of their number, so that inner products are the members' average.
+    """
+
+    def __init__(self, committee: Any, members: list[Any]) -> None:
+        self._committee = committee
+        self._members = members
+        self.modalities = getattr(members[0], "modalities", None)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        return self._committee.predict_proba(X)
+
+    def modality_contributions(self, X: Any) -> np.ndarray:
+        return np.mean([final.modality_contributions(Z) for final, Z in self._finals(X)], axis=0)
+
+    def embed(self, X: Any) -> dict[str, np.ndarray]:
+        parts = [final.embed(Z) for final, Z in self._finals(X)]
+        share = 1.0 / np.sqrt(len(parts))
+        return {name: share * np.hstack([part[name] for part in parts]) for name in parts[0]}
+
+    def _finals(self, X: Any) -> list[tuple[Any, Any]]:
+        return [(m[-1], m[:-1].transform(X)) if isinstance(m, Pipeline) else (m, X) for m in self._members]

@@ -1,0 +1,135 @@
+"""Diversity in the fused embedding: CoreSet and k-means."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import Interval
+
+from skmmal._random import RandomState, draw_seed
+from skmmal.query.base import QueryStrategy, Selection
+from skmmal.query.partition import PARTITION_CONSTRAINTS, in_partitions
+from skmmal.query.view import PoolView
+from skmmal.selection import DenseEmbedding, Embedding, k_center_greedy
+
+__all__ = ["CoreSet", "KMeansSampling"]
+
+
+class CoreSet(QueryStrategy):
+    """Pick, one after the other, the row farthest from all labelled and picked ones (greedy k-centre).
+
+    Distances are Euclidean in the fused embedding (an absent modality is zero there).
+
+    Parameters
+    ----------
+    partitions : int, default=1
+        Split the pool at random into that many parts and choose from each on its own (the paper's pool splitting):
+        cheaper, and less diverse.
+    n_jobs : int, default=None
+        joblib workers over the partitions.
+    random_state : int, RandomState, Generator or None
+        Draws the partitions; with one partition the strategy is deterministic.
+
+    Notes
+    -----
+    Needs no model: with an unfitted estimator distances are between the features, and without labelled rows the
+    first pick is the row of largest norm. The score is the distance at the time of the pick. Cost: a matrix product
+    N × D × n_instances.
+
+    References
+    ----------
+    .. [1] Sener and Savarese, "Active learning for convolutional neural networks: a core-set approach",
+       ICLR 2018, algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.query import CoreSet
+    >>> CoreSet().query(None, np.array([[0.0], [1.0], [9.0]]), 1, X_labeled=[[0.5]])
+    array([2])
+    """
+
+    requires_model = False
+    _parameter_constraints: dict = {**PARTITION_CONSTRAINTS}
+
+    def __init__(self, partitions: int = 1, n_jobs: int | None = None, random_state: RandomState = None) -> None:
+        self.partitions = partitions
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
+        labelled = view.labeled_embedding
+        centres = None if labelled is None else DenseEmbedding(labelled)
+        indices, sq_distances = in_partitions(
+            _farthest_first,
+            DenseEmbedding(view.embedding),
+            n_instances,
+            self.partitions,
+            self.n_jobs,
+            rng,
+            centres=centres,
+        )
+        return indices, np.sqrt(sq_distances)
+
+
+def _farthest_first(embedding: Embedding, n_instances: int, seed: int, centres: Embedding | None) -> Selection:
+    return k_center_greedy(embedding, n_instances, initial=centres, return_sq_distances=True)
+
+
+class KMeansSampling(QueryStrategy):
+    """Cluster the fused embedding into as many clusters as rows are wanted; pick the row nearest to each centre.
+
+    Parameters
+    ----------
+    max_iter : int, default=100
+        Iterations of k-means.
+    random_state : int, RandomState, Generator or None
+
+    Notes
+    -----
+    Needs no model: with an unfitted estimator the features are clustered. The score is minus the distance to the
+    cluster's centre. Where the pool has fewer distinct rows than are wanted, the rest is drawn at random. Cost:
+    scikit-learn's k-means, O(N D n_instances) an iteration.
+
+    References
+    ----------
+    .. [1] Shen et al., ACM MM 2023, section 5: the k-means baseline. The official code clusters in one mini-batch
+       pass; this runs k-means to convergence.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.query import KMeansSampling
+    >>> pool = np.array([[0.0], [0.1], [0.2], [7.0], [7.1], [7.2]])
+    >>> sorted(KMeansSampling(random_state=0).query(None, pool, 2).tolist())
+    [1, 4]
+    """
+
+    requires_model = False
+    _parameter_constraints: dict = {
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state", np.random.Generator],
+    }
+
+    def __init__(self, max_iter: int = 100, random_state: RandomState = None) -> None:
+        self.max_iter = max_iter
+        self.random_state = random_state
+
+    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
+        points = np.concatenate(view.embedding, axis=1)
+        clusters = KMeans(n_instances, n_init=1, max_iter=self.max_iter, random_state=draw_seed(rng))
+        with warnings.catch_warnings():  # duplicates leave clusters empty; that is dealt with below
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            labels = clusters.fit_predict(points)
+        distances = np.linalg.norm(points - clusters.cluster_centers_[labels], axis=1)
+        nearest_first = np.lexsort((np.arange(len(points)), distances))
+        _, first = np.unique(labels[nearest_first], return_index=True)
+        indices = nearest_first[first]
+        missing = n_instances - len(indices)
+        rest = np.setdiff1d(np.arange(len(points)), indices)
+        indices = np.concatenate([indices, rng.permutation(rest)[:missing]])
+        return indices, -distances[indices].astype(np.float64)

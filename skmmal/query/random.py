@@ -1,0 +1,40 @@
+"""Random sampling: the baseline that needs no model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skmmal._random import RandomState
+from skmmal.query.base import QueryStrategy, Selection
+from skmmal.query.view import PoolView
+
+__all__ = ["RandomSampling"]
+
+
+class RandomSampling(QueryStrategy):
+    """Pick rows uniformly at random, without replacement.
+
+    Parameters
+    ----------
+    random_state : int, RandomState, Generator or None
+
+    Notes
+    -----
+    Needs no model and reads no features; every score is zero. Cost: O(N).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.query import RandomSampling
+    >>> len(RandomSampling(random_state=0).query(None, np.zeros((10, 2)), 3))
+    3
+    """
+
+    requires_model = False
+    _parameter_constraints: dict = {"random_state": ["random_state", np.random.Generator]}
+
+    def __init__(self, random_state: RandomState = None) -> None:
+        self.random_state = random_state
+
+    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
+        return rng.permutation(len(view))[:n_instances], np.zeros(n_instances)
