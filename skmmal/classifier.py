@@ -75,26 +75,27 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         Probability of taking a present modality as missing in a training batch (``adamw`` only).
     solver : {"auto", "newton-cg", "lbfgs", "adamw"}, default="auto"
         ``"newton-cg"`` and ``"lbfgs"`` find the unique optimum of the convex case (no encoder, no dropout, concat
-        or sum fusion) in float64; they differ in speed only. ``"adamw"`` trains in mini-batches in float32
-        (predictions are made in float64). ``"auto"``: ``"newton-cg"`` in the convex case, otherwise ``"adamw"``.
+        or sum fusion) in float64; the first is faster. ``"adamw"`` trains in mini-batches in float32 (predictions
+        are made in float64). ``"auto"``: ``"newton-cg"`` in the convex case, otherwise ``"adamw"``.
     C : float, default=1.0
         Convex solvers: inverse regularisation as in scikit-learn's ``LogisticRegression``. Each head minimises
         ``C * sum of losses + ½‖W‖²``, intercepts free (with two classes, W is one row as there). With sum fusion
         the heads share their weights, and so do the losses.
-    max_iter : int, default=100
+    max_iter : int, default=200
         Solver iterations; epochs for ``adamw``.
     tol : float, default=1e-8
-        Convex solvers stop when the objective is within `tol`, relatively, of the optimum.
+        The convex solvers stop when the objective is within `tol`, relatively, of the optimum.
     learning_rate, weight_decay, batch_size
         Of ``adamw``. Intercepts do not decay.
     class_weight : dict, "balanced" or None
         As in scikit-learn.
     warm_start : bool, default=False
-        Start from the last fit's weights. The convex solvers reach the same optimum either way.
+        Start from the last fit's weights; the convex solvers reach the same optimum, in fewer
+        iterations.
     device : str, default="auto"
         A torch device; ``"auto"`` is CUDA where there is one.
     random_state : int, RandomState, Generator or None
-        Draws initial weights, batches and masks of ``adamw``. The convex solvers draw nothing.
+        Draws initial weights, batches and masks of ``adamw``; the convex solvers draw nothing.
     verbose : int, default=0
         ``adamw``: print the loss every `verbose` epochs.
 
@@ -174,7 +175,7 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         modality_dropout: float = 0.0,
         solver: str = "auto",
         C: float = 1.0,
-        max_iter: int = 100,
+        max_iter: int = 200,
         tol: float = 1e-8,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
@@ -418,12 +419,14 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         targets = None if y is None else _known_codes(column_or_1d(y), self.classes_, "y")
         features = validate_features(self, X, reset=False)
+        present = presence_mask(features)
         if targets is not None:
             check_consistent_length(features, targets)
 
         def values(module: LateFusionModule, z: list[torch.Tensor], rows: slice) -> list[np.ndarray]:
             target = module.head(z).argmax(dim=1).cpu().numpy() if targets is None else targets[rows]
-            return [shapley_values(_coalition_value(module, z, target), len(z))]
+            # an absent modality changes no coalition's value: its Shapley value is zero, but for rounding
+            return [shapley_values(_coalition_value(module, z, target), len(z)) * present[rows]]
 
         return self._forward(features, values)[0]
 
@@ -544,8 +547,8 @@ def _known_codes(y: np.ndarray, classes: np.ndarray, argument: str) -> np.ndarra
     unknown = np.flatnonzero(codes < 0)
     if len(unknown):
         raise ValueError(
-            f"{argument} has the label {y[unknown[0]]!r} in row {unknown[0]}, which is not among the classes "
-            f"{list(classes[:10])}{'...' if len(classes) > 10 else ''}"
+            f"{argument} has the label {y[unknown[0]]!s} in row {unknown[0]}, which is not among the classes "
+            f"{classes[:10].tolist()}{'...' if len(classes) > 10 else ''}"
         )
     return codes
 

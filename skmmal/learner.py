@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from scipy import sparse
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import _num_samples, check_consistent_length
+from sklearn.utils.validation import check_consistent_length
 
+from skmmal._containers import countable, n_rows_of, stack_labels, stack_rows, take_rows
 from skmmal._random import RandomState, check_rng
-from skmmal.modalities import MultimodalArray, as_multimodal, concatenate
 from skmmal.query import LeastConfidenceSampling, QueryStrategy, get_strategy
 
 __all__ = ["ActiveLearner"]
@@ -90,7 +88,7 @@ class ActiveLearner(BaseEstimator):
             given, absent = ("X_training", "y_training") if y_training is None else ("y_training", "X_training")
             raise ValueError(f"{given} is given, {absent} is not; give both or neither")
         if X_training is not None:
-            check_consistent_length(_countable(X_training), y_training)
+            check_consistent_length(countable(X_training), y_training)
             self._fit(X_training, y_training, bootstrap_init, {})
 
     # fit_kwargs are constructor arguments too, so that clone keeps them
@@ -133,7 +131,7 @@ class ActiveLearner(BaseEstimator):
             learner, pool = self._behind_the_steps(X_pool)
         result = strategy(learner, pool, *query_args, **query_kwargs)
         indices, metrics = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
-        instances = _take(X_pool, np.asarray(indices))
+        instances = take_rows(X_pool, np.asarray(indices))
         return (indices, instances, metrics) if return_metrics else (indices, instances)
 
     def _strategy(self) -> Callable[..., Any]:
@@ -169,13 +167,13 @@ class ActiveLearner(BaseEstimator):
         **fit_kwargs
             Passed to the estimator's `fit`, after those of the constructor.
         """
-        check_consistent_length(_countable(X), y)
+        check_consistent_length(countable(X), y)
         if only_new:
             self._fit(X, y, bootstrap, fit_kwargs)
             return
         X_all, y_all = X, y
         if self.X_training is not None:
-            X_all, y_all = _stack(self.X_training, X), _stack_labels(self.y_training, y)
+            X_all, y_all = stack_rows(self.X_training, X), stack_labels(self.y_training, y)
         self._fit(X_all, y_all, bootstrap, fit_kwargs)
         # kept only once the fit has succeeded: a failed one can be repeated
         self.X_training, self.y_training = X_all, y_all
@@ -192,16 +190,16 @@ class ActiveLearner(BaseEstimator):
         -------
         ActiveLearner
         """
-        check_consistent_length(_countable(X), y)
+        check_consistent_length(countable(X), y)
         self._fit(X, y, bootstrap, fit_kwargs)
         self.X_training, self.y_training = X, y
         return self
 
     def _fit(self, X: Any, y: Any, bootstrap: bool, fit_kwargs: dict[str, Any]) -> None:
         if bootstrap:
-            n_rows = _n_rows(X)
+            n_rows = n_rows_of(X)
             rows = check_rng(self.random_state).randint(n_rows, size=n_rows)
-            X, y = _take(X, rows), _take(y, rows)
+            X, y = take_rows(X, rows), take_rows(y, rows)
         self.estimator.fit(X, y, **{**self._fit_kwargs, **fit_kwargs})
 
     # --------------------------------------------------------------------------------------------- predicting
@@ -220,64 +218,3 @@ class ActiveLearner(BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return self.X_training is not None
-
-
-# -------------------------------------------------------------------------------------------------- containers
-
-
-def _is_blocks(X: Any) -> bool:
-    return isinstance(X, Mapping) and not sparse.issparse(X)
-
-
-def _countable(X: Any) -> Any:
-    return next(iter(X.values())) if _is_blocks(X) else X
-
-
-def _n_rows(X: Any) -> int:
-    return _num_samples(_countable(X))
-
-
-def _take(X: Any, rows: np.ndarray) -> Any:
-    """Rows of any container."""
-    if _is_blocks(X):
-        return {name: _take(block, rows) for name, block in X.items()}
-    if isinstance(X, pd.DataFrame | pd.Series):
-        return X.iloc[rows]
-    if sparse.issparse(X):
-        return X.tocsr()[rows]
-    if isinstance(X, list | tuple):
-        return [X[row] for row in np.atleast_1d(rows)]
-    return X[rows]
-
-
-def _stack(old: Any, new: Any) -> Any:
-    """Rows of both, in the container of the first."""
-    if isinstance(old, MultimodalArray):
-        return concatenate([old, as_multimodal(new, old.modalities)])
-    if isinstance(new, MultimodalArray) and not _is_blocks(old):
-        new = np.asarray(new)
-    if _is_blocks(old):
-        new = new.blocks if isinstance(new, MultimodalArray) else new
-        if not _is_blocks(new) or set(new) != set(old):
-            raise ValueError(f"the new rows must come in the blocks {list(old)}, found {type(new).__name__}")
-        return {name: _stack(block, new[name]) for name, block in old.items()}
-    if isinstance(old, pd.DataFrame):
-        new = new if isinstance(new, pd.DataFrame) else pd.DataFrame(np.asarray(new), columns=old.columns)
-        if list(new.columns) != list(old.columns):
-            raise ValueError(f"the new rows' columns {list(new.columns)[:5]} differ from {list(old.columns)[:5]}")
-        return pd.concat([old, new])
-    if sparse.issparse(old):
-        return sparse.vstack([old, new]).tocsr()
-    if isinstance(old, list | tuple):
-        return [*old, *new]
-    if hasattr(old, "detach"):
-        import torch
-
-        return torch.cat([old, torch.as_tensor(new, dtype=old.dtype, device=old.device)])
-    return np.concatenate([np.asarray(old), np.asarray(new)])
-
-
-def _stack_labels(old: Any, new: Any) -> Any:
-    if isinstance(old, pd.Series):
-        return pd.concat([old, pd.Series(np.asarray(new), name=old.name)])
-    return np.concatenate([np.asarray(old), np.asarray(new)])

@@ -192,7 +192,7 @@ def _column_positions(name: str, value: Any, n_columns: int, column_names: Any) 
         )
     else:
         entries = list(value)
-        if all(isinstance(entry, str) for entry in entries):
+        if entries and all(isinstance(entry, str) for entry in entries):
             if column_names is None:
                 raise ValueError(f"modality {name!r} names its columns, but X is not a DataFrame with named columns")
             positions = pd.Index(column_names).get_indexer(entries)

@@ -9,6 +9,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from skmmal._containers import stack_labels, stack_rows
 from skmmal._random import check_rng
 from skmmal.query.view import PoolView
 
@@ -120,8 +121,9 @@ class QueryStrategy(BaseEstimator):
         indices : ndarray of int, shape (n_instances,)
         scores : ndarray of float64, shape (n_instances,)
         """
-        kwargs.setdefault("X_labeled", getattr(learner, "X_training", None))
-        kwargs.setdefault("y_labeled", getattr(learner, "y_training", None))
+        X_labeled, y_labeled = _training_data(learner)
+        kwargs.setdefault("X_labeled", X_labeled)
+        kwargs.setdefault("y_labeled", y_labeled)
         estimator = getattr(learner, "estimator", learner) if _is_learner(learner) else learner
         return self.query(estimator, X_pool, n_instances, **{**kwargs, "return_scores": True})
 
@@ -129,6 +131,20 @@ class QueryStrategy(BaseEstimator):
 def _is_learner(learner: Any) -> bool:
     # meta-estimators have an .estimator too, but only learners teach
     return hasattr(learner, "teach") and hasattr(learner, "estimator")
+
+
+def _training_data(learner: Any) -> tuple[Any, Any]:
+    """The labelled rows a learner holds, or the members of a committee hold together."""
+    holders = getattr(learner, "learner_list", [learner])
+    held = [
+        (holder.X_training, holder.y_training) for holder in holders if getattr(holder, "X_training", None) is not None
+    ]
+    if not held:
+        return None, None
+    X, y = held[0]
+    for more_X, more_y in held[1:]:
+        X, y = stack_rows(X, more_X), stack_labels(y, more_y)
+    return X, y
 
 
 def _check_n_instances(n_instances: Any, n_pool: int) -> int:

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval
 
 from skmmal._random import RandomState, draw_seed
 from skmmal.query.base import QueryStrategy, Selection
-from skmmal.query.partition import PARTITION_CONSTRAINTS, in_partitions
+from skmmal.query._partition import PARTITION_CONSTRAINTS, in_partitions
 from skmmal.query.view import PoolView
 from skmmal.selection import DenseEmbedding, Embedding, k_center_greedy
 

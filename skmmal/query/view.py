@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal, presence_mask
-from skmmal.query.committee import as_classifier
+from skmmal.query._committee import as_classifier
 
 __all__ = ["PoolView"]
 

@@ -1,0 +1,353 @@
+"""Every strategy through one suite."""
+
+import warnings
+
+import numpy as np
+import pytest
+from samples import containers, make_blocks
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import skmmal._chunks
+from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
+from skmmal.query import available_strategies, get_strategy
+
+NAMES = available_strategies()
+MODEL_FREE = [name for name in NAMES if not get_strategy(name).requires_model]
+NEEDS_MODEL = [name for name in NAMES if name not in MODEL_FREE]
+UNIMODAL = [name for name in NAMES if name != "bmmal"]  # also serve plain scikit-learn classifiers
+DIVERSE = [name for name in NAMES if name not in ("random", "entropy", "margin", "least-confidence")]
+PARTITIONED = [name for name in NAMES if "partitions" in get_strategy(name).get_params()]
+
+
+def strategy(name, seed=0, **params):
+    chosen = get_strategy(name, **params)
+    return chosen.set_params(random_state=seed) if "random_state" in chosen.get_params() else chosen
+
+
+def is_deterministic(name):
+    return "random_state" not in get_strategy(name).get_params() or name == "coreset"
+
+
+@pytest.fixture(scope="module")
+def problem():
+    """A fitted estimator, a pool with missing modalities, and labelled rows."""
+    blocks, y = make_blocks(n=120, missing=0.2)
+    X = MultimodalArray(blocks)
+    labelled, pool = X[:40], X[40:]
+    return LateFusionClassifier().fit(labelled, y[:40]), pool, labelled, y[:40]
+
+
+def check_answer(indices, n_instances, n_pool):
+    assert isinstance(indices, np.ndarray)
+    assert indices.shape == (n_instances,)
+    assert indices.dtype.kind == "i"
+    assert len(set(indices.tolist())) == n_instances
+    assert indices.min() >= 0
+    assert indices.max() < n_pool
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("n_instances", [1, 2, 7, 79, 80])
+def test_distinct_and_in_range(name, n_instances, problem):
+    estimator, pool, labelled, y = problem
+    chosen = strategy(name)
+    indices, scores = chosen.query(estimator, pool, n_instances, X_labeled=labelled, y_labeled=y, return_scores=True)
+    check_answer(indices, n_instances, 80)
+    assert scores.shape == (n_instances,)
+    assert np.isfinite(scores).all()
+    assert (chosen.query(estimator, pool, n_instances, X_labeled=labelled, y_labeled=y) == indices).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_modals_protocol_returns_a_pair(name, problem):
+    estimator, pool, labelled, y = problem
+
+    class Learner:
+        X_training, y_training = labelled, y
+
+        def __init__(self):
+            self.estimator = estimator
+
+        def teach(self):
+            raise AssertionError("a query does not teach")
+
+    expected = strategy(name).query(estimator, pool, 2, X_labeled=labelled, y_labeled=y)
+    for n_instances in (1, 2, 3):
+        answer = strategy(name)(Learner(), pool, n_instances=n_instances)
+        assert isinstance(answer, tuple)
+        assert len(answer) == 2
+        check_answer(answer[0], n_instances, 80)
+    assert (strategy(name)(Learner(), pool, 2)[0] == expected).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_seed_same_answer_whatever_happened_before(name, problem):
+    estimator, pool, labelled, _ = problem
+    np.random.seed(1)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    first = strategy(name, seed=5).query(estimator, pool, 10, X_labeled=labelled)
+    np.testing.assert_array_equal(strategy(name, seed=5).query(estimator, pool, 10, X_labeled=labelled), first)
+    by_object = strategy(name, seed=np.random.RandomState(5)).query(estimator, pool, 10, X_labeled=labelled)
+    np.testing.assert_array_equal(by_object, first)
+    get_strategy(name).query(estimator, pool, 3, X_labeled=labelled)  # random_state=None
+    assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
+    if not is_deterministic(name):
+        others = [strategy(name, seed=s).query(estimator, pool, 10, X_labeled=labelled).tolist() for s in range(6, 12)]
+        assert any(other != first.tolist() for other in others)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_chunk_size_does_not_show(name, problem, monkeypatch):
+    estimator, pool, labelled, _ = problem
+    expected = strategy(name).query(estimator, pool, 20, X_labeled=labelled)
+    monkeypatch.setattr(skmmal._chunks, "CHUNK_ELEMENTS", 512)
+    np.testing.assert_array_equal(strategy(name).query(estimator, pool, 20, X_labeled=labelled), expected)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if is_deterministic(name)])
+def test_permuting_rows_permutes_the_answer(name, problem):
+    estimator, pool, labelled, _ = problem
+    order = np.random.default_rng(0).permutation(len(pool))
+    expected = strategy(name).query(estimator, pool, 15, X_labeled=labelled)
+    permuted = strategy(name).query(estimator, pool[order], 15, X_labeled=labelled)
+    np.testing.assert_array_equal(order[permuted], expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_permuting_modalities_changes_nothing(name):
+    blocks, y = make_blocks(n=100, widths={"a": 4, "b": 3, "c": 5}, missing=0.2)
+    swapped = {key: blocks[key] for key in ("c", "a", "b")}
+    answers = []
+    for each in (blocks, swapped):
+        X = MultimodalArray(each)
+        estimator = LateFusionClassifier().fit(X[:30], y[:30])
+        answers.append(strategy(name).query(estimator, X[30:], 12, X_labeled=X[:30]))
+    if name != "kmeans":  # its centres are sums over columns: another order, other rounding, other seeds
+        np.testing.assert_array_equal(*answers)
+    else:
+        check_answer(answers[0], 12, 70)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_changed(name, problem):
+    estimator, pool, labelled, _ = problem
+    copies = {key: block.copy() for key, block in pool.blocks.items()}
+    weights = {key: value.clone() for key, value in estimator.module_.state_dict().items()}
+    chosen = strategy(name)
+    params = chosen.get_params()
+    chosen.query(estimator, pool, 5, X_labeled=labelled)
+    for key, block in pool.blocks.items():
+        np.testing.assert_array_equal(block, copies[key])
+    for key, value in estimator.module_.state_dict().items():
+        assert (value == weights[key]).all()
+    assert chosen.get_params() == params
+    assert set(vars(chosen)) == set(params)  # a query leaves nothing behind
+    assert repr(clone(chosen)) == repr(chosen)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("form", ["mapping", "matrix", "matrix-slices", "matrix-columns", "frame", "multiindex"])
+def test_every_form_of_x(name, form):
+    blocks, y = make_blocks(n=90, missing=0.2)
+    forms = containers(blocks)
+
+    def answer(X, modalities):
+        def rows(part):
+            if isinstance(X, dict):
+                return {key: block[part] for key, block in X.items()}
+            return X.iloc[part] if hasattr(X, "iloc") else X[part]
+
+        estimator = LateFusionClassifier(modalities).fit(rows(slice(0, 30)), y[:30])
+        return strategy(name).query(estimator, rows(slice(30, 90)), 9, X_labeled=rows(slice(0, 30)))
+
+    np.testing.assert_array_equal(answer(*forms[form]), answer(*forms["multimodal"]))
+
+
+class Sure:
+    """A classifier whose probabilities are given."""
+
+    def __init__(self, probabilities):
+        self.probabilities = np.asarray(probabilities, dtype=float)
+        self.classes_ = np.arange(self.probabilities.shape[1])
+
+    def predict_proba(self, X):
+        return self.probabilities[: len(X)]
+
+    def embed(self, X):
+        X = np.asarray(X)
+        return {"a": X[:, :2], "b": X[:, 2:]}
+
+    def modality_contributions(self, X):
+        return np.full((len(X), 2), 0.5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "probabilities",
+    [
+        np.eye(3)[np.arange(30) % 3],  # all certain
+        np.full((30, 3), 1 / 3),
+        np.where(np.arange(90).reshape(30, 3) % 3 == 0, 1.0, 0.0),
+        np.ones((30, 1)),  # one class
+        np.column_stack([np.full(30, 1 - 1e-300), np.full(30, 1e-300)]),
+    ],
+)
+def test_probabilities_of_zero_and_one(name, probabilities):
+    X = np.random.default_rng(0).standard_normal((30, 5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for n_instances in (1, 5, 30):
+            indices, scores = strategy(name).query(Sure(probabilities), X, n_instances, return_scores=True)
+            check_answer(indices, n_instances, 30)
+            assert np.isfinite(scores).all() or name == "coreset"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("values", [np.zeros((25, 5)), np.ones((25, 5)), np.tile(np.eye(5), (5, 1))])
+def test_duplicates_and_constant_rows(name, values):
+    probabilities = np.tile([[0.5, 0.3, 0.2]], (25, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for n_instances in (1, 6, 25):
+            check_answer(strategy(name).query(Sure(probabilities), values, n_instances), n_instances, 25)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_row(name, problem):
+    estimator, pool, labelled, _ = problem
+    assert strategy(name).query(estimator, pool[:1], 1, X_labeled=labelled).tolist() == [0]
+
+
+@pytest.mark.parametrize("name", DIVERSE)
+def test_a_batch_of_distinct_rows_avoids_duplicates(name):
+    """Where the pool repeats rows, strategies for diversity take each once before any twice."""
+    rng = np.random.default_rng(0)
+    distinct = rng.standard_normal((6, 5))
+    X = np.tile(distinct, (4, 1))
+    probabilities = np.tile(rng.dirichlet(np.ones(3), 6), (4, 1))
+    picked = strategy(name).query(Sure(probabilities), X, 6)
+    assert len(set((picked % 6).tolist())) == 6
+
+
+@pytest.mark.parametrize("name", UNIMODAL)
+@pytest.mark.parametrize("as_sparse", [False, True])
+def test_plain_classifiers(name, as_sparse):
+    blocks, y = make_blocks(n=90)
+    X = np.hstack(list(blocks.values()))
+    if as_sparse:
+        X = sparse.csr_array(np.where(X > 0.5, X, 0))
+    for estimator in (LogisticRegression(), RandomForestClassifier(5, random_state=0)):
+        estimator.fit(X[:30], y[:30])
+        indices = strategy(name).query(estimator, X[30:], 10, X_labeled=X[:30], y_labeled=y[:30])
+        check_answer(indices, 10, 60)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pipelines_and_searches(name):
+    """A pipeline's answer is its last step's answer on what the steps before make of X."""
+    blocks, y = make_blocks(n=90)
+    X = np.hstack(list(blocks.values())) * np.arange(1, 9)
+    widths = {"image": 5, "text": 3}
+    scaler = ModalityScaler(widths).fit(X[:30])
+    Z = scaler.transform(X)
+    final = LateFusionClassifier(widths).fit(Z[:30], y[:30])
+    expected = strategy(name).query(final, Z[30:], 10, X_labeled=Z[:30])
+    pipeline = make_pipeline(ModalityScaler(widths), LateFusionClassifier(widths)).fit(X[:30], y[:30])
+    np.testing.assert_array_equal(strategy(name).query(pipeline, X[30:], 10, X_labeled=X[:30]), expected)
+    grid = {"latefusionclassifier__C": [1.0]}
+    search = GridSearchCV(pipeline, grid, cv=2).fit(X[:30], y[:30])
+    np.testing.assert_array_equal(strategy(name).query(search, X[30:], 10, X_labeled=X[:30]), expected)
+    if name in UNIMODAL:
+        plain = make_pipeline(StandardScaler(), LogisticRegression()).fit(X[:30], y[:30])
+        check_answer(strategy(name).query(plain, X[30:], 10, X_labeled=X[:30]), 10, 60)
+
+
+@pytest.mark.parametrize("name", MODEL_FREE)
+def test_unfitted_estimators_and_none(name):
+    blocks, _ = make_blocks(n=60, missing=0.2)
+    X = MultimodalArray(blocks)
+    matrix, widths = np.asarray(X), X.modalities
+    answers = [
+        strategy(name).query(estimator, data, 8)
+        for estimator, data in (
+            (None, X),
+            (LateFusionClassifier(), X),
+            (LateFusionClassifier(widths), matrix),
+            (make_pipeline(ModalityScaler(), LateFusionClassifier()), X),
+        )
+    ]
+    for indices in answers:
+        check_answer(indices, 8, 60)
+        np.testing.assert_array_equal(indices, answers[0])
+
+
+@pytest.mark.parametrize("name", NEEDS_MODEL)
+def test_unfitted_estimators_are_refused(name):
+    X = MultimodalArray(make_blocks()[0])
+    for estimator in (None, LateFusionClassifier(), make_pipeline(ModalityScaler(), LateFusionClassifier())):
+        with pytest.raises(NotFittedError, match="not fitted"):
+            strategy(name).query(estimator, X, 3)
+
+
+@pytest.mark.parametrize("name", PARTITIONED)
+def test_partitions(name, problem):
+    estimator, pool, labelled, _ = problem
+    whole = strategy(name).query(estimator, pool, 10, X_labeled=labelled)
+    np.testing.assert_array_equal(strategy(name, partitions=1).query(estimator, pool, 10, X_labeled=labelled), whole)
+    for partitions, n_instances in ((3, 10), (8, 5), (200, 80), (4, 80)):
+        answers = [
+            strategy(name, partitions=partitions, n_jobs=n_jobs).query(estimator, pool, n_instances, X_labeled=labelled)
+            for n_jobs in (None, 2)
+        ]
+        check_answer(answers[0], n_instances, 80)
+        np.testing.assert_array_equal(*answers)
+
+
+BAD_CALLS = {
+    "n_instances of 0": (lambda s, e, X: s.query(e, X, 0), ValueError, "n_instances=0, but .* 80 rows"),
+    "n_instances below 0": (lambda s, e, X: s.query(e, X, -3), ValueError, "n_instances=-3"),
+    "n_instances above the pool": (lambda s, e, X: s.query(e, X, 81), ValueError, "n_instances=81, but .* 80 rows"),
+    "n_instances not whole": (lambda s, e, X: s.query(e, X, 2.5), TypeError, "n_instances must be an integer, got 2.5"),
+    "n_instances of True": (lambda s, e, X: s.query(e, X, True), TypeError, "n_instances must be an integer"),
+    "empty pool": (lambda s, e, X: s.query(e, X[:0], 1), ValueError, "X_pool is empty"),
+    "one-dimensional pool": (lambda s, e, X: s.query(e, np.zeros(5), 1), ValueError, "X_pool must have shape"),
+    "labels that do not match": (
+        lambda s, e, X: s.query(e, X, 1, X_labeled=X[:3], y_labeled=[1]),
+        ValueError,
+        "X_labeled has 3 rows, y_labeled has 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("case", list(BAD_CALLS))
+def test_helpful_errors(name, case, problem):
+    estimator, pool, _, _ = problem
+    call, error, match = BAD_CALLS[case]
+    with pytest.raises(error, match=match):
+        call(strategy(name), estimator, pool)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "random"])
+def test_partly_missing_blocks_are_named(name, problem):
+    estimator, pool, labelled, _ = problem
+    blocks = {key: block.copy() for key, block in pool.blocks.items()}
+    there = np.flatnonzero(~np.isnan(blocks["text"][:, 0]))[5]
+    blocks["text"][there, 1] = np.nan
+    with pytest.raises(ValueError, match=f"modality 'text' is partly NaN in row {there}"):
+        strategy(name).query(estimator, MultimodalArray(blocks), 2, X_labeled=labelled)
+
+
+@pytest.mark.parametrize("name", NEEDS_MODEL)
+def test_probabilities_that_are_not_finite(name):
+    probabilities = np.full((4, 2), 0.5)
+    probabilities[2, 0] = np.nan
+    with pytest.raises(ValueError, match="Sure.predict_proba is not finite in row 2 of X_pool"):
+        strategy(name).query(Sure(probabilities), np.zeros((4, 5)), 2)

@@ -1,0 +1,33 @@
+"""scikit-learn's own checks, whole, on the estimators without a layout."""
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skmmal import LateFusionClassifier, ModalityScaler
+
+MINI_BATCH = {"max_iter": 60, "learning_rate": 0.03, "random_state": 0}
+
+
+def expected_failures(estimator):
+    if isinstance(estimator, LateFusionClassifier) and estimator.max_iter == 60:
+        # as for scikit-learn's own SGD and MLP: batches of weighted rows are not batches of repeated rows
+        reason = "mini-batches of weighted rows differ from mini-batches of repeated rows"
+        return {"check_sample_weight_equivalence_on_dense_data": reason}
+    return {}
+
+
+@parametrize_with_checks(
+    [
+        LateFusionClassifier(),
+        LateFusionClassifier(fusion="sum"),
+        LateFusionClassifier(solver="adamw", **MINI_BATCH),
+        LateFusionClassifier(encoder_dim=16, **MINI_BATCH),
+        ModalityScaler(),
+        ModalityScaler(method="l2"),
+        ModalityScaler(method="none"),
+    ],
+    expected_failed_checks=expected_failures,
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)

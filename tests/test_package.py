@@ -1,0 +1,138 @@
+"""The house as a whole: light imports, floors, docstrings, the README's code."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from numpydoc.validate import validate
+
+import skmmal
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "skmmal"
+
+# a room imports only from lower floors, or from its own folder
+FLOORS = {
+    "_random": 0,
+    "_chunks": 0,
+    "modalities": 1,
+    "contributions": 1,
+    "selection": 1,
+    "_containers": 2,
+    "_input": 2,
+    "_persistence": 2,
+    "preprocessing": 3,
+    "heads": 2,
+    "balancing": 2,
+    "features": 2,
+    "datasets": 2,
+    "classifier": 3,
+    "representation": 3,
+    "query": 4,
+    "learner": 5,
+    "experiment": 6,
+    "display": 7,
+    "cli": 8,
+    "__main__": 9,
+}
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            if node.module == "skmmal":
+                found |= {f"skmmal.{name.name}" for name in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+    return {name for name in found if name.startswith("skmmal.")}
+
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down(path):
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    assert own in FLOORS, f"{own} has no floor"
+    for module in imports_of(path):
+        other = room(module)
+        if other in FLOORS and other != own:
+            assert FLOORS[other] < FLOORS[own], f"{path.name} imports {module}, which is not below it"
+
+
+def test_importing_the_package_is_light():
+    code = "import sys, skmmal; print([m for m in ('torch', 'sklearn', 'pandas', 'matplotlib') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_everything_exported_is_there():
+    for name in skmmal.__all__:
+        assert getattr(skmmal, name) is not None
+    assert set(skmmal.__all__) <= set(dir(skmmal))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = skmmal.nonsense
+    assert f'version = "{skmmal.__version__}"' in (ROOT / "pyproject.toml").read_text()
+    assert skmmal.__version__ in (ROOT / "CHANGELOG.md").read_text()
+
+
+def public_objects():
+    modules = [skmmal]
+    for info in pkgutil.walk_packages(skmmal.__path__, "skmmal."):
+        if not any(part.startswith("_") for part in info.name.split(".")[1:]):
+            modules.append(importlib.import_module(info.name))
+    seen = {}
+    for module in modules:
+        for name in getattr(module, "__all__", []):
+            thing = getattr(module, name)
+            if inspect.isclass(thing) or inspect.isfunction(thing):
+                seen[f"{thing.__module__}.{thing.__qualname__}"] = thing
+    return sorted(name for name in seen if name.startswith("skmmal."))
+
+
+# what numpydoc would have and these docstrings do without: a summary on the line after the quotes, imperative verbs,
+# types of self-explaining parameters, sections for every helper of a public base
+IGNORED = {"GL01", "GL03", "GL08", "SS05", "SS06", "ES01", "SA01", "SA04", "EX01", "PR01", "PR02", "PR04", "PR06", "PR07", "PR08", "PR09", "RT01", "RT02", "RT03", "RT04", "RT05", "YD01", "GL02"}
+
+
+@pytest.mark.parametrize("name", public_objects())
+def test_docstrings_are_numpydoc(name):
+    result = validate(name)
+    assert result["docstring"], f"{name} has no docstring"
+    errors = [f"{code}: {text}" for code, text in result["errors"] if code not in IGNORED]
+    assert not errors, errors
+
+
+DOCUMENTED = [
+    name
+    for name in public_objects()
+    if re.search(r"\.(query\.(?!base|view)|selection\.(d2|k_center|coverage)|contributions\.|classifier\.|preprocessing\.)", name)
+]
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_methods_have_a_runnable_example(name):
+    """Strategies, kernels and estimators say where they come from and how to call them."""
+    assert ">>> " in validate(name)["docstring"]
+
+
+def python_blocks():
+    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
+
+
+@pytest.mark.parametrize("index", range(len(python_blocks())))
+def test_the_readmes_code_runs(index, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(python_blocks()[index], f"README block {index}", "exec"), {"__name__": "__main__"})
