@@ -86,8 +86,8 @@ class LinearHeads:
     mixing : tensor of shape (H, J)
         c_hj.
     l2 : float
-    offset : tensor of shape (n, K), optional
-        Fixed logits that are added to every head's; the intercepts are then held at zero.
+    offset : list of H tensors of shape (n, K), optional
+        Fixed logits that are added to the heads' own; the intercepts are then held at zero.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class LinearHeads:
         row_weights: torch.Tensor,
         mixing: torch.Tensor,
         l2: float,
-        offset: torch.Tensor | None = None,
+        offset: Tensors | None = None,
     ) -> None:
         self.axes, self.onehot, self.row_weights, self.mixing, self.l2 = axes, onehot, row_weights, mixing, l2
         self._offset = offset
@@ -115,7 +115,7 @@ class LinearHeads:
 
     def _mix(self, parameters: Tensors) -> Tensors:
         per_map = [design @ part for design, part in zip(self._designs, parameters, strict=True)]
-        if len(per_map) == 1:
+        if self.mixing.numel() == 1:  # a single softmax regression
             return per_map
         return [sum(c * logits for c, logits in zip(row, per_map, strict=True)) for row in self.mixing]
 
@@ -131,12 +131,18 @@ class LinearHeads:
             out.append(torch.addcmul(design.T @ total, penalty, parameters[j]))
         return out
 
+    def log_probabilities(self, parameters: Tensors) -> Tensors:
+        """Logarithms of the heads' class probabilities, H tensors of shape (n, K)."""
+        logits = self._mix(parameters)
+        if self._offset is not None:
+            logits = [own + fixed for own, fixed in zip(logits, self._offset, strict=True)]
+        return [torch.log_softmax(each, dim=1) for each in logits]
+
     def evaluate(self, parameters: Tensors) -> tuple[float, Tensors, Tensors]:
         """Objective, gradient, and the heads' probabilities."""
         value = 0.0
         residuals, probabilities = [], []
-        for weights, logits in zip(self.row_weights, self._mix(parameters), strict=True):
-            log_p = torch.log_softmax(logits if self._offset is None else logits + self._offset, dim=1)
+        for weights, log_p in zip(self.row_weights, self.log_probabilities(parameters), strict=True):
             value -= float(torch.sum(weights * (log_p * self.onehot).sum(dim=1)))
             p = log_p.exp()
             probabilities.append(p)
@@ -237,24 +243,24 @@ def _fit_misfits(problem: LinearHeads, start: Tensors) -> Tensors:
     there overshoots. This solves ``min ½ l2 ‖W − W_start‖² + Σ_misjudged loss`` first, which is as small as there
     are misjudged rows (block coordinate ascent on the dual, started at the former dual coefficients).
     """
-    if len(problem.row_weights) > 1:
-        return start
-    ((weights,), (axes,)) = problem.row_weights, problem.axes
-    logits = problem._mix(start)[0]
-    doubted = (torch.softmax(logits, dim=1) * problem.onehot).sum(dim=1) < 0.5
-    rows = torch.nonzero(doubted & (weights > 0)).squeeze(1)
-    if not 0 < len(rows) <= len(weights) // 2:
+    log_p = problem.log_probabilities(start)
+    likelihood = torch.stack([(each.exp() * problem.onehot).sum(dim=1) for each in log_p]).mean(dim=0)
+    rows = torch.nonzero((likelihood < 0.5) & (problem.row_weights > 0).any(dim=0)).squeeze(1)
+    if not 0 < len(rows) <= len(problem.onehot) // 2:
         return start
     small = LinearHeads(
-        [PrincipalAxes(axes.Z[rows])],
+        [PrincipalAxes(axes.Z[rows]) for axes in problem.axes],
         problem.onehot[rows],
-        weights[None, rows],
+        problem.row_weights[:, rows],
         problem.mixing,
         problem.l2,
-        offset=logits[rows],
+        offset=[each[rows] for each in log_p],
     )
     moved, _, _ = _newton_cg(small, small.zeros(), 30, 1e-3)
-    return [torch.cat([start[0][:-1] + small.axes[0].to_features(moved[0][:-1]), start[0][-1:]])]
+    return [
+        torch.cat([part[:-1] + axes.to_features(change[:-1]), part[-1:]])
+        for part, axes, change in zip(start, small.axes, moved, strict=True)
+    ]
 
 
 def _dot(a: Tensors, b: Tensors) -> float:
@@ -286,7 +292,8 @@ def _newton_cg(
                 return parameters, curve, True
         parameters, value, gradient, probabilities = trial, new_value, new_gradient, new_probabilities
         curve.append(value)
-        if length == 1.0 and decrement / 2 < tol * abs(value):
+        # the step has left about the share of the promised fall that conjugate gradients left of the residual
+        if length == 1.0 and _CG_REDUCTION**2 * decrement / 2 < tol * abs(value):
             return parameters, curve, True
     return parameters, curve, False
 
