@@ -72,7 +72,7 @@ class ModalityScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     }
 
     def __init__(
-        self, modalities: Mapping[str, Any] | None = None, *, method: str = "standard", norm: float = 8.0
+        self, modalities: Mapping[str, Any] | None = None, method: str = "standard", norm: float = 8.0
     ) -> None:
         self.modalities = modalities
         self.method = method

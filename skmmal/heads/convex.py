@@ -159,17 +159,18 @@ class LinearHeads:
             curved.append(weights[:, None] * (scaled - p * scaled.sum(dim=1, keepdim=True)))
         return self._unmix(curved, direction)
 
+    def curvatures(self, probabilities: Tensors) -> Tensors:
+        """Curvature of the loss along each logit of each map, ``Σ_h c_hj² w_h p_h (1 − p_h)``: J tensors (n, K)."""
+        per_head = [w[:, None] * p * (1 - p) for w, p in zip(self.row_weights, probabilities, strict=True)]
+        return [sum(c**2 * each for c, each in zip(column, per_head, strict=True)) for column in self.mixing.T]
+
     def preconditioner(self, probabilities: Tensors) -> Tensors:
         """Inverse of the diagonal that the Hessian has if every row has its class's average curvature."""
         inverse = []
-        for j, axes in enumerate(self.axes):
-            total = sum(
-                float(c) ** 2 * (weights[:, None] * p * (1 - p)).sum(dim=0)
-                for c, weights, p in zip(self.mixing[:, j], self.row_weights, probabilities, strict=True)
-            )
-            mean = total / len(self.onehot)
-            diagonal = torch.cat([self.l2 + axes.variances[:, None] * mean, total[None]])
-            inverse.append(1.0 / diagonal.clamp_min(1e-12))
+        for axes, curvature in zip(self.axes, self.curvatures(probabilities), strict=True):
+            total = curvature.sum(dim=0)
+            slopes = self.l2 + axes.variances[:, None] * (total / len(self.onehot))
+            inverse.append(1.0 / torch.cat([slopes, total[None]]).clamp_min(1e-12))
         return inverse
 
     def maps(self, parameters: Tensors) -> list[LinearMap]:
@@ -240,16 +241,23 @@ def _fit_misfits(problem: LinearHeads, start: Tensors) -> Tensors:
     """Move `start` as little as possible so that the rows it misjudges are fitted too.
 
     New rows pull on the former optimum with large gradients where the curvature is small, and a Newton step from
-    there overshoots. This solves ``min ½ l2 ‖W − W_start‖² + Σ_misjudged loss`` first, which is as small as there
-    are misjudged rows (block coordinate ascent on the dual, started at the former dual coefficients).
+    there overshoots. This solves ``min ½ ‖W − W_start‖²_H + Σ_misjudged loss`` first, which is as small as there are
+    misjudged rows; H is the curvature of the penalty and, on average over classes, of the other rows.
     """
     log_p = problem.log_probabilities(start)
     likelihood = torch.stack([(each.exp() * problem.onehot).sum(dim=1) for each in log_p]).mean(dim=0)
-    rows = torch.nonzero((likelihood < 0.5) & (problem.row_weights > 0).any(dim=0)).squeeze(1)
+    misjudged = (likelihood < 0.5) & (problem.row_weights > 0).any(dim=0)
+    rows = torch.nonzero(misjudged).squeeze(1)
     if not 0 < len(rows) <= len(problem.onehot) // 2:
         return start
+    others = [each.exp() * ~misjudged[:, None] for each in log_p]
+    # in coordinates divided by these roots, H is the penalty alone
+    roots = [
+        torch.sqrt(1 + axes.variances * float(curvature.mean()) / problem.l2)
+        for axes, curvature in zip(problem.axes, problem.curvatures(others), strict=True)
+    ]
     small = LinearHeads(
-        [PrincipalAxes(axes.Z[rows]) for axes in problem.axes],
+        [PrincipalAxes(axes.Z[rows] / root) for axes, root in zip(problem.axes, roots, strict=True)],
         problem.onehot[rows],
         problem.row_weights[:, rows],
         problem.mixing,
@@ -258,8 +266,8 @@ def _fit_misfits(problem: LinearHeads, start: Tensors) -> Tensors:
     )
     moved, _, _ = _newton_cg(small, small.zeros(), 30, 1e-3)
     return [
-        torch.cat([part[:-1] + axes.to_features(change[:-1]), part[-1:]])
-        for part, axes, change in zip(start, small.axes, moved, strict=True)
+        torch.cat([part[:-1] + axes.to_features(change[:-1]) / root[:, None], part[-1:]])
+        for part, axes, change, root in zip(start, small.axes, moved, roots, strict=True)
     ]
 
 
