@@ -1,0 +1,53 @@
+#!/bin/sh
+# Runs every experiment of this folder again and brings its tables and figures up to date. About 20 minutes on two
+# cores; killed, it goes on where it was. Usage: [JOBS=2] sh examples/results/reproduce.sh [WORK_FOLDER]
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+work=${1:-${TMPDIR:-/tmp}/skmmal-results}
+jobs=${JOBS:-2}
+strategies=bmmal,badge,coreset,entropy,kmeans,least-confidence,margin,random
+
+run() { # name dataset n_initial n_instances
+    python -m skmmal simulate --dataset "$2" --strategies $strategies --n-initial "$3" --n-instances "$4" \
+        --n-rounds 8 --seeds 10 --n-jobs "$jobs" --out "$work/$1"
+}
+
+# data that ships with the package
+run emoji emoji 40 40
+run digits-fou-pix digits:fou,pix 20 20
+run digits-zer-kar digits:zer,kar 20 20
+run digits-mor-fou-zer digits:mor,fou,zer 20 20
+real="$work/emoji $work/digits-fou-pix $work/digits-zer-kar $work/digits-mor-fou-zer"
+
+# generated: one pitfall at a time
+suite=
+for pitfall in interaction-redundant missing missing-class missing-one difficulty interaction-unique \
+    interaction-synergy interaction-mixed; do
+    run "gap-$pitfall" "mind-the-gap:$pitfall" 20 20
+    suite="$suite $work/gap-$pitfall"
+done
+
+# shellcheck disable=SC2086
+python -m skmmal report $real --out "$work/real"
+# shellcheck disable=SC2086
+python -m skmmal report $suite --out "$work/suite"
+
+# what is kept: the tidy results, the tables as text, some figures (with 256 colours, to be small)
+for run in "$work"/*/; do
+    name=$(basename "$run")
+    mkdir -p "$here/$name"
+    for file in config.json results.csv report.txt; do
+        if [ -f "$run/$file" ]; then cp "$run/$file" "$here/$name/"; fi
+    done
+    python - "$run/figures" "$here/$name" learning_curves modality_curves pairwise_matrix critical_difference <<'END'
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+source, target = Path(sys.argv[1]), Path(sys.argv[2])
+for name in sys.argv[3:]:
+    if (source / f"{name}.png").is_file():
+        Image.open(source / f"{name}.png").convert("RGB").quantize(256).save(target / f"{name}.png", optimize=True)
+END
+done

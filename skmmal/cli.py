@@ -1,0 +1,433 @@
+"""The ``skmmal`` command. What is slow to import is imported when it is used, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from skmmal.experiment.sources import Features, Labelled
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="skmmal",
+    help="Multimodal active learning over precomputed features.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_show_locals=False,
+)
+out_console = Console(soft_wrap=True)
+err_console = Console(stderr=True, soft_wrap=True)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from skmmal import __version__
+
+        out_console.print(f"skmmal {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Multimodal active learning over precomputed features."""
+
+
+class Scale(StrEnum):
+    """Methods of `ModalityScaler`."""
+
+    standard = "standard"
+    l2 = "l2"
+    none = "none"
+
+
+class Fusion(StrEnum):
+    """Fusions of `LateFusionClassifier`."""
+
+    concat = "concat"
+    sum = "sum"
+
+
+def _friendly(command: Callable[..., None]) -> Callable[..., None]:
+    """Show what is wrong with the user's data or files as one message, exit code 1; other errors are ours."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except (ValueError, TypeError, OSError, ImportError) as error:
+            err_console.print("[bold red]Error:[/] ", end="")
+            err_console.print(str(error), markup=False, highlight=False)
+            raise typer.Exit(1) from error
+
+    return wrapped
+
+
+def _note(text: str) -> None:
+    err_console.print(text, markup=False, highlight=False)
+
+
+def _complete_strategy(incomplete: str) -> list[str]:
+    from skmmal.query import available_strategies
+
+    # the option takes a list: complete its last name
+    head, comma, last = incomplete.rpartition(",")
+    return [f"{head}{comma}{name}" for name in available_strategies() if name.startswith(last)]
+
+
+def _complete_dataset(incomplete: str) -> list[str]:
+    from skmmal.experiment.sources import DATASETS
+
+    return [name for name in DATASETS if name.startswith(incomplete)]
+
+
+FeaturesOption = Annotated[
+    Path | None,
+    typer.Option("--features", help="A feature cache (a folder), or an .npz file with one array for each modality."),
+]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option("--labels", help="CSV with the columns id,label (and split: train or test)."),
+]
+ScaleOption = Annotated[
+    Scale, typer.Option(help="How each modality is brought to the same scale, over all rows; none: raw features.")
+]
+COption = Annotated[float, typer.Option("--C", help="Inverse regularisation of the classifier.", min=1e-12)]
+FusionOption = Annotated[Fusion, typer.Option(help="How the classifier fuses the modalities.")]
+
+
+# ---------------------------------------------------------------------------------------------------- simulate
+
+
+@app.command(epilog="Example: skmmal simulate --dataset emoji --strategies bmmal,random --seeds 5 --out runs/emoji")
+@_friendly
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder of the run; a run that was killed goes on there.")],
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="emoji, digits, mind-the-gap:PITFALL or pid:SETTING, with their options as in digits:fou,pix.",
+            autocompletion=_complete_dataset,
+        ),
+    ] = None,
+    features: FeaturesOption = None,
+    labels: LabelsOption = None,
+    strategies: Annotated[
+        str, typer.Option(help="Names, separated by commas.", autocompletion=_complete_strategy)
+    ] = "bmmal,badge,margin,random",
+    n_initial: Annotated[int, typer.Option(help="Rows labelled at first.", min=1)] = 40,
+    n_instances: Annotated[int, typer.Option(help="Rows chosen in a round.", min=1)] = 40,
+    n_rounds: Annotated[int, typer.Option(help="Rounds of choosing.", min=0)] = 8,
+    seeds: Annotated[int, typer.Option(help="Repetitions.", min=1)] = 5,
+    initial: Annotated[
+        str,
+        typer.Option(help="Chooses the first rows; one that needs no model.", autocompletion=_complete_strategy),
+    ] = "random",
+    scale: ScaleOption = Scale.standard,
+    fusion: FusionOption = Fusion.concat,
+    C: COption = 1.0,
+    test_size: Annotated[
+        float, typer.Option(help="Share of the rows to measure on, unless the labels have a column split.")
+    ] = 0.3,
+    split_seed: Annotated[int, typer.Option(help="Draws the test rows and generated data.", min=0)] = 0,
+    scoring: Annotated[str, typer.Option(help="More measures: scikit-learn's scorers, by commas.")] = "",
+    n_jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = 1,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+) -> None:
+    """Compare strategies on data whose labels are known, over several seeds.
+
+    Writes config.json, results.csv (one line for each strategy, seed and round), selected.csv (the rows chosen),
+    classes.csv, timings.csv and pool.csv (row numbers to ids). The same command goes on with a run that was
+    killed, and ends with the same bytes.
+    """
+    from skmmal import LateFusionClassifier
+    from skmmal.experiment import run_experiment
+    from skmmal.experiment.sources import split
+
+    if (dataset is None) == (features is None):
+        raise typer.BadParameter("give either --dataset or --features with --labels")
+    if dataset is not None and labels is not None:
+        raise typer.BadParameter("--labels goes with --features; a --dataset has its own")
+    if not 0 < test_size < 1:
+        raise typer.BadParameter(f"--test-size must lie between 0 and 1, got {test_size}")
+    data = _labelled_data(dataset, features, labels, split_seed)
+    data.X = _scaled(data.X, scale)
+    pool, test = split(data, test_size, split_seed)
+    results = run_experiment(
+        LateFusionClassifier(fusion=fusion.value, C=C),
+        _names(strategies),
+        pool.X,
+        pool.y,
+        X_test=test.X,
+        y_test=test.y,
+        n_initial=n_initial,
+        n_instances=n_instances,
+        n_rounds=n_rounds,
+        seeds=seeds,
+        initial=initial,
+        scoring=_names(scoring) or None,
+        n_jobs=n_jobs,
+        results_dir=out,
+        metadata={"dataset": dataset or str(features), "scale": scale.value, "split_seed": split_seed},
+        verbose=0 if quiet else 1,
+    )
+    _write_csv(out / "pool.csv", {"row": range(len(pool.y)), "id": pool.ids, "label": pool.y})
+    if not quiet:
+        _print_summary(results.summary())
+        _note(f"Written to {out}. Tables and figures: skmmal report {out}")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _labelled_data(dataset: str | None, features: Path | None, labels: Path | None, seed: int) -> Labelled:
+    from skmmal.experiment import sources
+
+    if dataset is not None:
+        return sources.load_dataset(dataset, seed)
+    assert features is not None
+    if labels is None:
+        raise typer.BadParameter("--features needs --labels")
+    cache = _usable(sources.load_features(features))
+    table = sources.read_labels(labels)
+    without = table["label"] == ""
+    if without.any():
+        _note(f"{int(without.sum())} lines of {labels} have no label; they are left out.")
+        table = table[~without].reset_index(drop=True)
+    rows = sources.labelled_rows(cache, table, labels)
+    if len(rows) < len(cache.ids):
+        _note(f"{len(cache.ids) - len(rows)} of {len(cache.ids)} rows have no label; they are left out.")
+    test = (table["split"] == "test").to_numpy() if "split" in table else None
+    return sources.Labelled(cache.X[rows], table["label"].to_numpy(dtype=str), cache.ids[rows], test)
+
+
+def _usable(cache: Features) -> Features:
+    from skmmal.experiment.sources import Features, usable_rows
+
+    usable = usable_rows(cache.X)
+    if usable.all():
+        return cache
+    _note(f"{int((~usable).sum())} of {len(usable)} rows have no modality at all; they are left out.")
+    return Features(cache.X[usable], cache.ids[usable])
+
+
+def _scaled(X: Any, scale: Scale) -> Any:
+    from skmmal import ModalityScaler
+
+    return X if scale is Scale.none else ModalityScaler(method=scale.value).fit_transform(X)
+
+
+def _write_csv(path: Path, columns: dict[str, Any]) -> None:
+    import pandas as pd
+
+    from skmmal.features._files import replace_file
+
+    with replace_file(path) as file:
+        file.write(pd.DataFrame(columns).to_csv(index=False, lineterminator="\n").encode())
+
+
+def _print_summary(summary: pd.DataFrame) -> None:
+    from skmmal.experiment.results import summary_text
+
+    table = Table(title="Accuracy on the test rows, mean ± standard error", title_justify="left", box=None)
+    text = summary_text(summary).drop(columns="s/fit", errors="ignore")
+    for name in text.columns:
+        table.add_column(name, justify="left" if name == "strategy" else "right")
+    for row in text.itertuples(index=False):
+        table.add_row(*row)
+    out_console.print(table)
+
+
+# ------------------------------------------------------------------------------------------------------ report
+
+
+@app.command(epilog="Example: skmmal report runs/emoji runs/digits --out runs/comparison")
+@_friendly
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the report. Default: the run's own; with several runs, comparison."),
+    ] = None,
+    metric: Annotated[str, typer.Option(help="What to compare: a column of results.csv.")] = "accuracy",
+    baseline: Annotated[str, typer.Option(help="Strategy that the others are tested against.")] = "random",
+    confidence: Annotated[float, typer.Option(help="Of the pairwise matrix.")] = 0.9,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of pictures named by id (17.png, 17.jpg), to show what was chosen.")
+    ] = None,
+) -> None:
+    """Write tables and figures of runs.
+
+    report.html is one file and needs no network; report.txt and tables/ hold the tables, figures/ PNG and PDF.
+
+    Every run gets a report of its own. Several runs also get one that compares the strategies over all of them.
+    """
+    from skmmal.display.report import write_comparison, write_report
+
+    written = []
+    for run in runs:
+        folder = out if out is not None and len(runs) == 1 else run
+        written.append(
+            write_report(run, folder, metric=metric, baseline=baseline, confidence=confidence, images=images)
+        )
+    if len(runs) > 1:
+        written.append(write_comparison(runs, out or Path("comparison"), metric=metric, confidence=confidence))
+    for path in written:
+        out_console.print(str(path), markup=False, highlight=False)
+
+
+# ------------------------------------------------------------------------------------------------------ select
+
+
+@app.command(
+    epilog="Example: skmmal select --features features --labels labels.csv --strategy bmmal -n 200 --out next.csv"
+)
+@_friendly
+def select(
+    features: Annotated[Path, typer.Option(help="A feature cache (a folder), or an .npz file.")],
+    out: Annotated[Path, typer.Option(help="CSV to write: id,rank,score.")],
+    labels: LabelsOption = None,
+    strategy: Annotated[str, typer.Option(help="Name of the strategy.", autocompletion=_complete_strategy)] = "bmmal",
+    n_instances: Annotated[int, typer.Option("--n-instances", "-n", help="Rows to choose.", min=1)] = 100,
+    scale: ScaleOption = Scale.standard,
+    fusion: FusionOption = Fusion.concat,
+    C: COption = 1.0,
+    seed: Annotated[int, typer.Option(help="Draws what the strategy leaves to chance.", min=0)] = 0,
+) -> None:
+    """Choose what to label next: fit on the labels so far, and ask a strategy.
+
+    Without --labels, a strategy that needs no model chooses the first rows. Same input, same next.csv.
+    """
+    import numpy as np
+
+    from skmmal import LateFusionClassifier
+    from skmmal.experiment import sources
+    from skmmal.experiment.problem import random_seed, set_random_states
+    from skmmal.query import get_strategy
+
+    query = get_strategy(strategy)
+    set_random_states(query, "select", seed)
+    cache = _usable(sources.load_features(features))
+    rows, y = _labels_so_far(cache, labels)
+    X = _scaled(cache.X, scale)
+    pool = np.setdiff1d(np.arange(len(X)), rows)
+    if n_instances > len(pool):
+        raise ValueError(f"--n-instances {n_instances}: only {len(pool)} of {len(X)} rows are not labelled yet")
+    model = LateFusionClassifier(fusion=fusion.value, C=C, random_state=random_seed("fit", seed))
+    if query.requires_model:
+        if not len(rows):
+            able = [name for name in _strategies() if not get_strategy(name).requires_model]
+            raise ValueError(f"{strategy} needs labels (--labels); without any, use one of {able}")
+        model.fit(X[rows], y)
+    known = {"X_labeled": X[rows], "y_labeled": y} if len(rows) else {}
+    picked, scores = query.query(model, X[pool], n_instances, return_scores=True, **known)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _write_csv(out, {"id": cache.ids[pool[picked]], "rank": range(1, n_instances + 1), "score": scores})
+    _note(f"{n_instances} of {len(pool)} rows that are not labelled, chosen by {strategy}: {out}")
+
+
+def _strategies() -> list[str]:
+    from skmmal.query import available_strategies
+
+    return available_strategies()
+
+
+def _labels_so_far(cache: Features, labels: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that are labelled, in their order in the features, and their labels."""
+    import numpy as np
+
+    from skmmal.experiment import sources
+
+    if labels is None:
+        return np.empty(0, dtype=np.intp), np.empty(0, dtype=str)
+    table = sources.read_labels(labels)
+    rows = sources.labelled_rows(cache, table, labels)
+    done = np.flatnonzero(table["label"] != "")
+    if len(done) < len(table):
+        _note(f"{len(table) - len(done)} lines of {labels} have no label; they count as not labelled.")
+    done = done[np.argsort(rows[done])]  # the order of the lines must not matter
+    return rows[done], table["label"].to_numpy(dtype=str)[done]
+
+
+# ------------------------------------------------------------------------------------------- strategies, info
+
+
+@app.command()
+@_friendly
+def strategies() -> None:
+    """List the strategies."""
+    from skmmal.query import get_strategy
+
+    table = Table(box=None)
+    for name in ("name", "class", "needs a model", "what it does"):
+        table.add_column(name, no_wrap=name in ("name", "class"))
+    for name in _strategies():
+        strategy = get_strategy(name)
+        first_line = (type(strategy).__doc__ or "").strip().splitlines()[0]
+        table.add_row(name, type(strategy).__name__, "yes" if strategy.requires_model else "no", first_line)
+    out_console.print(table)
+
+
+@app.command(epilog="Example: skmmal info features")
+@_friendly
+def info(folder: Annotated[Path, typer.Argument(help="A feature cache, or the folder of a run.")]) -> None:
+    """Say what a feature cache or a run holds."""
+    if (folder / "manifest.json").is_file():
+        _info_features(folder)
+    elif (folder / "config.json").is_file():
+        _info_run(folder)
+    else:
+        raise FileNotFoundError(f"{folder} is neither a feature cache (manifest.json) nor a run (config.json)")
+
+
+def _info_features(folder: Path) -> None:
+    from skmmal.features import FeatureStore
+
+    about = FeatureStore.open(folder).info()
+    out_console.print(f"{about['n_samples']} samples, {about['bytes'] / 2**20:.1f} MiB", highlight=False)
+    table = Table(box=None)
+    for name in ("modality", "shape", "dtype", "rows done", "present", "missing", "failed", "backbone", "weights"):
+        table.add_column(name)
+    for name, entry in about["modalities"].items():
+        table.add_row(
+            name,
+            " × ".join(map(str, entry["shape"])),
+            str(entry["dtype"]),
+            *(str(entry[key]) for key in ("rows_done", "present", "missing", "errors")),
+            *(str(entry.get(key) or "") for key in ("backbone", "weights")),
+        )
+    out_console.print(table)
+
+
+def _info_run(folder: Path) -> None:
+    from skmmal.experiment import ExperimentResults
+    from skmmal.experiment.folder import read_config
+
+    config = read_config(folder)["experiment"]
+    n_expected = len(config["strategies"]) * len(config["seeds"]) * (config["n_rounds"] + 1)
+    results = ExperimentResults.load(folder)
+    budget = config["n_initial"] + config["n_rounds"] * config["n_instances"]
+    out_console.print(
+        f"{len(results.frame)} of {n_expected} rounds done: {len(config['strategies'])} strategies, "
+        f"{len(config['seeds'])} seeds, up to {budget} of {config['n_pool']} labels, "
+        f"{config['n_test']} test rows, data {config['metadata'].get('dataset', 'not named')}",
+        highlight=False,
+    )
+    _print_summary(results.summary())

@@ -1,0 +1,27 @@
+"""Compare strategies the way the papers do: run, record, resume, test."""
+
+from skmmal.experiment.results import ExperimentResults
+from skmmal.experiment.runner import run_experiment
+from skmmal.experiment.statistics import (
+    area_under_curve,
+    average_ranks,
+    compare,
+    critical_difference,
+    friedman,
+    labels_saved,
+    labels_to_reach,
+    pairwise_matrix,
+)
+
+__all__ = [
+    "ExperimentResults",
+    "area_under_curve",
+    "average_ranks",
+    "compare",
+    "critical_difference",
+    "friedman",
+    "labels_saved",
+    "labels_to_reach",
+    "pairwise_matrix",
+    "run_experiment",
+]

@@ -1,0 +1,159 @@
+"""The folder of a run: its configuration, and one record for every round, each written whole or not at all.
+
+::
+
+    config.json                              what determines the results
+    units/STRATEGY/seed-S/round-R.json       chosen rows and metrics
+    timings/STRATEGY/seed-S/round-R.json     seconds (they differ from run to run, so they lie apart)
+    results.csv, selected.csv, classes.csv, timings.csv     written at the end
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import warnings
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy
+import scipy
+import sklearn
+import torch
+
+import skmmal
+from skmmal.features._files import TEMPORARY, replace_file
+
+__all__ = ["RunFolder", "read_config"]
+
+FORMAT, VERSION = "skmmal-experiment", 1
+CONFIG = "config.json"
+
+
+class RunFolder:
+    """Records of a run on disk. Workers write disjoint files, so it needs no lock."""
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike, config: dict[str, Any]) -> RunFolder:
+        """Create the folder, or go on with one that has the same configuration.
+
+        Raises
+        ------
+        FileExistsError
+            The folder holds something else.
+        ValueError
+            It holds a run with another configuration; the message shows the difference.
+        """
+        folder = cls(Path(path).absolute())
+        if folder.path.exists() and not folder.path.is_dir():
+            raise FileExistsError(f"results_dir {path} is a file; give a folder")
+        folder.path.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.path.rglob(f".*{TEMPORARY}*"):
+            leftover.unlink()  # of a run that was killed while it wrote
+        if not (folder.path / CONFIG).exists():
+            if any(folder.path.iterdir()):
+                raise FileExistsError(f"results_dir {path} holds other files and no {CONFIG}; give a new folder")
+            _write_json(
+                folder.path / CONFIG,
+                {"format": FORMAT, "version": VERSION, "environment": _environment(), "experiment": config},
+            )
+            return folder
+        _check_same(path, read_config(folder.path), config)
+        return folder
+
+    def _file(self, part: str, name: str, seed: int, round_: int) -> Path:
+        return self.path / part / quote(name, safe=" ()+") / f"seed-{seed}" / f"round-{round_:03d}.json"
+
+    def write_record(self, name: str, seed: int, record: dict[str, Any]) -> None:
+        """Write a round's record; its seconds first, so that no record is without them."""
+        record = dict(record)
+        for part, content in (("timings", record.pop("seconds")), ("units", record)):
+            file = self._file(part, name, seed, record["round"])
+            file.parent.mkdir(parents=True, exist_ok=True)
+            _write_json(file, content)
+
+    def read_unit(self, name: str, seed: int) -> list[dict[str, Any]]:
+        """Records of a strategy and seed, from round 0 to the last before a gap."""
+        records: list[dict[str, Any]] = []
+        while (file := self._file("units", name, seed, len(records))).exists():
+            record = _read_json(file)
+            if record.get("round") != len(records):
+                raise ValueError(f"{file} describes round {record.get('round')}; it was moved or edited")
+            seconds = self._file("timings", name, seed, len(records))
+            record["seconds"] = _read_json(seconds) if seconds.exists() else {}
+            records.append(record)
+        return records
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Configuration of a run's folder."""
+    if not (path / CONFIG).is_file():
+        raise FileNotFoundError(f"{path} is not the folder of a run: it holds no {CONFIG}")
+    config = _read_json(path / CONFIG)
+    if config.get("format") != FORMAT:
+        raise ValueError(f"{path / CONFIG} has the format {config.get('format')!r}, expected {FORMAT!r}")
+    if config.get("version") != VERSION:
+        raise ValueError(f"{path / CONFIG} has version {config.get('version')}, this skmmal reads {VERSION}")
+    return config
+
+
+def _check_same(path: Any, found: dict[str, Any], config: dict[str, Any]) -> None:
+    before, now = _flat(found["experiment"]), _flat(json.loads(json.dumps(config)))
+    lines = [
+        f"{key}: {before.get(key, 'absent')!r} there, {now.get(key, 'absent')!r} now"
+        for key in [*before, *(key for key in now if key not in before)]
+        if before.get(key, "absent") != now.get(key, "absent")
+    ]
+    if lines:
+        raise ValueError(
+            f"results_dir {path} holds a run with another configuration; give another folder, or repeat that one. "
+            "The difference:\n  " + "\n  ".join(lines)
+        )
+    if found["environment"] != _environment():
+        warnings.warn(
+            f"results_dir {path} was begun with {found['environment']}, it goes on with {_environment()}; "
+            "the last digits may differ",
+            stacklevel=4,
+        )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat = {}
+    for name, part in value.items():
+        flat.update(_flat(part, f"{prefix}.{name}" if prefix else name))
+    return flat or {prefix: {}}
+
+
+def _environment() -> dict[str, str]:
+    modules = (skmmal, numpy, scipy, sklearn, torch)
+    versions = {module.__name__: str(module.__version__) for module in modules}
+    return {"python": platform.python_version(), **versions}
+
+
+def _write_json(path: Path, content: Any) -> None:
+    text = json.dumps(_null_for_nan(content), indent=1, ensure_ascii=False)
+    with replace_file(path) as file:
+        file.write((text + "\n").encode())
+
+
+def _null_for_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _null_for_nan(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_null_for_nan(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_bytes())
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); remove it, and its round is run again") from None

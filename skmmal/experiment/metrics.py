@@ -1,0 +1,197 @@
+"""What is measured of a fitted model each round."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
+
+from skmmal._chunks import row_chunks
+from skmmal.contributions import balance_weights, shapley_values
+from skmmal.experiment.problem import Problem
+from skmmal.modalities import as_multimodal, is_multimodal, presence_mask
+
+__all__ = ["class_accuracies", "evaluate", "expected_calibration_error", "shapley_imbalance", "weaker_weights"]
+
+
+def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, n_bins: int = 32) -> float:
+    """Mean distance between confidence and accuracy, over bins of equal width.
+
+    ``Σ_b n_b / n · |accuracy_b − confidence_b|``
+
+    Parameters
+    ----------
+    confidence : array-like of shape (n,)
+        Probability of the predicted class.
+    correct : array-like of bool, shape (n,)
+    n_bins : int, default=32
+        Bins are closed above, as ``(0, 1/32], (1/32, 2/32], ...``
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    References
+    ----------
+    .. [1] Guo et al., "On calibration of modern neural networks", ICML 2017, section 2; 32 bins as in the BMMAL
+       repository.
+
+    Examples
+    --------
+    >>> round(expected_calibration_error([0.9, 0.9, 0.6, 0.6], [True, True, True, False]), 3)
+    0.1
+    """
+    confidence = np.asarray(confidence, dtype=np.float64)
+    bins = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
+    gaps = np.bincount(bins, weights=np.asarray(correct, dtype=np.float64) - confidence, minlength=n_bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def class_accuracies(y: np.ndarray, predicted: np.ndarray, classes: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Share of each class's rows that is predicted rightly, among `rows` (a mask); NaN for a class without any."""
+    hits = predicted == y
+    return np.array([_mean(hits[rows & (y == label)]) for label in classes])
+
+
+def shapley_imbalance(values: np.ndarray) -> float:
+    """Mean distance between the Shapley values of two modalities; 0 with one modality.
+
+    References
+    ----------
+    .. [1] "BalanceBenchmark", arXiv 2502.10816.
+
+    Examples
+    --------
+    >>> shapley_imbalance(np.array([0.5, 0.25, 0.25])) == 0.5 / 3
+    True
+    """
+    pairs = list(combinations(np.asarray(values).tolist(), 2))
+    return float(np.mean([abs(a - b) for a, b in pairs])) if pairs else 0.0
+
+
+def weaker_weights(contributions: np.ndarray) -> np.ndarray:
+    """Mean BMMAL weight of the weaker modality, in the rows that each modality dominates.
+
+    With more than two modalities, of the weakest. NaN for a modality that dominates no row.
+
+    Parameters
+    ----------
+    contributions : ndarray of shape (n, M)
+
+    Returns
+    -------
+    ndarray of shape (M,)
+
+    References
+    ----------
+    .. [1] Shen et al., ACM MM 2023, figure 6.
+
+    Examples
+    --------
+    >>> weaker_weights(np.array([[0.75, 0.25], [0.6, 0.4], [0.4, 0.6]]))
+    array([0.65, 0.8 ])
+    """
+    weakest = balance_weights(contributions).min(axis=1)
+    strongest = contributions.argmax(axis=1)
+    return np.array([_mean(weakest[strongest == m]) for m in range(contributions.shape[1])])
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def evaluate(model: Any, problem: Problem, pool: np.ndarray) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Measure a fitted model on the test rows, and BMMAL's weights on the pool.
+
+    Returns
+    -------
+    metrics : dict of str to float
+    by_class : dict of str to list of float
+        Accuracy of each class: of the fused head, and by modality.
+    """
+    y = problem.y_test
+    everything = np.ones(len(y), dtype=bool)
+    predicted = model.predict(problem.X_test)
+    found = {"fused": (predicted, everything)}
+    metrics = {"accuracy": _mean(predicted == y)}
+    final, X = _final_step(model, problem.X_test)
+    names: list[str] = []
+    if hasattr(final, "predict_proba_by_modality"):
+        probabilities = final.predict_proba_by_modality(X)
+        names = list(probabilities)
+        present = presence_mask(as_multimodal(X, None if is_multimodal(X) else final.modalities))
+        for m, name in enumerate(names):
+            found[name] = (final.classes_[probabilities[name].argmax(axis=1)], present[:, m])
+    recalls = {name: class_accuracies(y, codes, problem.classes, rows) for name, (codes, rows) in found.items()}
+    metrics["balanced_accuracy"] = _nanmean(recalls["fused"])
+    metrics["ece"] = _ece(model, problem.X_test, predicted == y)
+    for name in names:
+        codes, rows = found[name]
+        metrics[f"accuracy_{name}"] = _mean((codes == y)[rows])
+    for name in names:
+        metrics[f"balanced_accuracy_{name}"] = _nanmean(recalls[name])
+    if hasattr(final, "modality_contributions"):
+        metrics.update(_balance(final, X, y, names, _final_step(model, _safe_indexing(problem.X, pool))[1]))
+    for name, scorer in problem.scorers.items():
+        metrics[name] = float(scorer(model, problem.X_test, y))
+    by_class = {_class_column(name): values.tolist() for name, values in recalls.items()}
+    return metrics, by_class
+
+
+def _class_column(head: str) -> str:
+    return "accuracy" if head == "fused" else f"accuracy_{head}"
+
+
+def _nanmean(values: np.ndarray) -> float:
+    return _mean(values[~np.isnan(values)])
+
+
+def _final_step(model: Any, X: Any) -> tuple[Any, Any]:
+    """The classifier itself, and X as it sees it."""
+    model = getattr(model, "best_estimator_", model)
+    if not isinstance(model, Pipeline):
+        return model, X
+    return model[-1], model[:-1].transform(X) if len(model) > 1 and X.shape[0] else X
+
+
+def _ece(model: Any, X: Any, correct: np.ndarray) -> float:
+    if not hasattr(model, "predict_proba"):
+        return float("nan")
+    return expected_calibration_error(model.predict_proba(X).max(axis=1), correct)
+
+
+def _balance(final: Any, X: Any, y: np.ndarray, names: list[str], X_pool: Any) -> dict[str, float]:
+    """Contributions to the true class, imbalance of the accuracy, and the weights of figure 6."""
+    shares = final.modality_contributions(X, y).mean(axis=0)
+    metrics = {f"contribution_{name}": float(share) for name, share in zip(names, shares, strict=True)}
+    metrics["shapley_imbalance"] = shapley_imbalance(_accuracy_shapley_values(final, X, y))
+    weights = np.full(len(names), np.nan)
+    if X_pool.shape[0]:
+        weights = weaker_weights(final.modality_contributions(X_pool))
+    metrics.update({f"weaker_weight_{name}": float(weight) for name, weight in zip(names, weights, strict=True)})
+    return metrics
+
+
+def _accuracy_shapley_values(final: Any, X: Any, y: np.ndarray) -> np.ndarray:
+    """Shapley values, shape (M,), of the accuracy with some modalities' embeddings set to zero."""
+    blocks = list(final.embed(X).values())
+    head = final.module_.head
+    codes = np.searchsorted(final.classes_, y)  # the classes are sorted: `make_problem` made them
+
+    def accuracy(present: np.ndarray) -> np.ndarray:
+        hits = 0
+        with torch.inference_mode():
+            for rows in row_chunks(len(y), sum(block.shape[1] for block in blocks)):
+                z = [
+                    torch.as_tensor(block[rows] * np.float64(there), dtype=torch.float64)
+                    for block, there in zip(blocks, present, strict=True)
+                ]
+                hits += int((head(z).argmax(dim=1).numpy() == codes[rows]).sum())
+        return np.array([hits / len(y)])
+
+    return shapley_values(accuracy, len(blocks))[0]

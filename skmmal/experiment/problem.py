@@ -1,0 +1,312 @@
+"""What an experiment is: data, strategies, budgets. Everything is checked here, before anything runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, clone
+from sklearn.metrics import get_scorer
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import _num_samples, check_consistent_length
+
+from skmmal._chunks import row_chunks
+from skmmal.modalities import as_multimodal, is_multimodal
+from skmmal.query import QueryStrategy, available_strategies, get_strategy
+
+__all__ = ["Problem", "describe", "make_problem", "random_seed", "resolve_seeds"]
+
+OWN_COLUMNS = ("strategy", "seed", "round", "n_labeled", "accuracy", "balanced_accuracy", "ece", "shapley_imbalance")
+TIMINGS = ("fit_seconds", "query_seconds")
+METRIC_PREFIXES = ("accuracy_", "balanced_accuracy_", "contribution_", "weaker_weight_")
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """All that a worker needs to run one strategy with one seed."""
+
+    estimator: Any
+    strategies: dict[str, QueryStrategy]
+    X: Any
+    y: np.ndarray
+    X_test: Any
+    y_test: np.ndarray
+    classes: np.ndarray
+    n_initial: int
+    n_instances: int
+    n_rounds: int
+    initial_name: str
+    initial: QueryStrategy
+    scorers: dict[str, Any]
+
+    def __sizeof__(self) -> int:
+        # joblib's Dask backend sends arguments that are large once to every worker, not once per task
+        return sum(_n_bytes(part) for part in (self.X, self.X_test, self.y, self.y_test))
+
+
+def _n_bytes(X: Any) -> int:
+    if is_multimodal(X):
+        return sum(block.nbytes for block in X.blocks.values())
+    return int(getattr(X, "nbytes", 0))
+
+
+def make_problem(
+    estimator: Any,
+    strategies: Any,
+    X: Any,
+    y: Any,
+    X_test: Any,
+    y_test: Any,
+    n_initial: int,
+    n_instances: int,
+    n_rounds: int,
+    initial: str | QueryStrategy,
+    scoring: Any,
+) -> Problem:
+    """Check the arguments of `run_experiment` and bring them into one form."""
+    X, y = _check_data(X, y, "X", "y")
+    X_test, y_test = _check_data(X_test, y_test, "X_test", "y_test")
+    if X.shape[1] != X_test.shape[1]:
+        raise ValueError(f"X has {X.shape[1]} columns, X_test has {X_test.shape[1]}")
+    n_initial = _check_count("n_initial", n_initial, 1)
+    n_instances = _check_count("n_instances", n_instances, 1)
+    n_rounds = _check_count("n_rounds", n_rounds, 0)
+    wanted = n_initial + n_rounds * n_instances
+    if wanted > len(y):
+        raise ValueError(
+            f"n_initial={n_initial} and n_rounds={n_rounds} of n_instances={n_instances} need {wanted} rows to "
+            f"label, X has {len(y)}"
+        )
+    initial_name, initial_strategy = _check_initial(initial)
+    try:
+        classes = np.unique(np.concatenate([y, y_test]))
+    except TypeError:
+        raise ValueError("y and y_test mix labels of different types; use strings or numbers in both") from None
+    return Problem(
+        estimator=clone(estimator),
+        strategies=resolve_strategies(strategies),
+        X=X,
+        y=y,
+        X_test=X_test,
+        y_test=y_test,
+        classes=classes,
+        n_initial=n_initial,
+        n_instances=n_instances,
+        n_rounds=n_rounds,
+        initial_name=initial_name,
+        initial=initial_strategy,
+        scorers=_resolve_scorers(scoring),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- checks
+
+
+def _check_count(name: str, value: Any, least: int) -> int:
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def _check_data(X: Any, y: Any, X_name: str, y_name: str) -> tuple[Any, np.ndarray]:
+    if hasattr(X, "detach"):
+        X = X.detach().cpu().numpy()
+    if is_multimodal(X):
+        X = as_multimodal(X)
+    elif not hasattr(X, "shape"):
+        X = np.asarray(X)
+    if len(X.shape) != 2 or X.shape[0] == 0:
+        raise ValueError(f"{X_name} must have shape (n_samples, n_features) with at least one row, found {X.shape}")
+    y = column_or_1d(y)
+    if _num_samples(X) != len(y):
+        raise ValueError(f"{X_name} has {_num_samples(X)} rows, {y_name} has {len(y)}")
+    check_consistent_length(X, y)
+    absent = np.flatnonzero(pd.isna(y))
+    if len(absent):
+        raise ValueError(f"{y_name} is missing in row {absent[0]} ({len(absent)} such rows); an experiment needs all")
+    return X, y
+
+
+def resolve_strategies(strategies: Any) -> dict[str, QueryStrategy]:
+    """Name the strategies: a dict as it is, a list by the strategies' own names."""
+    if isinstance(strategies, str | QueryStrategy):
+        strategies = [strategies]
+    if isinstance(strategies, Mapping):
+        named = [(name, value) for name, value in strategies.items()]
+    elif isinstance(strategies, Iterable):
+        named = [(_own_name(value), value) for value in strategies]
+    else:
+        raise TypeError(f"strategies must be a list or a dict of strategies or their names, got {strategies!r}")
+    if not named:
+        raise ValueError(f"strategies is empty; there are {available_strategies()}")
+    resolved: dict[str, QueryStrategy] = {}
+    for name, value in named:
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"strategies: a name must be a non-empty string, got {name!r}")
+        if name in resolved:
+            raise ValueError(f"strategies holds {name!r} twice; give a dict with a name for each")
+        resolved[name] = _resolve_strategy(value, f"strategies[{name!r}]")
+    return resolved
+
+
+def _resolve_strategy(value: Any, argument: str) -> QueryStrategy:
+    if isinstance(value, str):
+        return get_strategy(value)
+    if isinstance(value, QueryStrategy):
+        return clone(value)
+    raise TypeError(f"{argument} must be a QueryStrategy or its name, got {value!r}")
+
+
+def _own_name(value: Any) -> str:
+    kind = type(get_strategy(value) if isinstance(value, str) else value)
+    return next((name for name in available_strategies() if type(get_strategy(name)) is kind), kind.__name__)
+
+
+def _check_initial(initial: Any) -> tuple[str, QueryStrategy]:
+    strategy = _resolve_strategy(initial, "initial")
+    if strategy.requires_model:
+        able = [name for name in available_strategies() if not get_strategy(name).requires_model]
+        raise ValueError(f"initial={initial!r} needs a fitted model, and there is none yet; use one of {able}")
+    return _own_name(initial), strategy
+
+
+def _resolve_scorers(scoring: Any) -> dict[str, Any]:
+    if scoring is None:
+        return {}
+    if isinstance(scoring, str):
+        scoring = [scoring]
+    named = dict(scoring) if isinstance(scoring, Mapping) else {name: name for name in scoring}
+    for name in named:
+        if not isinstance(name, str):
+            raise TypeError(f"scoring must name its scorers, got {name!r}; give a dict for callables")
+        if name in (*OWN_COLUMNS, *TIMINGS) or name.startswith(METRIC_PREFIXES):
+            raise ValueError(f"scoring: {name!r} is the name of a column that is there already; give it another name")
+    return {name: get_scorer(scorer) for name, scorer in named.items()}
+
+
+def resolve_seeds(seeds: Any) -> list[int]:
+    """A number n as the seeds 0 to n − 1, a list as it is."""
+    if isinstance(seeds, Integral) and not isinstance(seeds, bool):
+        return list(range(_check_count("seeds", seeds, 1)))
+    if isinstance(seeds, str | bool) or not isinstance(seeds, Iterable):
+        raise TypeError(f"seeds must be a number of seeds or a list of integers, got {seeds!r}")
+    found = [_check_count("seeds", seed, 0) for seed in seeds]
+    if not found or len(set(found)) < len(found):
+        raise ValueError(f"seeds must be distinct and not empty, got {found}")
+    return found
+
+
+# --------------------------------------------------------------------------------------------------- randomness
+
+
+def random_seed(*key: str | int) -> int:
+    """Seed for a purpose: a function of its name alone, so that no order of execution can change it."""
+    digest = hashlib.sha256(json.dumps(key).encode()).digest()
+    return int.from_bytes(digest[:4], "little") >> 1  # numpy and torch take 31 bits everywhere
+
+
+def set_random_states(estimator: BaseEstimator, *key: str | int) -> None:
+    """Set every ``random_state`` of an estimator, nested ones too."""
+    names = [name for name in sorted(estimator.get_params()) if name.split("__")[-1] == "random_state"]
+    estimator.set_params(**{name: random_seed(*key, name) for name in names})
+
+
+# -------------------------------------------------------------------------------------------------- description
+
+
+def describe(problem: Problem, seeds: list[int], *, data: bool) -> dict[str, Any]:
+    """What determines the results, as JSON; with `data`, fingerprints of the arrays too."""
+    description = {
+        "estimator": _describe_estimator(problem.estimator),
+        "strategies": {name: _describe_estimator(strategy) for name, strategy in problem.strategies.items()},
+        "initial": {"name": problem.initial_name, **_describe_estimator(problem.initial)},
+        "n_initial": problem.n_initial,
+        "n_instances": problem.n_instances,
+        "n_rounds": problem.n_rounds,
+        "seeds": seeds,
+        "classes": [plain(label) for label in problem.classes],
+        "scoring": {name: _describe_value(scorer) for name, scorer in problem.scorers.items()},
+        "n_pool": len(problem.y),
+        "n_test": len(problem.y_test),
+    }
+    if is_multimodal(problem.X):
+        description["modalities"] = {name: _describe_value(width) for name, width in problem.X.modalities.items()}
+    if data:
+        description["data"] = {
+            "X": _fingerprint(problem.X),
+            "y": _fingerprint_labels(problem.y),
+            "X_test": _fingerprint(problem.X_test),
+            "y_test": _fingerprint_labels(problem.y_test),
+        }
+    return description
+
+
+def plain(value: Any) -> Any:
+    """A label or number as JSON holds it."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if isinstance(value, bool | int | float | str) else str(value)
+
+
+def _describe_estimator(estimator: Any) -> dict[str, Any]:
+    # random states are left out: the seeds replace them
+    params = {
+        name: _describe_value(value)
+        for name, value in sorted(estimator.get_params().items())
+        if name.split("__")[-1] != "random_state" and not hasattr(value, "get_params")
+    }
+    return {"class": f"{type(estimator).__module__}.{type(estimator).__qualname__}", "params": params}
+
+
+def _describe_value(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple | list) and all(not hasattr(part, "get_params") for part in value):
+        return [_describe_value(part) for part in value]
+    if isinstance(value, Mapping):
+        return {str(name): _describe_value(part) for name, part in value.items()}
+    if isinstance(value, slice):
+        return str(value)
+    if hasattr(value, "__qualname__"):  # a function or a class
+        return f"{value.__module__}.{value.__qualname__}"
+    try:
+        return f"{type(value).__name__} {joblib.hash(_without_estimators(value))}"
+    except pickle.PicklingError:
+        return type(value).__qualname__
+
+
+def _without_estimators(value: Any) -> Any:
+    # a Pipeline's list of steps: the steps' own parameters are described one by one
+    if isinstance(value, tuple | list):
+        return [_without_estimators(part) for part in value]
+    return type(value).__qualname__ if hasattr(value, "get_params") else value
+
+
+def _fingerprint(X: Any) -> str:
+    digest = hashlib.sha256()
+    if not is_multimodal(X):
+        if hasattr(X, "tocsr"):
+            return str(joblib.hash(X, hash_name="sha1"))
+        blocks = {"": X.to_numpy() if isinstance(X, pd.DataFrame) else np.asarray(X)}
+    else:
+        blocks = dict(X.blocks)
+    for name, block in blocks.items():
+        digest.update(f"{name} {block.dtype} {block.shape};".encode())
+        for rows in row_chunks(*block.shape):
+            digest.update(np.ascontiguousarray(block[rows]).tobytes())
+    return digest.hexdigest()
+
+
+def _fingerprint_labels(y: np.ndarray) -> str:
+    return hashlib.sha256(json.dumps([plain(label) for label in y]).encode()).hexdigest()

@@ -1,0 +1,243 @@
+"""What an experiment leaves: tidy tables, and the usual questions to them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from skmmal.experiment import statistics
+from skmmal.experiment.folder import RunFolder, read_config
+from skmmal.experiment.problem import TIMINGS
+from skmmal.features._files import replace_file
+
+__all__ = ["ExperimentResults", "summary_text"]
+
+KEYS = ["strategy", "seed", "round"]
+_INTEGERS = ("seed", "round", "n_labeled", "rank", "row")
+FILES = {"frame": "results.csv", "selected": "selected.csv", "classes": "classes.csv", "timings": "timings.csv"}
+
+
+class ExperimentResults:
+    """Results of `run_experiment`.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        One row for each strategy, seed and round: ``strategy``, ``seed``, ``round``, ``n_labeled``, ``accuracy``,
+        ``balanced_accuracy``, ``ece`` (32 bins); for each modality ``accuracy_NAME`` and
+        ``balanced_accuracy_NAME`` of its own head on the test rows that have it, ``contribution_NAME`` (mean share
+        in the true class's probability); ``shapley_imbalance`` (of the test accuracy); ``weaker_weight_NAME`` (mean
+        BMMAL weight of the weaker modality in the part of the pool that NAME dominates); further scorers;
+        ``fit_seconds``, ``query_seconds``.
+    selected : DataFrame
+        The rows chosen: ``strategy``, ``seed``, ``round``, ``rank`` (order within the round), ``row`` (of X). Those of
+        round 0 are the first rows.
+    classes : DataFrame
+        Accuracy of each class: ``strategy``, ``seed``, ``round``, ``label``, ``accuracy``, ``accuracy_NAME``.
+    config : dict
+        What was run.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmmal.experiment import run_experiment
+    >>> X, y = load_iris(return_X_y=True)
+    >>> results = run_experiment(
+    ...     LogisticRegression(), ["margin", "random"], X[::2], y[::2], X_test=X[1::2], y_test=y[1::2],
+    ...     n_initial=10, n_instances=5, n_rounds=4, seeds=5, initial="kmeans",
+    ... )
+    >>> results.area_under_curve().index.tolist()
+    ['margin', 'random']
+    """
+
+    def __init__(
+        self, frame: pd.DataFrame, selected: pd.DataFrame, classes: pd.DataFrame, config: Mapping[str, Any]
+    ) -> None:
+        self.frame = frame
+        self.selected = selected
+        self.classes = classes
+        self.config = dict(config)
+
+    def __repr__(self) -> str:
+        return (
+            f"ExperimentResults({len(self.strategies)} strategies, {self.frame['seed'].nunique()} seeds, "
+            f"{self.frame['round'].nunique()} rounds)"
+        )
+
+    @property
+    def strategies(self) -> list[str]:
+        """Names of the strategies, in the order they were given."""
+        return list(dict.fromkeys(self.frame["strategy"]))
+
+    @property
+    def modalities(self) -> list[str]:
+        """Names of the modalities that were measured; empty for a classifier that knows none."""
+        prefix = "contribution_"
+        return [name.removeprefix(prefix) for name in self.frame.columns if name.startswith(prefix)]
+
+    # ----------------------------------------------------------------------------------------------- questions
+
+    def summary(self, metric: str = "accuracy", baseline: str = "random") -> pd.DataFrame:
+        """One row per strategy: where it ends, its area, what it saves against a baseline, what it costs.
+
+        Parameters
+        ----------
+        metric : str, default="accuracy"
+        baseline : str, default="random"
+            The target is this strategy's mean at the end. Without it among the strategies, those columns are left out.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by strategy: ``final`` and ``final_se`` (mean over seeds after the last round, standard error),
+            ``area`` and ``area_se`` (see `area_under_curve`), ``labels`` and ``reached`` (mean labels to the target and
+            the share of the seeds that reach it), ``saved`` (of the baseline's labels, over the seeds where both reach
+            it), ``fit_seconds`` and ``query_seconds`` (means per round).
+        """
+        self._check_metric(metric)
+        last = self.frame[self.frame["round"] == self.frame["round"].max()].groupby("strategy", sort=False)[metric]
+        area = self.area_under_curve(metric)
+        table = pd.DataFrame({"final": last.mean(), "final_se": last.sem()})
+        table["area"], table["area_se"] = area["mean"], area["standard_error"]
+        if baseline in self.strategies:
+            target = float(table["final"][baseline])
+            reached = statistics.labels_saved(self.frame, target, metric=metric, baseline=baseline)
+            table["labels"], table["reached"] = reached["labels"], reached["reached"]
+            table["saved"] = reached["saved"]
+        for name in TIMINGS:
+            if name in self.frame:
+                table[name] = self.frame.groupby("strategy", sort=False)[name].mean()
+        return table.loc[self.strategies]
+
+    def pairwise_matrix(self, metric: str = "accuracy", confidence: float = 0.9) -> pd.DataFrame:
+        """Share of the rounds in which one strategy (row) beats another (column) significantly.
+
+        See `skmmal.experiment.pairwise_matrix`.
+        """
+        return statistics.pairwise_matrix(self.frame, metric=metric, confidence=confidence)
+
+    def area_under_curve(self, metric: str = "accuracy") -> pd.DataFrame:
+        """Normalised area under the learning curve.
+
+        See `skmmal.experiment.area_under_curve`.
+        """
+        return statistics.area_under_curve(self.frame, metric=metric)
+
+    def _check_metric(self, metric: str) -> None:
+        statistics.check_metric(self.frame, metric)
+
+    # ------------------------------------------------------------------------------------------------- storage
+
+    @classmethod
+    def from_records(
+        cls, records: Mapping[tuple[str, int], list[dict[str, Any]]], config: Mapping[str, Any]
+    ) -> ExperimentResults:
+        """Build the tables from the records of the units."""
+        frame, selected, classes = [], [], []
+        labels = config["classes"]
+        for (name, seed), unit in records.items():
+            n_labeled = 0
+            for record in unit:
+                key = {"strategy": name, "seed": seed, "round": record["round"]}
+                n_labeled += len(record["selected"])
+                frame.append({**key, "n_labeled": n_labeled, **record["metrics"], **record["seconds"]})
+                selected += [{**key, "rank": rank, "row": row} for rank, row in enumerate(record["selected"])]
+                by_class = record["by_class"]
+                classes += [
+                    {**key, "label": label, **{head: values[k] for head, values in by_class.items()}}
+                    for k, label in enumerate(labels)
+                ]
+        tidy = pd.DataFrame(frame)
+        measured = [name for name in tidy.columns if name not in KEYS]
+        tidy[measured] = tidy[measured].apply(pd.to_numeric)  # a column of nulls is one of NaN
+        per_class = pd.DataFrame(classes)
+        heads = [name for name in per_class.columns if name not in (*KEYS, "label")]
+        per_class[heads] = per_class[heads].apply(pd.to_numeric)
+        return cls(tidy, pd.DataFrame(selected), per_class, config)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the tables as CSV; the seconds go to a file of their own, so that the others are reproducible."""
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        timings = [name for name in TIMINGS if name in self.frame]
+        tables = {
+            "frame": self.frame.drop(columns=timings),
+            "selected": self.selected,
+            "classes": self.classes,
+            "timings": self.frame[[*KEYS, *timings]],
+        }
+        for name, table in tables.items():
+            with replace_file(folder / FILES[name]) as file:
+                file.write(table.to_csv(index=False, lineterminator="\n").encode())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> ExperimentResults:
+        """Read the folder of a run, finished or not.
+
+        Parameters
+        ----------
+        path : path-like
+            `results_dir` of `run_experiment`, or ``--out`` of ``skmmal simulate``.
+
+        Returns
+        -------
+        ExperimentResults
+            Of an unfinished run, the rounds that are done.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            The folder holds no run, or no round of it has ended.
+        """
+        folder = Path(path)
+        config = read_config(folder)["experiment"]
+        if not (folder / FILES["frame"]).is_file():
+            reader = RunFolder(folder)
+            units = [(name, seed) for name in config["strategies"] for seed in config["seeds"]]
+            records = {unit: found for unit in units if (found := reader.read_unit(*unit))}
+            if not records:
+                raise ValueError(f"{folder}: no round of this run has ended yet")
+            return cls.from_records(records, config)
+        labels = config["classes"]
+        tables = {name: _read_csv(folder / file, labels) for name, file in FILES.items() if (folder / file).is_file()}
+        missing = [FILES[name] for name in ("selected", "classes") if name not in tables]
+        if missing:
+            raise FileNotFoundError(f"{folder} holds {FILES['frame']}, but not {missing}")
+        frame = tables["frame"]
+        if "timings" in tables:
+            frame = frame.merge(tables["timings"], on=KEYS, how="left", validate="one_to_one")
+        return cls(frame, tables["selected"], tables["classes"], config)
+
+
+def summary_text(summary: pd.DataFrame) -> pd.DataFrame:
+    """`ExperimentResults.summary` for reading: strings, with each mean and its standard error in one column."""
+    text = pd.DataFrame({"strategy": summary.index.astype(str)}, index=summary.index)
+    for name, title in (("final", "at the end"), ("area", "area")):
+        errors = ["" if pd.isna(error) else f" ± {error:.3f}" for error in summary[f"{name}_se"]]
+        text[title] = [f"{mean:.3f}{error}" for mean, error in zip(summary[name], errors, strict=True)]
+    if "saved" in summary:
+        text["labels"] = ["never" if pd.isna(n) else f"{n:.0f}" for n in summary["labels"]]
+        text["reached"] = [f"{share:.0%}" for share in summary["reached"]]
+        text["saved"] = ["" if pd.isna(share) else f"{share:.0%}" for share in summary["saved"]]
+    for name, title in (("fit_seconds", "s/fit"), ("query_seconds", "s/query")):
+        if name in summary:
+            text[title] = [f"{seconds:.3f}" for seconds in summary[name]]
+    return text
+
+
+def _read_csv(path: Path, labels: list[Any]) -> pd.DataFrame:
+    """Read a table with every float as it was written, whatever a strategy or a class is called."""
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for name in frame.columns:
+        if name in _INTEGERS:
+            frame[name] = frame[name].astype(int)
+        elif name not in ("strategy", "label"):
+            frame[name] = [float(text or "nan") for text in frame[name]]
+    if "label" in frame:
+        frame["label"] = frame["label"].map({str(label): label for label in labels})
+    return frame

@@ -1,0 +1,141 @@
+"""Run strategies against each other, over seeds, in parallel, resumable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from joblib import Parallel, delayed
+from joblib.parallel import get_active_backend
+
+from skmmal.experiment.folder import RunFolder
+from skmmal.experiment.problem import Problem, describe, make_problem, resolve_seeds
+from skmmal.experiment.progress import track
+from skmmal.experiment.results import ExperimentResults
+from skmmal.experiment.unit import Record, run_unit
+from skmmal.query import QueryStrategy
+
+__all__ = ["run_experiment"]
+
+
+def run_experiment(
+    estimator: Any,
+    strategies: Any,
+    X: Any,
+    y: Any,
+    *,
+    X_test: Any,
+    y_test: Any,
+    n_initial: int,
+    n_instances: int,
+    n_rounds: int,
+    seeds: int | Sequence[int],
+    initial: str | QueryStrategy = "random",
+    scoring: Any = None,
+    n_jobs: int | None = None,
+    results_dir: str | os.PathLike | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    verbose: int = 0,
+) -> ExperimentResults:
+    """Compare query strategies on a pool whose labels are known.
+
+    Every strategy of a seed starts from the same `n_initial` rows (round 0). Then, `n_rounds` times, it chooses
+    `n_instances` more, and a new model is fitted on all rows chosen so far.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Cloned. A `LateFusionClassifier` gives all measures; a Pipeline with one at its end does, too; of any other
+        classifier the fused ones are taken. Its ``random_state`` is set from the seed.
+    strategies : str, QueryStrategy, list of these, or dict of name to these
+        A list is named by the strategies' own names. Their ``random_state`` is set from the seed.
+    X, y
+        The pool: any form of X that the estimator takes, and all labels.
+    X_test, y_test
+        Rows to measure on.
+    n_initial : int
+        Rows labelled at first.
+    n_instances : int
+        Rows chosen in a round.
+    n_rounds : int
+        Rounds of choosing; results have ``n_rounds + 1`` points per strategy and seed.
+    seeds : int or list of int
+        A number n means 0 to n − 1. Aim for 10 to 20 where strategies are close.
+    initial : str or QueryStrategy, default="random"
+        Chooses the first rows; one that needs no model.
+    scoring : str, list of str, or dict of name to scorer, optional
+        More columns: scikit-learn's scorers by name, or callables ``(estimator, X, y)``.
+    n_jobs : int, default=None
+        joblib workers over strategies × seeds. ``joblib.parallel_config(backend="dask")`` or Ray's backend moves the
+        work to a cluster; `results_dir` must then lie on a disk that all its machines share.
+    results_dir : path-like, optional
+        Every round is recorded there as it ends. A run that was killed goes on where it was when called again.
+    metadata : mapping, optional
+        Kept with the configuration, for example the data's name: plain values that JSON can hold.
+    verbose : int, default=0
+        Show progress on stderr.
+
+    Returns
+    -------
+    ExperimentResults
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments that cannot be used, or a `results_dir` with another configuration (the difference is shown).
+    FileExistsError
+        `results_dir` holds something else.
+
+    Notes
+    -----
+    Features are used as they come: scale them (`ModalityScaler`, fitted on pool and test rows, for it needs no
+    labels). The command ``skmmal simulate`` does.
+
+    The results are the same for any `n_jobs` and backend on machines of one kind, and after any number of kills: each
+    random draw has a seed of its own, made of the seed, the strategy's name and the round, and BLAS and torch keep
+    to one thread in every worker. Every fit starts anew, so that a round's model follows from its rows alone; the
+    convex solver needs hardly more steps for that than from the last round's weights.
+
+    References
+    ----------
+    .. [1] Shen et al., "Towards balanced active learning for multimodal classification", ACM MM 2023
+       (arXiv 2306.08306), section 5: the protocol.
+
+    Examples
+    --------
+    >>> from skmmal import LateFusionClassifier, ModalityScaler
+    >>> from skmmal.datasets import load_digits_views
+    >>> from skmmal.experiment import run_experiment
+    >>> X, y = load_digits_views(["fou", "zer"], return_X_y=True)
+    >>> X = ModalityScaler().fit_transform(X)
+    >>> results = run_experiment(
+    ...     LateFusionClassifier(), ["bmmal", "random"], X[::2], y[::2], X_test=X[1::2], y_test=y[1::2],
+    ...     n_initial=20, n_instances=20, n_rounds=2, seeds=2,
+    ... )
+    >>> results.frame[["strategy", "seed", "round", "n_labeled"]].tail(3).to_string(index=False).splitlines()[1:]
+    ['  random     1      0         20', '  random     1      1         40', '  random     1      2         60']
+    """
+    problem = make_problem(
+        estimator, strategies, X, y, X_test, y_test, n_initial, n_instances, n_rounds, initial, scoring
+    )
+    seed_list = resolve_seeds(seeds)
+    config = describe(problem, seed_list, data=results_dir is not None)
+    config["metadata"] = dict(metadata or {})
+    folder = None if results_dir is None else RunFolder.open(results_dir, config)
+    units = [(name, seed) for name in problem.strategies for seed in seed_list]
+    results = ExperimentResults.from_records(_run(problem, units, folder, n_jobs, verbose), config)
+    if folder is not None:
+        results.save(folder.path)
+    return results
+
+
+def _run(
+    problem: Problem, units: list[tuple[str, int]], folder: RunFolder | None, n_jobs: int | None, verbose: int
+) -> Mapping[tuple[str, int], list[Record]]:
+    backend, _ = get_active_backend()
+    # Ray's backend gives all results at once; the others one by one, so that progress can be shown
+    return_as = "generator" if backend.supports_return_generator else "list"
+    parallel = Parallel(n_jobs=n_jobs, return_as=return_as)
+    done = parallel(delayed(run_unit)(problem, name, seed, folder) for name, seed in units)
+    return dict(zip(units, track(done, len(units), verbose), strict=True))

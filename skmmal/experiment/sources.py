@@ -1,0 +1,196 @@
+"""Data by name, or from files: what the command line reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedShuffleSplit
+
+from skmmal import datasets
+from skmmal.features import FeatureStore
+from skmmal.modalities import MultimodalArray
+
+__all__ = ["DATASETS", "Features", "Labelled", "labelled_rows", "load_dataset", "load_features", "read_labels", "split"]
+
+
+@dataclass
+class Features:
+    """Rows with ids, labelled or not."""
+
+    X: MultimodalArray
+    ids: np.ndarray
+
+
+@dataclass
+class Labelled:
+    """Rows with labels; ``test`` is a mask where the file says which rows to test on."""
+
+    X: MultimodalArray
+    y: np.ndarray
+    ids: np.ndarray
+    test: np.ndarray | None = None
+
+
+# -------------------------------------------------------------------------------------------- data sets by name
+
+
+def _emoji(option: str, seed: int) -> Labelled:
+    target, _, least = option.partition(",")
+    bunch = datasets.load_emoji(target=target or "category", min_samples_per_class=int(least or 1))
+    return Labelled(bunch.data, bunch.target_names[bunch.target], bunch.names)
+
+
+def _digits(option: str, seed: int) -> Labelled:
+    X, y = datasets.load_digits_views(option.split(",") if option else None, return_X_y=True)
+    return Labelled(X, y, np.arange(len(y)).astype(str))
+
+
+def _mind_the_gap(option: str, seed: int) -> Labelled:
+    X, y = datasets.make_mind_the_gap(option or "interaction-redundant", random_state=seed, return_X_y=True)
+    return Labelled(X, y, np.arange(len(y)).astype(str))
+
+
+def _pid(option: str, seed: int) -> Labelled:
+    X, y = datasets.make_pid_classification(
+        option or "redundancy", 2000, n_classes=4, random_state=seed, return_X_y=True
+    )
+    return Labelled(X, y, np.arange(len(y)).astype(str))
+
+
+DATASETS: dict[str, tuple[Callable[[str, int], Labelled], str]] = {
+    "emoji": (_emoji, "1636 emoji as image and text, 8 classes; emoji:subcategory,8 for the 68 with 8 rows or more"),
+    "digits": (_digits, "2000 handwritten digits in six views; digits:fou,pix for some of them"),
+    "mind-the-gap": (_mind_the_gap, f"generated, one pitfall each: mind-the-gap:{datasets.MIND_THE_GAP_PITFALLS[1]}"),
+    "pid": (_pid, "generated, from the PID suite: pid:synergy"),
+}
+"""Name to a loader ``(option, seed)`` and a line of help; the seed draws generated data."""
+
+
+def load_dataset(name: str, seed: int = 0) -> Labelled:
+    """Load ``NAME`` or ``NAME:OPTION``.
+
+    Examples
+    --------
+    >>> load_dataset("digits:fou,zer").X
+    MultimodalArray(2000 rows: fou 76, zer 47)
+    """
+    kind, _, option = name.partition(":")
+    if kind not in DATASETS:
+        raise ValueError(f"unknown dataset {name!r}; there are {list(DATASETS)}")
+    return DATASETS[kind][0](option, seed)
+
+
+# -------------------------------------------------------------------------------------------------- from files
+
+
+def load_features(path: Path) -> Features:
+    """Open a feature cache, or an .npz file whose two- and three-dimensional arrays are the modalities.
+
+    An .npz file may hold ``ids``; otherwise the row numbers, from 0, are the ids.
+    """
+    if path.is_dir():
+        store = FeatureStore.open(path)
+        return Features(store.load(), np.asarray(store.ids))
+    if not path.is_file():
+        raise FileNotFoundError(f"--features {path}: there is no such folder or file")
+    if path.suffix != ".npz":
+        raise ValueError(f"--features {path}: expected a feature cache (a folder) or an .npz file")
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    blocks = {name: array for name, array in arrays.items() if array.ndim in (2, 3)}
+    others = [name for name in arrays if name not in blocks and name != "ids"]
+    if others:
+        raise ValueError(f"--features {path}: {others} are neither 'ids' nor modalities (two or three dimensions)")
+    X = MultimodalArray(blocks)
+    ids = arrays.get("ids", np.arange(len(X))).astype(str)
+    if len(ids) != len(X) or len(set(ids)) < len(ids):
+        raise ValueError(f"--features {path}: 'ids' must be {len(X)} distinct values, found {len(set(ids))}")
+    return Features(X, ids)
+
+
+def read_labels(path: Path) -> pd.DataFrame:
+    """Read ``id,label`` and, where there is one, ``split`` (train or test); rows without a label are kept.
+
+    Raises
+    ------
+    ValueError
+        A column is missing, an id is empty or there twice, a split is neither train nor test.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except pd.errors.ParserError as error:
+        raise ValueError(f"--labels {path}: not a CSV file ({error})") from None
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"--labels {path} is empty; expected the columns id,label") from None
+    missing = [name for name in ("id", "label") if name not in table.columns]
+    if missing:
+        raise ValueError(f"--labels {path}: no column {missing[0]!r}; it has {list(table.columns)}")
+    table = table[[name for name in ("id", "label", "split") if name in table.columns]]
+    empty = np.flatnonzero(table["id"] == "")
+    if len(empty):
+        raise ValueError(f"--labels {path}: the id is empty in line {empty[0] + 2}")
+    twice = np.flatnonzero(table["id"].duplicated())
+    if len(twice):
+        raise ValueError(
+            f"--labels {path}: id {table['id'].iloc[twice[0]]!r} is there twice, again in line {twice[0] + 2} "
+            f"({len(twice)} such lines)"
+        )
+    if "split" in table:
+        wrong = np.flatnonzero(~table["split"].isin(["train", "test"]))
+        if len(wrong):
+            raise ValueError(
+                f"--labels {path}: split is {table['split'].iloc[wrong[0]]!r} in line {wrong[0] + 2}; "
+                "expected train or test"
+            )
+    return table
+
+
+def labelled_rows(features: Features, labels: pd.DataFrame, path: Path) -> np.ndarray:
+    """Row of the features for each line of the labels; ids that are not there are an error."""
+    rows = pd.Index(features.ids).get_indexer(pd.Index(labels["id"]))
+    unknown = np.flatnonzero(rows < 0)
+    if len(unknown):
+        raise ValueError(
+            f"--labels {path}: {len(unknown)} of {len(labels)} ids are not among the features, the first: "
+            f"{labels['id'].iloc[unknown[0]]!r} in line {unknown[0] + 2}"
+        )
+    return rows
+
+
+def usable_rows(X: MultimodalArray) -> np.ndarray:
+    """Mask of the rows that have at least one modality (featurization may have failed for all of them)."""
+    usable = np.zeros(len(X), dtype=bool)
+    for block in X.blocks.values():
+        usable |= ~np.isnan(block[:, 0]) if block.dtype.kind == "f" else True
+    return usable
+
+
+# ------------------------------------------------------------------------------------------------------- split
+
+
+def split(data: Labelled, test_size: float, seed: int) -> tuple[Labelled, Labelled]:
+    """Pool and test rows: as the file says, or drawn by class; a class of one row goes to the pool."""
+    test = data.test
+    if test is None:
+        test = np.zeros(len(data.y), dtype=bool)
+        _, codes, counts = np.unique(data.y, return_inverse=True, return_counts=True)
+        divisible = np.flatnonzero(counts[codes] > 1)
+        splitter = StratifiedShuffleSplit(1, test_size=test_size, random_state=seed)
+        try:
+            _, drawn = next(splitter.split(divisible, codes[divisible]))
+        except ValueError as error:
+            raise ValueError(f"--test-size {test_size}: {error}") from None
+        test[divisible[drawn]] = True
+    if test.all() or not test.any():
+        raise ValueError(f"{int(test.sum())} of {len(test)} rows are test rows; both parts need some")
+    return _take(data, ~test), _take(data, test)
+
+
+def _take(data: Labelled, mask: np.ndarray) -> Labelled:
+    rows: Any = np.flatnonzero(mask)
+    return replace(data, X=data.X[rows], y=data.y[rows], ids=data.ids[rows], test=None)

@@ -1,0 +1,128 @@
+"""One unit of work: one strategy with one seed, round after round."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import has_fit_parameter
+from threadpoolctl import threadpool_limits
+
+from skmmal.experiment.folder import RunFolder
+from skmmal.experiment.metrics import evaluate
+from skmmal.experiment.problem import Problem, set_random_states
+from skmmal.query import QueryStrategy
+
+__all__ = ["run_unit"]
+
+Record = dict[str, Any]
+
+
+def run_unit(problem: Problem, name: str, seed: int, folder: RunFolder | None) -> list[Record]:
+    """Run one strategy with one seed, from where the folder's records end.
+
+    Returns
+    -------
+    list of dict
+        One record for each round: ``round``, ``selected`` (rows of X, in the order picked), ``metrics``,
+        ``by_class`` and ``seconds``.
+    """
+    records = folder.read_unit(name, seed) if folder is not None else []
+    n_done = len(records)
+    if n_done > problem.n_rounds:
+        return records
+    with _one_thread():
+        labeled = np.array([row for record in records for row in record["selected"]], dtype=np.intp)
+        # a round's model follows from its rows alone: nothing else has to be kept to go on
+        model = _fit(problem, labeled, seed, n_done - 1) if n_done else clone(problem.estimator)
+        for round_ in range(n_done, problem.n_rounds + 1):
+            started = time.perf_counter()
+            selected = _choose(problem, model, labeled, name, seed, round_)
+            asked = time.perf_counter()
+            labeled = np.concatenate([labeled, selected])
+            model = _fit(problem, labeled, seed, round_)
+            fitted = time.perf_counter()
+            metrics, by_class = evaluate(model, problem, _others(labeled, len(problem.y)))
+            record = {"round": round_, "selected": selected.tolist(), "metrics": metrics, "by_class": by_class}
+            record["seconds"] = {"fit_seconds": fitted - asked, "query_seconds": asked - started}
+            if folder is not None:
+                folder.write_record(name, seed, record)
+            records.append(record)
+    return records
+
+
+def _others(labeled: np.ndarray, n_rows: int) -> np.ndarray:
+    return np.setdiff1d(np.arange(n_rows), labeled)
+
+
+def _choose(problem: Problem, model: Any, labeled: np.ndarray, name: str, seed: int, round_: int) -> np.ndarray:
+    """Rows of X to label next."""
+    if round_ == 0:
+        strategy = _seeded(problem.initial, "initial", problem.initial_name, seed)
+        return np.asarray(strategy.query(model, problem.X, problem.n_initial))
+    pool = _others(labeled, len(problem.y))
+    strategy = _seeded(problem.strategies[name], "query", name, seed, round_)
+    picked = strategy.query(
+        model,
+        _safe_indexing(problem.X, pool),
+        problem.n_instances,
+        X_labeled=_safe_indexing(problem.X, labeled),
+        y_labeled=problem.y[labeled],
+    )
+    return pool[picked]
+
+
+def _seeded(strategy: QueryStrategy, *key: str | int) -> QueryStrategy:
+    strategy = clone(strategy)
+    set_random_states(strategy, *key)
+    return strategy
+
+
+def _fit(problem: Problem, labeled: np.ndarray, seed: int, round_: int) -> Any:
+    """A new model, fitted on the labelled rows; its randomness is the same for every strategy of the seed."""
+    model = clone(problem.estimator)
+    set_random_states(model, "fit", seed, round_)
+    prefix = f"{model.steps[-1][0]}__" if isinstance(model, Pipeline) else ""
+    final = model[-1] if isinstance(model, Pipeline) else model
+    fit_params = {f"{prefix}classes": problem.classes} if has_fit_parameter(final, "classes") else {}
+    return model.fit(_safe_indexing(problem.X, labeled), problem.y[labeled], **fit_params)
+
+
+# ------------------------------------------------------------------------------------------------------ threads
+
+_lock = threading.Lock()
+_running = 0
+_limits: Any = None
+_torch_threads = 1
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep BLAS and torch at one thread, in every worker and also without workers.
+
+    The last bits of a matrix product depend on the number of threads, and results must not depend on `n_jobs`; and
+    workers that each start as many threads as there are cores stand in each other's way. The limits are the
+    process's: with joblib's threading backend they are lifted when the last unit ends.
+    """
+    global _running, _limits, _torch_threads
+    with _lock:
+        if _running == 0:
+            _limits, _torch_threads = threadpool_limits(1), torch.get_num_threads()
+        _running += 1
+        torch.set_num_threads(1)  # OpenMP keeps the number for each thread
+    try:
+        yield
+    finally:
+        with _lock:
+            _running -= 1
+            if _running == 0:
+                _limits.restore_original_limits()
+                torch.set_num_threads(_torch_threads)

@@ -1,0 +1,267 @@
+"""The command line, from data to report."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from skmmal import LateFusionClassifier, ModalityScaler
+from skmmal.cli import app
+from skmmal.datasets import make_multimodal_classification
+from skmmal.experiment import ExperimentResults
+from skmmal.experiment.problem import random_seed
+from skmmal.experiment.sources import load_dataset, load_features, split
+from skmmal.features import FeatureStore
+from skmmal.query import BMMAL, available_strategies
+
+SMALL = ["--n-initial", "10", "--n-instances", "5", "--n-rounds", "2", "--seeds", "2", "-q"]
+
+
+def skmmal(*args, code=0):
+    found = CliRunner().invoke(app, [str(arg) for arg in args])
+    assert found.exit_code == code, found.output
+    return " ".join(found.output.split())
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_multimodal_classification(
+        200, {"a": 6, "b": 4}, n_classes=3, missing={"b": 0.2}, random_state=0, return_X_y=True
+    )
+
+
+@pytest.fixture
+def files(data, tmp_path):
+    X, y = data
+    ids = [f"s{i:03d}" for i in range(len(y))]
+    FeatureStore.write(tmp_path / "features", X.blocks, ids=ids)
+    table = pd.DataFrame({"id": ids, "label": np.array(["cat", "dog", "eel"])[y]})
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    return tmp_path
+
+
+def test_simulate_report_info(tmp_path):
+    run = tmp_path / "run"
+    skmmal("simulate", "--dataset", "digits:fou,zer", "--strategies", "bmmal,random", "--out", run, *SMALL)
+    results = ExperimentResults.load(run)
+    assert results.strategies == ["bmmal", "random"]
+    assert results.modalities == ["fou", "zer"]
+    assert results.config["metadata"] == {"dataset": "digits:fou,zer", "scale": "standard", "split_seed": 0}
+    pool = pd.read_csv(run / "pool.csv")
+    assert len(pool) == 1400
+    before = (run / "results.csv").read_bytes()
+    skmmal("simulate", "--dataset", "digits:fou,zer", "--strategies", "bmmal,random", "--out", run, *SMALL)
+    assert (run / "results.csv").read_bytes() == before
+    output = skmmal("simulate", "--dataset", "digits:fou,zer", "--strategies", "bmmal", "--out", run, *SMALL, code=1)
+    assert "strategies.random.class" in output
+    assert str(run / "report.html") in skmmal("report", run).replace(" ", "")
+    assert (run / "figures" / "learning_curves.pdf").is_file()
+    assert "12 of 12 rounds done: 2 strategies, 2 seeds, up to 20 of 1400 labels" in skmmal("info", run)
+
+
+def test_simulate_scales_over_all_rows(tmp_path):
+    skmmal("simulate", "--dataset", "mind-the-gap:missing", "--strategies", "random", "--out", tmp_path, *SMALL)
+    data = load_dataset("mind-the-gap:missing")
+    data.X = ModalityScaler().fit_transform(data.X)
+    pool, test = split(data, 0.3, 0)
+    results = ExperimentResults.load(tmp_path)
+    rows = results.selected.query("seed == 1")["row"].to_numpy()
+    clf = LateFusionClassifier().fit(pool.X[rows], pool.y[rows], classes=np.unique(data.y))
+    assert results.frame.query("seed == 1")["accuracy"].iloc[-1] == pytest.approx(clf.score(test.X, test.y))
+    raw = tmp_path / "raw"
+    skmmal(
+        "simulate",
+        "--dataset",
+        "mind-the-gap:missing",
+        "--strategies",
+        "random",
+        "--scale",
+        "none",
+        "--out",
+        raw,
+        *SMALL,
+    )
+    assert ExperimentResults.load(raw).frame["ece"].tolist() != results.frame["ece"].tolist()
+
+
+def test_split_keeps_the_classes_shares():
+    data = load_dataset("emoji:subcategory")
+    pool, test = split(data, 0.3, 1)
+    assert len(pool.y) + len(test.y) == 1636
+    assert set(pool.ids).isdisjoint(test.ids) or len(set(data.ids)) < len(data.ids)
+    whole, drawn = pd.Series(data.y).value_counts(), pd.Series(test.y).value_counts()
+    assert ((drawn - 0.3 * whole[drawn.index]).abs() < 1.5).all()
+    assert (whole[sorted(set(data.y) - set(pool.y))].empty) is True  # a class of one row is in the pool
+    assert not np.array_equal(test.ids, split(data, 0.3, 2)[1].ids)
+
+
+def test_simulate_from_a_cache(files):
+    out = files / "run"
+    args = ["simulate", "--features", files / "features", "--labels", files / "labels.csv", "--strategies", "margin"]
+    skmmal(*args, "--out", out, *SMALL)
+    assert ExperimentResults.load(out).config["classes"] == ["cat", "dog", "eel"]
+    assert pd.read_csv(out / "pool.csv")["id"].str.startswith("s").all()
+    # rows without a label are left out, and said so; the file's own split is kept
+    table = pd.read_csv(files / "labels.csv")
+    table["split"] = np.where(np.arange(200) % 4, "train", "test")
+    table.loc[3, "label"] = ""
+    table[:150].to_csv(files / "part.csv", index=False)
+    output = skmmal(*args[:4], files / "part.csv", *args[5:], "--out", files / "part", *SMALL)
+    assert "1 lines of" in output
+    assert "51 of 200 rows have no label" in output
+    assert ExperimentResults.load(files / "part").config["n_test"] == 38
+    assert len(pd.read_csv(files / "part" / "pool.csv")) == 150 - 38 - 1
+
+
+def test_simulate_from_npz(data, files):
+    X, _ = data
+    np.savez(files / "features.npz", **X.blocks, ids=[f"s{i:03d}" for i in range(200)])
+    for name, features in (("one", "features"), ("two", "features.npz")):
+        skmmal(
+            "simulate",
+            "--features",
+            files / features,
+            "--labels",
+            files / "labels.csv",
+            "--out",
+            files / name,
+            "--strategies",
+            "bmmal",
+            *SMALL,
+        )
+    assert (files / "one" / "results.csv").read_bytes() == (files / "two" / "results.csv").read_bytes()
+    np.savez(files / "odd.npz", a=np.zeros((3, 2)), extra=np.zeros(3))
+    assert "neither 'ids' nor modalities" in skmmal(
+        "simulate", "--features", files / "odd.npz", "--labels", files / "labels.csv", "--out", files / "x", code=1
+    )
+    np.savez(files / "plain.npz", a=np.zeros((3, 2)))
+    assert load_features(files / "plain.npz").ids.tolist() == ["0", "1", "2"]
+
+
+def test_select(data, files):
+    X, _ = data
+    labels = pd.read_csv(files / "labels.csv")
+    labels[:40].sample(frac=1, random_state=0).to_csv(files / "some.csv", index=False)
+    args = ["select", "--features", files / "features", "--labels", files / "some.csv", "--strategy", "bmmal", "-n", 12]
+    skmmal(*args, "--out", files / "next.csv")
+    chosen = pd.read_csv(files / "next.csv")
+    assert chosen.columns.tolist() == ["id", "rank", "score"]
+    assert chosen["rank"].tolist() == list(range(1, 13))
+    assert chosen["id"].nunique() == 12
+    assert set(chosen["id"]).isdisjoint(labels["id"][:40])
+    # by hand
+    scaled = ModalityScaler().fit_transform(X)
+    clf = LateFusionClassifier().fit(scaled[:40], labels["label"][:40])
+    rows = BMMAL(random_state=random_seed("select", 0, "random_state")).query(clf, scaled[40:], 12)
+    assert chosen["id"].tolist() == labels["id"][40 + rows].tolist()
+    # the order of the lines and what is empty do not matter
+    labels[:60].assign(label=labels["label"].where(labels.index < 40, "")).to_csv(files / "more.csv", index=False)
+    args[4] = files / "more.csv"
+    assert "20 lines of" in skmmal(*args, "--out", files / "again.csv")
+    assert (files / "again.csv").read_bytes() == (files / "next.csv").read_bytes()
+    skmmal(*args, "--out", files / "other.csv", "--seed", 1)
+    assert (files / "other.csv").read_bytes() != (files / "next.csv").read_bytes()
+
+
+def test_select_the_first_batch(files):
+    args = ["select", "--features", files / "features", "-n", "10", "--out", files / "first.csv"]
+    skmmal(*args, "--strategy", "kmeans")
+    assert len(pd.read_csv(files / "first.csv")) == 10
+    assert "margin needs labels (--labels); without any, use one of" in skmmal(*args, "--strategy", "margin", code=1)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("id,label\ns001,cat\ns001,dog\n", "id 's001' is there twice, again in line 3"),
+        ("id,label\ns001,cat\nzzz,dog\n", "1 of 2 ids are not among the features, the first: 'zzz' in line 3"),
+        ("id,label\n,cat\n", "the id is empty in line 2"),
+        ("name,label\ns001,cat\n", "no column 'id'"),
+        ("", "is empty; expected the columns id,label"),
+        ("id,label,split\ns001,cat,dev\n", "split is 'dev' in line 2"),
+    ],
+)
+def test_bad_labels(files, lines, words):
+    (files / "bad.csv").write_text(lines)
+    output = skmmal(
+        "select", "--features", files / "features", "--labels", files / "bad.csv", "--out", files / "next.csv", code=1
+    )
+    assert words in output
+    assert not (files / "next.csv").exists()
+
+
+def test_friendly_errors(files):
+    assert "unknown strategy 'nonsense'" in skmmal(
+        "simulate", "--dataset", "emoji", "--strategies", "nonsense", "--out", files / "x", code=1
+    )
+    assert "unknown dataset 'nonsense'" in skmmal("simulate", "--dataset", "nonsense", "--out", files / "x", code=1)
+    assert "needs a fitted model" in skmmal(
+        "simulate", "--dataset", "digits", "--initial", "margin", "--out", files / "x", code=1
+    )
+    assert "only 200 of 200 rows are not labelled" in skmmal(
+        "select", "--features", files / "features", "-n", "500", "--strategy", "random", "--out", files / "x", code=1
+    )
+    assert "there is no such folder" in skmmal("select", "--features", files / "no", "--out", files / "x", code=1)
+    assert "neither a feature cache" in skmmal("info", files, code=1)
+    assert "is not the folder of a run" in skmmal("report", files, code=1)
+    assert "either --dataset or --features" in skmmal("simulate", "--out", files / "x", code=2)
+    assert "needs --labels" in skmmal("simulate", "--features", files / "features", "--out", files / "x", code=2)
+    skmmal("simulate", "--dataset", "emoji", code=2)
+    assert not (files / "x").exists()
+
+
+def test_rows_without_any_modality_are_left_out(data, files):
+    X, _ = data
+    blocks = {name: block.copy() for name, block in X.blocks.items()}
+    for block in blocks.values():
+        block[7] = np.nan
+    FeatureStore.write(files / "holes", blocks, ids=[f"s{i:03d}" for i in range(200)])
+    output = skmmal(
+        "select", "--features", files / "holes", "-n", "199", "--strategy", "random", "--out", files / "next.csv"
+    )
+    assert "1 of 200 rows have no modality at all" in output
+    assert "s007" not in set(pd.read_csv(files / "next.csv")["id"])
+
+
+def test_info_of_a_cache(files):
+    output = skmmal("info", files / "features")
+    assert "200 samples" in output
+    assert "200 × 6" in output
+
+
+def test_strategies():
+    output = skmmal("strategies")
+    for name in available_strategies():
+        assert name in output
+
+
+def test_help_and_module():
+    for command in ("simulate", "report", "select", "strategies", "info"):
+        assert command in skmmal("--help")
+    assert "Example: skmmal simulate" in skmmal("simulate", "--help")
+    code = "import sys, skmmal.cli; print('torch' in sys.modules, 'pandas' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False", "False"]  # --help must not wait for them
+    found = subprocess.run([sys.executable, "-m", "skmmal", "--version"], capture_output=True, text=True)
+    assert found.returncode == 0
+    assert found.stdout.startswith("skmmal ")
+
+
+def test_several_runs(tmp_path):
+    for name in ("missing", "difficulty"):
+        skmmal(
+            "simulate",
+            "--dataset",
+            f"mind-the-gap:{name}",
+            "--strategies",
+            "bmmal,margin,random",
+            "--out",
+            tmp_path / name,
+            *SMALL,
+        )
+    skmmal("report", tmp_path / "missing", tmp_path / "difficulty", "--out", tmp_path / "both")
+    for name in ("missing", "difficulty", "both"):
+        assert (tmp_path / name / "report.html").is_file()
