@@ -24,7 +24,12 @@ from skmmal.datasets import load_emoji
 from skmmal.query import get_strategy
 
 STRATEGIES = {"bmmal": "BMMAL", "badge": "BADGE", "margin": "Margin", "random": "Random"}
-LINES = {"bmmal": ("C0", "-", "o"), "badge": ("C1", "--", "s"), "margin": ("C2", "-.", "^"), "random": ("0.5", ":", "x")}
+LINES = {
+    "bmmal": ("C0", "-", "o"),
+    "badge": ("C1", "--", "s"),
+    "margin": ("C2", "-.", "^"),
+    "random": ("0.5", ":", "x"),
+}
 N_INITIAL, N_INSTANCES, N_ROUNDS, N_SEEDS = 40, 40, 8, 3
 
 

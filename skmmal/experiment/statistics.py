@@ -404,7 +404,7 @@ def average_ranks(scores: pd.DataFrame) -> pd.Series:
 
 
 def friedman(scores: pd.DataFrame) -> float:
-    """p-value of Friedman's test that all strategies rank the same.
+    """Return the p-value of Friedman's test that all strategies rank the same.
 
     Parameters
     ----------

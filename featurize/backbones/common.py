@@ -1,0 +1,116 @@
+"""What all backbones share: weights from anywhere but a pickle, their hash, the versions they run on."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+WEIGHT_FILES = (".pt", ".pth", ".bin", ".safetensors")
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the installed versions of packages, for the fingerprint."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def state_sha256(module: torch.nn.Module) -> str:
+    """Hash a model's parameters and buffers: their names, shapes, dtypes and bytes."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        # viewed as bytes, because numpy does not know every dtype of torch
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
+    return digest.hexdigest()
+
+
+def seeded(build: Callable[[], torch.nn.Module], seed: int) -> torch.nn.Module:
+    """Build a model with random weights that depend on `seed` alone; torch's own random state stays as it is."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        return build()
+
+
+def load_state(module: torch.nn.Module, path: Path) -> torch.nn.Module:
+    """Load a state dict (``.safetensors``, or torch's format without arbitrary objects) into a model.
+
+    Raises
+    ------
+    ValueError
+        The file is no state dict, or not this model's; the message names what is missing or too much.
+    """
+    try:
+        state = _read_state(path)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"{path} is not a file of weights, or holds more than tensors, which is never loaded: "
+            f"{str(error).splitlines()[0]}"
+        ) from None
+    for key in ("state_dict", "model"):  # common wrappings of a training checkpoint
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ValueError(f"{path} holds no state dict (names to tensors)")
+    state = {name.removeprefix("module."): value for name, value in state.items()}
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit the model: {' '.join(str(error).split())[:600]}") from None
+    return module
+
+
+def _read_state(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def is_weight_file(weights: str) -> bool:
+    """Whether `weights` names a file rather than a set that a library knows."""
+    return Path(weights).suffix in WEIGHT_FILES
+
+
+def split_model(model: str, libraries: tuple[str, ...]) -> tuple[str, str]:
+    """Split ``LIBRARY/NAME``."""
+    library, _, name = model.partition("/")
+    if library not in libraries or not name:
+        choices = ", ".join(f"{library}/NAME" for library in libraries)
+        raise ValueError(f"model {model!r} must be one of {choices}")
+    return library, name
+
+
+def describe(
+    model: str,
+    weights: str,
+    module: torch.nn.Module,
+    preprocessing: dict[str, Any],
+    packages: Iterable[str],
+    **more: Any,
+) -> dict[str, Any]:
+    """Return what the manifest remembers of a backbone.
+
+    Local files go by their names: the same weights elsewhere are the same weights, as their hash says.
+    """
+    library, _, name = model.partition("/")
+    return {
+        "backbone": f"{library}/{Path(name).name if Path(name).exists() else name}",
+        "weights": Path(weights).name if Path(weights).exists() else weights,
+        "weights_sha256": state_sha256(module),
+        "preprocessing": preprocessing,
+        **more,
+        "versions": versions(("torch", "numpy", *packages)),
+    }

@@ -1,0 +1,42 @@
+"""Texts to a feature cache: ``python -m featurize.text MANIFEST --out FOLDER``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from featurize.cli import main as shared_main
+from featurize.encoding import Backbone
+from featurize.options import JobOptions
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what only texts need."""
+    parser.add_argument(
+        "--model", default="transformers/bert-base-uncased", help="transformers/NAME-OR-FOLDER, an encoder"
+    )
+    parser.add_argument(
+        "--pooling",
+        choices=("cls", "mean", "pooled"),
+        default="cls",
+        help="first token, mean over the tokens, or the model's own pooled output",
+    )
+    parser.add_argument("--max-length", type=int, help="tokens per text; longer ones are cut, and counted")
+    parser.add_argument("--normalize", action="store_true", help="bring features to length one")
+
+
+def build(options: JobOptions, root: Path) -> Backbone:
+    """Load the backbone that `options` names."""
+    from featurize.backbones.language import text_backbone
+
+    return text_backbone(options.model, options.weights, seed=options.seed, tokens=options.tokens, **options.settings)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line."""
+    return shared_main("text", "Featurize texts.", add_options, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,239 @@
+"""Files that survive a kill, stay inside their folder, and are never pickles."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+BFLOAT16 = "bfloat16"
+TEMPORARY = ".tmp-"
+"""Part of the name of every file that is not finished; such files are swept away by the next writer."""
+
+
+class CacheError(ValueError):
+    """A feature cache, or a file in it, is not what it should be."""
+
+
+# ------------------------------------------------------------------------------------------------------ names
+
+
+def check_name(name: object) -> str:
+    """Return a modality's name if it can be part of a file's name."""
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w-]*", name):
+        raise ValueError(
+            f"modality {name!r} cannot name a file; use letters, digits, '_' and '-' (it becomes NAME.npy)"
+        )
+    return name
+
+
+def inside(folder: Path, name: object, argument: str) -> Path:
+    """Return the path of a file that a manifest names, if it lies in `folder` (symbolic links followed)."""
+    if not isinstance(name, str) or not name:
+        raise CacheError(f"{argument}: expected the name of a file in {folder}, found {name!r}")
+    parts = re.split(r"[/\\]", name)
+    path = folder / name
+    if ".." in parts or Path(name).is_absolute() or ":" in parts[0] or parts[0] == "":
+        raise CacheError(f"{argument} names {name!r}, which leaves the folder {folder}; refused")
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise CacheError(f"{argument} names {name!r}, a link that leaves the folder {folder}; refused")
+    return path
+
+
+# --------------------------------------------------------------------------------------------- crash-safe writes
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make renames and new names in `folder` durable, where the system can."""
+    if os.name == "nt":  # a directory cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file under another name, flush it to disk, then rename it into place."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}{TEMPORARY}")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp gives the owner alone
+        os.replace(temporary, path)
+    except BaseException as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise explained(error, path) from error
+        raise
+    fsync_folder(path.parent)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def explained(error: OSError, path: Path) -> OSError:
+    """Return an error that says in words what the system's number means for a cache."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OSError(
+            error.errno,
+            "the disk is full; free some space and run the same command again, it resumes",
+            str(path),
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return PermissionError(
+            error.errno,
+            "no permission to write here; once that is settled the same command resumes",
+            str(path),
+        )
+    return error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON crash-safely; equal contents give equal bytes."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    with replace_file(path) as file:
+        file.write((text + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON, with an error that names the file."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise CacheError(f"{path} is missing") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CacheError(f"{path} is not JSON, or is truncated ({error})") from None
+
+
+# -------------------------------------------------------------------------------------------------------- arrays
+
+
+def allocate(path: Path, shape: tuple[int, ...], dtype: np.dtype, fill: Any) -> None:
+    """Write an .npy file of constant `fill`, whole or not at all."""
+    row = np.full(shape[1:], fill, dtype=dtype)
+    step = max(1, 2**24 // max(1, row.nbytes))
+    chunk = np.broadcast_to(row, (step, *shape[1:])).tobytes()
+    with replace_file(path) as file:
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, shape[0], step):
+            file.write(chunk[: min(step, shape[0] - start) * row.nbytes])
+
+
+def open_npy(path: Path, shape: tuple[int, ...], dtype: np.dtype, mode: Any = "r") -> np.ndarray:
+    """Memory-map an .npy file that must have this shape and dtype."""
+    try:
+        array = np.load(path, mmap_mode=mode, allow_pickle=False)
+    except FileNotFoundError:
+        raise CacheError(f"{path} is missing") from None
+    except PermissionError:
+        raise
+    except (ValueError, OSError, EOFError, SyntaxError) as error:
+        raise CacheError(f"{path} is truncated, or not an .npy file of numbers ({error})") from None
+    if not isinstance(array, np.memmap):
+        raise CacheError(f"{path} is not an .npy file of numbers")
+    if array.shape != shape or array.dtype != dtype:
+        raise CacheError(f"{path} holds shape {array.shape}, dtype {array.dtype}; the manifest says {shape}, {dtype}")
+    return array
+
+
+def npy_offset(path: Path) -> int:
+    """Return where the values of an .npy file begin."""
+    with open(path, "rb") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        _, fortran, _ = read(file)
+        if fortran:
+            raise CacheError(f"{path} is stored by columns; rows cannot be written into it")
+        return file.tell()
+
+
+def stored_dtype(dtype: str) -> np.dtype:
+    """Return the dtype in the .npy file: numpy has no bfloat16, so its bits are kept as uint16."""
+    try:
+        stored = np.dtype(np.uint16) if dtype == BFLOAT16 else np.dtype(dtype)
+    except TypeError:
+        raise CacheError(f"unknown dtype {dtype!r}") from None
+    if stored.kind not in "biuf":
+        raise CacheError(f"dtype {dtype!r} is not one of numbers")
+    return stored
+
+
+def empty_value(dtype: str) -> Any:
+    """Return what stands in rows that are not written: NaN, or zero where the dtype has no NaN."""
+    if dtype == BFLOAT16:
+        return 0x7FC0  # the bits of NaN
+    return np.nan if np.dtype(dtype).kind == "f" else 0
+
+
+def encode_block(values: np.ndarray, dtype: str) -> np.ndarray:
+    """Convert values to what the file stores (bfloat16: rounded to nearest even, as torch does)."""
+    if dtype != BFLOAT16:
+        return np.ascontiguousarray(values, dtype=np.dtype(dtype))
+    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    return np.where(np.isnan(values), np.uint16(0x7FC0), rounded)
+
+
+def decode_block(stored: np.ndarray, dtype: str) -> np.ndarray:
+    """Undo `encode_block`; everything but bfloat16 (which becomes float32) is returned as it is."""
+    if dtype != BFLOAT16:
+        return stored
+    return (np.asarray(stored).astype(np.uint32) << 16).view(np.float32)
+
+
+# --------------------------------------------------------------------------------------------------------- locks
+
+
+def lock_file(file: BinaryIO, *, wait: bool) -> bool:
+    """Lock an open file until it is closed or its process dies; False if another holds it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: no such lock; see `RowWriter` for what then stands in for it
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+            return True  # a file system without locks
+        raise
+    return True
+
+
+@contextmanager
+def mutex(folder: Path) -> Iterator[None]:
+    """Let one process at a time change what a folder's manifest says. Held briefly; a dead holder frees it."""
+    path = folder / ".lock"
+    try:
+        file = open(path, "ab")  # noqa: SIM115 - closed below; only opening it can lack permission
+    except OSError as error:
+        raise explained(error, path) from error
+    with file:
+        lock_file(file, wait=True)
+        yield
+
+
+def sweep(folder: Path, prefix: str) -> None:
+    """Remove what killed writers of `prefix` left unfinished."""
+    for left in folder.glob(f".{prefix}{TEMPORARY}*"):
+        with suppress(FileNotFoundError):
+            left.unlink()

@@ -1,0 +1,126 @@
+"""Which rows of a modality are written: logical ranges, and the markers that vouch for them.
+
+A range is done when its marker says so and the checksum in the marker still holds, never because a file exists
+or looks full. While rows are being written the markers are small files in ``NAME.progress/``; once every range
+is done they become one file, ``NAME.ranges.json``.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skmmal.features._files import CacheError, read_json, replace_file
+
+Marker = dict[str, Any]
+
+RANGE_BYTES = 2**25
+"""Size of a range where the caller does not say: small enough to redo, large enough to write at full speed."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Rows ``start`` to ``stop`` of a modality, the unit in which rows are written and vouched for."""
+
+    index: int
+    start: int
+    stop: int
+
+
+def default_range_rows(row_bytes: int) -> int:
+    """Rows in a range of `RANGE_BYTES`."""
+    return max(1, RANGE_BYTES // max(1, row_bytes))
+
+
+def all_ranges(n_samples: int, range_rows: int) -> list[Range]:
+    """Cut `n_samples` rows into ranges."""
+    starts = range(0, n_samples, range_rows)
+    return [Range(index, start, min(start + range_rows, n_samples)) for index, start in enumerate(starts)]
+
+
+def shard_ranges(ranges: list[Range], shard: tuple[int, int]) -> list[Range]:
+    """Return the contiguous part of `ranges` that shard ``(i, n)`` works on."""
+    index, count = shard
+    return ranges[index * len(ranges) // count : (index + 1) * len(ranges) // count]
+
+
+def checksum(values: np.ndarray, present: np.ndarray) -> int:
+    """Return the crc32 of a range's stored bytes and of its presence mask."""
+    return zlib.crc32(np.ascontiguousarray(present).data, zlib.crc32(np.ascontiguousarray(values).data.cast("B")))
+
+
+def progress_folder(folder: Path, name: str) -> Path:
+    """Where a modality's markers lie while it is being written."""
+    return folder / f"{name}.progress"
+
+
+def ranges_file(folder: Path, name: str) -> Path:
+    """Where a modality's markers lie once it is complete."""
+    return folder / f"{name}.ranges.json"
+
+
+def marker_file(folder: Path, name: str, index: int) -> Path:
+    """Return the marker of one range."""
+    return progress_folder(folder, name) / f"{index:08d}.json"
+
+
+def read_markers(folder: Path, name: str, ranges: list[Range]) -> dict[int, Marker]:
+    """Read a modality's markers; one that does not fit its range counts as not there."""
+    recent: dict[int, Marker] = {}
+    # first the folder, then the file that replaces it: a reader never falls between the two
+    for path in sorted(progress_folder(folder, name).glob("*.json")):
+        with suppress(CacheError, ValueError):  # a damaged marker vouches for nothing
+            recent[int(path.stem)] = read_json(path)
+    found: dict[int, Marker] = {}
+    if ranges_file(folder, name).exists():
+        content = read_json(ranges_file(folder, name))
+        if not isinstance(content, dict) or not isinstance(content.get("ranges"), list):
+            raise CacheError(f"{ranges_file(folder, name)} is not a list of ranges; it is damaged or foreign")
+        found.update((marker.get("range", -1), marker) for marker in content["ranges"] if isinstance(marker, dict))
+    found.update(recent)
+    return {entry.index: found[entry.index] for entry in ranges if _fits(found.get(entry.index), entry)}
+
+
+def _fits(marker: Any, entry: Range) -> bool:
+    return (
+        isinstance(marker, dict)
+        and all(
+            marker.get(key) == value
+            for key, value in (("range", entry.index), ("start", entry.start), ("stop", entry.stop))
+        )
+        and isinstance(marker.get("crc32"), int)
+    )
+
+
+def errors_of(markers: dict[int, Marker]) -> Iterator[dict[str, Any]]:
+    """Return the failures that markers record, in the order of the rows."""
+    for index in sorted(markers):
+        yield from markers[index].get("errors", [])
+
+
+def write_range(path: Path, offset: int, row_bytes: int, start: int, values: np.ndarray) -> None:
+    """Overwrite rows of an .npy file and flush them to disk.
+
+    An ordinary write: through a memory map a full disk would end the process instead of raising an error.
+    """
+    with open(path, "r+b") as file:
+        file.seek(offset + start * row_bytes)
+        file.write(np.ascontiguousarray(values).data.cast("B"))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_lines(path: Path, lines: list[str]) -> None:
+    """Write a text file crash-safely, or remove it where there is nothing to say."""
+    if not lines:
+        path.unlink(missing_ok=True)
+        return
+    with replace_file(path) as file:
+        file.write(("\n".join(lines) + "\n").encode())
