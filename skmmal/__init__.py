@@ -10,19 +10,35 @@ __version__ = "0.1.0"
 # Public name -> module. Loaded on first use, so that ``import skmmal`` stays light.
 _EXPORTS = {
     "ActiveLearner": "learner",
+    "ExperimentResults": "experiment",
+    "FeatureStore": "features",
     "LateFusionClassifier": "classifier",
     "ModalityScaler": "preprocessing",
     "MultimodalArray": "modalities",
     "concatenate": "modalities",
     "pack": "modalities",
+    "run_experiment": "experiment",
     "unpack": "modalities",
 }
-_SUBPACKAGES = ("contributions", "datasets", "heads", "modalities", "query", "selection")
+_SUBPACKAGES = (
+    "contributions",
+    "datasets",
+    "display",
+    "experiment",
+    "features",
+    "heads",
+    "modalities",
+    "query",
+    "selection",
+)
 
 __all__ = [*_EXPORTS, *_SUBPACKAGES, "__version__"]
 
 if TYPE_CHECKING:
     from skmmal.classifier import LateFusionClassifier as LateFusionClassifier
+    from skmmal.experiment import ExperimentResults as ExperimentResults
+    from skmmal.experiment import run_experiment as run_experiment
+    from skmmal.features import FeatureStore as FeatureStore
     from skmmal.learner import ActiveLearner as ActiveLearner
     from skmmal.modalities import MultimodalArray as MultimodalArray
     from skmmal.modalities import concatenate as concatenate
