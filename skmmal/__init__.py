@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 # Public name -> module. Loaded on first use, so that ``import skmmal`` stays light.
 _EXPORTS = {
     "ActiveLearner": "learner",
+    "CrossModalEncoder": "representation",
     "ExperimentResults": "experiment",
     "FeatureStore": "features",
     "LateFusionClassifier": "classifier",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from skmmal.modalities import pack as pack
     from skmmal.modalities import unpack as unpack
     from skmmal.preprocessing import ModalityScaler as ModalityScaler
+    from skmmal.representation import CrossModalEncoder as CrossModalEncoder
 
 
 def __getattr__(name: str) -> Any:

@@ -22,7 +22,11 @@ NAMES = available_strategies()
 MODEL_FREE = [name for name in NAMES if not get_strategy(name).requires_model]
 NEEDS_MODEL = [name for name in NAMES if name not in MODEL_FREE]
 UNIMODAL = [name for name in NAMES if name != "bmmal"]  # also serve plain scikit-learn classifiers
-DIVERSE = [name for name in NAMES if name not in ("random", "entropy", "margin", "least-confidence")]
+DIVERSE = ["badge", "bmmal", "coreset", "kmeans", "maxherding", "mmcsal", "typiclust", "uherding"]
+DETERMINISTIC = ["coreset", "maxherding", "uherding", "alfamix"]  # on small pools, though they have a random_state
+# sums over columns, or draws for each column: another order, other rounding or draws
+COLUMN_ORDER_SHOWS = ["kmeans", "dropquery", "epig", "coregcn", "uncertaingcn"]
+TIES_BY_INDEX = ["maxherding", "alfamix"]  # two rows that cover only each other gain the same; candidates in a set
 PARTITIONED = [name for name in NAMES if "partitions" in get_strategy(name).get_params()]
 
 
@@ -32,7 +36,7 @@ def strategy(name, seed=0, **params):
 
 
 def is_deterministic(name):
-    return "random_state" not in get_strategy(name).get_params() or name == "coreset"
+    return "random_state" not in get_strategy(name).get_params() or name in DETERMINISTIC
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +115,7 @@ def test_chunk_size_does_not_show(name, problem, monkeypatch):
     np.testing.assert_array_equal(strategy(name).query(estimator, pool, 20, X_labeled=labelled), expected)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if is_deterministic(name)])
+@pytest.mark.parametrize("name", [name for name in NAMES if is_deterministic(name) and name not in TIES_BY_INDEX])
 def test_permuting_rows_permutes_the_answer(name, problem):
     estimator, pool, labelled, _ = problem
     order = np.random.default_rng(0).permutation(len(pool))
@@ -129,7 +133,7 @@ def test_permuting_modalities_changes_nothing(name):
         X = MultimodalArray(each)
         estimator = LateFusionClassifier().fit(X[:30], y[:30])
         answers.append(strategy(name).query(estimator, X[30:], 12, X_labeled=X[:30]))
-    if name != "kmeans":  # its centres are sums over columns: another order, other rounding, other seeds
+    if name not in COLUMN_ORDER_SHOWS:
         np.testing.assert_array_equal(*answers)
     else:
         check_answer(answers[0], 12, 70)

@@ -11,8 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval
 
 from skmmal._random import RandomState, draw_seed
-from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query._partition import PARTITION_CONSTRAINTS, in_partitions
+from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query.view import PoolView
 from skmmal.selection import DenseEmbedding, Embedding, k_center_greedy
 

@@ -11,8 +11,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._random import RandomState
 from skmmal.contributions import balance_weights
-from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query._partition import PARTITION_CONSTRAINTS, in_partitions
+from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query.view import PoolView
 from skmmal.selection import Embedding, OuterProductEmbedding, d2_sampling
 

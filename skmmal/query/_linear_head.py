@@ -1,0 +1,42 @@
+"""The fused head as a linear map of the embedding, where it is one, and a linear stand-in where it is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import Ridge
+
+__all__ = ["find_linear_head", "fit_stand_in", "log_probabilities"]
+
+LinearHead = tuple[np.ndarray, np.ndarray]
+"""Weights (K, D) and intercepts (K,)."""
+
+
+def find_linear_head(final: Any, widths: list[int], n_classes: int) -> LinearHead | None:
+    """Read weights and intercepts off a fitted classifier; ``None`` where it is not linear in its embedding."""
+    head = getattr(getattr(final, "module_", None), "head", None)
+    if head is not None and getattr(head, "linear", False):
+        with torch.inference_mode():
+            parts, shift = head.partial_logits([torch.eye(width, dtype=torch.float64) for width in widths])
+            return torch.cat(parts).T.numpy().copy(), shift.numpy().copy()
+    weights, intercepts = getattr(final, "coef_", None), getattr(final, "intercept_", None)
+    if hasattr(final, "embed") or weights is None or intercepts is None or np.ndim(weights) != 2:
+        return None
+    weights, intercepts = np.asarray(weights, dtype=np.float64), np.atleast_1d(np.asarray(intercepts, dtype=np.float64))
+    if len(weights) == 1 and n_classes == 2:  # scikit-learn keeps the second class's row alone
+        weights, intercepts = np.vstack([0.0 * weights, weights]), np.append(0.0, intercepts)
+    return (weights, intercepts) if weights.shape == (n_classes, sum(widths)) else None
+
+
+def fit_stand_in(points: np.ndarray, probabilities: np.ndarray) -> LinearHead:
+    """Ridge regression (penalty 1) of the log-probabilities on the embedding."""
+    fitted = Ridge(alpha=1.0).fit(points, log_probabilities(probabilities))
+    weights = np.asarray(fitted.coef_, dtype=np.float64).reshape(probabilities.shape[1], points.shape[1])
+    return weights, np.full(len(weights), fitted.intercept_, dtype=np.float64)
+
+
+def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    """Logarithms, with zero taken as the smallest normal number."""
+    return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))

@@ -1,0 +1,183 @@
+"""Class probabilities drawn from a posterior: a committee's members, Monte-Carlo dropout, or a Laplace posterior."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from sklearn.ensemble import BaggingClassifier, VotingClassifier
+from sklearn.ensemble._forest import ForestClassifier
+
+from skmmal._chunks import row_chunks
+from skmmal._random import torch_generator
+from skmmal.heads.modules import Dropout
+
+__all__ = ["LaplacePosterior", "committee_probabilities", "dropout_probabilities", "has_dropout", "is_committee"]
+
+
+# -------------------------------------------------------------------------------------------------- committees
+
+
+def is_committee(final: Any) -> bool:
+    """Whether the classifier has members that predict on their own."""
+    return _learners(final) is not None or isinstance(final, (ForestClassifier, BaggingClassifier, VotingClassifier))
+
+
+def committee_probabilities(final: Any, X: Any, n_classes: int) -> Iterator[np.ndarray]:
+    """Each member's probabilities, shape (N, K), in the columns of the whole."""
+    learners = _learners(final)
+    if learners is not None:
+        committee = getattr(final, "_committee", final)
+        columns = {name: column for column, name in enumerate(committee.classes_)}
+        for learner in learners:
+            member = learner.estimator
+            yield _aligned(member.predict_proba(X), [columns[name] for name in member.classes_], n_classes)
+        return
+    subsets = getattr(final, "estimators_features_", None)
+    for index, member in enumerate(final.estimators_):
+        rows = X if subsets is None else X[:, subsets[index]]
+        # the members of scikit-learn's ensembles are fitted on codes, not on names
+        yield _aligned(member.predict_proba(rows), np.asarray(member.classes_, dtype=np.intp), n_classes)
+
+
+def _learners(final: Any) -> list[Any] | None:
+    return getattr(getattr(final, "_committee", final), "learner_list", None)
+
+
+def _aligned(probabilities: np.ndarray, columns: Any, n_classes: int) -> np.ndarray:
+    aligned = np.zeros((len(probabilities), n_classes))
+    aligned[:, columns] = probabilities
+    return aligned
+
+
+# ----------------------------------------------------------------------------------------- Monte-Carlo dropout
+
+
+def has_dropout(final: Any) -> bool:
+    """Whether the classifier is a late-fusion network with dropout."""
+    module = getattr(final, "module_", None)
+    return isinstance(module, torch.nn.Module) and any(
+        isinstance(part, Dropout) and part.p > 0 for part in module.modules()
+    )
+
+
+class _SharedDropout(Dropout):
+    """Dropout whose mask is the same for all rows, until `renew`."""
+
+    keep: torch.Tensor | None = None
+
+    def renew(self) -> None:
+        """Draw another mask at the next pass."""
+        self.keep = None
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Zero the same columns of every row."""
+        if self.keep is None:
+            self.keep = torch.rand(values.shape[1:], generator=self.generator, device=values.device) >= self.p
+        return values * self.keep / (1.0 - self.p)
+
+
+def dropout_probabilities(
+    final: Any, X: Any, n_samples: int, rng: np.random.RandomState, *, joint: bool = False
+) -> Iterator[np.ndarray]:
+    """Probabilities (N, K) of passes with dropout on; the classifier itself is not touched.
+
+    With `joint` a pass has one mask for all rows: one network, and the rows' probabilities are comparable.
+    """
+    dropped = copy.copy(final)
+    dropped.device = "cpu"  # masks then depend on the seed alone
+    dropped.module_ = copy.deepcopy(final.module_)
+    shared = _share_masks(dropped.module_) if joint else []
+    dropped.module_.set_dropout_generator(torch_generator(rng))
+    for _ in range(n_samples):
+        for part in shared:
+            part.renew()
+        yield dropped.predict_proba(X)
+
+
+def _share_masks(module: torch.nn.Module) -> list[_SharedDropout]:
+    """Replace a network's dropout by one with shared masks."""
+    shared = []
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, Dropout):
+                shared.append(_SharedDropout(child.p))
+                setattr(parent, name, shared[-1])
+    return shared
+
+
+# ---------------------------------------------------------------------------------------------------- Laplace
+
+
+class LaplacePosterior:
+    """Gaussian posterior of a softmax regression's weights, its Hessian in Kronecker factors.
+
+    The Hessian of ``Σ loss + λ/2 ‖W‖²`` is taken as ``λ I + A ⊗ G``, A the sum of ``z zᵀ`` over the labelled rows
+    (with a column of ones for the intercept), G their mean of ``diag(p) − p pᵀ``.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n, D)
+        Embedding of the labelled rows; may have no rows: the posterior is then the prior.
+    probabilities : ndarray of shape (n, K)
+        The classifier's probabilities there.
+    precision : float
+        λ.
+    """
+
+    def __init__(self, points: np.ndarray, probabilities: np.ndarray, precision: float) -> None:
+        n_classes = probabilities.shape[1]
+        self.precision = precision
+        design = _with_ones(points)
+        if len(points):
+            _, singular, axes = np.linalg.svd(design, full_matrices=False)
+            curvature = np.diag(probabilities.mean(axis=0)) - probabilities.T @ probabilities / len(points)
+        else:
+            singular, axes = np.empty(0), np.empty((0, design.shape[1]))
+            curvature = np.eye(n_classes) - 1.0 / n_classes
+        values, self.classes = np.linalg.eigh(curvature)
+        self.axes = axes
+        self.variances = 1.0 / (precision + np.square(singular)[:, None] * np.maximum(values, 0.0))
+
+    def logit_deviations(self, points: np.ndarray) -> np.ndarray:
+        """Standard deviations (N, K) of the logits along the columns of `classes`."""
+        deviations = np.empty((len(points), len(self.classes)))
+        for rows in row_chunks(len(points), points.shape[1] + len(self.axes)):
+            design = _with_ones(points[rows])
+            along = np.square(design @ self.axes.T)
+            beyond = np.maximum(np.square(design).sum(axis=1) - along.sum(axis=1), 0.0)  # where only the prior speaks
+            deviations[rows] = np.sqrt(along @ self.variances + beyond[:, None] / self.precision)
+        return deviations
+
+    def marginal_samples(
+        self, logits: np.ndarray, points: np.ndarray, n_samples: int, rng: np.random.RandomState
+    ) -> Iterator[np.ndarray]:
+        """Probabilities (N, K) that are right row by row (all rows share the noise; their covariance is not kept)."""
+        deviations = self.logit_deviations(points)
+        for _ in range(n_samples):
+            noise = rng.standard_normal(logits.shape[1])
+            yield softmax(logits + (deviations * noise) @ self.classes.T, axis=1)
+
+    def joint_samples(
+        self, logits: np.ndarray, points: np.ndarray, n_samples: int, rng: np.random.RandomState
+    ) -> Iterator[np.ndarray]:
+        """Probabilities (N, K) of one network after the other: the rows' covariance is kept."""
+        for _ in range(n_samples):
+            change = self.weight_sample(rng)
+            yield softmax(logits + points @ change[:-1] + change[-1], axis=1)
+
+    def weight_sample(self, rng: np.random.RandomState) -> np.ndarray:
+        """Draw a deviation of the weights (and, last row, the intercepts) from their mean, shape (D + 1, K)."""
+        n_columns, n_classes = self.axes.shape[1], len(self.classes)
+        free = rng.standard_normal((n_columns, n_classes))
+        free -= self.axes.T @ (self.axes @ free)
+        inside = np.sqrt(self.variances) * rng.standard_normal(self.variances.shape)
+        return (free / np.sqrt(self.precision) + self.axes.T @ inside) @ self.classes.T
+
+
+def _with_ones(points: np.ndarray) -> np.ndarray:
+    return np.column_stack([np.asarray(points, dtype=np.float64), np.ones(len(points))])

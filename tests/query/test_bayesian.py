@@ -1,0 +1,215 @@
+"""BALD and its sources of draws against closed forms and brute force."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from samples import make_blocks
+from scipy.special import softmax
+from scipy.stats import chisquare
+from sklearn.ensemble import BaggingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+
+from skmmal import LateFusionClassifier, MultimodalArray
+from skmmal.query import BALD, EPIG, PoolView, PowerBALD
+from skmmal.query._posterior import LaplacePosterior
+from skmmal.query.bayesian import mutual_information, predictive_information
+
+
+def entropy(p):
+    return -np.sum(p * np.log(np.where(p > 0, p, 1)), axis=-1)
+
+
+def test_the_papers_monte_carlo_probabilities(reference):
+    draws = reference["mc_probs"]
+    scores = mutual_information(draws)
+    np.testing.assert_allclose(scores, entropy(draws.mean(axis=0)) - entropy(draws).mean(axis=0), atol=1e-12)
+    np.testing.assert_array_equal(np.argsort(-scores, kind="stable")[:25], reference["bald_indices"])
+
+
+class Member:
+    def __init__(self, probabilities, classes=(0, 1, 2)):
+        self.probabilities, self.classes_ = np.asarray(probabilities, dtype=float), np.asarray(classes)
+
+    def predict_proba(self, X):
+        return self.probabilities
+
+
+def committee(*members):
+    learners = [SimpleNamespace(estimator=member) for member in members]
+    whole = Member(np.mean([np.eye(3)[list(m.classes_)].T @ m.probabilities.T for m in members], axis=0).T)
+    whole.learner_list = learners
+    return whole
+
+
+def test_bald_of_a_committee():
+    rng = np.random.default_rng(0)
+    draws = rng.dirichlet(np.ones(3), (4, 50))
+    whole = committee(*(Member(p) for p in draws))
+    picked, scores = BALD().query(whole, np.zeros((50, 2)), 50, return_scores=True)
+    expected = entropy(draws.mean(axis=0)) - entropy(draws).mean(axis=0)
+    np.testing.assert_array_equal(picked, np.argsort(-expected, kind="stable"))
+    np.testing.assert_allclose(scores, np.sort(expected)[::-1], atol=1e-12)
+
+
+def test_members_that_lack_a_class_are_aligned():
+    two = Member([[0.25, 0.75]], classes=(2, 0))
+    three = Member([[0.1, 0.2, 0.7]])
+    view = PoolView(committee(two, three), np.zeros((1, 2)))
+    draws = list(view.monte_carlo_probabilities(9, np.random.RandomState(0)))
+    np.testing.assert_allclose(np.stack(draws), [[[0.75, 0.0, 0.25]], [[0.1, 0.2, 0.7]]])
+
+
+@pytest.mark.parametrize("make", [RandomForestClassifier, BaggingClassifier])
+def test_ensembles_are_committees(make):
+    blocks, y = make_blocks(n=90)
+    X = np.hstack(list(blocks.values()))
+    names = np.array(["c", "a", "b"])[y]
+    clf = make(n_estimators=5, random_state=0).fit(X[:12], names[:12])
+    draws = list(PoolView(clf, X[12:]).monte_carlo_probabilities(3, np.random.RandomState(0)))
+    assert len(draws) == 5
+    np.testing.assert_allclose(np.mean(draws, axis=0), clf.predict_proba(X[12:]), atol=1e-12)
+
+
+def test_dropout_draws_vary_and_leave_the_estimator_alone():
+    blocks, y = make_blocks(n=90)
+    X = MultimodalArray(blocks)
+    clf = LateFusionClassifier(dropout=0.5, max_iter=20, random_state=0).fit(X[:40], y[:40])
+    before = clf.predict_proba(X[40:])
+    view = PoolView(clf, X[40:])
+    draws = np.stack(list(view.monte_carlo_probabilities(400, np.random.RandomState(0))))
+    again = np.stack(list(view.monte_carlo_probabilities(400, np.random.RandomState(0))))
+    np.testing.assert_array_equal(draws, again)
+    np.testing.assert_array_equal(clf.predict_proba(X[40:]), before)
+    assert draws.std(axis=0).max() > 0.05
+    # the linear head by hand: inverted dropout of the features
+    weight = clf.module_.head.fused.weight.detach().numpy()
+    bias = clf.module_.head.fused.bias.detach().numpy()
+    Z = np.hstack([blocks["image"], blocks["text"]])[40:]
+    masks = np.random.default_rng(0).random((4000, *Z.shape)) >= 0.5
+    by_hand = softmax((2 * Z * masks) @ weight.T + bias, axis=2)
+    np.testing.assert_allclose(draws.mean(axis=0), by_hand.mean(axis=0), atol=0.1)
+    np.testing.assert_allclose(mutual_information(draws), mutual_information(by_hand), atol=0.1)
+
+
+def test_laplace_is_the_exact_posterior_where_factors_are_exact():
+    """With the same probabilities in every labelled row, the Hessian is a Kronecker product plus λ."""
+    rng = np.random.default_rng(0)
+    for n in (4, 30):  # fewer and more rows than columns
+        Z, p = rng.standard_normal((n, 6)), rng.dirichlet(np.ones(3))
+        fitted = LaplacePosterior(Z, np.tile(p, (n, 1)), precision=0.7)
+        design = np.column_stack([Z, np.ones(n)])
+        hessian = 0.7 * np.eye(21) + np.kron(design.T @ design, np.diag(p) - np.outer(p, p))
+        covariance = np.linalg.inv(hessian)
+        pool = rng.standard_normal((5, 6))
+        deviations = fitted.logit_deviations(pool)
+        for row in range(5):
+            jacobian = np.kron(np.append(pool[row], 1.0)[None], np.eye(3))
+            ours = fitted.classes @ np.diag(deviations[row] ** 2) @ fitted.classes.T
+            np.testing.assert_allclose(ours, jacobian @ covariance @ jacobian.T, atol=1e-9)
+
+
+def test_laplace_without_labelled_rows_is_the_prior():
+    fitted = LaplacePosterior(np.empty((0, 3)), np.empty((0, 2)), precision=0.5)
+    np.testing.assert_allclose(fitted.logit_deviations(np.array([[3.0, 0, 4.0]])) ** 2, 26 / 0.5)
+
+
+def test_weight_samples_have_the_posteriors_covariance():
+    rng = np.random.default_rng(0)
+    Z, p = rng.standard_normal((3, 4)), rng.dirichlet(np.ones(2), 3)
+    fitted = LaplacePosterior(Z, p, precision=1.0)
+    draw = np.random.RandomState(0)
+    pool = rng.standard_normal((4, 4))
+    design = np.column_stack([pool, np.ones(4)])
+    logits = np.stack([design @ fitted.weight_sample(draw) for _ in range(20000)])
+    expected = np.einsum("ck,nk,dk->ncd", fitted.classes, fitted.logit_deviations(pool) ** 2, fitted.classes)
+    np.testing.assert_allclose(np.einsum("snc,snd->ncd", logits, logits) / 20000, expected, rtol=0.08, atol=0.08)
+
+
+def test_bald_knows_what_the_labelled_rows_taught():
+    """Far along a direction without labels, draws disagree; far along one with labels, they agree."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal(200) * 3, np.zeros(200)])
+    y = (X[:, 0] > 0).astype(int)
+    clf = LogisticRegression(C=1.0).fit(X, y)
+    pool = np.array([[6.0, 0.0], [-6.0, 0.0], [0.0, 6.0], [6.0, 6.0]])
+    picked = BALD(n_samples=200, random_state=0).query(clf, pool, 4, X_labeled=X)
+    assert picked[0] == 2
+    assert set(picked[2:].tolist()) == {0, 1} or picked[1] == 3
+
+
+def test_power_bald_draws_in_proportion_to_bald():
+    draws = np.random.default_rng(0).dirichlet(np.ones(3), (4, 8))
+    whole = committee(*(Member(p) for p in draws))
+    scores = mutual_information(draws)
+    for beta in (1.0, 0.0):
+        counts = np.zeros(8)
+        for seed in range(2000):
+            counts[PowerBALD(beta=beta, random_state=seed).query(whole, np.zeros((8, 1)), 1)] += 1
+        assert chisquare(counts, scores**beta / (scores**beta).sum() * 2000).pvalue > 1e-3
+
+
+def test_sources_that_are_not_there_are_refused():
+    X = np.random.default_rng(0).standard_normal((20, 3))
+    clf = LogisticRegression().fit(X, np.arange(20) % 2)
+    with pytest.raises(ValueError, match="LogisticRegression has no members"):
+        BALD(source="committee").query(clf, X, 2)
+    with pytest.raises(ValueError, match="LogisticRegression has no dropout"):
+        BALD(source="dropout").query(clf, X, 2)
+    with pytest.raises(ValueError, match="draws is empty"):
+        mutual_information([])
+
+
+def epig_by_hand(draws, targets):
+    out = np.zeros(draws.shape[1])
+    for n in range(draws.shape[1]):
+        for m in range(targets.shape[1]):
+            joint = np.mean([np.outer(a[n], b[m]) for a, b in zip(draws, targets, strict=True)], axis=0)
+            apart = np.outer(joint.sum(axis=1), joint.sum(axis=0))
+            out[n] += (joint * np.log(joint / apart)).sum() / targets.shape[1]
+    return out
+
+
+def test_epig_by_its_definition():
+    draws = np.random.default_rng(0).dirichlet(np.ones(3), (5, 30))
+    expected = epig_by_hand(draws, draws)
+    np.testing.assert_allclose(predictive_information(draws, draws), expected, atol=1e-12)
+    assert (expected <= mutual_information(draws) + 1e-12).all()  # BALD is an upper bound
+    whole = committee(*(Member(p) for p in draws))
+    picked, scores = EPIG(n_targets=30).query(whole, np.zeros((30, 1)), 10, return_scores=True)
+    np.testing.assert_array_equal(picked, np.argsort(-expected, kind="stable")[:10])
+    np.testing.assert_allclose(scores, np.sort(expected)[::-1][:10], atol=1e-12)
+    with pytest.raises(ValueError, match="must share draws and classes"):
+        predictive_information(draws, draws[:3])
+
+
+def test_epig_among_the_candidates_of_highest_bald():
+    draws = np.random.default_rng(1).dirichlet(np.ones(3), (4, 60))
+    whole = committee(*(Member(p) for p in draws))
+    picked = EPIG(n_targets=60, max_candidates=8).query(whole, np.zeros((60, 1)), 3)
+    candidates = np.argsort(-mutual_information(draws), kind="stable")[:8]
+    values = epig_by_hand(draws[:, candidates], draws)
+    assert set(picked.tolist()) == set(candidates[np.argsort(-values)[:3]].tolist())
+
+
+def test_joint_draws_are_one_network_for_all_rows():
+    blocks, y = make_blocks(n=60)
+    Z = np.hstack(list(blocks.values()))
+    twice = np.vstack([Z[30:], Z[30:]])
+    linear = LogisticRegression().fit(Z[:30], y[:30])
+    view = PoolView(linear, twice, Z[:30])
+    for p in view.monte_carlo_probabilities(3, np.random.RandomState(0), joint=True):
+        np.testing.assert_allclose(p[:30], p[30:], atol=1e-12)
+        # differences between rows are what one set of weights makes of them: logits lie in an affine space
+        logits = np.log(p[:30]) - np.log(p[:30]).mean(axis=1, keepdims=True)
+        design = np.column_stack([Z[30:], np.ones(30)])
+        residual = logits - design @ np.linalg.lstsq(design, logits, rcond=None)[0]
+        np.testing.assert_allclose(residual, 0, atol=1e-9)
+    clf = LateFusionClassifier({"a": 5, "b": 3}, dropout=0.4, max_iter=5, random_state=0).fit(Z[:30], y[:30])
+    view = PoolView(clf, twice)
+    draws = list(view.monte_carlo_probabilities(4, np.random.RandomState(0), joint=True))
+    for p in draws:
+        np.testing.assert_allclose(p[:30], p[30:], atol=1e-12)
+    assert np.abs(draws[0] - draws[1]).max() > 1e-3
+    apart = next(view.monte_carlo_probabilities(1, np.random.RandomState(0)))
+    assert np.abs(apart[:30] - apart[30:]).max() > 1e-3
