@@ -202,7 +202,7 @@ def _train(
     gathered = torch.as_tensor(graph @ features, dtype=torch.float32)  # A X, once
     edges = graph.tocoo()
     adjacency = torch.sparse_coo_tensor(
-        torch.as_tensor(np.stack(edges.coords)),
+        torch.as_tensor(np.stack([edges.row, edges.col])),
         torch.as_tensor(edges.data, dtype=torch.float32),
         size=graph.shape,
         check_invariants=True,
