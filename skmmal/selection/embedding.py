@@ -128,7 +128,8 @@ class Embedding(ABC):
         if not hasattr(self, "_norms_cache"):
             stored = torch.float64 if torch.float64 in self._factor_dtypes() else torch.float32
             norms = self._sq_norms_of_all(stored)
-            if stored is torch.float32 and not torch.isfinite(norms).all():  # weighted values may overflow float32
+            low, high = _FLOAT32_RANGE
+            if stored is torch.float32 and len(norms) and not low <= float(norms.max()) <= high:  # or NaN
                 norms = self._sq_norms_of_all(torch.float64)
             bad = torch.nonzero(~torch.isfinite(norms))
             if len(bad):
@@ -138,7 +139,6 @@ class Embedding(ABC):
                 )
             self._norms_cache = norms
             largest = float(norms.max()) if len(norms) else 0.0
-            low, high = _FLOAT32_RANGE
             self._compute_dtype = torch.float64 if largest > high or 0 < largest < low else stored
         return self._norms_cache
 
@@ -363,7 +363,7 @@ def _as_tensor(values: Any, argument: str) -> torch.Tensor:
 def _row_sq_norms(rows: torch.Tensor) -> torch.Tensor:
     if rows.dtype is torch.float64:
         return torch.linalg.vecdot(rows, rows)
-    return torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).square()
+    return torch.linalg.vector_norm(rows, dim=1).double().square()
 
 
 # ------------------------------------------------------------------------------------- distances, safely
