@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import numpy as np
 import torch
 
-from skmmal.selection.embedding import Embedding, _sq_distances
+from skmmal.selection.embedding import Embedding, Factors, _sq_distances, gather_rows
 
-_CENTRES_PER_PASS = 256
+_CENTRES_PER_PASS = 512
+# With fewer new centres than this, finding out which pairs matter costs more than their products.
+_SIFT_FROM = 32
+# Groups of like rows are looked for within a window, so that memory-mapped rows are read nearly in order.
+_WINDOW_ROWS, _GROUP_ROWS = 2**15, 512
+# Room for rounding, relative to ‖g‖² + ‖c‖², in bounds got from float32 products.
+_SLACK = 1e-4
 
 
 class NearestCentre:
     """Squared distances of all points to the nearest centre so far.
 
     One pass over the points serves a whole block of new centres: a matrix product instead of as many
-    matrix-vector products. Points whose norm shows that no new centre can be nearer than the present one
-    (``‖g − c‖ ≥ |‖g‖ − ‖c‖|``) are left out of the pass.
+    matrix-vector products. What provably changes nothing is left out of it: points whose norm shows that no new
+    centre can be nearer than the present one (``‖g − c‖ ≥ |‖g‖ − ‖c‖|``) and, where the embedding knows a bound of
+    the inner products that is cheaper than they are, all pairs that the bound rules out.
     """
 
     def __init__(self, embedding: Embedding) -> None:
@@ -31,31 +39,59 @@ class NearestCentre:
         other = self.embedding if source is None else source
         for start in range(0, len(centres), _CENTRES_PER_PASS):
             index = torch.as_tensor(centres[start : start + _CENTRES_PER_PASS], device=other.device)
-            self._pass(other, index)
+            if len(index) >= _SIFT_FROM and self._groups is not None:
+                self._sifted_pass(other, index)
+            else:
+                self._plain_pass(other, index)
         if source is None:
             self.sq_distances[torch.as_tensor(centres, device=self.embedding.device)] = 0
 
-    def _pass(self, source: Embedding, centres: torch.Tensor) -> None:
+    def _plain_pass(self, source: Embedding, centres: torch.Tensor) -> None:
         factors = source._gather(centres, self.embedding.compute_dtype)
         centre_norms = source._norms64()[centres].sqrt().sort().values
         for rows in self.embedding._chunks():
-            current = self.sq_distances[rows]
-            active = self._may_improve(rows, current, centre_norms)
+            active = self._may_improve(rows, centre_norms)
             count = int(active.sum())
             if count == 0:
                 continue
             if count > 0.7 * len(active):  # a contiguous chunk is a view, a gathered one a copy
-                distances = _sq_distances(self.embedding, rows, source, centres, factors, current)
-                torch.minimum(current, distances.min(dim=1).values, out=current)
+                self._update(rows, source, centres, factors)
             else:
-                index = torch.nonzero(active).squeeze(1) + rows.start
-                current = self.sq_distances[index]
-                distances = _sq_distances(self.embedding, index, source, centres, factors, current)
-                self.sq_distances[index] = torch.minimum(current, distances.min(dim=1).values)
+                self._update(torch.nonzero(active).squeeze(1) + rows.start, source, centres, factors)
 
-    def _may_improve(self, rows: slice, current: torch.Tensor, centre_norms: torch.Tensor) -> torch.Tensor:
-        norms = self._norms[rows]
+    def _sifted_pass(self, source: Embedding, centres: torch.Tensor) -> None:
+        dtype = self.embedding.compute_dtype
+        factors = source._gather(centres, dtype)
+        narrow = source._bound_factor(centres, dtype)
+        sq_norms = source._norms64()[centres].to(dtype)
+        for rows in self._groups or []:
+            norms = self.embedding._norms64()[rows].to(dtype)
+            # distance² ≥ ‖g‖² + ‖c‖² − 2·bound: it is below the present one only where 2·bound exceeds the rest
+            rest = (1 - _SLACK) * norms - self.sq_distances[rows]
+            bounds = (self.embedding._bound_factor(rows, dtype) @ narrow.T).abs_()
+            possible = bounds.mul_(2).sub_((1 - _SLACK) * sq_norms) > rest[:, None]
+            row_counts = possible.any(dim=1)
+            if not bool(row_counts.any()):
+                continue
+            index, columns = rows[row_counts], torch.nonzero(possible.any(dim=0)).squeeze(1)
+            self._update(index, source, centres[columns], tuple(gather_rows(factor, columns) for factor in factors))
+
+    def _update(self, rows: slice | torch.Tensor, source: Embedding, centres: torch.Tensor, factors: Factors) -> None:
+        current = self.sq_distances[rows]
+        distances = _sq_distances(self.embedding, rows, source, centres, factors, current)
+        self.sq_distances[rows] = torch.minimum(current, distances.min(dim=1).values)
+
+    def _may_improve(self, rows: slice, centre_norms: torch.Tensor) -> torch.Tensor:
+        norms, current = self._norms[rows], self.sq_distances[rows]
         radius = current.to(torch.float64).sqrt() * (1 + 1e-3)  # room for rounding
         above = torch.searchsorted(centre_norms, norms - radius, right=True)
         below = torch.searchsorted(centre_norms, norms + radius, right=False)
         return (below > above) & (current > 0)
+
+    @cached_property
+    def _groups(self) -> list[torch.Tensor] | None:
+        """Rows that are near the same centres, together; ``None`` where the embedding knows no cheap bound."""
+        if not self.embedding._has_bound:
+            return None
+        windows = [slice(start, start + _WINDOW_ROWS) for start in range(0, len(self.embedding), _WINDOW_ROWS)]
+        return [group for window in windows for group in self.embedding._alike(window).split(_GROUP_ROWS)]

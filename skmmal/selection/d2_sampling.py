@@ -15,7 +15,7 @@ from skmmal.selection.embedding import Embedding, _sq_distances, as_embedding
 
 __all__ = ["d2_sampling"]
 
-_FIRST_BLOCK, _LARGEST_BLOCK = 8, 256
+_FIRST_BLOCK, _LARGEST_BLOCK = 8, 512
 
 
 @overload

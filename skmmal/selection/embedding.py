@@ -17,7 +17,7 @@ import torch
 
 from skmmal._chunks import row_chunks
 
-__all__ = ["DenseEmbedding", "Embedding", "OuterProductEmbedding", "as_embedding"]
+__all__ = ["DenseEmbedding", "Embedding", "OuterProductEmbedding", "StackedEmbedding", "as_embedding"]
 
 Factors = tuple[torch.Tensor, ...]
 """The factors of some rows: dense, of one dtype, on one device."""
@@ -42,6 +42,7 @@ class Embedding(ABC):
 
     _n_rows: int
     _n_columns: int
+    _n_factors: int
     device: torch.device
 
     @abstractmethod
@@ -51,24 +52,34 @@ class Embedding(ABC):
     def _gather(self, rows: slice | torch.Tensor, dtype: torch.dtype) -> Factors:
         """Return the factors of `rows` as dense tensors of `dtype`."""
 
-    @staticmethod
     @abstractmethod
-    def _inner(left: Factors, right: Factors) -> torch.Tensor:
+    def _inner(self, left: Factors, right: Factors) -> torch.Tensor:
         """All inner products between two sets of rows."""
 
-    @staticmethod
     @abstractmethod
-    def _sq_norms(rows: Factors) -> torch.Tensor:
+    def _sq_norms(self, rows: Factors) -> torch.Tensor:
         """Squared norms in float64, whatever the dtype of the rows."""
 
-    @staticmethod
     @abstractmethod
-    def _paired_sq_distances(left: Factors, right: Factors) -> torch.Tensor:
+    def _paired_sq_distances(self, left: Factors, right: Factors) -> torch.Tensor:
         """Squared distance of row t of `left` to row t of `right`, from differences (no cancellation)."""
 
     @abstractmethod
     def _factor_dtypes(self) -> list[torch.dtype]:
         """Dtypes of the wide factors, which decide the precision of the matrix products."""
+
+    # -- what a subclass may know of inner products without computing them
+
+    _has_bound = False
+    """Whether `_bound_factor` and `_alike` exist."""
+
+    def _bound_factor(self, rows: slice | torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """Return narrow factors whose absolute inner products are upper bounds of the points'."""
+        raise TypeError(f"{type(self).__name__} has no cheap bound")
+
+    def _alike(self, window: slice) -> torch.Tensor:
+        """Return the rows of a window in an order that puts those together which are near the same points."""
+        raise TypeError(f"{type(self).__name__} has no cheap bound")
 
     @abstractmethod
     def to(self, device: torch.device | str) -> Embedding:
@@ -174,6 +185,8 @@ class DenseEmbedding(Embedding):
            [25.,  0.]])
     """
 
+    _n_factors = 1
+
     def __init__(self, values: Any) -> None:
         self._blocks = _as_blocks(values, "values")
         self._n_rows = len(self._blocks[0])
@@ -192,18 +205,15 @@ class DenseEmbedding(Embedding):
         return [block.dtype for block in self._blocks]
 
     def _gather(self, rows: slice | torch.Tensor, dtype: torch.dtype) -> Factors:
-        return (_side_by_side([block[rows].to(dtype) for block in self._blocks]),)
+        return (_side_by_side([gather_rows(block, rows).to(dtype) for block in self._blocks]),)
 
-    @staticmethod
-    def _inner(left: Factors, right: Factors) -> torch.Tensor:
+    def _inner(self, left: Factors, right: Factors) -> torch.Tensor:
         return left[0] @ right[0].T
 
-    @staticmethod
-    def _sq_norms(rows: Factors) -> torch.Tensor:
+    def _sq_norms(self, rows: Factors) -> torch.Tensor:
         return _row_sq_norms(rows[0])
 
-    @staticmethod
-    def _paired_sq_distances(left: Factors, right: Factors) -> torch.Tensor:
+    def _paired_sq_distances(self, left: Factors, right: Factors) -> torch.Tensor:
         return (left[0] - right[0]).square().sum(dim=1)
 
     def to(self, device: torch.device | str) -> DenseEmbedding:
@@ -239,6 +249,8 @@ class OuterProductEmbedding(Embedding):
     >>> e.sq_norms()
     array([10. ,  0.5])
     """
+
+    _n_factors = 2
 
     def __init__(self, left: Any, right: Any, scale: Any = None) -> None:
         self._left = _as_tensor(left, "left")
@@ -276,22 +288,36 @@ class OuterProductEmbedding(Embedding):
         return [block.dtype for block in self._blocks]
 
     def _gather(self, rows: slice | torch.Tensor, dtype: torch.dtype) -> Factors:
-        blocks = [block[rows].to(dtype) for block in self._blocks]
+        blocks = [gather_rows(block, rows).to(dtype) for block in self._blocks]
         if self._scale is not None:
             scale = self._scale[rows].to(dtype)
             blocks = [block * scale[:, m : m + 1] for m, block in enumerate(blocks)]
-        return self._left[rows].to(dtype), _side_by_side(blocks)
+        return gather_rows(self._left, rows).to(dtype), _side_by_side(blocks)
 
-    @staticmethod
-    def _inner(left: Factors, right: Factors) -> torch.Tensor:
+    _has_bound = True
+
+    def _bound_factor(self, rows: slice | torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        # |(a·b)(h·k)| ≤ |a·b| ‖h‖ ‖k‖
+        return gather_rows(self._left, rows).to(dtype) * self._right_norms()[rows].to(dtype)[:, None]
+
+    def _alike(self, window: slice) -> torch.Tensor:
+        # residuals p − onehot(ŷ) of one predicted class; those of different classes are nearly orthogonal
+        heaviest = self._left[window].abs().argmax(dim=1)
+        return torch.argsort(heaviest, stable=True) + window.start
+
+    def _right_norms(self) -> torch.Tensor:
+        if not hasattr(self, "_right_norms_cache"):
+            left = torch.cat([_row_sq_norms(self._left[rows]) for rows in self._chunks()])
+            self._right_norms_cache = (self._norms64() / left).sqrt_().nan_to_num_(nan=0.0, posinf=0.0)
+        return self._right_norms_cache
+
+    def _inner(self, left: Factors, right: Factors) -> torch.Tensor:
         return (left[0] @ right[0].T).mul_(left[1] @ right[1].T)
 
-    @staticmethod
-    def _sq_norms(rows: Factors) -> torch.Tensor:
+    def _sq_norms(self, rows: Factors) -> torch.Tensor:
         return _row_sq_norms(rows[0]) * _row_sq_norms(rows[1])
 
-    @staticmethod
-    def _paired_sq_distances(left: Factors, right: Factors) -> torch.Tensor:
+    def _paired_sq_distances(self, left: Factors, right: Factors) -> torch.Tensor:
         # a⊗h − b⊗k = a⊗(h−k) + (a−b)⊗k, squared: every term has a difference as a factor
         (a, h), (b, k) = left, right
         da, dh = a - b, h - k
@@ -315,6 +341,79 @@ class OuterProductEmbedding(Embedding):
         return OuterProductEmbedding(change(self._left), [change(block) for block in self._blocks], scale)
 
 
+class StackedEmbedding(Embedding):
+    """Points whose coordinates are those of several embeddings side by side: their inner products add up.
+
+    Parameters
+    ----------
+    parts : sequence of Embedding
+        All with the same rows, on one device. They are kept as they are, in their factors.
+
+    Examples
+    --------
+    >>> outer = OuterProductEmbedding([[1.0, -1.0], [0.5, 0.5]], [[2.0, 0.0], [0.0, 1.0]])
+    >>> StackedEmbedding([outer, DenseEmbedding([[1.0], [3.0]])]).inner()
+    array([[9. , 3. ],
+           [3. , 9.5]])
+    """
+
+    def __init__(self, parts: Sequence[Embedding]) -> None:
+        self.parts = tuple(parts)
+        if not self.parts:
+            raise ValueError("parts is empty; at least one embedding is needed")
+        for part in self.parts:
+            if len(part) != len(self.parts[0]) or part.device != self.parts[0].device:
+                raise ValueError(f"the parts differ in rows or device: {self.parts[0]!r} and {part!r}")
+        self._n_rows = len(self.parts[0])
+        self._n_columns = sum(part._n_columns for part in self.parts)
+        self.device = self.parts[0].device
+
+    def _shape_text(self) -> str:
+        return " | ".join(part._shape_text() for part in self.parts)
+
+    def _factor_dtypes(self) -> list[torch.dtype]:
+        return [dtype for part in self.parts for dtype in part._factor_dtypes()]
+
+    def _gather(self, rows: slice | torch.Tensor, dtype: torch.dtype) -> Factors:
+        return tuple(factor for part in self.parts for factor in part._gather(rows, dtype))
+
+    def _by_part(self, *factors: Factors) -> Iterator[tuple[Embedding, tuple[Factors, ...]]]:
+        """Each part, with what `_gather` put together taken apart again."""
+        start = 0
+        for part in self.parts:
+            stop = start + part._n_factors
+            yield part, tuple(each[start:stop] for each in factors)
+            start = stop
+
+    @property
+    def _n_factors(self) -> int:  # type: ignore[override]
+        return sum(part._n_factors for part in self.parts)
+
+    def _inner(self, left: Factors, right: Factors) -> torch.Tensor:
+        return _sum([part._inner(*own) for part, own in self._by_part(left, right)])
+
+    def _sq_norms(self, rows: Factors) -> torch.Tensor:
+        return _sum([part._sq_norms(*own) for part, own in self._by_part(rows)])
+
+    def _paired_sq_distances(self, left: Factors, right: Factors) -> torch.Tensor:
+        return _sum([part._paired_sq_distances(*own) for part, own in self._by_part(left, right)])
+
+    def to(self, device: torch.device | str) -> StackedEmbedding:
+        """Return the same embedding with its factors on `device`."""
+        return StackedEmbedding([part.to(device) for part in self.parts])
+
+    def take(self, rows: np.ndarray) -> StackedEmbedding:
+        """Return the embedding of some rows only."""
+        return StackedEmbedding([part.take(rows) for part in self.parts])
+
+
+def _sum(values: list[torch.Tensor]) -> torch.Tensor:
+    total, *others = values
+    for other in others:
+        total += other
+    return total
+
+
 def as_embedding(values: Any, argument: str = "embedding") -> Embedding:
     """Return `values` if it is an embedding, or a `DenseEmbedding` of a matrix."""
     if isinstance(values, Embedding):
@@ -332,6 +431,11 @@ def _as_blocks(values: Any, argument: str) -> list[torch.Tensor]:
         if len(block) != len(blocks[0]):
             raise ValueError(f"the blocks of {argument} differ in rows: {len(blocks[0])} and {len(block)}")
     return blocks
+
+
+def gather_rows(factor: torch.Tensor, rows: slice | torch.Tensor) -> torch.Tensor:
+    """Return some rows: a slice as a view, an index as a copy (`index_select` is twice as fast as indexing)."""
+    return factor[rows] if isinstance(rows, slice) else factor.index_select(0, rows)
 
 
 def _side_by_side(blocks: list[torch.Tensor]) -> torch.Tensor:

@@ -196,3 +196,41 @@ def test_skipping_rows_by_their_norm_changes_nothing():
 def test_helpful_errors(call, error, match):
     with pytest.raises(error, match=match):
         call(small_embeddings()["dense"])
+
+
+@pytest.mark.parametrize("confidence", [1.0, 8.0])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_pairs_left_out_by_their_bound_change_no_distance(confidence, dtype, monkeypatch):
+    """Nearest distances after many blocks, with and without leaving pairs out, against all pairs at once."""
+    nearest = import_module("skmmal.selection._nearest")
+    rng = np.random.default_rng(0)
+    logits = confidence * rng.standard_normal((1500, 7))
+    left = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    left[np.arange(1500), left.argmax(1)] -= 1
+    right = np.maximum(rng.standard_normal((1500, 12)), 0).astype(dtype)
+    left[::100], right[7] = 0.0, 0.0  # points at the origin
+    embedding = OuterProductEmbedding(left, right)
+    centres = rng.permutation(1500)[:300]
+    answers, products = [], []
+    for sift_from in (8, 10_000):
+        monkeypatch.setattr(nearest, "_SIFT_FROM", sift_from)
+        monkeypatch.setattr(nearest, "_GROUP_ROWS", 64)
+        count = [0]
+        update = nearest.NearestCentre._update
+
+        def counted(self, rows, source, cols, factors, count=count, update=update):
+            count[0] += len(np.arange(1500)[rows]) * len(cols)
+            update(self, rows, source, cols, factors)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(nearest.NearestCentre, "_update", counted)
+            found = nearest.NearestCentre(embedding)
+            for block in np.split(centres, [8, 40, 140]):
+                found.add(block)
+        answers.append(found.sq_distances.numpy())
+        products.append(count[0])
+    expected = embedding.sq_distances(None, centres).min(axis=1)
+    scale = embedding.sq_norms().max()
+    for answer in answers:
+        np.testing.assert_allclose(answer, expected, atol=scale * (1e-6 if dtype == "float32" else 1e-12))
+    assert products[0] < 0.9 * products[1]
