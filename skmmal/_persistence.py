@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
+
+from skmmal._atomic import replace_file
 
 _DESCRIPTION, _WEIGHTS = "estimator.json", "weights.safetensors"
 
@@ -27,21 +29,9 @@ def write_folder(path: str | os.PathLike, description: dict[str, Any], tensors: 
     weights = save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()})
     text = json.dumps({**description, "weights_sha256": hashlib.sha256(weights).hexdigest()}, indent=2)
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / _WEIGHTS, weights)
-    _replace(folder / _DESCRIPTION, text.encode())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "wb") as file:
+    for name, content in ((_WEIGHTS, weights), (_DESCRIPTION, text.encode())):
+        with replace_file(folder / name) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def read_folder(path: str | os.PathLike, format_name: str, version: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -69,14 +59,17 @@ def read_folder(path: str | os.PathLike, format_name: str, version: int) -> tupl
         raise ValueError(f"{folder / _WEIGHTS} is not a safetensors file: {error}") from None
 
 
-def encode(name: str, value: Any) -> Any:
-    """Turn a parameter into JSON; tuples and slices are marked so that they come back as they were."""
+def encode(name: str, value: Any, classes: Sequence[type] = ()) -> Any:
+    """Turn a parameter into JSON; tuples and slices are marked so that they come back as they were.
+
+    Objects of the given `classes` are written as the class's name and the object's parameters.
+    """
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple):
-        return {"tuple": [encode(name, part) for part in value]}
+        return {"tuple": [encode(name, part, classes) for part in value]}
     if isinstance(value, slice):
         return {"slice": [encode(name, part) for part in (value.start, value.stop, value.step)]}
     if isinstance(value, np.ndarray):
@@ -84,22 +77,31 @@ def encode(name: str, value: Any) -> Any:
             raise TypeError(f"{name} holds objects that are not strings; they cannot be saved without pickle")
         return {"array": value.tolist(), "dtype": str(value.dtype)}
     if isinstance(value, list):
-        return [encode(name, part) for part in value]
+        return [encode(name, part, classes) for part in value]
     if isinstance(value, dict):
-        return {"dict": [[encode(name, key), encode(name, part)] for key, part in value.items()]}
+        return {"dict": [[encode(name, key), encode(name, part, classes)] for key, part in value.items()]}
+    if type(value) in classes:
+        params = value.get_params(deep=False)
+        return {
+            "object": type(value).__name__,
+            "params": {key: encode(f"{name}__{key}", part, classes) for key, part in params.items()},
+        }
     raise TypeError(f"{name}={value!r} cannot be saved without pickle; set it to a plain value before saving")
 
 
-def decode(value: Any) -> Any:
-    """Invert `encode`."""
+def decode(value: Any, classes: Sequence[type] = ()) -> Any:
+    """Invert `encode`; only objects of the given `classes` are made."""
     if isinstance(value, list):
-        return [decode(part) for part in value]
+        return [decode(part, classes) for part in value]
     if isinstance(value, dict):
         if "tuple" in value:
-            return tuple(decode(part) for part in value["tuple"])
+            return tuple(decode(part, classes) for part in value["tuple"])
         if "slice" in value:
             return slice(*value["slice"])
         if "array" in value:
             return np.array(value["array"], dtype=value["dtype"])
-        return {decode(key): decode(part) for key, part in value["dict"]}
+        if "object" in value:
+            known = {each.__name__: each for each in classes}
+            return known[value["object"]](**{key: decode(part, classes) for key, part in value["params"].items()})
+        return {decode(key): decode(part, classes) for key, part in value["dict"]}
     return value

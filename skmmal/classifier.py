@@ -4,28 +4,43 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
+from skmmal._arrays import naming
 from skmmal._chunks import row_chunks
 from skmmal._input import validate_features
+from skmmal._labels import encode_labels, known_codes
 from skmmal._persistence import decode, encode, read_folder, write_folder
 from skmmal._random import RandomState, check_rng, torch_generator
-from skmmal.contributions import contributions, linear_coalition_value, shapley_values
-from skmmal.heads import FUSIONS, Encoder, LateFusionModule
-from skmmal.heads.fitting import copy_class_rows, fit_convex, is_convex, mute_unseen_classes, wake_seen_classes
-from skmmal.heads.training import Batches, train_adamw
+from skmmal.balancing import Balancing, ModalityDropout, balancing_classes, get_balancing
+from skmmal.contributions import contributions, shapley_values
+from skmmal.heads import (
+    FUSIONS,
+    AdditiveFusion,
+    AttentionPooling,
+    Encoder,
+    FusionFactory,
+    GatedUnit,
+    LateFusionModule,
+    NLGate,
+)
+from skmmal.heads.ablation import ABLATION_POINTS, coalition_logits, coalition_value
+from skmmal.heads.curves import TrainingCurves
+from skmmal.heads.fitting import continue_from, fit_convex, is_convex, mute_unseen_classes, wake_seen_classes
+from skmmal.heads.hooks import TrainingHooks, TrainingRun
+from skmmal.heads.tensors import as_batches, resolve_device, softmax, to_numpy, without_nan, zero_where_absent
+from skmmal.heads.training import make_optimizer, train
 from skmmal.modalities import MultimodalArray, presence_mask
 
 __all__ = ["LateFusionClassifier"]
@@ -35,6 +50,9 @@ _FITTED = (
     "classes_",
     "n_iter_",
     "loss_curve_",
+    "loss_curve_by_head_",
+    "discrepancy_",
+    "balancing_log_",
     "n_features_in_",
     "modalities_",
     "_widths",
@@ -42,7 +60,12 @@ _FITTED = (
     "_block_feature_names",
 )
 """What `save` keeps beside the parameters and the network."""
+_SAVED_CLASSES = (AttentionPooling, GatedUnit, NLGate, *balancing_classes())
+"""Objects among the parameters that `save` can write."""
 _CONVEX_SOLVERS = ("newton-cg", "lbfgs")
+_BATCH_SOLVERS = ("adamw", "sgd")
+_OF_BATCHES = ("loss_curve_by_head_", "discrepancy_", "balancing_log_")
+"""Attributes that only the solvers in mini-batches set."""
 FUSED = "fused"
 """Key of the fused head beside the modalities' names."""
 
@@ -51,7 +74,7 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
     """Late fusion of precomputed features: a classifier per modality and one on the fused embedding.
 
     All heads are trained, on the mean of their cross-entropies. A modality may be missing from a row (its block
-    is entirely NaN): its embedding is then zero, and its own head does not count the row.
+    is entirely NaN): its own head does not count the row, and the fused head sees what `missing` says.
 
     Parameters
     ----------
@@ -60,33 +83,49 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         order), slices, lists of columns or of column names; ``(tokens, dim)`` for a flattened token grid. Other
         forms of X (MultimodalArray, mapping, DataFrame with two column levels) carry their layout. ``None`` on a
         plain matrix is one modality named ``"X"``.
-    fusion : {"concat", "sum"} or callable, default="concat"
+    fusion : str, FusionFactory or callable, default="concat"
         ``"concat"``: a linear classifier on the concatenated embeddings. ``"sum"``: the mean of the unimodal
-        logits. A callable ``(widths, n_classes, generator)`` returns a `skmmal.heads.Fusion` of your own.
+        logits. ``"nl-gate"``: the first modality's tokens attend to all modalities' (`skmmal.heads.NLGate`).
+        ``"gated"``: gates choose between the modalities (`skmmal.heads.GatedUnit`). ``"attention"``: a weighted mean
+        of one vector per modality (`skmmal.heads.AttentionPooling`). The last three also come with settings:
+        ``NLGate(query="video", n_heads=4)``. A callable ``(widths, n_classes, generator)`` returns a
+        `skmmal.heads.Fusion` of your own.
     encoder_dim : int, sequence of int, mapping or None, default=None
         Hidden widths of an MLP encoder for every modality, or by modality name. ``None``: the features themselves.
+        With the fusions that gate or attend, the encoder of a ``(tokens, dim)`` modality works on every token;
+        otherwise on the flattened grid.
     dropout : float, default=0.0
         Dropout after every hidden layer (on the features where there is no encoder), in training.
-    balancing : None
-        Reserved for balanced training.
-    missing : {"zero"}, default="zero"
-        The embedding of a missing modality.
+    balancing : str, Balancing or None, default=None
+        How training keeps the encoders of all modalities even: a name (see `skmmal.balancing.available_balancings`) or
+        an object, as ``OGM(alpha=0.5)``; it is not changed. Except for ``"modality-dropout"`` there must be an
+        encoder: on fixed features nothing is left behind. ``"crmt"`` brings a fusion of its own. For the methods that
+        scale gradients, ``solver="sgd"`` is the setting they were published with; AdamW undoes part of it.
+    missing : {"zero", "token"}, default="zero"
+        What the fused head sees of a missing modality. ``"zero"``: an embedding of zeros; fusions that gate or attend
+        leave the modality out. ``"token"``: a learned embedding, one per modality, zero at first; rows that lack the
+        modality train it, and `modality_dropout` does. Learned together with its weights it is no convex problem:
+        ``"auto"`` then means ``adamw``.
+    ablation_point : {"embedding", "input"}, default="embedding"
+        Where `shapley_values` takes a modality away. ``"embedding"``: after the encoder, as if it were missing (the
+        BMMAL paper zeroes it there). ``"input"``: its features are zeroed.
     modality_dropout : float, default=0.0
         Probability of taking a present modality as missing in a training batch (``adamw`` only).
-    solver : {"auto", "newton-cg", "lbfgs", "adamw"}, default="auto"
+    solver : {"auto", "newton-cg", "lbfgs", "adamw", "sgd"}, default="auto"
         ``"newton-cg"`` and ``"lbfgs"`` find the unique optimum of the convex case (no encoder, no dropout, concat
         or sum fusion) in float64; the first is faster. ``"adamw"`` trains in mini-batches in float32 (predictions
-        are made in float64). ``"auto"``: ``"newton-cg"`` in the convex case, otherwise ``"adamw"``.
+        are made in float64), and so does ``"sgd"``, gradient descent with momentum 0.9, which needs larger learning
+        rates. ``"auto"``: ``"newton-cg"`` in the convex case (without `balancing`), otherwise ``"adamw"``.
     C : float, default=1.0
         Convex solvers: inverse regularisation as in scikit-learn's ``LogisticRegression``. Each head minimises
         ``C * sum of losses + ½‖W‖²``, intercepts free (with two classes, W is one row as there). With sum fusion
         the heads share their weights, and so do the losses.
     max_iter : int, default=200
-        Solver iterations; epochs for ``adamw``.
+        Solver iterations; epochs for ``adamw`` and ``sgd``.
     tol : float, default=1e-8
         The convex solvers stop when the objective is within `tol`, relatively, of the optimum.
     learning_rate, weight_decay, batch_size
-        Of ``adamw``. Intercepts do not decay.
+        Of ``adamw`` and ``sgd``. Intercepts do not decay.
     class_weight : dict, "balanced" or None
         As in scikit-learn.
     warm_start : bool, default=False
@@ -95,9 +134,14 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
     device : str, default="auto"
         A torch device; ``"auto"`` is CUDA where there is one.
     random_state : int, RandomState, Generator or None
-        Draws initial weights, batches and masks of ``adamw``; the convex solvers draw nothing.
+        Draws initial weights, batches and masks of ``adamw`` and ``sgd``; the convex solvers draw nothing.
     verbose : int, default=0
         ``adamw``: print the loss every `verbose` epochs.
+
+    unimodal_weight : float, default=1.0
+        How much the modalities' own losses train the encoders, beside the fused loss with weight 1 (``adamw``,
+        ``sgd``). The own heads learn in any case. With 0 the encoders learn from the fused loss alone: the setting
+        most balancing methods were published in, and the one in which modalities are left behind most.
 
     Attributes
     ----------
@@ -112,7 +156,18 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
     n_iter_ : int
         Iterations of the solver (the most of any head), or epochs.
     loss_curve_ : list of float
-        Convex solvers: sum of the heads' objectives from the start on. ``adamw``: mean loss of every epoch.
+        Convex solvers: sum of the heads' objectives from the start on. ``adamw``, ``sgd``: mean objective of every
+        epoch.
+    loss_curve_by_head_ : dict of str to list of float
+        ``adamw``, ``sgd``: mean cross-entropy of every epoch, of the ``"fused"`` head and of each modality's on the
+        rows that have it; as training saw them, with dropout.
+    discrepancy_ : dict of str to list of float
+        ``adamw``, ``sgd`` with encoders or balancing: how far each modality is ahead of the others, by epoch. The
+        ratio of the probabilities that their shares of the fused logits give to the true class, over the rows that
+        have both (see `skmmal.heads.scores`). Above 1: ahead. NaN where no row has another modality.
+    balancing_log_ : list of dict
+        ``adamw``, ``sgd``: what the balancing method did, one entry per epoch and modality (``pandas.DataFrame``
+        takes it); empty without one.
 
     See Also
     --------
@@ -143,13 +198,14 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "modalities": [Mapping, None],
-        "fusion": [StrOptions(set(FUSIONS)), callable],
+        "fusion": [StrOptions(set(FUSIONS)), HasMethods("build"), callable],
         "encoder_dim": [Interval(Integral, 1, None, closed="left"), "array-like", Mapping, None],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "balancing": [None],
-        "missing": [StrOptions({"zero"})],
+        "balancing": [str, Balancing, None],
+        "missing": [StrOptions({"zero", "token"})],
+        "ablation_point": [StrOptions(set(ABLATION_POINTS))],
         "modality_dropout": [Interval(Real, 0, 1, closed="left")],
-        "solver": [StrOptions({"auto", "adamw", *_CONVEX_SOLVERS})],
+        "solver": [StrOptions({"auto", *_BATCH_SOLVERS, *_CONVEX_SOLVERS})],
         "C": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -161,17 +217,19 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         "device": [str],
         "random_state": ["random_state", np.random.Generator],
         "verbose": ["verbose"],
+        "unimodal_weight": [Interval(Real, 0, None, closed="left")],
     }
 
     def __init__(
         self,
         modalities: Mapping[str, Any] | None = None,
         *,
-        fusion: str | Callable[..., Any] = "concat",
+        fusion: str | FusionFactory | Callable[..., Any] = "concat",
         encoder_dim: int | Sequence[int] | Mapping[str, Any] | None = None,
         dropout: float = 0.0,
-        balancing: None = None,
+        balancing: str | Balancing | None = None,
         missing: str = "zero",
+        ablation_point: str = "embedding",
         modality_dropout: float = 0.0,
         solver: str = "auto",
         C: float = 1.0,
@@ -185,6 +243,7 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         device: str = "auto",
         random_state: RandomState = None,
         verbose: int = 0,
+        unimodal_weight: float = 1.0,
     ) -> None:
         self.modalities = modalities
         self.fusion = fusion
@@ -192,6 +251,7 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         self.dropout = dropout
         self.balancing = balancing
         self.missing = missing
+        self.ablation_point = ablation_point
         self.modality_dropout = modality_dropout
         self.solver = solver
         self.C = C
@@ -205,6 +265,7 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+        self.unimodal_weight = unimodal_weight
 
     # ------------------------------------------------------------------------------------------------ fitting
 
@@ -234,41 +295,77 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         """
         former = getattr(self, "module_", None) if self.warm_start else None
         former_classes = getattr(self, "classes_", None)
+        if former is None:
+            self.__dict__.pop("module_", None)  # a fit that fails leaves no model behind, and not half of a new one
         features = validate_features(self, X, reset=former is None)
         if FUSED in features.modalities:
             raise ValueError(f"a modality cannot be named {FUSED!r}: that is the key of the fused head's scores")
         present = presence_mask(features)
-        codes, names = _encode_labels(self, y, classes, features)
-        weights = _check_sample_weight(sample_weight, features, dtype=np.float64, ensure_non_negative=True)
+        codes, names = encode_labels(self, y, classes, features)
+        with naming("sample_weight"):
+            weights = _check_sample_weight(sample_weight, features, dtype=np.float64, ensure_non_negative=True)
         if sample_weight is not None and not (weights > 0).any():
             raise ValueError("sample_weight is zero for every row; at least one row must count")
         self.classes_ = names
         weights *= compute_sample_weight(self.class_weight, names[codes])
         rng = check_rng(self.random_state)
         module, solver = self._build_module(rng)
+        if self.missing == "token":
+            self._warn_if_tokens_stay_zero(present[weights > 0])
         if former is not None:
-            _continue_from(former, former_classes, module.to(former.dtype), names)
+            continue_from(former, former_classes, module.to(former.dtype), names)
         self._train(module, solver, features, present, codes, weights, rng, warm=former is not None)
         return self
+
+    def _warn_if_tokens_stay_zero(self, present: np.ndarray) -> None:
+        dropped = (self.modality_dropout > 0 or self.balancing is not None) and present.shape[1] > 1
+        if present.all() and not dropped:
+            warnings.warn(
+                "missing='token', but nothing trains the learned embeddings, and they stay zero: no row misses a "
+                "modality and none is dropped; set modality_dropout (0.1 to 0.3 is usual)",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def _build_module(self, rng: np.random.RandomState) -> tuple[LateFusionModule, str]:
         generator = torch_generator(rng)
         hidden = _hidden_widths(self.encoder_dim, list(self._widths))
-        encoders = []
+        method = self._balancing_method()
+        fusion: Any = FUSIONS[self.fusion] if isinstance(self.fusion, str) else self.fusion
+        if method is not None and method.fusion is not None:
+            fusion = method.fusion
+        if isinstance(fusion, type) and issubclass(fusion, FusionFactory):
+            raise TypeError(f"fusion is the class {fusion.__name__}; give an object, {fusion.__name__}()")
+        by_token = getattr(fusion, "uses_tokens", False)
+        encoders, grids = [], {}
         for name, width in self._widths.items():
-            n_in = width[0] * width[1] if isinstance(width, tuple) else width
-            encoders.append(Encoder(n_in, hidden[name], self.dropout, generator))
-        make = FUSIONS[self.fusion] if isinstance(self.fusion, str) else self.fusion
-        head = make([encoder.n_out for encoder in encoders], len(self.classes_), generator)
-        module = LateFusionModule(encoders, head)
-        convex = is_convex(module) and self.dropout == 0 and self.modality_dropout == 0
+            n_tokens, dim = width if isinstance(width, tuple) else (1, width)
+            encoder = Encoder(n_tokens * dim, hidden[name], self.dropout, generator, n_tokens if by_token else 1)
+            encoders.append(encoder)
+            grids[name] = (encoder.n_tokens, encoder.n_out // encoder.n_tokens)
+        if hasattr(fusion, "build"):
+            head = fusion.build(grids, len(self.classes_), generator)
+        else:
+            head = fusion([encoder.n_out for encoder in encoders], len(self.classes_), generator)
+        module = LateFusionModule(encoders, head, learned_absence=self.missing == "token")
+        if method is not None:
+            _check_balancing(method, self, module)
+        convex = is_convex(module) and method is None and self.dropout == 0 and self.modality_dropout == 0
         if self.solver in _CONVEX_SOLVERS and not convex:
             raise ValueError(
-                f"solver={self.solver!r} needs the convex case: fusion 'concat' or 'sum', no encoder_dim, dropout=0 "
-                "and modality_dropout=0; use solver='adamw'"
+                f"solver={self.solver!r} needs the convex case: fusion 'concat' or 'sum', no encoder_dim, dropout=0, "
+                "modality_dropout=0, missing='zero' and no balancing; use solver='adamw'"
             )
         solver = ("newton-cg" if convex else "adamw") if self.solver == "auto" else self.solver
         return module, solver
+
+    def _balancing_method(self) -> Balancing | None:
+        """Make the method of one fit; it may change, the parameter stays as it is."""
+        if self.balancing is None:
+            return None
+        method = get_balancing(self.balancing) if isinstance(self.balancing, str) else clone(self.balancing)
+        method._validate_params()
+        return method
 
     def _train(
         self,
@@ -282,30 +379,36 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         *,
         warm: bool,
     ) -> None:
-        device = _resolve_device(self.device)
-        module.to(torch.float32 if solver == "adamw" else torch.float64)
+        device = resolve_device(self.device)
+        module.to(torch.float32 if solver in _BATCH_SOLVERS else torch.float64)
         counted = np.flatnonzero(weights > 0)
         seen = torch.zeros(len(self.classes_), dtype=torch.bool)
         seen[np.unique(codes[counted])] = True
-        everything = _as_batches(features, present, counted, module.dtype, device)
+        everything = as_batches(features, present, counted, module.dtype, device)
         everything.labels = torch.as_tensor(codes[counted], device=device)
         everything.weights = torch.as_tensor(weights[counted], dtype=module.dtype, device=device)
         if warm:
             wake_seen_classes(module, seen)
         module.to(device)
-        if solver == "adamw":
+        for name in _OF_BATCHES:
+            self.__dict__.pop(name, None)
+        if solver in _BATCH_SOLVERS:
             mute_unseen_classes(module, seen.to(device))
-            self.loss_curve_ = train_adamw(
+            run = TrainingRun(
                 module,
                 everything,
+                seen.to(device),
+                names=list(features.modalities),
+                optimizer=make_optimizer(module, solver, self.learning_rate, self.weight_decay),
                 n_epochs=self.max_iter,
                 batch_size=self.batch_size,
                 learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
-                modality_dropout=self.modality_dropout,
+                unimodal_weight=self.unimodal_weight,
                 generator=torch_generator(rng, device),
-                verbose=int(self.verbose),
             )
+            hooks = self._balancing_method() or TrainingHooks()
+            curves = train(run, hooks, modality_dropout=self.modality_dropout, verbose=int(self.verbose))
+            self._keep_curves(curves, run)
             mute_unseen_classes(module, seen.to(device))
             self.n_iter_ = self.max_iter
         else:
@@ -322,6 +425,14 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         # float64 from here on: predictions then do not depend on which rows are predicted together
         self.module_ = module.to("cpu", torch.float64).eval()
 
+    def _keep_curves(self, curves: TrainingCurves, run: TrainingRun) -> None:
+        heads = [FUSED, *run.names]
+        self.loss_curve_ = curves.objective
+        self.loss_curve_by_head_ = {name: [epoch[h] for epoch in curves.losses] for h, name in enumerate(heads)}
+        if curves.compare:
+            self.discrepancy_ = {name: [epoch[m] for epoch in curves.ratios] for m, name in enumerate(run.names)}
+        self.balancing_log_ = run.log
+
     # --------------------------------------------------------------------------------------------- prediction
 
     def decision_function(self, X: Any) -> np.ndarray:
@@ -332,36 +443,63 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         ndarray of float64, shape (n_samples, n_classes), or (n_samples,) with two classes
             With two classes, the second one's logit minus the first one's.
         """
-        (logits,) = self._forward(X, lambda module, z, _: [module.head(z)])
+        (logits,) = self._forward(X, lambda module, z, there, _: [module.fused_logits(z, there)])
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities of the fused head, shape (n_samples, n_classes), float64."""
-        (probabilities,) = self._forward(X, lambda module, z, _: [_softmax(module.head(z))])
+        (probabilities,) = self._forward(X, lambda module, z, there, _: [softmax(module.fused_logits(z, there))])
         return probabilities
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable class of the fused head, shape (n_samples,)."""
-        (logits,) = self._forward(X, lambda module, z, _: [module.head(z)])
+        (logits,) = self._forward(X, lambda module, z, there, _: [module.fused_logits(z, there)])
         return self.classes_[logits.argmax(axis=1)]
 
     def embed(self, X: Any) -> dict[str, np.ndarray]:
-        """Return what the fused classifier sees of each modality.
+        """Return what the last layer of the fused classifier sees of each modality.
 
         Returns
         -------
         dict of str to ndarray of shape (n_samples, D_m)
-            An absent modality is zero. Without encoders these are the features: where no conversion is needed, a
-            read-only view of X.
+            An absent modality is zero (also where a learned embedding stands in for it: that is not the row's own).
+
+        Notes
+        -----
+        Concat and sum fusion, and heads of your own: the encoders' outputs; without encoders the features, as a
+        read-only view of X where no conversion is needed. Fusions that gate or attend: each modality's summand of the
+        vector that the last layer classifies, so that the fused logits are linear in it. The gradient of the last
+        layer, on which BADGE and BMMAL work, then has one block per modality in every fusion.
         """
         check_is_fitted(self)
-        if not self.module_.is_linear:
-            return dict(zip(self.modalities_, self._forward(X, lambda module, z, _: z), strict=True))
+        if not self.module_.is_linear or isinstance(self.module_.head, AdditiveFusion):
+
+            def own(module: LateFusionModule, z: list[torch.Tensor], there: torch.Tensor, _: slice) -> list:
+                return zero_where_absent(module.features(z, there), there)
+
+            return dict(zip(self.modalities_, self._forward(X, own), strict=True))
         features = validate_features(self, X, reset=False)
         present = presence_mask(features)
         return {
-            name: _without_nan(block, present[:, index]) for index, (name, block) in enumerate(features.blocks.items())
+            name: without_nan(block, present[:, index]) for index, (name, block) in enumerate(features.blocks.items())
         }
+
+    def embed_by_modality(self, X: Any) -> dict[str, np.ndarray]:
+        """Return what each modality's own head sees: with token grids under fusions that gate or attend, their mean.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n_samples, d_m)
+            An absent modality is zero. With concat and sum fusion the same as `embed`.
+        """
+        check_is_fitted(self)
+        if not isinstance(self.module_.head, AdditiveFusion):
+            return self.embed(X)
+
+        def own(module: LateFusionModule, z: list[torch.Tensor], there: torch.Tensor, _: slice) -> list:
+            return zero_where_absent(module.head.unimodal_inputs(z), there)
+
+        return dict(zip(self.modalities_, self._forward(X, own), strict=True))
 
     def predict_proba_by_modality(self, X: Any) -> dict[str, np.ndarray]:
         """Class probabilities of each modality's own head.
@@ -369,9 +507,10 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         dict of str to ndarray of shape (n_samples, n_classes)
-            Where the modality is absent, what its head says of a zero embedding (its intercept alone).
+            Where the modality is absent, what its head says of a zero embedding (its intercept alone), or of the
+            learned one.
         """
-        found = self._forward(X, lambda module, z, _: [_softmax(s) for s in module.head.unimodal_logits(z)])
+        found = self._forward(X, lambda module, z, *_: [softmax(s) for s in module.head.unimodal_logits(z)])
         return dict(zip(self.modalities_, found, strict=True))
 
     def score_by_modality(self, X: Any, y: Any) -> dict[str, float]:
@@ -388,8 +527,8 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         y = column_or_1d(y)
         check_consistent_length(features, y)
 
-        def predicted(module: LateFusionModule, z: list, _: slice) -> list:
-            return [s.argmax(dim=1) for s in (*module.head.unimodal_logits(z), module.head(z))]
+        def predicted(module: LateFusionModule, z: list, there: torch.Tensor, _: slice) -> list:
+            return [s.argmax(dim=1) for s in (*module.head.unimodal_logits(z), module.fused_logits(z, there))]
 
         *by_modality, fused = (self.classes_[codes] == y for codes in self._forward(features, predicted))
         scores = {
@@ -403,7 +542,9 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
     def shapley_values(self, X: Any, y: Any = None) -> np.ndarray:
         """Shapley values of the modalities for the probability of a class.
 
-        The value of a coalition is the fused head's probability with the other modalities' embeddings set to zero.
+        The value of a coalition is the fused head's probability when the other modalities are taken away, at
+        `ablation_point`. After the encoder (the default, and the paper's place) they then look as they do where they
+        are missing: an embedding of zeros, or the learned one that the network was trained to see.
 
         Parameters
         ----------
@@ -415,18 +556,26 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of float64, shape (n_samples, n_modalities)
             Rows sum to (probability with all modalities) − (with none); an absent modality has zero.
+
+        Notes
+        -----
+        Exact, over all 2^M coalitions of M modalities. Concat and sum fusion need M matrix products for them; other
+        fusions, and learned embeddings of missing modalities, evaluate the head 2^M times. Encoders run once.
         """
         check_is_fitted(self)
-        targets = None if y is None else _known_codes(column_or_1d(y), self.classes_, "y")
+        targets = None if y is None else known_codes(column_or_1d(y), self.classes_, "y")
         features = validate_features(self, X, reset=False)
         present = presence_mask(features)
         if targets is not None:
             check_consistent_length(features, targets)
 
-        def values(module: LateFusionModule, z: list[torch.Tensor], rows: slice) -> list[np.ndarray]:
-            target = module.head(z).argmax(dim=1).cpu().numpy() if targets is None else targets[rows]
+        def values(
+            module: LateFusionModule, z: list[torch.Tensor], there: torch.Tensor, rows: slice
+        ) -> list[np.ndarray]:
+            target = to_numpy(module.fused_logits(z, there).argmax(dim=1)) if targets is None else targets[rows]
+            value = coalition_value(module, z, there, target, self.ablation_point)
             # an absent modality changes no coalition's value: its Shapley value is zero, but for rounding
-            return [shapley_values(_coalition_value(module, z, target), len(z)) * present[rows]]
+            return [shapley_values(value, len(z)) * present[rows]]
 
         return self._forward(features, values)[0]
 
@@ -448,19 +597,52 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         features = validate_features(self, X, reset=False)
         return contributions(self.shapley_values(features, y), presence_mask(features))
 
-    def _forward(self, X: Any, function: Callable[[LateFusionModule, list, slice], Sequence]) -> list[np.ndarray]:
-        """Embed X chunk by chunk and stack what `function` makes of the embeddings."""
+    def predict_proba_with(self, X: Any, modalities: Sequence[str]) -> np.ndarray:
+        """Class probabilities of the fused head when only some modalities are kept.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping or MultimodalArray
+        modalities : sequence of str
+            Names of the modalities to keep; none is allowed. The others are taken away at `ablation_point`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_samples, n_classes)
+
+        Raises
+        ------
+        ValueError
+            A name is not among the modalities.
+        """
+        check_is_fitted(self)
+        if isinstance(modalities, str) or not isinstance(modalities, Iterable):
+            raise TypeError(f"modalities must be a sequence of names, got {modalities!r}")
+        modalities = list(modalities)
+        for name in modalities:
+            if name not in self.modalities_:
+                raise ValueError(f"modalities names the unknown modality {name!r}; there are {list(self.modalities_)}")
+        kept = np.array([name in modalities for name in self.modalities_])
+        (probabilities,) = self._forward(
+            X, lambda module, z, there, _: [softmax(coalition_logits(module, z, there, kept, self.ablation_point))]
+        )
+        return probabilities
+
+    def _forward(
+        self, X: Any, function: Callable[[LateFusionModule, list, torch.Tensor, slice], Sequence]
+    ) -> list[np.ndarray]:
+        """Embed X chunk by chunk and stack what `function` makes of embeddings, presence and rows."""
         check_is_fitted(self)
         features = validate_features(self, X, reset=False)
         present = presence_mask(features)
-        device = _resolve_device(self.device)
+        device = resolve_device(self.device)
         module = self.module_ if device.type == "cpu" else copy.deepcopy(self.module_).to(device)
         found = []
         with torch.inference_mode():
             for rows in row_chunks(*features.shape):
-                batch = _as_batches(features, present, rows, module.dtype, device)
-                parts = function(module, module.embed(batch.blocks, batch.present), rows)
-                found.append([part if isinstance(part, np.ndarray) else _to_numpy(part) for part in parts])
+                batch = as_batches(features, present, rows, module.dtype, device)
+                parts = function(module, module.embed(batch.blocks, batch.present), batch.present, rows)
+                found.append([part if isinstance(part, np.ndarray) else to_numpy(part) for part in parts])
         return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
     # -------------------------------------------------------------------------------------------- persistence
@@ -484,7 +666,9 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         description = {
             "format": _FORMAT,
             "version": _VERSION,
-            "parameters": {name: encode(name, value) for name, value in self.get_params(deep=False).items()},
+            "parameters": {
+                name: encode(name, value, _SAVED_CLASSES) for name, value in self.get_params(deep=False).items()
+            },
             "fitted": {name: encode(name, getattr(self, name)) for name in _FITTED if hasattr(self, name)},
         }
         write_folder(path, description, self.module_.state_dict())
@@ -500,7 +684,7 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         """
         description, tensors = read_folder(path, _FORMAT, _VERSION)
         try:
-            new = cls(**{name: decode(value) for name, value in description["parameters"].items()})
+            new = cls(**{name: decode(value, _SAVED_CLASSES) for name, value in description["parameters"].items()})
             for name, value in description["fitted"].items():
                 setattr(new, name, decode(value))
             module, _ = new._build_module(np.random.RandomState(0))
@@ -510,47 +694,13 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         new.module_ = module.eval()
         return new
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "module_")
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.modalities is not None
         return tags
-
-
-# ------------------------------------------------------------------------------------------------------ labels
-
-
-def _encode_labels(estimator: Any, y: Any, classes: Any, features: MultimodalArray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of the labels, and the classes they refer to."""
-    if y is None:
-        raise ValueError(
-            f"{type(estimator).__name__} requires y to be passed, but the target y is None: labels are needed"
-        )
-    y = column_or_1d(y, warn=True)
-    check_consistent_length(features, y)
-    absent = np.flatnonzero(pd.isna(y))
-    if len(absent):
-        raise ValueError(
-            f"y is missing (None or NaN) in row {absent[0]} ({len(absent)} such rows); fit on labelled rows"
-        )
-    check_classification_targets(y)
-    if classes is None:
-        names, codes = np.unique(y, return_inverse=True)
-        return codes, names
-    names = column_or_1d(classes)
-    if len(names) == 0 or len(np.unique(names)) < len(names):
-        raise ValueError(f"classes must be distinct and not empty, got {list(names)}")
-    return _known_codes(y, names, "y"), names
-
-
-def _known_codes(y: np.ndarray, classes: np.ndarray, argument: str) -> np.ndarray:
-    codes = pd.Index(classes).get_indexer(pd.Index(y))
-    unknown = np.flatnonzero(codes < 0)
-    if len(unknown):
-        raise ValueError(
-            f"{argument} has the label {y[unknown[0]]!s} in row {unknown[0]}, which is not among the classes "
-            f"{classes[:10].tolist()}{'...' if len(classes) > 10 else ''}"
-        )
-    return codes
 
 
 # --------------------------------------------------------------------------------------------------- structure
@@ -575,72 +725,21 @@ def _hidden_widths(encoder_dim: Any, names: list[str]) -> dict[str, tuple[int, .
     return hidden
 
 
-def _continue_from(
-    former: LateFusionModule, former_classes: Any, module: LateFusionModule, classes: np.ndarray
-) -> None:
-    """Start the new module from the weights of the last fit; classes are matched by label."""
-    shapes = [[tuple(p.shape) for p in m.encoders.parameters()] for m in (former, module)]
-    if shapes[0] != shapes[1] or type(former.head) is not type(module.head) or former.head.widths != module.head.widths:
+def _check_balancing(method: Balancing, estimator: LateFusionClassifier, module: LateFusionModule) -> None:
+    """Refuse settings under which a method would do nothing, or something else."""
+    given = f"balancing={estimator.balancing!r}"
+    if method.fusion is not None and estimator.fusion != "concat":
+        raise ValueError(f"{given} brings its own fusion: leave fusion='concat', got fusion={estimator.fusion!r}")
+    if isinstance(method, ModalityDropout) and estimator.modality_dropout > 0:
         raise ValueError(
-            "warm_start=True, but the network's shape has changed since the last fit; set warm_start=False"
+            f"{given} and modality_dropout={estimator.modality_dropout} would drop modalities twice; set one of them"
         )
-    copy_class_rows(former, module, pd.Index(classes).get_indexer(pd.Index(former_classes)).tolist())
-
-
-def _coalition_value(module: LateFusionModule, z: list[torch.Tensor], target: np.ndarray) -> Callable:
-    """Probability of the target class when only some modalities' embeddings are kept."""
-    if module.head.linear:
-        partial, intercept = module.head.partial_logits(z)
-        return linear_coalition_value([_to_numpy(part) for part in partial], _to_numpy(intercept), target)
-
-    def value(present: np.ndarray) -> np.ndarray:
-        kept = [values if there else torch.zeros_like(values) for values, there in zip(z, present, strict=True)]
-        return _to_numpy(_softmax(module.head(kept)))[np.arange(len(target)), target]
-
-    return value
-
-
-# ----------------------------------------------------------------------------------------------------- tensors
-
-
-def _resolve_device(device: str) -> torch.device:
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device={device!r} is not a torch device: {error}") from None
-
-
-def _as_batches(
-    features: MultimodalArray, present: np.ndarray, rows: Any, dtype: torch.dtype, device: torch.device
-) -> Batches:
-    """Some rows as tensors, absent blocks zeroed (labels and weights are left empty)."""
-    there = present[rows]
-    wide = np.float64 if dtype is torch.float64 else np.float32
-    blocks = []
-    for index, block in enumerate(features.blocks.values()):
-        values = block[rows].astype(wide)
-        values[~there[:, index]] = 0.0
-        blocks.append(torch.from_numpy(values).to(device))
-    nothing = torch.empty(0, device=device)
-    return Batches(blocks, torch.from_numpy(there).to(device), nothing, nothing)
-
-
-def _without_nan(block: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """The block with absent rows zeroed; a read-only view where nothing has to change."""
-    if present.all() and block.dtype in (np.float32, np.float64):
-        view = block.view()
-        view.flags.writeable = False
-        return view
-    values = block.astype(np.float64 if block.dtype.kind != "f" else np.result_type(block.dtype, np.float32))
-    values[~present] = 0.0
-    return values
-
-
-def _softmax(logits: torch.Tensor) -> torch.Tensor:
-    return torch.softmax(logits.double(), dim=1)
-
-
-def _to_numpy(values: torch.Tensor) -> np.ndarray:
-    return values.double().cpu().numpy() if values.is_floating_point() else values.cpu().numpy()
+    if not method.needs_encoders:
+        return
+    if len(module.encoders) < 2:
+        raise ValueError(f"{given} evens out modalities, and X has one; leave balancing=None")
+    if next(module.encoders.parameters(), None) is None:
+        raise ValueError(
+            f"{given} evens out how the modalities' encoders are trained, and there are none: on fixed features "
+            "there is nothing to balance. Set encoder_dim (for example encoder_dim=64), or leave balancing=None"
+        )

@@ -7,18 +7,17 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, _fit_context
+from sklearn.base import OneToOneFeatureMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from skmmal._chunks import row_chunks
-from skmmal._input import validate_features
-from skmmal.modalities import MultimodalArray, is_multimodal, presence_mask
+from skmmal._input import BlockTransformer, validate_features
+from skmmal.modalities import MultimodalArray, presence_mask
 
 __all__ = ["ModalityScaler"]
 
 
-class ModalityScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
     """Bring every modality to the same scale, so that none outweighs another by its width or its units.
 
     Fit it on *all* features, the pool's too: it uses no labels. Missing blocks are left out of the statistics and
@@ -92,11 +91,17 @@ class ModalityScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         -------
         ModalityScaler
         """
+        for name in ("mean_", "scale_"):  # a fit that fails leaves nothing fitted
+            self.__dict__.pop(name, None)
         features = validate_features(self, X, reset=True)
         present = presence_mask(features)
         self.mean_, self.scale_ = {}, {}
         for index, (name, block) in enumerate(features.blocks.items()):
-            mean, variance = _moments(block, present[:, index])
+            with np.errstate(over="ignore", invalid="ignore"):
+                mean, variance = _moments(block, present[:, index])
+            if not np.isfinite(variance).all():
+                del self.mean_, self.scale_
+                raise ValueError(f"modality {name!r} holds values that are too large to be squared; divide them first")
             if self.method != "standard":
                 self.mean_[name], self.scale_[name] = np.zeros(len(mean)), np.ones(len(mean))
                 continue
@@ -109,33 +114,20 @@ class ModalityScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             self.mean_[name], self.scale_[name] = mean, scale
         return self
 
-    def transform(self, X: Any) -> Any:
-        """Scale the blocks.
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "scale_")
 
-        Parameters
-        ----------
-        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+    def _as_blocks(self, blocks: dict[str, np.ndarray], features: MultimodalArray) -> MultimodalArray:
+        return MultimodalArray(blocks, features.modalities)  # token grids stay grids
 
-        Returns
-        -------
-        MultimodalArray or ndarray
-            A matrix for a plain matrix (columns in their places), a `MultimodalArray` for the other forms.
-        """
-        check_is_fitted(self)
-        features = validate_features(self, X, reset=False)
-        present = presence_mask(features)
-        scaled = {
-            name: self._scale_block(name, block, present[:, index])
-            for index, (name, block) in enumerate(features.blocks.items())
-        }
-        if is_multimodal(X):
-            return MultimodalArray(scaled, features.modalities)
-        matrix = np.empty(features.shape, dtype=np.result_type(*(block.dtype for block in scaled.values())))
-        for name, columns in self.modalities_.items():
-            matrix[:, columns] = scaled[name]
+    def _as_matrix(self, blocks: dict[str, np.ndarray]) -> np.ndarray:
+        shape = len(next(iter(blocks.values()))), self.n_features_in_
+        matrix = np.empty(shape, dtype=np.result_type(*(block.dtype for block in blocks.values())))
+        for name, columns in self.modalities_.items():  # columns in their places
+            matrix[:, columns] = blocks[name]
         return matrix
 
-    def _scale_block(self, name: str, block: np.ndarray, present: np.ndarray) -> np.ndarray:
+    def _transform_block(self, name: str, block: np.ndarray, present: np.ndarray) -> np.ndarray:
         dtype = np.float64 if block.dtype == np.float64 else np.float32
         out = np.empty(block.shape, dtype=dtype)
         for rows in row_chunks(*block.shape):
@@ -143,17 +135,13 @@ class ModalityScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             if self.method == "standard":
                 values = (values - self.mean_[name]) * self.scale_[name]
             elif self.method == "l2":
+                largest = np.abs(values).max(axis=1, keepdims=True)  # taken out first: squares may overflow, or vanish
+                values = np.divide(values, largest, out=np.zeros_like(values), where=largest > 0)
                 length = np.sqrt((values**2).sum(axis=1, keepdims=True))
                 values = np.divide(self.norm * values, length, out=np.zeros_like(values), where=length > 0)
             out[rows] = values
         out[~present] = np.nan
         return out
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.modalities is not None
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
 
 def _moments(block: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,19 +10,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, _fit_context
 from sklearn.cluster import kmeans_plusplus
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn.functional import cross_entropy, normalize
 
 from skmmal._chunks import row_chunks
-from skmmal._input import validate_features
+from skmmal._input import BlockTransformer, validate_features
 from skmmal._random import RandomState, check_rng, draw_seed, torch_generator
 from skmmal.heads.modules import Encoder, _linear
-from skmmal.modalities import MultimodalArray, is_multimodal, presence_mask
+from skmmal.modalities import MultimodalArray, presence_mask
 
 __all__ = ["CrossModalEncoder"]
 
@@ -32,7 +31,7 @@ _LLOYD_STEPS = 3
 _ROWS_PER_PROTOTYPE = 4
 
 
-class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, BlockTransformer):
     """Project every modality onto one unit sphere, where the two sides of a sample lie close together.
 
     A reconstruction of the first stage of MMCSAL [1]_: its abstract and summaries are public, its formulas were
@@ -185,12 +184,13 @@ class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         -------
         CrossModalEncoder
         """
+        self.__dict__.pop("module_", None)  # a fit that fails leaves nothing fitted
         features = validate_features(self, X, reset=True)
         present = presence_mask(features)
         rng = check_rng(self.random_state)
         names = list(features.blocks)
         self._scalers = {
-            name: _fit_scaler(block, present[:, m]) for m, (name, block) in enumerate(features.blocks.items())
+            name: _fit_scaler(name, block, present[:, m]) for m, (name, block) in enumerate(features.blocks.items())
         }
         dtype = torch.float64 if features.dtype == np.float64 else torch.float32
         seed = draw_seed(rng)
@@ -207,23 +207,8 @@ class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self._n_features_out = self.n_components * len(names)
         return self
 
-    def transform(self, X: Any) -> Any:
-        """Project onto the shared sphere.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
-
-        Returns
-        -------
-        MultimodalArray or ndarray
-            `n_components` columns for each modality: one matrix, in the order of the modalities, for a plain
-            matrix; a `MultimodalArray` for the other forms. Missing blocks stay missing (NaN).
-        """
-        check_is_fitted(self)
-        features = validate_features(self, X, reset=False)
-        projected = self._project_all(features, presence_mask(features))
-        return MultimodalArray(projected) if is_multimodal(X) else np.hstack(list(projected.values()))
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_n_features_out") and hasattr(self, "module_")
 
     # ------------------------------------------------------------------------------------------------ the heads
 
@@ -242,18 +227,16 @@ class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         values = torch.as_tensor(block).to(dtype) - torch.as_tensor(scaler.mean_, dtype=dtype)
         return normalize(head(values / torch.as_tensor(scale, dtype=dtype)), dim=1)
 
-    def _project_all(self, features: MultimodalArray, present: np.ndarray) -> dict[str, np.ndarray]:
-        projected = {}
-        for m, (name, block) in enumerate(features.blocks.items()):
-            dtype = np.float64 if next(self.module_.parameters()).dtype == torch.float64 else np.float32
-            out = np.full((len(block), self.n_components), np.nan, dtype=dtype)
-            for rows in row_chunks(*block.shape):
-                there = np.flatnonzero(present[rows, m])
-                if len(there):
-                    with torch.no_grad():
-                        out[rows.start + there] = self._project(m, block[rows][there]).numpy()
-            projected[name] = out
-        return projected
+    def _transform_block(self, name: str, block: np.ndarray, present: np.ndarray) -> np.ndarray:
+        m = list(self._scalers).index(name)
+        dtype = np.float64 if next(self.module_.parameters()).dtype == torch.float64 else np.float32
+        out = np.full((len(block), self.n_components), np.nan, dtype=dtype)
+        for rows in row_chunks(*block.shape):
+            there = np.flatnonzero(present[rows])
+            if len(there):
+                with torch.no_grad():
+                    out[rows.start + there] = self._project(m, block[rows][there]).numpy()
+        return out
 
     def _gaps(self, features: MultimodalArray, present: np.ndarray) -> dict[tuple[str, str], float]:
         """Distance between the mean projections of every two modalities."""
@@ -348,12 +331,6 @@ class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 u = torch.cat([self._project(m, block[there[part]]) for part in row_chunks(len(there), block.shape[1])])
             prototypes[m] = spherical_k_means(u, prototypes[m], _LLOYD_STEPS)
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.modalities is not None
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
 
 def info_nce(u_a: torch.Tensor, u_b: torch.Tensor, temperature: float) -> torch.Tensor:
     """Symmetric InfoNCE of paired unit rows (n, d): each row's partner against all others of the batch."""
@@ -378,11 +355,14 @@ def spherical_k_means(u: torch.Tensor, centres: torch.Tensor, n_steps: int) -> t
     return centres
 
 
-def _fit_scaler(block: np.ndarray, present: np.ndarray) -> StandardScaler:
+def _fit_scaler(name: str, block: np.ndarray, present: np.ndarray) -> StandardScaler:
     scaler = StandardScaler()
-    for rows in row_chunks(*block.shape):
-        if present[rows].any():
-            scaler.partial_fit(block[rows][present[rows]].astype(np.float64, copy=False))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for rows in row_chunks(*block.shape):
+            if present[rows].any():
+                scaler.partial_fit(block[rows][present[rows]].astype(np.float64, copy=False))
+    if present.any() and not np.isfinite(scaler.var_).all():
+        raise ValueError(f"modality {name!r} holds values that are too large to be squared; divide them first")
     return scaler
 
 

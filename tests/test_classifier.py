@@ -91,7 +91,7 @@ def test_the_gradient_vanishes_at_the_solution(fusion):
     ):
         each = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
         loss = loss + (weights * each * torch.from_numpy(counted)).sum()
-    loss = loss + 0.5 * sum((layer.weight**2).sum() for layer in module.head.linear_layers())
+    loss = loss + 0.5 * sum((layer.weight**2).sum() for layer in module.head.class_layers())
     assert clf.loss_curve_[-1] == pytest.approx(float(loss), rel=1e-9)
     for gradient in torch.autograd.grad(loss, list(module.parameters())):
         assert float(gradient.abs().max()) < 1e-3
@@ -373,11 +373,11 @@ def test_encoders():
 
 
 def test_modality_dropout_keeps_at_least_one():
-    from skmmal.heads.training import _drop_modalities
+    from skmmal.heads.batches import drop_modalities
 
     generator = torch.Generator().manual_seed(0)
     present = torch.tensor([[True, True, False]] * 4000 + [[False, True, False]] * 1000)
-    kept = _drop_modalities(present, 0.4, generator)
+    kept = drop_modalities(present, 0.4, generator)
     assert kept.any(dim=1).all()
     assert not (kept & ~present).any()
     assert kept[4000:, 1].all()

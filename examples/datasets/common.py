@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,29 @@ def featurize(parsed: argparse.Namespace, manifest: Path, script: str, out: Path
         run_shards(options, parsed.jobs, n_jobs=parsed.jobs)
     else:
         run(options)
+
+
+def list_clips(table: pd.DataFrame, root: Path, out: Path) -> pd.DataFrame:
+    """Complete a table of id, label and split with the clip of each id below `root`, which is seen and heard."""
+    files = index_files(root, VIDEO_SUFFIXES)
+    clips = [str(files[name].resolve()) if name in files else "" for name in table["id"]]
+    table = keep_found(table[["id", "label", "split"]].assign(video=clips), "video", out)
+    return table[["id", "video", "label", "split"]].assign(audio=table["video"])
+
+
+def run_clips(description: str, read: Callable[[Path, Path], pd.DataFrame], argv: list[str] | None) -> int:
+    """Make manifest and cache of a dataset of clips with the BMMAL paper's backbones for video and sound.
+
+    `read` takes the dataset's folder and the folder to write to, and lists the clips.
+    """
+    models = {"video": ("torchvision/r2plus1d_18", "DEFAULT"), "audio": ("spectrogram/resnet18", "DEFAULT")}
+    parsed = arguments(description, models).parse_args(argv)
+    manifest = write_tables(read(parsed.root, parsed.out), parsed.out)
+    if parsed.manifest_only:
+        return 0
+    featurize(parsed, manifest, "video", parsed.out / "features", frames=10, fps=1.0)
+    featurize(parsed, manifest, "audio", parsed.out / "features", window=10.0)
+    return finish(parsed.out)
 
 
 def finish(out: Path) -> int:

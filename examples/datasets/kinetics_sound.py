@@ -18,7 +18,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from common import VIDEO_SUFFIXES, arguments, featurize, finish, guarded, index_files, keep_found, write_tables
+from common import guarded, list_clips, run_clips
 
 CLASSES = (
     "blowing nose", "blowing out candles", "bowling", "chopping wood", "dribbling basketball", "laughing",
@@ -34,7 +34,6 @@ LISTS = {"train": ("train.csv",), "val": ("val.csv", "validate.csv"), "test": ("
 
 def read(root: Path, out: Path) -> pd.DataFrame:
     """List the clips: id, video, audio (the same file), label, split."""
-    files = index_files(root, VIDEO_SUFFIXES)
     parts = []
     for split, names in LISTS.items():
         listed = next((root / name for name in names if (root / name).is_file()), None)
@@ -50,21 +49,12 @@ def read(root: Path, out: Path) -> pd.DataFrame:
     table["id"] = [
         f"{name}_{start:06d}_{end:06d}" for name, start, end in zip(table["youtube_id"], starts, ends, strict=True)
     ]
-    table["video"] = [str(files[name].resolve()) if name in files else "" for name in table["id"]]
-    table = keep_found(table[["id", "video", "label", "split"]], "video", out)
-    return table.assign(audio=table["video"])
+    return list_clips(table, root, out)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Make the manifest and the cache."""
-    models = {"video": ("torchvision/r2plus1d_18", "DEFAULT"), "audio": ("spectrogram/resnet18", "DEFAULT")}
-    parsed = arguments(__doc__.splitlines()[0], models).parse_args(argv)
-    manifest = write_tables(read(parsed.root, parsed.out), parsed.out)
-    if parsed.manifest_only:
-        return 0
-    featurize(parsed, manifest, "video", parsed.out / "features", frames=10, fps=1.0)
-    featurize(parsed, manifest, "audio", parsed.out / "features", window=10.0)
-    return finish(parsed.out)
+    return run_clips(__doc__.splitlines()[0], read, argv)
 
 
 if __name__ == "__main__":

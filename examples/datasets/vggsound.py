@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from common import VIDEO_SUFFIXES, arguments, featurize, finish, guarded, index_files, keep_found, write_tables
+from common import guarded, list_clips, run_clips
 
 
 def read(root: Path, out: Path) -> pd.DataFrame:
@@ -23,24 +23,14 @@ def read(root: Path, out: Path) -> pd.DataFrame:
     file = root / "vggsound.csv"
     if not file.is_file():
         raise ValueError(f"{file} is not there; is {root} the folder of VGGSound?")
-    files = index_files(root, VIDEO_SUFFIXES)
     table = pd.read_csv(file, header=None, names=["youtube_id", "start", "label", "split"], dtype=str)
     table["id"] = [f"{name}_{int(start):06d}" for name, start in zip(table["youtube_id"], table["start"], strict=True)]
-    table["video"] = [str(files[name].resolve()) if name in files else "" for name in table["id"]]
-    table = keep_found(table[["id", "video", "label", "split"]], "video", out)
-    return table.assign(audio=table["video"])
+    return list_clips(table, root, out)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Make the manifest and the cache."""
-    models = {"video": ("torchvision/r2plus1d_18", "DEFAULT"), "audio": ("spectrogram/resnet18", "DEFAULT")}
-    parsed = arguments(__doc__.splitlines()[0], models).parse_args(argv)
-    manifest = write_tables(read(parsed.root, parsed.out), parsed.out)
-    if parsed.manifest_only:
-        return 0
-    featurize(parsed, manifest, "video", parsed.out / "features", frames=10, fps=1.0)
-    featurize(parsed, manifest, "audio", parsed.out / "features", window=10.0)
-    return finish(parsed.out)
+    return run_clips(__doc__.splitlines()[0], read, argv)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,9 @@ class SoundReader(FileReader):
         size, shortest = round(self.window * self.rate), round(SHORTEST * self.rate)
         return [self.unit(samples[part]) for part in decode.windows(len(samples), size, shortest)]
 
+    @abstractmethod
     def unit(self, samples: np.ndarray) -> Unit:
         """Make a unit of a window's samples."""
-        raise NotImplementedError
 
 
 class WaveformReader(SoundReader):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,9 +12,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from skmmal._atomic import TEMPORARY, explained, replace_file
+
 BFLOAT16 = "bfloat16"
-TEMPORARY = ".tmp-"
-"""Part of the name of every file that is not finished; such files are swept away by the next writer."""
 
 
 class CacheError(ValueError):
@@ -48,61 +46,7 @@ def inside(folder: Path, name: object, argument: str) -> Path:
     return path
 
 
-# --------------------------------------------------------------------------------------------- crash-safe writes
-
-
-def fsync_folder(folder: Path) -> None:
-    """Make renames and new names in `folder` durable, where the system can."""
-    if os.name == "nt":  # a directory cannot be opened there
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def replace_file(path: Path) -> Iterator[BinaryIO]:
-    """Write a file under another name, flush it to disk, then rename it into place."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}{TEMPORARY}")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp gives the owner alone
-        os.replace(temporary, path)
-    except BaseException as error:
-        with suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(error, OSError):
-            raise explained(error, path) from error
-        raise
-    fsync_folder(path.parent)
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-def explained(error: OSError, path: Path) -> OSError:
-    """Return an error that says in words what the system's number means for a cache."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OSError(
-            error.errno,
-            "the disk is full; free some space and run the same command again, it resumes",
-            str(path),
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return PermissionError(
-            error.errno,
-            "no permission to write here; once that is settled the same command resumes",
-            str(path),
-        )
-    return error
+# ---------------------------------------------------------------------------------------------------------- JSON
 
 
 def write_json(path: Path, content: Any) -> None:

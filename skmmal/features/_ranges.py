@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from skmmal.features._files import CacheError, read_json, replace_file
+from skmmal._atomic import replace_file
+from skmmal.features._files import CacheError, read_json
 
 Marker = dict[str, Any]
 

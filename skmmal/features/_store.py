@@ -14,21 +14,20 @@ from typing import Any
 
 import numpy as np
 
+from skmmal._atomic import fsync_folder, replace_file
 from skmmal.features._files import (
     BFLOAT16,
     CacheError,
     check_name,
     decode_block,
-    fsync_folder,
     inside,
     mutex,
     open_npy,
-    read_json,
-    replace_file,
     stored_dtype,
     sweep,
     write_json,
 )
+from skmmal.features._manifest import FORMAT, VERSION, Manifest, Width, read_manifest, width_of
 from skmmal.features._ranges import (
     all_ranges,
     checksum,
@@ -41,11 +40,8 @@ from skmmal.features._sources import read_sources
 from skmmal.features._writer import RowWriter, running
 from skmmal.modalities import MultimodalArray, presence_mask
 
-FORMAT, VERSION = "skmmal-features", 1
 OWN_KEYS = ("file", "present", "shape", "dtype", "range_rows", "fingerprint")
 """Keys of a manifest entry that this module writes; what else there is came with `metadata`."""
-
-Width = int | tuple[int, int]
 
 
 class FeatureStore:
@@ -82,7 +78,7 @@ class FeatureStore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._reload()
+        self._manifest = Manifest(self.path)
         self.ids = self._read_ids()
 
     def __repr__(self) -> str:
@@ -216,17 +212,17 @@ class FeatureStore:
     @property
     def n_samples(self) -> int:
         """Number of rows."""
-        return self._manifest["n_samples"]
+        return self._manifest.n_samples
 
     @property
     def metadata(self) -> dict[str, dict[str, Any]]:
         """Manifest entry of each modality."""
-        return self._manifest["modalities"]
+        return self._manifest.modalities
 
     @property
     def modalities(self) -> dict[str, Width]:
         """Width of each modality, or ``(tokens, dim)`` of a token grid."""
-        return {name: _width(entry["shape"]) for name, entry in self.metadata.items()}
+        return {name: width_of(entry["shape"]) for name, entry in self.metadata.items()}
 
     # ------------------------------------------------------------------------------------------------- writing
 
@@ -379,7 +375,7 @@ class FeatureStore:
         FingerprintError
             The modality was made by a different job; the message shows the difference.
         """
-        return RowWriter(self, check_name(name), width, **options)
+        return RowWriter(self._manifest, check_name(name), width, **options)
 
     def join(self, other: FeatureStore, path: str | os.PathLike[str], how: str = "inner") -> FeatureStore:
         """Write a cache with the modalities of two, matched by id.
@@ -518,7 +514,7 @@ class FeatureStore:
         return {
             "path": str(self.path),
             "format": FORMAT,
-            "version": self._manifest["version"],
+            "version": self._manifest.content["version"],
             "n_samples": self.n_samples,
             "bytes": sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
             "modalities": modalities,
@@ -585,16 +581,6 @@ class FeatureStore:
 
     # ------------------------------------------------------------------------------------------------ internals
 
-    def _reload(self) -> None:
-        self._manifest = _read_manifest(self.path)
-
-    def _set_entry(self, name: str, entry: Mapping[str, Any]) -> None:
-        """Put a modality into the manifest; the caller holds the folder's mutex."""
-        self._reload()
-        self.metadata[name] = dict(entry)
-        sweep(self.path, "manifest.json")
-        write_json(self.path / "manifest.json", self._manifest)
-
     def _read_ids(self) -> np.ndarray:
         path = inside(self.path, "ids.txt", "the format")
         try:
@@ -609,7 +595,7 @@ class FeatureStore:
             raise CacheError(f"{path} has {len(ids)} ids, the manifest says {self.n_samples}; one is truncated")
         if len(set(ids)) != len(ids):
             raise CacheError(f"{path} repeats an id")
-        expected = self._manifest.get("ids_sha256")
+        expected = self._manifest.content.get("ids_sha256")
         if expected is not None and hashlib.sha256(text).hexdigest() != expected:
             raise CacheError(f"{path} was changed since the features were made: its checksum is another")
         return np.array(ids, dtype=np.str_)
@@ -702,65 +688,10 @@ class FeatureStore:
             kept = {key: value for key, value in entry.items() if key not in OWN_KEYS}
             if entry.get("fingerprint"):
                 kept["origin"] = entry["fingerprint"]
-            new._stream(name, _width(entry["shape"]), dtype, read, metadata=kept)
+            new._stream(name, width_of(entry["shape"]), dtype, read, metadata=kept)
 
 
 # ------------------------------------------------------------------------------------------------------- helpers
-
-
-def _width(shape: Sequence[int]) -> Width:
-    return shape[1] if len(shape) == 2 else (shape[1], shape[2])
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    """Read and check ``manifest.json``."""
-    file = path / "manifest.json"
-    if not path.is_dir():
-        raise CacheError(f"{path} is not a folder; a feature cache is a folder with a manifest.json")
-    if not file.exists():
-        raise CacheError(f"{path} is not a feature cache: it has no manifest.json")
-    manifest = read_json(inside(path, "manifest.json", "the format"))
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
-        raise CacheError(f"{file} is not a feature cache's: its format is {found!r}, expected {FORMAT!r}")
-    version = manifest.get("version")
-    if not isinstance(version, int) or version < 1:
-        raise CacheError(f"{file}: version must be a whole number, found {version!r}")
-    if version > VERSION:
-        raise CacheError(
-            f"{file} has version {version}, written by a newer skmmal; this one reads up to {VERSION}: upgrade it"
-        )
-    n_samples, modalities = manifest.get("n_samples"), manifest.get("modalities")
-    if not isinstance(n_samples, int) or n_samples < 1:
-        raise CacheError(f"{file}: n_samples must be a positive whole number, found {n_samples!r}")
-    if not isinstance(modalities, dict):
-        raise CacheError(f"{file}: modalities must map names to entries, found {modalities!r}")
-    for name, entry in modalities.items():
-        _check_entry(file, name, entry, n_samples)
-    return manifest
-
-
-def _check_entry(file: Path, name: str, entry: Any, n_samples: int) -> None:
-    where = f"{file}: modality {name!r}"
-    try:
-        check_name(name)
-    except ValueError as error:
-        raise CacheError(f"{file}: {error}") from None
-    if not isinstance(entry, dict):
-        raise CacheError(f"{where} must be an entry, found {entry!r}")
-    shape = entry.get("shape")
-    if not isinstance(shape, list) or len(shape) not in (2, 3) or not all(type(s) is int and s > 0 for s in shape):
-        raise CacheError(f"{where}: shape must be [N, D] or [N, tokens, D], found {shape!r}")
-    if shape[0] != n_samples:
-        raise CacheError(f"{where}: shape {shape} does not fit n_samples {n_samples}")
-    if not isinstance(entry.get("dtype"), str):
-        raise CacheError(f"{where}: dtype must be a name, found {entry.get('dtype')!r}")
-    stored_dtype(entry["dtype"])
-    inside(file.parent, entry.get("file"), where)
-    inside(file.parent, entry.get("present", f"{name}.present.npy"), where)
-    rows = entry.get("range_rows", 1)
-    if type(rows) is not int or rows < 1:
-        raise CacheError(f"{where}: range_rows must be a positive whole number, found {rows!r}")
 
 
 def _ids_text(ids: Iterable[Any]) -> bytes:
@@ -829,7 +760,7 @@ def _new_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         if not overwrite:
             raise FileExistsError(f"{path} exists and is not empty; choose another folder or pass overwrite=True")
-        _read_manifest(path)  # only a cache is overwritten, never a folder of something else
+        read_manifest(path)  # only a cache is overwritten, never a folder of something else
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.parent / f".{path.name}.new-{os.getpid()}"
     shutil.rmtree(folder, ignore_errors=True)

@@ -11,18 +11,17 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from skmmal._atomic import explained, fsync_folder
 from skmmal.features._files import (
     CacheError,
     allocate,
     decode_block,
     empty_value,
     encode_block,
-    explained,
-    fsync_folder,
     lock_file,
     mutex,
     npy_offset,
@@ -32,6 +31,7 @@ from skmmal.features._files import (
     sweep,
     write_json,
 )
+from skmmal.features._manifest import Manifest, Width
 from skmmal.features._ranges import (
     Marker,
     Range,
@@ -48,12 +48,8 @@ from skmmal.features._ranges import (
     write_range,
 )
 
-if TYPE_CHECKING:
-    from skmmal.features._store import FeatureStore
-
 MEASURED = ("seconds",)
 """What a marker measures rather than determines: left out of the final file, which is reproducible."""
-
 
 _open_locks: set[BinaryIO] = set()
 """Locks of this process. A forked child inherits them and would keep them locked after this process has died."""
@@ -118,9 +114,9 @@ class RowWriter:
 
     def __init__(
         self,
-        store: FeatureStore,
+        manifest: Manifest,
         name: str,
-        width: int | tuple[int, int],
+        width: Width,
         *,
         dtype: str = "float16",
         fingerprint: Mapping[str, Any] | None = None,
@@ -128,25 +124,25 @@ class RowWriter:
         range_rows: int | None = None,
         shard: tuple[int, int] = (0, 1),
     ) -> None:
-        self.folder, self.name = store.path, name
+        self.folder, self.name = manifest.folder, name
         self.width, self.dtype = width, dtype
         self._stored = stored_dtype(dtype)
-        self.shape = (store.n_samples, *(width if isinstance(width, tuple) else (width,)))
+        self.shape = (manifest.n_samples, *(width if isinstance(width, tuple) else (width,)))
         self._row_bytes = int(np.prod(self.shape[1:])) * self._stored.itemsize
         index, count = shard
         if not 0 <= index < count:
             raise ValueError(f"shard must be (i, n) with 0 <= i < n, got {shard}")
         self._lock: tuple[Path, BinaryIO] | None = None
         with mutex(self.folder):
-            entry = self._entry(store, fingerprint, metadata, range_rows)
+            entry = self._entry(manifest, fingerprint, metadata, range_rows)
             self._file, self._present_file = self.folder / entry["file"], self.folder / entry["present"]
-            self._all = all_ranges(store.n_samples, entry["range_rows"])
+            self._all = all_ranges(manifest.n_samples, entry["range_rows"])
             self.ranges = shard_ranges(self._all, shard)
-            if self.name not in store.metadata:
+            if self.name not in manifest.modalities:
                 self._refuse_foreign()
             self._take_lock()
             try:
-                self._allocate(store, entry)
+                self._allocate(manifest, entry)
             except BaseException:
                 self._release_lock()
                 raise
@@ -160,18 +156,18 @@ class RowWriter:
 
     def _entry(
         self,
-        store: FeatureStore,
+        manifest: Manifest,
         fingerprint: Mapping[str, Any] | None,
         metadata: Mapping[str, Any] | None,
         range_rows: int | None,
     ) -> dict[str, Any]:
         """Return this modality's entry of the manifest: the one there, if it is of the same job, or a new one."""
-        store._reload()
+        manifest.reload()
         # what is compared must be what JSON gives back: tuples become lists
         fingerprint = json.loads(json.dumps(fingerprint or {}))
-        entry = store.metadata.get(self.name)
+        entry = manifest.modalities.get(self.name)
         if entry is None:
-            similar = [other for other in store.metadata if other.lower() == self.name.lower()]
+            similar = [other for other in manifest.modalities if other.lower() == self.name.lower()]
             if similar:  # on some systems their files would be the same
                 raise ValueError(f"modality {self.name!r} differs from {similar[0]!r} in case only")
             return {
@@ -202,9 +198,9 @@ class RowWriter:
             if path.exists():
                 raise FileExistsError(f"{path} exists, but the manifest does not know it; move it away")
 
-    def _allocate(self, store: FeatureStore, entry: dict[str, Any]) -> None:
+    def _allocate(self, manifest: Manifest, entry: dict[str, Any]) -> None:
         """Create the files, filled with NaN and absent. The manifest names them once they are whole."""
-        new = self.name not in store.metadata
+        new = self.name not in manifest.modalities
         for path in (self._file, self._present_file):
             sweep(self.folder, path.name)
             if new:
@@ -224,7 +220,7 @@ class RowWriter:
         if self._present_file in missing:
             allocate(self._present_file, self.shape[:1], np.dtype(bool), False)
         if new:
-            store._set_entry(self.name, entry)
+            manifest.set_entry(self.name, entry)
 
     def _holds(self, rows: Range, marker: Marker | None) -> bool:
         part = slice(rows.start, rows.stop)

@@ -52,7 +52,13 @@ class PrincipalAxes:
         n, n_features = X.shape
         self._X = X
         self._wide = n < n_features
-        values, vectors = torch.linalg.eigh(X @ X.T if self._wide else X.T @ X)
+        products = X @ X.T if self._wide else X.T @ X
+        if not torch.isfinite(products).all():
+            raise ValueError(
+                f"X holds values up to {float(X.abs().max()):.3g}, too large to be squared: scale the features first "
+                "(skmmal.ModalityScaler)"
+            )
+        values, vectors = torch.linalg.eigh(products)
         largest = float(values[-1]) if len(values) else 0.0
         keep = values > _RANK_TOLERANCE * largest if largest > 0 else torch.zeros_like(values, dtype=torch.bool)
         self.variances = values[keep]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pandas as pd
 import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
+from skmmal.heads.batches import Batches
 from skmmal.heads.convex import LinearHeads, LinearMap, PrincipalAxes, Solution, solve, warn_if_not_converged
 from skmmal.heads.modules import UNSEEN_LOGIT, ConcatFusion, LateFusionModule, SumFusion
-from skmmal.heads.training import Batches
 
-__all__ = ["copy_class_rows", "fit_convex", "is_convex", "mute_unseen_classes", "wake_seen_classes"]
+__all__ = ["continue_from", "fit_convex", "is_convex", "mute_unseen_classes", "wake_seen_classes"]
 
 
 def is_convex(module: LateFusionModule) -> bool:
     """Whether the objective is convex: linear heads on the features themselves."""
-    return module.is_linear and type(module.head) in (ConcatFusion, SumFusion)
+    # a learned embedding times its weights is not convex
+    return module.is_linear and module.absent is None and type(module.head) in (ConcatFusion, SumFusion)
 
 
 @torch.no_grad()
@@ -44,7 +48,7 @@ def fit_convex(
         See `LateFusionClassifier`.
     """
     head = module.head
-    layers = [(layer, seen) for layer in head.linear_layers()]
+    layers = [(layer, seen) for layer in head.class_layers()]
     classes = torch.nonzero(seen).squeeze(1)
     if len(classes) == 1:  # nothing to tell apart
         for layer, _ in layers:
@@ -112,27 +116,57 @@ def _write(layer: nn.Linear, classes: torch.Tensor, found: LinearMap) -> None:
 @torch.no_grad()
 def mute_unseen_classes(module: LateFusionModule, seen: torch.Tensor) -> None:
     """Give classes without rows probability zero in every head."""
-    for layer in module.head.linear_layers():
+    for layer in module.head.class_layers():
         layer.weight[~seen] = 0.0
-        layer.bias[~seen] = UNSEEN_LOGIT
+        if layer.bias is not None:
+            layer.bias[~seen] = UNSEEN_LOGIT
 
 
 @torch.no_grad()
 def wake_seen_classes(module: LateFusionModule, seen: torch.Tensor) -> None:
     """Let classes that were muted and now have rows start level with the least likely of the others."""
-    for layer in module.head.linear_layers():
+    for layer in module.head.class_layers():
+        if layer.bias is None:
+            continue
         muted = layer.bias <= UNSEEN_LOGIT / 2
         lowest = layer.bias[~muted].min() if (~muted).any() else layer.bias.new_zeros(())
         layer.bias[muted & seen] = lowest
 
 
+def continue_from(former: LateFusionModule, former_classes: Any, module: LateFusionModule, classes: Any) -> None:
+    """Start `module` from the weights of the last fit; classes are matched by label.
+
+    Raises
+    ------
+    ValueError
+        The networks differ in more than their classes.
+    """
+    if _shape(former) != _shape(module):
+        raise ValueError(
+            "warm_start=True, but the network's shape has changed since the last fit; set warm_start=False"
+        )
+    _copy_class_rows(former, module, pd.Index(classes).get_indexer(pd.Index(former_classes)).tolist())
+
+
+def _shape(module: LateFusionModule) -> list:
+    """What two networks must share to continue each other: all but the classes."""
+    layers = module.head.class_layers()
+    by_class = {id(p) for layer in layers for p in layer.parameters()}
+    others = [(name, tuple(p.shape)) for name, p in module.named_parameters() if id(p) not in by_class]
+    return [type(module.head), others, [layer.in_features for layer in layers]]
+
+
 @torch.no_grad()
-def copy_class_rows(source: LateFusionModule, target: LateFusionModule, position: list[int]) -> None:
-    """Copy encoders, and class k of `source` to class ``position[k]`` of `target` (−1: dropped)."""
-    target.encoders.load_state_dict(source.encoders.state_dict())
+def _copy_class_rows(source: LateFusionModule, target: LateFusionModule, position: list[int]) -> None:
+    """Copy all weights, and class k of `source` to class ``position[k]`` of `target` (−1: dropped)."""
+    by_class = {id(p) for layer in target.head.class_layers() for p in layer.parameters()}
+    for former, parameter in zip(source.parameters(), target.parameters(), strict=True):
+        if id(parameter) not in by_class:
+            parameter.copy_(former)
     kept = [k for k, at in enumerate(position) if at >= 0]
     places = [position[k] for k in kept]
     mute_unseen_classes(target, torch.zeros(target.head.n_classes, dtype=torch.bool))
-    for old, new in zip(source.head.linear_layers(), target.head.linear_layers(), strict=True):
+    for old, new in zip(source.head.class_layers(), target.head.class_layers(), strict=True):
         new.weight[places] = old.weight[kept]
-        new.bias[places] = old.bias[kept]
+        if new.bias is not None:
+            new.bias[places] = old.bias[kept]

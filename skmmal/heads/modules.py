@@ -1,4 +1,13 @@
-"""Torch modules: modality encoders, fusion heads, and the whole network.
+"""Torch modules: modality encoders, linear fusion heads, and the whole network.
+
+The fused logits of rows are ``module(blocks, present)``. In two steps:
+
+    embeddings = module.embed(blocks, present)             # M tensors (n, D_m): the encoders' outputs
+    logits = module.fused_logits(embeddings, present)
+
+``module.head(embeddings)`` are the same logits where every modality is present, and for every head whose
+``uses_presence`` is false (concat and sum fusion): those see an absent modality as its embedding, which is zero. Heads
+that attend over modalities leave the absent ones out of the softmax, and need to be told.
 
 Weights are drawn from a given generator and dropout masks too: torch's global random state is not touched.
 """
@@ -12,7 +21,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-__all__ = ["ConcatFusion", "Dropout", "Encoder", "Fusion", "LateFusionModule", "SumFusion"]
+__all__ = ["ConcatFusion", "Dropout", "Encoder", "Fusion", "LateFusionModule", "LinearFusion", "SumFusion"]
 
 UNSEEN_LOGIT = -100.0
 """Intercept of a class without training rows: its probability is zero to double precision."""
@@ -62,26 +71,53 @@ class Encoder(nn.Module):
     """Multi-layer perceptron on one modality: (linear, ReLU, dropout) for each hidden width.
 
     Without hidden widths it is the identity (plus dropout).
+
+    Parameters
+    ----------
+    n_in : int
+        Columns of the modality.
+    widths : sequence of int
+        Hidden widths.
+    dropout : float
+    generator : torch.Generator or None
+        Draws the initial weights.
+    n_tokens : int, default=1
+        The columns are a flattened grid of that many tokens: every token goes through the same layers, and the
+        output is a flattened grid again.
     """
 
-    def __init__(self, n_in: int, widths: Sequence[int], dropout: float, generator: torch.Generator | None) -> None:
+    def __init__(
+        self,
+        n_in: int,
+        widths: Sequence[int],
+        dropout: float,
+        generator: torch.Generator | None,
+        n_tokens: int = 1,
+    ) -> None:
         super().__init__()
+        self.n_in = n_in
+        self.n_tokens = n_tokens
+        width_in = n_in // n_tokens
         layers: list[nn.Module] = []
         for width in widths:
-            layers += [_linear(n_in, width, generator), nn.ReLU(), Dropout(dropout)]
-            n_in = width
+            layers += [_linear(width_in, width, generator), nn.ReLU(), Dropout(dropout)]
+            width_in = width
         if not widths and dropout > 0:
             layers.append(Dropout(dropout))
         self.layers = nn.Sequential(*layers)
-        self.n_out = n_in
+        self.n_out = n_tokens * width_in
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Encode (n, n_in) to (n, n_out)."""
-        return self.layers(values)
+        if self.n_tokens == 1:
+            return self.layers(values)
+        return self.layers(values.unflatten(1, (self.n_tokens, -1))).flatten(1)
 
 
 class Fusion(nn.Module):
     """Head of the network: one classifier per modality and one on all of them.
+
+    A head of your own overrides `forward`; the rest has defaults.
 
     Parameters
     ----------
@@ -93,7 +129,9 @@ class Fusion(nn.Module):
     """
 
     linear = False
-    """Whether the fused logits are linear in the embeddings, so that `partial_logits` exists."""
+    """Whether the fused logits are linear in the embeddings (see `LinearFusion`)."""
+    uses_presence = False
+    """Whether `forward` takes `present`, a bool tensor of shape (n, M), as a second argument."""
 
     def __init__(self, widths: Sequence[int], n_classes: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -107,21 +145,52 @@ class Fusion(nn.Module):
 
     def unimodal_logits(self, embeddings: list[torch.Tensor]) -> list[torch.Tensor]:
         """Logits (n, K) of each modality's own classifier."""
-        return [head(values) for head, values in zip(self.unimodal, embeddings, strict=True)]
+        inputs = self.unimodal_inputs(embeddings)
+        return [head(values) for head, values in zip(self.unimodal, inputs, strict=True)]
 
-    def partial_logits(self, embeddings: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Each modality's share (n, K) of the fused logits, and the intercept (K,)."""
-        raise NotImplementedError(f"{type(self).__name__} is not linear in the embeddings")
+    def unimodal_inputs(self, embeddings: list[torch.Tensor]) -> list[torch.Tensor]:
+        """What each modality's own classifier sees, M tensors (n, d_m); here, the embeddings."""
+        return embeddings
 
-    def linear_layers(self) -> list[nn.Linear]:
-        """All layers that end in class logits, for setting single classes."""
-        return [layer for layer in self.modules() if isinstance(layer, nn.Linear)]
+    def features(self, embeddings: list[torch.Tensor], present: torch.Tensor | None = None) -> list[torch.Tensor]:
+        """What the last layer sees of each modality, M tensors (n, F_m); here, the embeddings."""
+        return embeddings
+
+    def classify(self, features: list[torch.Tensor]) -> torch.Tensor:
+        """Fused logits (n, K) of `features`."""
+        return self(features)
+
+    def last_layer(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Weights (K, Σ F_m) and intercepts (K,) of `classify`; ``None`` where it is not linear."""
+        return None
+
+    def class_layers(self) -> list[nn.Linear]:
+        """Layers whose outputs are the classes, for setting single classes.
+
+        Here, all linear layers with as many outputs as there are classes; a head with a hidden layer of that width
+        has to say which are meant.
+        """
+        return [m for m in self.modules() if isinstance(m, nn.Linear) and m.out_features == self.n_classes]
 
 
-class ConcatFusion(Fusion):
-    """A linear classifier on the concatenated embeddings."""
+class LinearFusion(Fusion):
+    """A head whose fused logits are linear in the embeddings: ``b + Σ_m z_m W_mᵀ``."""
 
     linear = True
+
+    @abstractmethod
+    def partial_logits(self, embeddings: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Each modality's share (n, K) of the fused logits, and the intercept (K,)."""
+
+    def last_layer(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights (K, Σ D_m) and intercepts (K,)."""
+        like = next(self.parameters())
+        partial, intercept = self.partial_logits([like.new_ones(width).diag() for width in self.widths])
+        return torch.cat(partial).T, intercept
+
+
+class ConcatFusion(LinearFusion):
+    """A linear classifier on the concatenated embeddings."""
 
     def __init__(self, widths: Sequence[int], n_classes: int, generator: torch.Generator | None = None) -> None:
         super().__init__(widths, n_classes, generator)
@@ -137,10 +206,8 @@ class ConcatFusion(Fusion):
         return [z @ weight.T for z, weight in zip(embeddings, weights, strict=True)], self.fused.bias
 
 
-class SumFusion(Fusion):
+class SumFusion(LinearFusion):
     """Fused logits are the mean of the unimodal logits (tied classifiers)."""
-
-    linear = True
 
     def forward(self, embeddings: list[torch.Tensor]) -> torch.Tensor:
         """Fused logits (n, K)."""
@@ -149,18 +216,30 @@ class SumFusion(Fusion):
     def partial_logits(self, embeddings: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Each modality's share of the fused logits, and the intercept."""
         share = 1.0 / len(self.widths)
-        layers = self.linear_layers()
+        layers = self.class_layers()
         partial = [share * z @ layer.weight.T for z, layer in zip(embeddings, layers, strict=True)]
         return partial, share * torch.stack([layer.bias for layer in layers]).sum(dim=0)
 
 
 class LateFusionModule(nn.Module):
-    """Encoders and a fusion head; the embedding of an absent modality is zero."""
+    """Encoders and a fusion head.
 
-    def __init__(self, encoders: Sequence[Encoder], head: Fusion) -> None:
+    Parameters
+    ----------
+    encoders : sequence of M Encoder
+    head : Fusion
+    learned_absence : bool, default=False
+        Whether a learned embedding (zero at first) stands in for an absent modality's. Otherwise it is zero, and
+        heads that attend leave it out.
+    """
+
+    def __init__(self, encoders: Sequence[Encoder], head: Fusion, learned_absence: bool = False) -> None:
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
         self.head = head
+        self.absent = (
+            nn.ParameterList(torch.zeros(encoder.n_out) for encoder in encoders) if learned_absence else None
+        )
 
     @property
     def dtype(self) -> torch.dtype:
@@ -174,10 +253,30 @@ class LateFusionModule(nn.Module):
 
     def embed(self, blocks: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
         """Embeddings (n, D_m); `blocks` hold no NaN, `present` is boolean of shape (n, M)."""
-        return [
-            encoder(block) * present[:, m : m + 1].to(block.dtype)
-            for m, (encoder, block) in enumerate(zip(self.encoders, blocks, strict=True))
-        ]
+        embeddings = []
+        for m, (encoder, block) in enumerate(zip(self.encoders, blocks, strict=True)):
+            there = present[:, m : m + 1]
+            if self.absent is None:
+                embeddings.append(encoder(block) * there.to(block.dtype))
+            else:
+                embeddings.append(torch.where(there, encoder(block), self.absent[m]))
+        return embeddings
+
+    def fused_logits(self, embeddings: list[torch.Tensor], present: torch.Tensor) -> torch.Tensor:
+        """Fused logits (n, K) of embeddings, some of them of absent modalities."""
+        return self.head(embeddings, self._attended(present)) if self.head.uses_presence else self.head(embeddings)
+
+    def features(self, embeddings: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
+        """What the last layer sees of each modality, M tensors (n, F_m)."""
+        return self.head.features(embeddings, self._attended(present))
+
+    def _attended(self, present: torch.Tensor) -> torch.Tensor:
+        # a learned embedding is there to be seen
+        return present if self.absent is None else torch.ones_like(present)
+
+    def forward(self, blocks: list[torch.Tensor], present: torch.Tensor) -> torch.Tensor:
+        """Fused logits (n, K)."""
+        return self.fused_logits(self.embed(blocks, present), present)
 
     def set_dropout_generator(self, generator: torch.Generator | None) -> None:
         """Switch dropout on (masks drawn from `generator`) or off (``None``)."""

@@ -1,120 +1,156 @@
-"""Mini-batch training with AdamW: features stay on the device, batches are index slices."""
+"""Mini-batch training: features stay on the device, batches are index slices, hooks may change what happens."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import cross_entropy
 
+from skmmal.heads.batches import Batches, drop_modalities
+from skmmal.heads.curves import TrainingCurves
+from skmmal.heads.hooks import Step, TrainingHooks, TrainingRun
 from skmmal.heads.modules import LateFusionModule
+from skmmal.heads.scores import discrepancy_sums, modality_scores
 
-__all__ = ["Batches", "head_losses", "train_adamw"]
+__all__ = ["head_losses", "make_optimizer", "scale_gradients", "train"]
 
-
-@dataclass
-class Batches:
-    """The labelled rows, on the device that trains.
-
-    Parameters
-    ----------
-    blocks : list of M tensors of shape (n, D_m)
-        Without NaN.
-    present : bool tensor of shape (n, M)
-    labels : int64 tensor of shape (n,)
-    weights : tensor of shape (n,)
-        Sample weight times class weight.
-    """
-
-    blocks: list[torch.Tensor]
-    present: torch.Tensor
-    labels: torch.Tensor
-    weights: torch.Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, rows: torch.Tensor) -> Batches:
-        """Some of the rows."""
-        return Batches([b[rows] for b in self.blocks], self.present[rows], self.labels[rows], self.weights[rows])
+MOMENTUM = 0.9
+"""Of ``sgd``; the balancing methods were published with it."""
 
 
-def head_losses(module: LateFusionModule, batch: Batches) -> list[torch.Tensor]:
-    """Weighted mean cross-entropy of the fused head and of each modality's head over the rows that have it."""
-    embeddings = module.embed(batch.blocks, batch.present)
-    logits = [module.head(embeddings), *module.head.unimodal_logits(embeddings)]
-    everywhere = torch.ones(len(batch), 1, dtype=torch.bool, device=batch.present.device)
-    counted = torch.cat([everywhere, batch.present], dim=1)
-    losses = []
-    for head, values in enumerate(logits):
-        weights = batch.weights * counted[:, head]
-        each = cross_entropy(values, batch.labels, reduction="none")
-        losses.append((weights * each).sum() / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny))
-    return losses
-
-
-def train_adamw(
-    module: LateFusionModule,
-    data: Batches,
-    *,
-    n_epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    weight_decay: float,
-    modality_dropout: float,
-    generator: torch.Generator,
-    verbose: int,
-) -> list[float]:
-    """Train on the mean of the heads' losses; return the mean loss of every epoch.
+def head_losses(
+    module: LateFusionModule, batch: Batches, embeddings: list[torch.Tensor], fused: list[torch.Tensor]
+) -> torch.Tensor:
+    """Weighted cross-entropy of the fused head and of each modality's head over the rows that have it.
 
     Parameters
     ----------
     module : LateFusionModule
-        Trained in place; dropout is on during training only.
-    data : Batches
-    n_epochs, batch_size : int
+    batch : Batches
+    embeddings : list of M tensors of shape (n, D_m)
+        What the modalities' own heads see.
+    fused : list of M tensors of shape (n, D_m)
+        What the fused head sees; mostly the same.
+
+    Returns
+    -------
+    tensor of shape (2, M + 1)
+        Sums of weighted losses, and sums of weights.
+    """
+    logits = [module.fused_logits(fused, batch.present), *module.head.unimodal_logits(embeddings)]
+    everywhere = torch.ones(len(batch), 1, dtype=torch.bool, device=batch.present.device)
+    counted = torch.cat([everywhere, batch.present], dim=1)
+    sums, totals = [], []
+    for head, values in enumerate(logits):
+        weights = batch.weights * counted[:, head]
+        each = cross_entropy(values, batch.labels, reduction="none")
+        sums.append((weights * each).sum())
+        totals.append(weights.sum())
+    return torch.stack([torch.stack(sums), torch.stack(totals)])
+
+
+def scale_gradients(values: list[torch.Tensor], factor: float) -> list[torch.Tensor]:
+    """The same values, whose gradients are multiplied by `factor` on their way back."""
+    if factor == 1.0:
+        return values
+    return [each.detach() + factor * (each - each.detach()) for each in values]
+
+
+def make_optimizer(
+    module: LateFusionModule, name: str, learning_rate: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """Optimiser with a group of parameters for each encoder, so that methods may slow down one of them.
+
+    Parameters
+    ----------
+    module : LateFusionModule
+    name : {"adamw", "sgd"}
+        ``"sgd"`` has momentum 0.9.
     learning_rate, weight_decay : float
-        Of AdamW; intercepts do not decay.
+        Intercepts do not decay.
+
+    Returns
+    -------
+    torch.optim.Optimizer
+        The groups of encoder m carry ``"encoder": m``, the others ``"encoder": None``.
+    """
+    encoding = {id(p) for p in module.encoders.parameters()}
+    parts: list[tuple[int | None, list[torch.nn.Parameter]]] = [
+        (m, list(encoder.parameters())) for m, encoder in enumerate(module.encoders)
+    ]
+    parts.append((None, [p for p in module.parameters() if id(p) not in encoding]))
+    groups = []
+    for encoder, parameters in parts:
+        for decaying in (True, False):
+            chosen = [p for p in parameters if (p.ndim > 1) == decaying]
+            if chosen:
+                groups.append(
+                    {"params": chosen, "weight_decay": weight_decay if decaying else 0.0, "encoder": encoder}
+                )
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr=learning_rate, momentum=MOMENTUM)
+    return torch.optim.AdamW(groups, lr=learning_rate)
+
+
+def train(run: TrainingRun, hooks: TrainingHooks, *, modality_dropout: float, verbose: int) -> TrainingCurves:
+    """Train the network of a run on the mean of the heads' losses; dropout is on during training only.
+
+    Parameters
+    ----------
+    run : TrainingRun
+        Its module is trained in place; its generator draws batches, dropout masks and dropped modalities.
+    hooks : TrainingHooks
     modality_dropout : float
         Probability that a present modality is taken as absent for a batch; at least one is kept in each row.
-    generator : torch.Generator
-        On the device of `data`; draws batches, dropout masks and dropped modalities.
     verbose : int
         Print the loss every `verbose` epochs; 0 is silent.
+
+    Returns
+    -------
+    TrainingCurves
     """
-    decaying = [p for p in module.parameters() if p.ndim > 1]
-    others = [p for p in module.parameters() if p.ndim <= 1]
-    groups = [{"params": decaying, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=learning_rate)
-    device = data.labels.device
-    curve = []
+    module = run.module
+    # without encoders nothing is left behind, and the comparison would cost a quarter of the time
+    compare = type(hooks) is not TrainingHooks or next(module.encoders.parameters(), None) is not None
+    curves = TrainingCurves(len(run.names) + 1, compare)
     module.train()
-    module.set_dropout_generator(generator)
-    for epoch in range(n_epochs):
-        order = torch.randperm(len(data), generator=generator, device=device)
-        total = torch.zeros((), device=device)
-        for rows in order.split(batch_size):
-            batch = data.take(rows)
+    module.set_dropout_generator(run.generator)
+    hooks.begin(run)
+    for epoch in range(run.n_epochs):
+        rows, kept = hooks.epoch_rows(epoch)
+        curves.start_epoch(run.data.weights)
+        order = torch.randperm(len(rows), generator=run.generator, device=rows.device)
+        for drawn in order.split(run.batch_size):
+            batch = run.data.take(rows[drawn])
+            if kept is not None:
+                batch.present = batch.present & kept[drawn]
             if modality_dropout > 0:
-                batch.present = _drop_modalities(batch.present, modality_dropout, generator)
-            optimizer.zero_grad(set_to_none=True)
-            loss = torch.stack(head_losses(module, batch)).mean()
-            loss.backward()
-            optimizer.step()
-            total += loss.detach() * len(rows)
-        curve.append(float(total) / len(data))
+                batch.present = drop_modalities(batch.present, modality_dropout, run.generator)
+            batch.present = hooks.mask(batch.present)
+            _train_on(run, hooks, epoch, batch, curves)
+        curves.end_epoch()
+        hooks.end_epoch(epoch)
         if verbose and (epoch + 1) % verbose == 0:
-            print(f"epoch {epoch + 1}/{n_epochs}: loss {curve[-1]:.6f}")
+            print(f"epoch {epoch + 1}/{run.n_epochs}: loss {curves.objective[-1]:.6f}")
+    hooks.finish()
     module.set_dropout_generator(None)
     module.eval()
-    return curve
+    return curves
 
 
-def _drop_modalities(present: torch.Tensor, p: float, generator: torch.Generator) -> torch.Tensor:
-    draws = torch.rand(present.shape, generator=generator, device=present.device)
-    kept = present & (draws >= p)
-    # a row that would lose everything keeps the present modality with the largest draw
-    last = torch.where(present, draws, torch.full_like(draws, -1.0)).argmax(dim=1)
-    emptied = ~kept.any(dim=1)
-    kept[emptied, last[emptied]] = True
-    return kept
+def _train_on(run: TrainingRun, hooks: TrainingHooks, epoch: int, batch: Batches, curves: TrainingCurves) -> None:
+    """One step of the optimiser."""
+    run.optimizer.zero_grad(set_to_none=True)
+    embeddings = run.module.embed(batch.blocks, batch.present)
+    discrepancy = None
+    if curves.compare:
+        scores = modality_scores(run.module.head, embeddings, batch.labels)
+        discrepancy = discrepancy_sums(scores, batch.present, batch.weights)
+    step = Step(epoch, batch, embeddings, discrepancy)
+    fused = hooks.fused_input(step)
+    sums = head_losses(run.module, batch, scale_gradients(embeddings, run.unimodal_weight), fused)
+    losses = hooks.losses(step, list(sums[0] / sums[1].clamp_min(torch.finfo(sums.dtype).tiny)))
+    objective = torch.stack(losses).mean()
+    hooks.backward(objective, losses)
+    hooks.gradients(step)
+    run.optimizer.step()
+    curves.add(step, objective, sums)

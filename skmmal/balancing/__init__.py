@@ -1,0 +1,111 @@
+"""Balanced training: how the encoder of one modality is kept from being left behind by the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skmmal.balancing.base import Balancing
+from skmmal.balancing.crmt import CRMT, CRMTFusion, certified_margins, margin_penalty
+from skmmal.balancing.mmpareto import MMPareto, pareto_weights
+from skmmal.balancing.modality_dropout import ModalityDropout
+from skmmal.balancing.modality_valuation import ModalityValuation, n_modality_copies
+from skmmal.balancing.ogm import OGM, ogm_coefficients
+from skmmal.balancing.ogm_ge import OGMGE
+from skmmal.balancing.opm import OPM, opm_drop_probabilities
+from skmmal.balancing.opm_ogm import OPMOGM
+from skmmal.balancing.relearning import DiagnosingRelearning, purity, relearning_weights
+from skmmal.balancing.sample_valuation import SampleValuation, sample_copies
+from skmmal.balancing.valuation import valuations
+
+_METHODS: dict[str, type[Balancing]] = {
+    "crmt": CRMT,
+    "mmpareto": MMPareto,
+    "modality-dropout": ModalityDropout,
+    "modality-valuation": ModalityValuation,
+    "ogm": OGM,
+    "ogm-ge": OGMGE,
+    "opm": OPM,
+    "opm+ogm": OPMOGM,
+    "relearning": DiagnosingRelearning,
+    "sample-valuation": SampleValuation,
+}
+
+__all__ = [
+    "CRMT",
+    "OGM",
+    "OGMGE",
+    "OPM",
+    "OPMOGM",
+    "Balancing",
+    "CRMTFusion",
+    "DiagnosingRelearning",
+    "MMPareto",
+    "ModalityDropout",
+    "ModalityValuation",
+    "SampleValuation",
+    "available_balancings",
+    "balancing_classes",
+    "certified_margins",
+    "get_balancing",
+    "margin_penalty",
+    "n_modality_copies",
+    "ogm_coefficients",
+    "opm_drop_probabilities",
+    "pareto_weights",
+    "purity",
+    "relearning_weights",
+    "sample_copies",
+    "valuations",
+]
+
+
+def available_balancings() -> list[str]:
+    """Names that `get_balancing` knows, in alphabetical order.
+
+    Examples
+    --------
+    >>> "ogm-ge" in available_balancings()
+    True
+    """
+    return sorted(_METHODS)
+
+
+def balancing_classes() -> list[type[Balancing]]:
+    """Return the classes that `get_balancing` makes, in the order of their names."""
+    return [_METHODS[name] for name in available_balancings()]
+
+
+def get_balancing(name: str, **params: Any) -> Balancing:
+    """Return a balancing method by its name.
+
+    Parameters
+    ----------
+    name : str
+        One of `available_balancings`; case, hyphens, underscores and plus signs do not matter.
+    **params
+        The method's parameters.
+
+    Returns
+    -------
+    Balancing
+
+    Raises
+    ------
+    ValueError
+        There is no such method.
+
+    Examples
+    --------
+    >>> get_balancing("ogm-ge", alpha=0.1)
+    OGMGE(alpha=0.1)
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, got {name!r}")
+    by_plain_name = {_plain(known): method for known, method in _METHODS.items()}
+    if _plain(name) not in by_plain_name:
+        raise ValueError(f"unknown balancing method {name!r}; there are {available_balancings()}")
+    return by_plain_name[_plain(name)](**params)
+
+
+def _plain(name: str) -> str:
+    return name.lower().translate(str.maketrans("", "", "-_+ "))

@@ -1,0 +1,152 @@
+"""MMPareto: combine the gradients of fused and unimodal loss so that neither suffers."""
+
+from __future__ import annotations
+
+from numbers import Real
+
+import torch
+from sklearn.utils._param_validation import Interval
+
+from skmmal.balancing.base import Balancing
+from skmmal.heads.hooks import TrainingRun
+
+__all__ = ["MMPareto", "pareto_weights"]
+
+_SMALLEST_WEIGHT = 1e-3
+
+
+def pareto_weights(fused: torch.Tensor, unimodal: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights (α_f, α_u), summing to one, of two gradients.
+
+    One half each where the gradients agree (their inner product is positive). Where they conflict, those of the
+    shortest vector between them: it has the same, non-negative inner product with both, so a step along it hurts
+    neither loss.
+
+    Parameters
+    ----------
+    fused, unimodal : tensors of shape (P,)
+        Gradients of the fused and of the unimodal loss.
+
+    Returns
+    -------
+    fused_weight, unimodal_weight : tensors of shape ()
+        In a conflict between 0.001 and 0.999, as published.
+
+    References
+    ----------
+    .. [1] Wei and Hu, "MMPareto: boosting multimodal learning with innocent unimodal assistance", ICML 2024
+       (arXiv 2405.17730).
+
+    Examples
+    --------
+    >>> import torch
+    >>> pareto_weights(torch.tensor([1.0, 0.0]), torch.tensor([-0.5, 0.5]))
+    (tensor(0.4000), tensor(0.6000))
+    """
+    difference = unimodal - fused
+    shortest = (difference @ unimodal) / (difference @ difference).clamp_min(torch.finfo(fused.dtype).tiny)
+    shortest = shortest.clamp(_SMALLEST_WEIGHT, 1 - _SMALLEST_WEIGHT)
+    weight = torch.where(fused @ unimodal > 0, torch.full_like(shortest, 0.5), shortest)
+    return weight, 1 - weight
+
+
+class MMPareto(Balancing):
+    """Multimodal Pareto gradients: each encoder follows its unimodal loss as far as the fused loss does not suffer.
+
+    For the encoder of modality m, g_f is the gradient of the fused loss and g_u that of the modality's own.
+    Direction: ``h = 2 α_f g_f + 2 α_u g_u`` (see `pareto_weights`). Length, for each tensor of parameters:
+    ``γ h · max(1, ‖g_f + g_u‖ / ‖h‖)``. The heads get the plain gradients.
+
+    Parameters
+    ----------
+    gamma : float, default=1.5
+        Factor γ on the encoders' gradients; with 1 and no conflict, training is the plain one.
+
+    Notes
+    -----
+    Published with ``solver="sgd"`` and the sum of the losses. Here, g_f and g_u are the gradients of the losses as
+    they enter the objective, the mean over the M + 1 heads: a published learning rate corresponds to M + 1 times
+    that here. AdamW cancels the constant γ; the direction and the varying length remain. The method combines the two
+    losses, so the classifier's `unimodal_weight` must not be 0.
+
+    Works for any number of modalities as published; in a batch in which no row has modality m both gradients of
+    its encoder are zero.
+
+    `balancing_log_` has for every epoch the mean weight `fused_weight` (α_f) and the share of batches in `conflict`.
+
+    References
+    ----------
+    .. [1] Wei and Hu, "MMPareto: boosting multimodal learning with innocent unimodal assistance", ICML 2024
+       (arXiv 2405.17730).
+
+    Examples
+    --------
+    >>> from skmmal import LateFusionClassifier
+    >>> from skmmal.balancing import MMPareto
+    >>> from skmmal.datasets import make_multimodal_classification
+    >>> X, y = make_multimodal_classification(n_samples=200, random_state=0, return_X_y=True)
+    >>> clf = LateFusionClassifier(encoder_dim=8, balancing=MMPareto(), max_iter=4, random_state=0).fit(X, y)
+    >>> sorted(clf.balancing_log_[0])
+    ['conflict', 'epoch', 'fused_weight', 'modality']
+    """
+
+    _parameter_constraints: dict = {"gamma": [Interval(Real, 0, None, closed="neither")]}
+
+    def __init__(self, gamma: float = 1.5) -> None:
+        self.gamma = gamma
+
+    def begin(self, run: TrainingRun) -> None:
+        """Tell the encoders' parameters from the others."""
+        super().begin(run)
+        encoding = {id(p) for p in run.module.encoders.parameters()}
+        self._others = [p for p in run.module.parameters() if id(p) not in encoding]
+        self._weights: list[list[torch.Tensor]] = []
+        self._conflicts: list[list[torch.Tensor]] = []
+
+    def backward(self, objective: torch.Tensor, losses: list[torch.Tensor]) -> None:
+        """Fill in the gradients."""
+        fused, *unimodal = (loss / len(losses) for loss in losses)
+        combined = [
+            self._combine(list(encoder.parameters()), fused, own)
+            for encoder, own in zip(self.run.module.encoders, unimodal, strict=True)
+        ]
+        objective.backward(inputs=self._others)
+        half = fused.new_tensor(0.5)
+        self._weights.append([found[1] if found else half for found in combined])
+        self._conflicts.append([found[2] if found else torch.zeros_like(half) for found in combined])
+        for encoder, found in zip(self.run.module.encoders, combined, strict=True):
+            if found:
+                for parameter, gradient in zip(encoder.parameters(), found[0], strict=True):
+                    parameter.grad = gradient
+
+    def _combine(
+        self, parameters: list[torch.Tensor], fused: torch.Tensor, own: torch.Tensor
+    ) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor] | None:
+        """Gradients of an encoder's parameters, the weight of the fused one, and whether they conflict."""
+        if not parameters:
+            return None
+        each_fused = _gradients(fused, parameters)
+        each_own = _gradients(own, parameters)
+        g_f, g_u = (torch.cat([part.flatten() for part in each]) for each in (each_fused, each_own))
+        weight_f, weight_u = pareto_weights(g_f, g_u)
+        gradients = []
+        for f, u in zip(each_fused, each_own, strict=True):
+            direction = 2 * weight_f * f + 2 * weight_u * u
+            length = direction.norm()
+            stretch = torch.where(length > 0, (f + u).norm() / length, torch.ones_like(length)).clamp_min(1.0)
+            gradients.append(self.gamma * stretch * direction)
+        return gradients, weight_f, (g_f @ g_u < 0).to(g_f.dtype)
+
+    def end_epoch(self, epoch: int) -> None:
+        """Log the epoch's weights."""
+        weights, conflicts = (
+            torch.tensor([[float(v) for v in step] for step in steps]).mean(dim=0)
+            for steps in (self._weights, self._conflicts)
+        )
+        self.run.record(epoch, fused_weight=weights, conflict=conflicts)
+        self._weights, self._conflicts = [], []
+
+
+def _gradients(loss: torch.Tensor, parameters: list[torch.Tensor]) -> list[torch.Tensor]:
+    found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]

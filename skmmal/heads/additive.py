@@ -1,0 +1,114 @@
+"""What the fusions that gate and attend have in common: modalities add up to the last layer's input."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+
+import torch
+from sklearn.base import BaseEstimator
+from torch import nn
+
+from skmmal.heads.modules import Fusion, _linear
+
+__all__ = ["AdditiveFusion", "FusionFactory", "masked_softmax"]
+
+
+class FusionFactory(BaseEstimator):
+    """Settings of a fusion head, from which `LateFusionClassifier` builds the head when it is fitted.
+
+    It has scikit-learn's `get_params`, `set_params` and `clone`, so that searches reach its settings
+    (``fusion__width``). A factory of your own overrides `build`.
+    """
+
+    uses_tokens = True
+    """Whether the head takes token grids apart; an encoder then works on every token."""
+
+    @abstractmethod
+    def build(
+        self, grids: Mapping[str, tuple[int, int]], n_classes: int, generator: torch.Generator | None
+    ) -> Fusion:
+        """Build the head.
+
+        Parameters
+        ----------
+        grids : mapping of str to (int, int)
+            Tokens and their width in each modality's embedding; a modality that is no grid has one token.
+        n_classes : int
+        generator : torch.Generator or None
+            Draws the initial weights.
+
+        Returns
+        -------
+        Fusion
+        """
+
+
+class AdditiveFusion(Fusion):
+    """A head whose last layer sees the sum of one vector per modality: ``logits = W Σ_m h_m + b``.
+
+    Subclasses say what h_m is. An absent modality's is zero, and it has no say in the others'; its embedding comes in
+    as zeros. Each modality's own classifier sees the mean of its tokens.
+
+    Parameters
+    ----------
+    grids : sequence of M (int, int)
+        Tokens and their width.
+    n_features : int
+        Width F of h_m.
+    n_classes : int
+    generator : torch.Generator or None
+    """
+
+    uses_presence = True
+
+    def __init__(
+        self,
+        grids: Sequence[tuple[int, int]],
+        n_features: int,
+        n_classes: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__([dim for _, dim in grids], n_classes, generator)
+        self.grids = list(grids)
+        self.widths = [tokens * dim for tokens, dim in grids]
+        self.fused = _linear(n_features, n_classes, generator)
+
+    @abstractmethod
+    def features(self, embeddings: list[torch.Tensor], present: torch.Tensor | None = None) -> list[torch.Tensor]:
+        """Each modality's summand h_m, M tensors (n, F); `present` is boolean (n, M), by default all there."""
+
+    def forward(self, embeddings: list[torch.Tensor], present: torch.Tensor | None = None) -> torch.Tensor:
+        """Fused logits (n, K)."""
+        return self.classify(self.features(embeddings, present))
+
+    def classify(self, features: list[torch.Tensor]) -> torch.Tensor:
+        """Fused logits (n, K) of the summands."""
+        return self.fused(torch.stack(features).sum(dim=0))
+
+    def last_layer(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights (K, M F), the same for each modality, and intercepts (K,)."""
+        return self.fused.weight.repeat(1, len(self.grids)), self.fused.bias
+
+    def class_layers(self) -> list[nn.Linear]:
+        """The unimodal classifiers and the last layer."""
+        return [layer for layer in (*self.unimodal, self.fused) if isinstance(layer, nn.Linear)]
+
+    def unimodal_inputs(self, embeddings: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Means over each modality's tokens, (n, d_m)."""
+        return [tokens.mean(dim=1) for tokens in self._tokens(embeddings)]
+
+    def _tokens(self, embeddings: list[torch.Tensor]) -> list[torch.Tensor]:
+        """The embeddings as grids (n, T_m, d_m)."""
+        return [z.unflatten(1, grid) for z, grid in zip(embeddings, self.grids, strict=True)]
+
+
+def everything_present(embeddings: list[torch.Tensor]) -> torch.Tensor:
+    """Mask (n, M) of rows that miss nothing."""
+    return torch.ones(len(embeddings[0]), len(embeddings), dtype=torch.bool, device=embeddings[0].device)
+
+
+def masked_softmax(scores: torch.Tensor, mask: torch.Tensor, dim: int) -> torch.Tensor:
+    """Softmax over the entries in `mask`; the others are zero, and all are where the mask is empty."""
+    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    return torch.softmax(scores, dim=dim) * mask

@@ -1,0 +1,58 @@
+"""Labelled rows on the device that trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+__all__ = ["Batches", "drop_modalities"]
+
+
+@dataclass
+class Batches:
+    """The labelled rows, on the device that trains.
+
+    Parameters
+    ----------
+    blocks : list of M tensors of shape (n, D_m)
+        Without NaN.
+    present : bool tensor of shape (n, M)
+    labels : int64 tensor of shape (n,)
+    weights : tensor of shape (n,)
+        Sample weight times class weight.
+    """
+
+    blocks: list[torch.Tensor]
+    present: torch.Tensor
+    labels: torch.Tensor
+    weights: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: torch.Tensor) -> Batches:
+        """Some of the rows."""
+        return Batches([b[rows] for b in self.blocks], self.present[rows], self.labels[rows], self.weights[rows])
+
+
+def drop_modalities(present: torch.Tensor, p: float, generator: torch.Generator) -> torch.Tensor:
+    """Take each present modality as absent with probability `p`, but never all of a row.
+
+    Parameters
+    ----------
+    present : bool tensor of shape (n, M)
+    p : float
+    generator : torch.Generator
+
+    Returns
+    -------
+    bool tensor of shape (n, M)
+    """
+    draws = torch.rand(present.shape, generator=generator, device=present.device)
+    kept = present & (draws >= p)
+    # a row that would lose everything keeps the present modality with the largest draw
+    last = torch.where(present, draws, torch.full_like(draws, -1.0)).argmax(dim=1)
+    emptied = ~kept.any(dim=1)
+    kept[emptied, last[emptied]] = True
+    return kept

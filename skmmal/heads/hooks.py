@@ -1,0 +1,156 @@
+"""Where a balancing method may act on the training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+
+from skmmal.heads.batches import Batches
+from skmmal.heads.modules import LateFusionModule
+from skmmal.heads.scores import discrepancy_ratios
+
+__all__ = ["EpochRows", "Step", "TrainingHooks", "TrainingRun"]
+
+_EVALUATED_ROWS = 8192
+
+
+@dataclass
+class TrainingRun:
+    """One training: what the loop and the hooks share.
+
+    Parameters
+    ----------
+    module : LateFusionModule
+    data : Batches
+    seen : bool tensor of shape (K,)
+        Classes with rows.
+    names : list of str
+        Names of the M modalities.
+    optimizer : torch.optim.Optimizer
+        Of `make_optimizer`.
+    n_epochs, batch_size : int
+    learning_rate : float
+    unimodal_weight : float
+        How much the modalities' own losses train the encoders, beside the fused loss with weight 1.
+    generator : torch.Generator
+        On the device of `data`.
+    log : list of dict
+        What a method has to say of itself; see `record`.
+    """
+
+    module: LateFusionModule
+    data: Batches
+    seen: torch.Tensor
+    names: list[str]
+    optimizer: torch.optim.Optimizer
+    n_epochs: int
+    batch_size: int
+    learning_rate: float
+    unimodal_weight: float
+    generator: torch.Generator
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+    @torch.no_grad()
+    def embed(self, rows: torch.Tensor, present: torch.Tensor | None = None) -> list[torch.Tensor]:
+        """Embeddings of some rows without dropout; `present` (n, M) may declare modalities absent."""
+        there = self.data.present[rows] if present is None else present
+        self.module.set_dropout_generator(None)
+        parts = [
+            self.module.embed([block[some] for block in self.data.blocks], mask)
+            for some, mask in zip(rows.split(_EVALUATED_ROWS), there.split(_EVALUATED_ROWS), strict=True)
+        ]
+        self.module.set_dropout_generator(self.generator)
+        return [torch.cat(values) for values in zip(*parts, strict=True)]
+
+    def record(self, epoch: int, **values: Any) -> None:
+        """Note for every modality its entry of each of the `values`: a line of the log for each epoch and modality."""
+        if not self.log or self.log[-1]["epoch"] != epoch:
+            self.log += [{"epoch": epoch, "modality": name} for name in self.names]
+        columns = {key: column.tolist() for key, column in values.items()}
+        for m, line in enumerate(self.log[-len(self.names) :]):
+            line.update({key: column[m] for key, column in columns.items()})
+
+
+@dataclass
+class Step:
+    """One mini-batch on its way through the network.
+
+    Parameters
+    ----------
+    epoch : int
+    batch : Batches
+    embeddings : list of M tensors of shape (n, D_m)
+    discrepancy : pair of tensors of shape (M,) or None
+        Of `discrepancy_sums`, on these embeddings; ``None`` where nobody asks.
+    """
+
+    epoch: int
+    batch: Batches
+    embeddings: list[torch.Tensor]
+    discrepancy: tuple[torch.Tensor, torch.Tensor] | None
+
+    @property
+    def ratios(self) -> torch.Tensor:
+        """Discrepancy ratios (M,) of the batch."""
+        assert self.discrepancy is not None
+        return discrepancy_ratios(*self.discrepancy)
+
+
+class EpochRows(NamedTuple):
+    """The rows an epoch goes through.
+
+    Parameters
+    ----------
+    rows : int64 tensor of shape (n,)
+        Rows of the data; one may come several times.
+    kept : bool tensor of shape (n, M), optional
+        Modalities that are left in each; the others are taken as absent.
+    """
+
+    rows: torch.Tensor
+    kept: torch.Tensor | None = None
+
+
+class TrainingHooks:
+    """Where a balancing method may act on the training; these do nothing.
+
+    `begin` is called once, then for every epoch `epoch_rows`, its steps, and `end_epoch`; in the end `finish`. The
+    hooks of a step are called in the order in which they stand here.
+    """
+
+    run: TrainingRun
+
+    def begin(self, run: TrainingRun) -> None:
+        """Remember the run."""
+        self.run = run
+
+    def epoch_rows(self, epoch: int) -> EpochRows:
+        """Choose the rows of an epoch."""
+        return EpochRows(torch.arange(len(self.run.data), device=self.run.data.labels.device))
+
+    def mask(self, present: torch.Tensor) -> torch.Tensor:
+        """Declare modalities of a batch absent before they are encoded."""
+        return present
+
+    def fused_input(self, step: Step) -> list[torch.Tensor]:
+        """Change the embeddings that the fused head sees, and what of the batch counts."""
+        return step.embeddings
+
+    def losses(self, step: Step, losses: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Add to the heads' losses (fused, then the modalities')."""
+        return losses
+
+    def backward(self, objective: torch.Tensor, losses: list[torch.Tensor]) -> None:
+        """Fill in the gradients; `objective` is the mean of the `losses`."""
+        objective.backward()
+
+    def gradients(self, step: Step) -> None:
+        """Change the gradients before the optimiser's step."""
+
+    def end_epoch(self, epoch: int) -> None:
+        """Act on the network after an epoch."""
+
+    def finish(self) -> None:
+        """Act on the network after the last epoch."""
