@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from skmmal.query.base import QueryStrategy
+from skmmal.query.batchbald import BatchBALD
 from skmmal.query.bayesian import BALD, EPIG, PowerBALD
 from skmmal.query.boundary import FALCUN, GALAXY, DeepFool
 from skmmal.query.clustering import ALFAMix, ClusterMargin, DropQuery
 from skmmal.query.cold_start import MMCSAL
 from skmmal.query.coverage import MaxHerding, ProbCover, TypiClust, UHerding
+from skmmal.query.dcom import DCoM
+from skmmal.query.design import MVOPT
 from skmmal.query.diversity import CoreSet, KMeansSampling
 from skmmal.query.gradient import BADGE, BMMAL
 from skmmal.query.graph import CoreGCN, UncertainGCN
@@ -23,10 +26,12 @@ _STRATEGIES: dict[str, type[QueryStrategy]] = {
     "badge": BADGE,
     "bait": BAIT,
     "bald": BALD,
+    "batchbald": BatchBALD,
     "bmmal": BMMAL,
     "clustermargin": ClusterMargin,
     "coregcn": CoreGCN,
     "coreset": CoreSet,
+    "dcom": DCoM,
     "deepfool": DeepFool,
     "dropquery": DropQuery,
     "entropy": EntropySampling,
@@ -38,6 +43,7 @@ _STRATEGIES: dict[str, type[QueryStrategy]] = {
     "margin": MarginSampling,
     "maxherding": MaxHerding,
     "mmcsal": MMCSAL,
+    "mvopt": MVOPT,
     "powerbald": PowerBALD,
     "probcover": ProbCover,
     "random": RandomSampling,
@@ -55,10 +61,13 @@ __all__ = [
     "FALCUN",
     "GALAXY",
     "MMCSAL",
+    "MVOPT",
     "ALFAMix",
+    "BatchBALD",
     "ClusterMargin",
     "CoreGCN",
     "CoreSet",
+    "DCoM",
     "DeepFool",
     "DropQuery",
     "EntropySampling",

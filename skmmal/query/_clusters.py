@@ -5,38 +5,51 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from sklearn.cluster import KMeans, MiniBatchKMeans
+from scipy import sparse
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
 from skmmal._random import draw_seed
 
 __all__ = ["cluster", "representatives"]
 
-_FULL_BATCH = 50_000_000
-"""Points × clusters × columns up to which every iteration looks at every point."""
+_SMALL = 2_000_000_000
+"""Points × clusters × columns up to which k-means works in all columns."""
+_COMPONENTS, _ITERATIONS = 128, 50
+"""Principal components, and iterations, of k-means where there is more to do."""
 
 
-def cluster(points: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
-    """Label points by k-means (mini-batches where there is much to do); return labels and centres."""
+def cluster(
+    points: np.ndarray, n_clusters: int, rng: np.random.RandomState, max_iter: int = 100
+) -> tuple[np.ndarray, np.ndarray]:
+    """Label points by k-means; return labels and centres.
+
+    Where there is much to do, it looks at the leading principal components only: those are where k-means clusters lie
+    (Ding and He, ICML 2004), and every point still counts in every iteration. Mini-batches in all columns cost more
+    and leave most of the points of wide features in a few clusters.
+    """
     n_clusters = min(n_clusters, len(points))
     seed = draw_seed(rng)
-    if points.size * n_clusters <= _FULL_BATCH:
-        model = KMeans(n_clusters, n_init=1, max_iter=100, random_state=seed)
-    else:
-        batch = max(1024, 2 * n_clusters)
-        model = MiniBatchKMeans(
-            n_clusters,
-            n_init=1,
-            max_iter=5,
-            batch_size=batch,
-            init="k-means++",
-            init_size=max(3 * n_clusters, 3 * 1024),
-            reassignment_ratio=0.0,
-            random_state=seed,
-        )
+    seen = points
+    if points.size * n_clusters > _SMALL:
+        max_iter = min(max_iter, _ITERATIONS)
+        if points.shape[1] > _COMPONENTS < len(points):
+            pca = PCA(_COMPONENTS, svd_solver="randomized", iterated_power=2, random_state=seed)
+            seen = pca.fit_transform(points)
+    model = KMeans(n_clusters, n_init=1, max_iter=max_iter, random_state=seed)
     with warnings.catch_warnings():  # duplicates leave clusters empty; callers expect that
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit_predict(points), model.cluster_centers_
+        labels = model.fit_predict(seen)
+    return labels, model.cluster_centers_ if seen is points else _means(points, labels, n_clusters)
+
+
+def _means(points: np.ndarray, labels: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Mean of the points with each label; zero where there is none."""
+    members = sparse.csr_array(
+        (np.ones(len(labels), dtype=points.dtype), (labels, np.arange(len(labels)))), shape=(n_clusters, len(labels))
+    )
+    return (members @ points) / np.maximum(np.bincount(labels, minlength=n_clusters), 1)[:, None].astype(points.dtype)
 
 
 def representatives(points: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> np.ndarray:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from skmmal.query._posterior import aligned
+
 __all__ = ["as_classifier"]
 
 
@@ -25,7 +27,8 @@ def as_classifier(final: Any) -> Any:
 class _Committee:
     """The consensus of multimodal members.
 
-    Probabilities are the committee's own. Contributions are averaged. An embedding block is the members' blocks
+    Probabilities are the committee's own. Contributions are averaged, and so are the probabilities of each modality's
+    own head. An embedding block is the members' blocks
     side by side over the square root of their number, so that inner products are the members' average.
     """
 
@@ -39,6 +42,17 @@ class _Committee:
 
     def predict_proba(self, X: Any) -> np.ndarray:
         return self._committee.predict_proba(X)
+
+    def predict_proba_by_modality(self, X: Any) -> dict[str, np.ndarray]:
+        columns = {name: column for column, name in enumerate(self._committee.classes_)}
+        parts = [
+            {
+                name: aligned(probabilities, [columns[c] for c in final.classes_], len(columns))
+                for name, probabilities in final.predict_proba_by_modality(Z).items()
+            }
+            for final, Z in self._finals(X)
+        ]
+        return {name: np.mean([part[name] for part in parts], axis=0) for name in parts[0]}
 
     def modality_contributions(self, X: Any) -> np.ndarray:
         return np.mean([final.modality_contributions(Z) for final, Z in self._finals(X)], axis=0)

@@ -1,4 +1,4 @@
-"""The fused head as a linear map of the embedding, where it is one, and a linear stand-in where it is not."""
+"""A head as a linear map of its embedding, where it is one, and a linear stand-in where it is not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from sklearn.linear_model import Ridge
 
-__all__ = ["find_linear_head", "fit_stand_in", "log_probabilities"]
+from skmmal.heads import Fusion
+
+__all__ = ["find_linear_head", "find_modality_head", "fit_stand_in", "log_probabilities"]
 
 LinearHead = tuple[np.ndarray, np.ndarray]
 """Weights (K, D) and intercepts (K,)."""
@@ -17,10 +19,10 @@ LinearHead = tuple[np.ndarray, np.ndarray]
 def find_linear_head(final: Any, widths: list[int], n_classes: int) -> LinearHead | None:
     """Read weights and intercepts off a fitted classifier; ``None`` where it is not linear in its embedding."""
     head = getattr(getattr(final, "module_", None), "head", None)
-    if head is not None and getattr(head, "linear", False):
+    if isinstance(head, Fusion):
         with torch.inference_mode():
-            parts, shift = head.partial_logits([torch.eye(width, dtype=torch.float64) for width in widths])
-            return torch.cat(parts).T.numpy().copy(), shift.numpy().copy()
+            found = head.last_layer()
+            return None if found is None else (found[0].numpy().copy(), found[1].numpy().copy())
     weights, intercepts = getattr(final, "coef_", None), getattr(final, "intercept_", None)
     if hasattr(final, "embed") or weights is None or intercepts is None or np.ndim(weights) != 2:
         return None
@@ -28,6 +30,15 @@ def find_linear_head(final: Any, widths: list[int], n_classes: int) -> LinearHea
     if len(weights) == 1 and n_classes == 2:  # scikit-learn keeps the second class's row alone
         weights, intercepts = np.vstack([0.0 * weights, weights]), np.append(0.0, intercepts)
     return (weights, intercepts) if weights.shape == (n_classes, sum(widths)) else None
+
+
+def find_modality_head(final: Any, index: int, width: int) -> LinearHead | None:
+    """Read weights and intercepts of a modality's own classifier; ``None`` where it is not one linear layer."""
+    layers = getattr(getattr(getattr(final, "module_", None), "head", None), "unimodal", None)
+    layer = None if layers is None or index >= len(layers) else layers[index]
+    if not isinstance(layer, torch.nn.Linear) or layer.in_features != width:
+        return None
+    return layer.weight.detach().cpu().double().numpy().copy(), layer.bias.detach().cpu().double().numpy().copy()
 
 
 def fit_stand_in(points: np.ndarray, probabilities: np.ndarray) -> LinearHead:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,14 @@ from skmmal._chunks import row_chunks
 from skmmal._random import torch_generator
 from skmmal.heads.modules import Dropout
 
-__all__ = ["LaplacePosterior", "committee_probabilities", "dropout_probabilities", "has_dropout", "is_committee"]
+__all__ = [
+    "LaplacePosterior",
+    "aligned",
+    "committee_probabilities",
+    "dropout_probabilities",
+    "has_dropout",
+    "is_committee",
+]
 
 
 # -------------------------------------------------------------------------------------------------- committees
@@ -27,31 +34,34 @@ def is_committee(final: Any) -> bool:
     return _learners(final) is not None or isinstance(final, (ForestClassifier, BaggingClassifier, VotingClassifier))
 
 
-def committee_probabilities(final: Any, X: Any, n_classes: int) -> Iterator[np.ndarray]:
-    """Each member's probabilities, shape (N, K), in the columns of the whole."""
+def committee_probabilities(
+    final: Any, X: Any, n_classes: int, predict: Callable[[Any, Any], np.ndarray]
+) -> Iterator[np.ndarray]:
+    """Each member's probabilities, ``predict(member, X)`` of shape (N, K), in the columns of the whole."""
     learners = _learners(final)
     if learners is not None:
         committee = getattr(final, "_committee", final)
         columns = {name: column for column, name in enumerate(committee.classes_)}
         for learner in learners:
             member = learner.estimator
-            yield _aligned(member.predict_proba(X), [columns[name] for name in member.classes_], n_classes)
+            yield aligned(predict(member, X), [columns[name] for name in member.classes_], n_classes)
         return
     subsets = getattr(final, "estimators_features_", None)
     for index, member in enumerate(final.estimators_):
         rows = X if subsets is None else X[:, subsets[index]]
         # the members of scikit-learn's ensembles are fitted on codes, not on names
-        yield _aligned(member.predict_proba(rows), np.asarray(member.classes_, dtype=np.intp), n_classes)
+        yield aligned(predict(member, rows), np.asarray(member.classes_, dtype=np.intp), n_classes)
 
 
 def _learners(final: Any) -> list[Any] | None:
     return getattr(getattr(final, "_committee", final), "learner_list", None)
 
 
-def _aligned(probabilities: np.ndarray, columns: Any, n_classes: int) -> np.ndarray:
-    aligned = np.zeros((len(probabilities), n_classes))
-    aligned[:, columns] = probabilities
-    return aligned
+def aligned(probabilities: np.ndarray, columns: Any, n_classes: int) -> np.ndarray:
+    """Probabilities in their columns of (N, n_classes); zero in the others."""
+    whole = np.zeros((len(probabilities), n_classes))
+    whole[:, columns] = probabilities
+    return whole
 
 
 # ----------------------------------------------------------------------------------------- Monte-Carlo dropout
@@ -82,9 +92,15 @@ class _SharedDropout(Dropout):
 
 
 def dropout_probabilities(
-    final: Any, X: Any, n_samples: int, rng: np.random.RandomState, *, joint: bool = False
+    final: Any,
+    X: Any,
+    n_samples: int,
+    rng: np.random.RandomState,
+    *,
+    joint: bool = False,
+    predict: Callable[[Any, Any], np.ndarray],
 ) -> Iterator[np.ndarray]:
-    """Probabilities (N, K) of passes with dropout on; the classifier itself is not touched.
+    """Probabilities (N, K), ``predict(copy, X)``, of passes with dropout on; the classifier itself is not touched.
 
     With `joint` a pass has one mask for all rows: one network, and the rows' probabilities are comparable.
     """
@@ -96,7 +112,7 @@ def dropout_probabilities(
     for _ in range(n_samples):
         for part in shared:
             part.renew()
-        yield dropped.predict_proba(X)
+        yield predict(dropped, X)
 
 
 def _share_masks(module: torch.nn.Module) -> list[_SharedDropout]:

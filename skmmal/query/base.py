@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 
 from skmmal._containers import stack_labels, stack_rows
 from skmmal._random import check_rng
+from skmmal.query._heads import FUSED, select
 from skmmal.query.view import PoolView
 
 __all__ = ["QueryStrategy"]
@@ -23,10 +24,64 @@ class QueryStrategy(BaseEstimator):
     """Base class of query strategies.
 
     A subclass implements `_select`; everything it may want to know of the pool it asks the view for.
+
+    Notes
+    -----
+    A multimodal classifier has a head on the fused features and one on each modality alone. Most strategies have a
+    parameter `on` that says which of them they listen to:
+
+    ``on="fused"`` (the default)
+        The fused head, and the features of all modalities. Every classifier has this one.
+    ``on="image"`` (a modality's name)
+        The modality's own head: its probabilities (`predict_proba_by_modality`), its weights and its posterior, and
+        the features of that modality alone. Only rows that have the modality can be chosen by it. If more are wanted,
+        all of these are chosen, and the rest by the same strategy with ``on="fused"`` among the other rows. Labelled
+        rows without the modality do not count.
+    ``on="all"``
+        All heads together; a head has no say in rows that lack its modality.
+
+        * A score of each row (an uncertainty) is the mean of the scores by the fused head and by the heads of the
+          modalities that the row has.
+        * Inner products of gradients are the sum of those by each head: gradients side by side. They stay in factors;
+          the gradient of an absent modality is zero.
+        * Features side by side are the fused features: a strategy that looks at features only does the same as with
+          ``on="fused"``.
+        * Where neither has a natural meaning the heads take turns: the fused one, then the modalities in their order,
+          each giving its next best row that was not taken.
+
+        Each strategy says which it is. The heads cost as much as the fused one each; where they take turns so does
+        the strategy, while sums over the heads share the features.
+
+    Strategies that look at features only need no model and no heads for any `on`; the others ask the estimator for
+    `predict_proba_by_modality` (`LateFusionClassifier` has it) unless `on` is ``"fused"``. Scores that a query returns
+    are comparable within a head, not between the picks of one head and those that fill up the batch.
+
+    A strategy of your own need only have the parameter: its `_select` gets the view of the head (`PoolView`). For
+    ``on="all"`` it takes scores from `PoolView.mean_score` and gradients from `PoolView.gradient_embedding`, or sets
+    `_heads_take_turns`.
+
+    Examples
+    --------
+    >>> from skmmal import LateFusionClassifier, ModalityScaler
+    >>> from skmmal.datasets import load_digits_views
+    >>> from skmmal.query import BADGE, MarginSampling
+    >>> X, y = load_digits_views(["fou", "pix"], return_X_y=True)
+    >>> X = ModalityScaler().fit_transform(X)
+    >>> clf = LateFusionClassifier().fit(X[::20], y[::20])
+    >>> for on in ("fused", "pix", "all"):
+    ...     print(on, MarginSampling(on=on).query(clf, X[1::2], 5))
+    fused [350 308 957 409 960]
+    pix [849 564  54 845 804]
+    all [960 942 733 500 162]
+    >>> BADGE(on="all").embedding(clf, X[1::2])
+    StackedEmbedding(1000 rows, 20 ⊗ 76 columns | 20 ⊗ 240 columns)
     """
 
     requires_model = True
     """Whether the strategy needs a fitted estimator."""
+
+    _heads_take_turns = False
+    """With ``on="all"``, whether each head chooses on its own, in turn with the others."""
 
     _parameter_constraints: dict = {}
 
@@ -101,7 +156,8 @@ class QueryStrategy(BaseEstimator):
         n_instances = _check_n_instances(n_instances, len(view))
         if self.requires_model:
             view.check_fitted()
-        indices, scores = self._select(view, n_instances, check_rng(getattr(self, "random_state", None)))
+        on = getattr(self, "on", FUSED)
+        indices, scores = select(self, view, on, n_instances, check_rng(getattr(self, "random_state", None)))
         return (indices, scores) if return_scores else indices
 
     def __call__(self, learner: Any, X_pool: Any, n_instances: int = 1, **kwargs: Any) -> Selection:

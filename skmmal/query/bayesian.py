@@ -111,6 +111,9 @@ class BALD(QueryStrategy):
     n_samples : int, default=50
         Draws from dropout or Laplace (ours; the papers use 10 to 100).
     random_state : int, RandomState, Generator or None
+    on : str, default="fused"
+        The head whose draws count: ``"fused"``, the name of a modality, or ``"all"`` for the mean of the heads' scores
+        (see `QueryStrategy`); each head has draws of its own.
 
     Notes
     -----
@@ -142,14 +145,21 @@ class BALD(QueryStrategy):
 
     _parameter_constraints: dict = {**_SOURCES}
 
-    def __init__(self, source: str = "auto", n_samples: int = 50, random_state: RandomState = None) -> None:
+    def __init__(
+        self, source: str = "auto", n_samples: int = 50, random_state: RandomState = None, *, on: str = "fused"
+    ) -> None:
         self.source = source
         self.n_samples = n_samples
         self.random_state = random_state
+        self.on = on
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        draws = view.monte_carlo_probabilities(self.n_samples, rng, self.source)
-        return highest(mutual_information(draws), n_instances)
+        return highest(_information(view, self.n_samples, rng, self.source), n_instances)
+
+
+def _information(view: PoolView, n_samples: int, rng: np.random.RandomState, source: str) -> np.ndarray:
+    """BALD score of each row."""
+    return view.mean_score(lambda head: mutual_information(head.monte_carlo_probabilities(n_samples, rng, source)))
 
 
 class PowerBALD(QueryStrategy):
@@ -165,6 +175,8 @@ class PowerBALD(QueryStrategy):
     source, n_samples
         As in `BALD`.
     random_state : int, RandomState, Generator or None
+    on : str, default="fused"
+        As in `BALD`; with ``"all"`` the power is that of the mean.
 
     Notes
     -----
@@ -190,15 +202,22 @@ class PowerBALD(QueryStrategy):
     _parameter_constraints: dict = {"beta": [Interval(Real, 0, None, closed="left")], **_SOURCES}
 
     def __init__(
-        self, beta: float = 1.0, source: str = "auto", n_samples: int = 50, random_state: RandomState = None
+        self,
+        beta: float = 1.0,
+        source: str = "auto",
+        n_samples: int = 50,
+        random_state: RandomState = None,
+        *,
+        on: str = "fused",
     ) -> None:
         self.beta = beta
         self.source = source
         self.n_samples = n_samples
         self.random_state = random_state
+        self.on = on
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        information = mutual_information(view.monte_carlo_probabilities(self.n_samples, rng, self.source))
+        information = _information(view, self.n_samples, rng, self.source)
         logarithm = np.log(np.maximum(information, np.finfo(np.float64).tiny))
         return highest(self.beta * logarithm + rng.gumbel(size=len(view)), n_instances)
 
@@ -221,6 +240,8 @@ class EPIG(QueryStrategy):
         an upper bound of EPIG for each row, so those left out have low bounds. ``None``: all rows.
     random_state : int, RandomState, Generator or None
         Draws networks and targets.
+    on : str, default="fused"
+        As in `BALD`, for candidates as well as for scores; targets that lack a head's modality tell it nothing.
 
     Notes
     -----
@@ -256,24 +277,36 @@ class EPIG(QueryStrategy):
         n_targets: int = 100,
         max_candidates: int | None = 1000,
         random_state: RandomState = None,
+        *,
+        on: str = "fused",
     ) -> None:
         self.source = source
         self.n_samples = n_samples
         self.n_targets = n_targets
         self.max_candidates = max_candidates
         self.random_state = random_state
+        self.on = on
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
         seed = draw_seed(rng)
         targets = np.sort(rng.permutation(len(view))[: self.n_targets])
 
-        def networks() -> Iterator[np.ndarray]:  # the same draws each time, never all of them in memory
-            return view.monte_carlo_probabilities(self.n_samples, np.random.RandomState(seed), self.source, joint=True)
+        def networks(head: PoolView) -> Iterator[np.ndarray]:  # the same draws each time, never all of them in memory
+            return head.monte_carlo_probabilities(self.n_samples, np.random.RandomState(seed), self.source, joint=True)
 
         candidates = np.arange(len(view))
         if self.max_candidates is not None and len(view) > max(self.max_candidates, 2 * n_instances):
             most = max(self.max_candidates, 2 * n_instances)
-            candidates = np.sort(highest(mutual_information(networks()), most)[0])
-        draws, known = zip(*((p[candidates], p[targets]) for p in networks()), strict=True)
-        best, scores = highest(predictive_information(np.stack(draws), np.stack(known)), n_instances)
+            information = view.mean_score(lambda head: mutual_information(networks(head)))
+            candidates = np.sort(highest(information, most)[0])
+
+        def score(head: PoolView) -> np.ndarray:
+            scores = np.zeros(len(head))
+            rows, known = view.rows_in(head, candidates), view.rows_in(head, targets)
+            if len(rows) and len(known):
+                draws, target_draws = zip(*((p[rows], p[known]) for p in networks(head)), strict=True)
+                scores[rows] = predictive_information(np.stack(draws), np.stack(target_draws))
+            return scores
+
+        best, scores = highest(view.mean_score(score)[candidates], n_instances)
         return candidates[best], scores

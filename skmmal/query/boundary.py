@@ -5,13 +5,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from heapq import heappop, heappush
 from itertools import pairwise
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from scipy.spatial.distance import cdist
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._random import RandomState
+from skmmal.query._deepfool import boundary_distances, feature_distances
 from skmmal.query.base import QueryStrategy, Selection, highest
 from skmmal.query.uncertainty import MarginSampling
 from skmmal.query.view import PoolView
@@ -20,23 +21,46 @@ __all__ = ["FALCUN", "GALAXY", "DeepFool"]
 
 
 class DeepFool(QueryStrategy):
-    """Pick the rows whose embedding is nearest to a decision boundary.
+    """Pick the rows that are nearest to a decision boundary.
 
-    The distance to the boundary with class i is ``|f_i − f_ŷ| / ‖w_i − w_ŷ‖``, f the logits of the fused head and w
-    its weights; the smallest over all classes i ≠ ŷ counts.
+    Where the classifier is linear, the distance to the boundary with class i is ``|f_i − f_ŷ| / ‖w_i − w_ŷ‖``, f the
+    logits and w their weights; the smallest over all classes i ≠ ŷ counts. Where it is not (encoders, gated fusions),
+    DeepFool's iteration finds a boundary nearby: linearise, step onto the nearest boundary, repeat until the
+    prediction changes.
+
+    Parameters
+    ----------
+    space : {"auto", "input", "embedding"}, default="auto"
+        In which distances are. ``"input"``: the features. ``"embedding"``: what the last layer sees, where the closed
+        form is exact; but an encoder is free to stretch that space as it likes. ``"auto"``: ``"input"`` for a
+        `LateFusionClassifier`, otherwise ``"embedding"``. Without encoders, and with concat or sum fusion, both are
+        the same.
+    max_iter : int, default=50
+        Steps of the iteration; the official code's value. A row that is not across by then counts with the way it
+        came.
+    overshoot : float, default=0.02
+        How much farther along the change so far the network is looked at, so that a row gets across the boundary and
+        not onto it; the official code's value. The distance is that without the overshoot.
+    on : str, default="fused"
+        The head whose boundaries count: ``"fused"``, the name of a modality, or ``"all"`` for the mean of the
+        distances to each head's boundary (see `QueryStrategy`).
 
     Notes
     -----
-    Closed form: the fused head is linear in the embedding, so the one step is exact, whatever the encoders are. The
-    distance is one in the embedding (with an MLP encoder it is not that in the raw features). Where a classifier's
+    An absent modality is not changed: only steps in what is there count, in either space. All classes are looked at
+    (the official DeepFool looks at ten; the official BMMAL code stops at ten and uses the tenth). Where a classifier's
     probabilities are no softmax of a linear map (a forest), logits are log-probabilities and weights those of their
-    ridge regression on the embedding, our extension. All classes are looked at: the official BMMAL code stops at ten
-    and uses the tenth. The score is minus the distance. Deterministic. Cost: the probabilities, then O(N K + K² D).
+    ridge regression on the embedding, our extension. The score is minus the distance. Deterministic.
+
+    Cost of the closed form: the probabilities, then O(N M K + K² D). Cost of the iteration: K gradients of the network
+    for each of the rows not yet across and each step (two to four steps, mostly); a first layer of h units is searched
+    in its h directions rather than in D columns, which changes no distance. Memory: a block of rows, whatever K. On
+    the CPU.
 
     References
     ----------
     .. [1] Moosavi-Dezfooli, Fawzi and Frossard, "DeepFool: a simple and accurate method to fool deep neural
-       networks", CVPR 2016, section 3.
+       networks", CVPR 2016, section 3, algorithm 2.
     .. [2] Ducoffe and Precioso, "Adversarial active learning for deep networks: a margin based approach", 2018.
 
     Examples
@@ -50,21 +74,34 @@ class DeepFool(QueryStrategy):
     ([1, 0], [-0.5, -2.0])
     """
 
+    _parameter_constraints: dict = {
+        "space": [StrOptions({"auto", "input", "embedding"})],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "overshoot": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(
+        self, space: str = "auto", max_iter: int = 50, overshoot: float = 0.02, *, on: str = "fused"
+    ) -> None:
+        self.space = space
+        self.max_iter = max_iter
+        self.overshoot = overshoot
+        self.on = on
+
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
+        return highest(-view.mean_score(self._distances), n_instances)
+
+    def _distances(self, view: PoolView) -> np.ndarray:
+        if self.space != "embedding" and not view.is_linear_in_features:
+            if hasattr(view.final, "module_"):
+                return feature_distances(view, self.max_iter, self.overshoot)
+            if self.space == "input":
+                raise TypeError(
+                    f"space='input' differentiates a LateFusionClassifier's network, and {type(view.final).__name__} "
+                    "has none; use space='embedding'"
+                )
         weights, _ = view.linear_head
-        return highest(-boundary_distances(view.logits, weights), n_instances)
-
-
-def boundary_distances(logits: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Distance of each row to the nearest boundary of its most probable class; the largest float where none is."""
-    rows = np.arange(len(logits))
-    predicted = logits.argmax(axis=1)
-    gaps = logits[rows, predicted][:, None] - logits
-    norms = cdist(weights, weights)[predicted]
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        distances = np.where(norms > 0, gaps / norms, np.where(gaps > 0, np.inf, 0.0))
-    distances[rows, predicted] = np.inf
-    return np.minimum(distances.min(axis=1), np.finfo(np.float64).max)
+        return boundary_distances(view.logits, weights, [block.shape[1] for block in view.embedding], view.present)
 
 
 class FALCUN(QueryStrategy):
@@ -79,6 +116,10 @@ class FALCUN(QueryStrategy):
     gamma : float, default=10.0
         The paper's value; 0 is random, large values always take the highest.
     random_state : int, RandomState, Generator or None
+    on : str, default="fused"
+        The head whose probabilities count: ``"fused"``, the name of a modality, or ``"all"`` (see `QueryStrategy`):
+        the mean of the heads' uncertainties, and ``‖p − p_s‖₁`` summed over the heads and divided by their number, with
+        zeros for the probabilities of a head whose modality the row lacks.
 
     Notes
     -----
@@ -104,15 +145,17 @@ class FALCUN(QueryStrategy):
         "random_state": ["random_state", np.random.Generator],
     }
 
-    def __init__(self, gamma: float = 10.0, random_state: RandomState = None) -> None:
+    def __init__(self, gamma: float = 10.0, random_state: RandomState = None, *, on: str = "fused") -> None:
         self.gamma = gamma
         self.random_state = random_state
+        self.on = on
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        probabilities = view.probabilities
-        uncertainty = np.clip(1.0 + MarginSampling._uncertainty(probabilities), 0.0, 1.0)
+        by_head = view.by_head(lambda head: head.probabilities)
+        probabilities = np.hstack(by_head) / len(by_head)
+        uncertainty = view.mean_score(self._uncertainty)
         diversity = uncertainty.copy()
-        left = np.ones(len(probabilities), dtype=bool)
+        left = np.ones(len(view), dtype=bool)
         indices = np.empty(n_instances, dtype=np.intp)
         scores = np.empty(n_instances)
         for turn in range(n_instances):
@@ -123,6 +166,10 @@ class FALCUN(QueryStrategy):
             apart = cdist(probabilities, probabilities[indices[turn : turn + 1]], "cityblock")[:, 0]
             np.minimum(diversity, apart, out=diversity)
         return indices, scores
+
+    @staticmethod
+    def _uncertainty(view: PoolView) -> np.ndarray:
+        return np.clip(1.0 + MarginSampling._uncertainty(view.probabilities), 0.0, 1.0)
 
 
 def _scaled(values: np.ndarray, left: np.ndarray) -> np.ndarray:
@@ -153,6 +200,9 @@ class GALAXY(QueryStrategy):
     ----------
     random_state : int, RandomState, Generator or None
         Breaks ties between stretches, and draws rows once no stretch is left.
+    on : str, default="fused"
+        The head whose probabilities count: ``"fused"``, the name of a modality, or ``"all"``, where the heads take
+        turns, each with lines of its own (see `QueryStrategy`).
 
     Notes
     -----
@@ -177,10 +227,12 @@ class GALAXY(QueryStrategy):
     array([2])
     """
 
+    _heads_take_turns = True
     _parameter_constraints: dict = {"random_state": ["random_state", np.random.Generator]}
 
-    def __init__(self, random_state: RandomState = None) -> None:
+    def __init__(self, random_state: RandomState = None, *, on: str = "fused") -> None:
         self.random_state = random_state
+        self.on = on
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
         n_pool = len(view)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from numbers import Integral, Real
 
 import numpy as np
-import pandas as pd
-import torch
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import cdist, squareform
 from sklearn.metrics.pairwise import euclidean_distances
@@ -38,6 +36,9 @@ class ClusterMargin(QueryStrategy):
         threshold per data set).
     random_state : int, RandomState, Generator or None
         Draws the row within a cluster.
+    on : str, default="fused"
+        The head whose margins and features count: ``"fused"``, the name of a modality, or ``"all"`` for the mean of
+        the heads' margins and the fused features (see `QueryStrategy`).
 
     Notes
     -----
@@ -68,13 +69,21 @@ class ClusterMargin(QueryStrategy):
         **_RANDOM_STATE,
     }
 
-    def __init__(self, factor: float = 10.0, n_clusters: int | None = None, random_state: RandomState = None) -> None:
+    def __init__(
+        self,
+        factor: float = 10.0,
+        n_clusters: int | None = None,
+        random_state: RandomState = None,
+        *,
+        on: str = "fused",
+    ) -> None:
         self.factor = factor
         self.n_clusters = n_clusters
         self.random_state = random_state
+        self.on = on
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        scores = MarginSampling._uncertainty(view.probabilities)
+        scores = view.mean_score(lambda head: MarginSampling._uncertainty(head.probabilities))
         n_candidates = max(n_instances, min(int(self.factor * n_instances), _MOST_CANDIDATES))
         candidates = np.argsort(-scores, kind="stable")[:n_candidates]
         labels = _average_linkage(view.points[candidates], self.n_clusters or max(1, n_instances // 2))
@@ -116,6 +125,9 @@ class ALFAMix(QueryStrategy):
         The official code's step (it begins there as well; 0.2 is the ALFM benchmark's).
     random_state : int, RandomState, Generator or None
         Draws clusters, and rows where candidates are too few.
+    on : str, default="fused"
+        The head and the features that count: ``"fused"``, the name of a modality, or ``"all"``, where the heads take
+        turns, each with candidates of its own (see `QueryStrategy`).
 
     Notes
     -----
@@ -124,7 +136,7 @@ class ALFAMix(QueryStrategy):
     a closed form; the score is minus that cap. Without labelled rows, the means of the predicted classes are anchors.
     Where the classifier is not linear in its embedding, a ridge regression of its log-probabilities gives g. Candidates
     are clustered on embeddings of length one. Cost: the probabilities, O(N K (K + D)) and k-means of the candidates
-    (in mini-batches where they are many).
+    (where they are many, in their 128 leading principal components, at most 50 iterations).
 
     References
     ----------
@@ -141,16 +153,20 @@ class ALFAMix(QueryStrategy):
     5
     """
 
+    _heads_take_turns = True
     _parameter_constraints: dict = {
         "cap": [Interval(Real, 0, 1, closed="right")],
         "step": [Interval(Real, 0, None, closed="neither")],
         **_RANDOM_STATE,
     }
 
-    def __init__(self, cap: float = 0.2, step: float = 0.03125, random_state: RandomState = None) -> None:
+    def __init__(
+        self, cap: float = 0.2, step: float = 0.03125, random_state: RandomState = None, *, on: str = "fused"
+    ) -> None:
         self.cap = cap
         self.step = step
         self.random_state = random_state
+        self.on = on
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
         needed = self._needed_caps(view)
@@ -206,6 +222,9 @@ class DropQuery(QueryStrategy):
         Share of the embedding that is dropped; both defaults are the paper's.
     random_state : int, RandomState, Generator or None
         Draws masks, clusters, and rows where candidates are too few.
+    on : str, default="fused"
+        The head and the features that are dropped: ``"fused"``, the name of a modality, or ``"all"`` for the mean of
+        the heads' numbers of changed passes, clustered on the fused features (see `QueryStrategy`).
 
     Notes
     -----
@@ -213,7 +232,8 @@ class DropQuery(QueryStrategy):
     Candidates are clustered on embeddings of length one. A classifier without `embed` predicts from the dropped
     features themselves; one with an `embed` but an unknown head is replaced by the ridge regression of its
     log-probabilities on the embedding. The score is the number of passes that change. Cost: `n_passes` predictions from
-    the embedding, and k-means of the candidates (in mini-batches where they are many).
+    the embedding, and k-means of the candidates (where they are many, in their 128 leading principal components, at
+    most 50 iterations).
 
     References
     ----------
@@ -236,12 +256,24 @@ class DropQuery(QueryStrategy):
         **_RANDOM_STATE,
     }
 
-    def __init__(self, n_passes: int = 3, dropout: float = 0.75, random_state: RandomState = None) -> None:
+    def __init__(
+        self, n_passes: int = 3, dropout: float = 0.75, random_state: RandomState = None, *, on: str = "fused"
+    ) -> None:
         self.n_passes = n_passes
         self.dropout = dropout
         self.random_state = random_state
+        self.on = on
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
+        changes = view.mean_score(lambda head: self._changes(head, rng))
+        threshold = self.n_passes // 2
+        while threshold > 0 and (changes > threshold).sum() < 25 * n_instances:
+            threshold -= 1
+        chosen = _spread(view, np.flatnonzero(changes > threshold), n_instances, rng)
+        return chosen, changes[chosen].astype(np.float64)
+
+    def _changes(self, view: PoolView, rng: np.random.RandomState) -> np.ndarray:
+        """Number of passes in which each row's prediction changes."""
         changes = np.zeros(len(view), dtype=int)
         predicted = view.probabilities.argmax(axis=1)
         for _ in range(self.n_passes):
@@ -249,28 +281,8 @@ class DropQuery(QueryStrategy):
                 rows = view.points[part]
                 # drawn row after row: the masks do not depend on the chunks
                 keep = rng.random_sample(rows.shape) >= self.dropout
-                changes[part] += _predicted(view, rows * keep / (1.0 - self.dropout)) != predicted[part]
-        threshold = self.n_passes // 2
-        while threshold > 0 and (changes > threshold).sum() < 25 * n_instances:
-            threshold -= 1
-        chosen = _spread(view, np.flatnonzero(changes > threshold), n_instances, rng)
-        return chosen, changes[chosen].astype(np.float64)
-
-
-def _predicted(view: PoolView, points: np.ndarray) -> np.ndarray:
-    """Columns of the classes that the fused head predicts from embeddings."""
-    head = getattr(getattr(view.final, "module_", None), "head", None)
-    if isinstance(head, torch.nn.Module):
-        widths = [block.shape[1] for block in view.embedding]
-        with torch.inference_mode():
-            blocks = list(torch.as_tensor(points, dtype=torch.float64).split(widths, dim=1))
-            return head(blocks).argmax(dim=1).numpy()
-    if hasattr(view.final, "embed"):
-        weights, intercepts = view.linear_head
-        return (points @ weights.T + intercepts).argmax(axis=1)
-    names = getattr(view.final, "feature_names_in_", None)
-    X = points if names is None else pd.DataFrame(points, columns=names)
-    return np.asarray(view.final.predict_proba(X)).argmax(axis=1)
+                changes[part] += view.predict_embedded(rows * keep / (1.0 - self.dropout)) != predicted[part]
+        return changes
 
 
 def _spread(view: PoolView, candidates: np.ndarray, n_wanted: int, rng: np.random.RandomState) -> np.ndarray:

@@ -10,16 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import randomized_svd
 from torch.nn.functional import normalize, softplus
 
 from skmmal._chunks import chunk_rows, row_chunks
-from skmmal._input import validate_features
 from skmmal._random import RandomState, draw_seed, torch_generator
-from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal, presence_mask
+from skmmal.modalities import MultimodalArray, presence_mask
 from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query.view import PoolView
 from skmmal.representation import CrossModalEncoder
@@ -248,16 +246,15 @@ class MMCSAL(QueryStrategy):
 
 def _features(view: PoolView) -> tuple[MultimodalArray, MultimodalArray | None]:
     """What the view embeds, with names (sorted, so that the order of modalities cannot matter), absent rows NaN."""
-    pool = _named(view, view.embedding, view._X)
+    pool = _named(view.modality_names, view.embedding, view.present)
     if view.labeled_embedding is None:
         return pool, None
-    return pool, _named(view, view.labeled_embedding, view._apply_steps(view._X_labeled))
+    return pool, _named(view.modality_names, view.labeled_embedding, view.labeled_present)
 
 
-def _named(view: PoolView, embedding: Sequence[Any], X: Any) -> MultimodalArray:
-    names, present = _presence(view, X, embedding)
+def _named(names: Sequence[str], embedding: Sequence[Any], present: np.ndarray) -> MultimodalArray:
     blocks = {}
-    for m in sorted(range(len(embedding)), key=lambda m: str(names[m])):
+    for m in sorted(range(len(embedding)), key=lambda m: names[m]):
         block = np.asarray(embedding[m])
         block = block.astype(np.float64 if block.dtype == np.float64 else np.float32, copy=False)
         if not present[:, m].all():
@@ -265,24 +262,6 @@ def _named(view: PoolView, embedding: Sequence[Any], X: Any) -> MultimodalArray:
             block[~present[:, m]] = np.nan
         blocks[names[m]] = block
     return MultimodalArray(blocks)
-
-
-def _presence(view: PoolView, X: Any, embedding: Sequence[Any]) -> tuple[list[str], np.ndarray]:
-    """Names of the embedded modalities, and which rows have them."""
-    if view.is_fitted and hasattr(view.final, "modalities_"):
-        features = validate_features(view.final, X, reset=False)
-        return list(features.blocks), presence_mask(features)
-    if not sparse.issparse(X):
-        features = as_multimodal(X, None if is_multimodal(X) else getattr(view.final, "modalities", None))
-        if is_multimodal(X) and view.is_fitted and hasattr(view.final, "embed"):
-            order = list(view.final.embed(features[:1]))  # a committee's is that of its first member
-            if set(order) == set(features.blocks):
-                features = as_multimodal(features, {name: features.modalities[name] for name in order})
-        if len(features.blocks) == len(embedding):
-            return list(features.blocks), presence_mask(features)
-    # an estimator that embeds as it likes: there is no telling what was missing
-    names = [f"{m:03d}" for m in range(len(embedding))]
-    return names, np.ones((len(embedding[0]), len(embedding)), dtype=bool)
 
 
 def _unit_blocks(features: MultimodalArray) -> tuple[list[torch.Tensor], torch.Tensor]:

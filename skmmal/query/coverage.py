@@ -38,6 +38,9 @@ class MaxHerding(QueryStrategy):
         picks among them alone; here every row may be picked). ``None``: all.
     random_state : int, RandomState, Generator or None
         Draws the references where the pool has more, and rows once everything is covered.
+    on : str, default="fused"
+        The features that count: ``"fused"``, the name of a modality for its block alone (no model is needed), or
+        ``"all"``, which is the same as ``"fused"`` (see `QueryStrategy`).
 
     Notes
     -----
@@ -68,11 +71,17 @@ class MaxHerding(QueryStrategy):
     }
 
     def __init__(
-        self, sigma: float = 1.0, max_references: int | None = 10_000, random_state: RandomState = None
+        self,
+        sigma: float = 1.0,
+        max_references: int | None = 10_000,
+        random_state: RandomState = None,
+        *,
+        on: str = "fused",
     ) -> None:
         self.sigma = sigma
         self.max_references = max_references
         self.random_state = random_state
+        self.on = on
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
         return kernel_herding(
@@ -102,6 +111,10 @@ class UHerding(QueryStrategy):
         As in `MaxHerding`.
     random_state : int, RandomState, Generator or None
         As in `MaxHerding`.
+    on : str, default="fused"
+        The head whose margins weigh and whose features are covered: ``"fused"``, the name of a modality, or ``"all"``
+        for the mean of the heads' weights, each with its own temperature, over the fused features (see
+        `QueryStrategy`).
 
     Notes
     -----
@@ -139,11 +152,14 @@ class UHerding(QueryStrategy):
         calibrate: bool = True,
         max_references: int | None = 10_000,
         random_state: RandomState = None,
+        *,
+        on: str = "fused",
     ) -> None:
         self.sigma = sigma
         self.calibrate = calibrate
         self.max_references = max_references
         self.random_state = random_state
+        self.on = on
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
         labelled = _labelled_unit_rows(view)
@@ -151,15 +167,13 @@ class UHerding(QueryStrategy):
             unit_rows(view.points),
             n_instances,
             references=_references(len(view), self.max_references, rng),
-            weights=self._weights(view),
+            weights=view.mean_score(self._weights) if view.is_fitted else None,
             initial=labelled,
             sigma=_adaptive_width(labelled) if self.sigma == "adaptive" else float(self.sigma),
             random_state=rng,
         )
 
-    def _weights(self, view: PoolView) -> np.ndarray | None:
-        if not view.is_fitted:
-            return None
+    def _weights(self, view: PoolView) -> np.ndarray:
         probabilities = view.probabilities
         if self.calibrate and view.y_labeled is not None and len(view.labeled_probabilities):
             temperature = _temperature(view.labeled_probabilities, view.labeled_codes)
@@ -186,6 +200,8 @@ class ProbCover(QueryStrategy):
         At most that many rows of the pool, drawn at random, are to be covered and measured. ``None``: all.
     random_state : int, RandomState, Generator or None
         Draws references, clusters, and rows once everything is covered.
+    on : str, default="fused"
+        As in `MaxHerding`.
 
     Notes
     -----
@@ -223,12 +239,15 @@ class ProbCover(QueryStrategy):
         n_clusters: int | None = None,
         max_references: int | None = 10_000,
         random_state: RandomState = None,
+        *,
+        on: str = "fused",
     ) -> None:
         self.radius = radius
         self.purity = purity
         self.n_clusters = n_clusters
         self.max_references = max_references
         self.random_state = random_state
+        self.on = on
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
         points = unit_rows(view.points)
@@ -260,13 +279,16 @@ class TypiClust(QueryStrategy):
         Smaller clusters come last (the paper leaves out those of 5 and fewer).
     random_state : int, RandomState, Generator or None
         Draws the clusters.
+    on : str, default="fused"
+        As in `MaxHerding`.
 
     Notes
     -----
     Needs no model: with an unfitted estimator the features are clustered. Embeddings are scaled to length one. The
     score is the typicality ``1 / (mean distance + 1e-5)``; the official code averages squared distances, the paper
-    says distances, and so does this. Cost: k-means (in mini-batches for large pools), and the exact neighbours within
-    each cluster, about N² D / clusters in all.
+    says distances, and so does this. Cost: k-means (for large pools in the 128 leading principal components, at most 50
+    iterations; ours, the official code uses mini-batches), and the exact neighbours within each cluster that has its
+    turn, about N² D / clusters in all.
 
     References
     ----------
@@ -297,11 +319,14 @@ class TypiClust(QueryStrategy):
         n_neighbors: int = 20,
         min_cluster_size: int = 6,
         random_state: RandomState = None,
+        *,
+        on: str = "fused",
     ) -> None:
         self.max_clusters = max_clusters
         self.n_neighbors = n_neighbors
         self.min_cluster_size = min_cluster_size
         self.random_state = random_state
+        self.on = on
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
         points, labelled = unit_rows(view.points), _labelled_unit_rows(view)
@@ -332,7 +357,7 @@ def _round_robin_by_typicality(
     """Go round the clusters (fewest labels first, then largest) and take the most typical row that is left."""
     order = np.argsort(labels, kind="stable")
     sizes = np.bincount(labels, minlength=len(labelled_counts))
-    members = dict(enumerate(np.split(order, np.cumsum(sizes)[:-1])))
+    members = np.split(order, np.cumsum(sizes)[:-1])
     total = sizes + labelled_counts
     turns = sorted(np.flatnonzero(sizes).tolist(), key=lambda c: (labelled_counts[c], -total[c], c))
     large = [c for c in turns if total[c] >= min_cluster_size]
@@ -340,25 +365,64 @@ def _round_robin_by_typicality(
     picked: list[int] = []
     scores: list[float] = []
     for clusters in (large, small):
-        while len(picked) < n_instances and any(len(members[c]) for c in clusters):
-            for c in clusters:
-                if len(members[c]) and len(picked) < n_instances:
-                    # a cluster's labelled rows count for its size, as in the official code
-                    typical = _typicality(points[members[c]], min(n_neighbors, int(total[c]) // 2))
-                    at = int(np.argmax(typical))
-                    picked.append(int(members[c][at]))
-                    scores.append(float(typical[at]))
-                    members[c] = np.delete(members[c], at)
+        # a cluster's labelled rows count for its size, as in the official code
+        rest = {c: _Typicality(points, members[c], min(n_neighbors, int(total[c]) // 2)) for c in clusters}
+        while rest and len(picked) < n_instances:
+            for c in list(rest)[: n_instances - len(picked)]:
+                row, typical = rest[c].take()
+                picked.append(row)
+                scores.append(typical)
+                if not rest[c].left.any():
+                    del rest[c]
     return np.asarray(picked, dtype=np.intp), np.asarray(scores)
 
 
-def _typicality(points: np.ndarray, n_neighbors: int) -> np.ndarray:
-    """``1 / (mean distance to the nearest neighbours + 1e-5)`` of each point among the others."""
-    n_neighbors = min(max(n_neighbors, 1), len(points) - 1)
-    if n_neighbors < 1:
-        return np.full(len(points), 1.0)  # a point alone: nothing to compare it with
-    distances, _ = NearestNeighbors(n_neighbors=n_neighbors).fit(points).kneighbors()
-    return 1.0 / (distances.mean(axis=1, dtype=np.float64) + 1e-5)
+class _Typicality:
+    """``1 / (mean distance to the nearest neighbours + 1e-5)`` of a cluster's members, while they are taken out.
+
+    Keeps twice the neighbours that are needed, and looks for new ones only where too many of those were taken.
+    """
+
+    def __init__(self, points: np.ndarray, members: np.ndarray, n_neighbors: int) -> None:
+        self.points, self.members, self.n_neighbors = points, members, max(n_neighbors, 1)
+        self.left = np.ones(len(members), dtype=bool)
+        self._near = np.full((len(members), 2 * self.n_neighbors), -1)
+        self._distances = np.zeros(self._near.shape)
+
+    def take(self) -> tuple[int, float]:
+        """Take out the most typical member, the first on ties; return its row and its typicality."""
+        rows = np.flatnonzero(self.left)
+        typical = self._typicality(rows)
+        best = int(np.argmax(typical))
+        self.left[rows[best]] = False
+        return int(self.members[rows[best]]), float(typical[best])
+
+    def _typicality(self, rows: np.ndarray) -> np.ndarray:
+        n_neighbors = min(self.n_neighbors, len(rows) - 1)
+        if n_neighbors < 1:
+            return np.ones(len(rows))  # a point alone: nothing to compare it with
+        short = self._still_there(rows).sum(axis=1) < n_neighbors
+        if short.any():
+            self._look(rows[short], rows)
+        there = self._still_there(rows)
+        nearest = there & (np.cumsum(there, axis=1) <= n_neighbors)
+        mean = np.where(nearest, self._distances[rows], 0.0).sum(axis=1) / n_neighbors
+        return 1.0 / (mean + 1e-5)
+
+    def _still_there(self, rows: np.ndarray) -> np.ndarray:
+        return np.append(self.left, False)[self._near[rows]]  # -1, no neighbour, is the last one
+
+    def _look(self, rows: np.ndarray, among: np.ndarray) -> None:
+        """Find the neighbours of some members among those left."""
+        width = min(self._near.shape[1], len(among) - 1)
+        search = NearestNeighbors(n_neighbors=width + 1).fit(self.points[self.members[among]])
+        distances, near = search.kneighbors(self.points[self.members[rows]])
+        near = among[near]
+        own = near == rows[:, None]
+        own[~own.any(axis=1), -1] = True  # copies of the point came first
+        self._near[rows] = -1
+        self._near[rows, :width] = near[~own].reshape(len(rows), width)
+        self._distances[rows, :width] = distances[~own].reshape(len(rows), width)
 
 
 def _references(n_pool: int, most: int | None, rng: np.random.RandomState) -> np.ndarray | None:

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._random import RandomState
 from skmmal.contributions import balance_weights
+from skmmal.query._heads import gradient_embedding
 from skmmal.query._partition import PARTITION_CONSTRAINTS, in_partitions
 from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query.view import PoolView
@@ -40,10 +41,10 @@ class _GradientSampling(QueryStrategy):
         self.random_state = random_state
 
     @abstractmethod
-    def _embedding(self, view: PoolView) -> OuterProductEmbedding:
-        """Gradient embedding of the pool."""
+    def _embedding(self, view: PoolView) -> Embedding:
+        """Gradient embedding of the rows of a view."""
 
-    def embedding(self, estimator: Any, X: Any) -> OuterProductEmbedding:
+    def embedding(self, estimator: Any, X: Any) -> Embedding:
         """Gradient embedding of rows, in factors.
 
         Parameters
@@ -54,14 +55,24 @@ class _GradientSampling(QueryStrategy):
         Returns
         -------
         OuterProductEmbedding
-            Of n_samples points.
+            Of n_samples points. A modality's gradient (``on="image"``) is zero in the rows that lack it; with
+            ``on="all"`` this is a `StackedEmbedding`.
         """
-        return self._embedding(PoolView(estimator, X))
+        return self._whole_embedding(PoolView(estimator, X))
+
+    def _whole_embedding(self, view: PoolView) -> Embedding:
+        return self._embedding(view)
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
         return in_partitions(
-            _d2, self._embedding(view), n_instances, self.partitions, self.n_jobs, rng, first=self.first
+            _d2, self._embedding(view), n_instances, self.partitions, self.n_jobs, rng, first=self._first_in(view)
         )
+
+    def _first_in(self, view: PoolView) -> str | int:
+        if isinstance(self.first, str) or self.first >= view.n_pool:  # d2_sampling says that there is no such row
+            return self.first
+        at = np.flatnonzero(view.pool_rows == self.first)
+        return int(at[0]) if len(at) else "norm"
 
 
 def _d2(embedding: Embedding, n_instances: int, seed: int, first: str | int) -> Selection:
@@ -72,24 +83,29 @@ class BADGE(_GradientSampling):
     """Batch active learning by diverse gradient embeddings.
 
     A row's embedding is the gradient of its cross-entropy, at the predicted class, with respect to the last layer of
-    the fused head: ``(p − onehot(ŷ)) ⊗ z``. Long gradients are uncertain rows; D² sampling makes the batch diverse.
+    the head: ``(p − onehot(ŷ)) ⊗ z``. Long gradients are uncertain rows; D² sampling makes the batch diverse.
 
     Parameters
     ----------
     first : {"norm", "random"} or int, default="norm"
-        First row of the batch: the longest gradient, one at random, or a given row of the pool.
+        First row of the batch: the longest gradient, one at random, or a given row of the pool (the longest gradient
+        where `on` is a modality that this row lacks).
     partitions : int, default=1
         Split the pool at random into that many parts and choose from each on its own (the BMMAL paper's pool
         splitting): cheaper, and less diverse.
     n_jobs : int, default=None
         joblib workers over the partitions.
     random_state : int, RandomState, Generator or None
+    on : str, default="fused"
+        The head whose gradients count: ``"fused"``, the name of a modality, or ``"all"`` for the gradients of all
+        heads side by side, so that inner products are the sum over the heads (see `QueryStrategy`).
 
     Notes
     -----
     Any classifier with `predict_proba`; where it has no `embed`, z is X itself. The gradient is never multiplied out,
     sampling is exact (see `skmmal.selection.d2_sampling`). Cost: memory N (K + D); one matrix product
-    N × (K + D) × n_instances. The score is the squared distance at the time of the pick.
+    N × (K + D) × n_instances; with ``on="all"`` 2 K M in place of K. The score is the squared distance at the time of
+    the pick.
 
     References
     ----------
@@ -108,8 +124,23 @@ class BADGE(_GradientSampling):
     5
     """
 
-    def _embedding(self, view: PoolView) -> OuterProductEmbedding:
-        return OuterProductEmbedding(view.gradient_residuals, view.embedding)
+    def __init__(
+        self,
+        first: str | int = "norm",
+        partitions: int = 1,
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
+        *,
+        on: str = "fused",
+    ) -> None:
+        super().__init__(first, partitions, n_jobs, random_state)
+        self.on = on
+
+    def _embedding(self, view: PoolView) -> Embedding:
+        return view.gradient_embedding
+
+    def _whole_embedding(self, view: PoolView) -> Embedding:
+        return gradient_embedding(view, self.on)
 
 
 class BMMAL(_GradientSampling):
@@ -133,11 +164,12 @@ class BMMAL(_GradientSampling):
 
     Notes
     -----
-    Asks the estimator for `embed` and `modality_contributions` (`LateFusionClassifier` has them). More than two
-    modalities, and rows with a missing modality, are our extension: exact Shapley values over the modalities that are
-    present; an absent one has no gradient. Where every Shapley value is zero the modalities weigh the same (the paper
-    has 0/0 there). Gradients use the features as they come: scale them (`ModalityScaler`), or the block with the
-    larger values decides. Cost as for BADGE, plus 2^M evaluations of an N × K softmax.
+    Asks the estimator for `embed` and `modality_contributions` (`LateFusionClassifier` has them). There is no `on`:
+    what is balanced are the modalities' shares in the fused head; on one modality alone this would be BADGE with `on`.
+    More than two modalities, and rows with a missing modality, are our extension: exact Shapley values over the
+    modalities that are present; an absent one has no gradient. Where every Shapley value is zero the modalities weigh
+    the same (the paper has 0/0 there). Gradients use the features as they come: scale them (`ModalityScaler`), or the
+    block with the larger values decides. Cost as for BADGE, plus 2^M evaluations of an N × K softmax.
 
     References
     ----------
@@ -156,7 +188,7 @@ class BMMAL(_GradientSampling):
     5
     """
 
-    def _embedding(self, view: PoolView) -> OuterProductEmbedding:
+    def _embedding(self, view: PoolView) -> Embedding:
         view.check_fitted()
         view.require("embed", "modality_contributions")
         return OuterProductEmbedding(view.gradient_residuals, view.embedding, balance_weights(view.contributions))

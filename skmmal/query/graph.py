@@ -25,7 +25,7 @@ _HIDDEN, _DROPOUT, _LEARNING_RATE, _WEIGHT_DECAY, _UNLABELLED_WEIGHT = 128, 0.3,
 
 
 class _GCNSampling(QueryStrategy):
-    """What both strategies share: the graph and the network."""
+    """What both strategies share: the parameters, the graph and the network."""
 
     requires_model = False
     _parameter_constraints: dict = {
@@ -35,9 +35,20 @@ class _GCNSampling(QueryStrategy):
         "random_state": ["random_state", np.random.Generator],
     }
 
-    n_neighbors: int
-    n_components: int | None
-    n_steps: int
+    def __init__(
+        self,
+        n_neighbors: int = 10,
+        n_components: int | None = 128,
+        n_steps: int = 200,
+        random_state: RandomState = None,
+        *,
+        on: str = "fused",
+    ) -> None:
+        self.n_neighbors = n_neighbors
+        self.n_components = n_components
+        self.n_steps = n_steps
+        self.random_state = random_state
+        self.on = on
 
     def _trained(self, view: PoolView, rng: np.random.RandomState) -> _Trained:
         points, labelled = view.points, view.labeled_points
@@ -71,6 +82,9 @@ class UncertainGCN(_GCNSampling):
         rows weigh 1.2: the official code's values).
     random_state : int, RandomState, Generator or None
         Draws the network's weights and masks.
+    on : str, default="fused"
+        The features that count: ``"fused"``, the name of a modality for its block alone (no model is needed), or
+        ``"all"``, which is the same as ``"fused"`` (see `QueryStrategy`).
 
     Notes
     -----
@@ -105,12 +119,11 @@ class UncertainGCN(_GCNSampling):
         n_components: int | None = 128,
         n_steps: int = 200,
         random_state: RandomState = None,
+        *,
+        on: str = "fused",
     ) -> None:
+        super().__init__(n_neighbors, n_components, n_steps, random_state, on=on)
         self.margin = margin
-        self.n_neighbors = n_neighbors
-        self.n_components = n_components
-        self.n_steps = n_steps
-        self.random_state = random_state
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
         scores = self._trained(view, rng).scores[: len(view)]
@@ -125,7 +138,7 @@ class CoreGCN(_GCNSampling):
 
     Parameters
     ----------
-    n_neighbors, n_components, n_steps, random_state
+    n_neighbors, n_components, n_steps, random_state, on
         As in `UncertainGCN`.
 
     Notes
@@ -147,18 +160,6 @@ class CoreGCN(_GCNSampling):
     >>> len(CoreGCN(n_steps=20, random_state=0).query(None, X[1::10], 5, X_labeled=X[::40]))
     5
     """
-
-    def __init__(
-        self,
-        n_neighbors: int = 10,
-        n_components: int | None = 128,
-        n_steps: int = 200,
-        random_state: RandomState = None,
-    ) -> None:
-        self.n_neighbors = n_neighbors
-        self.n_components = n_components
-        self.n_steps = n_steps
-        self.random_state = random_state
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
         hidden = self._trained(view, rng).hidden

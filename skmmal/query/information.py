@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral, Real
 
 import numpy as np
@@ -32,12 +33,16 @@ class BAIT(QueryStrategy):
     n_components : int or None, default=256
         At most that many directions of the embedding are kept, those that carry most of the pool's information (ours).
         ``None``: all.
+    on : str, default="fused"
+        The head whose information counts: ``"fused"``, the name of a modality, or ``"all"`` for that of all heads.
+        Each head has its own weights, so a row's information is then block-diagonal, and what is minimised is the sum
+        of the heads' traces; a head learns nothing from rows that lack its modality (see `QueryStrategy`).
 
     Notes
     -----
     The score is what a row took off ``tr(M⁻¹ F)`` when it was picked. All quantities are kept up to date by Woodbury
     updates. Deterministic. Cost of ``"trace"``: O(N D²) once, then one product N × R × 2 for each of 2B picks, R the
-    directions; memory N (D + R). Cost of ``"full"``: O(N K³ R) a pick, memory N K² R.
+    directions; memory N (D + R). Cost of ``"full"``: O(N K³ R) a pick, memory N K² R. With ``on="all"`` for each head.
 
     References
     ----------
@@ -60,61 +65,103 @@ class BAIT(QueryStrategy):
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
     }
 
-    def __init__(self, fisher: str = "auto", regularization: float = 1.0, n_components: int | None = 256) -> None:
+    def __init__(
+        self,
+        fisher: str = "auto",
+        regularization: float = 1.0,
+        n_components: int | None = 256,
+        *,
+        on: str = "fused",
+    ) -> None:
         self.fisher = fisher
         self.regularization = regularization
         self.n_components = n_components
+        self.on = on
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        axes = _informative_axes(view.points, _spread(view.probabilities), self.n_components)
-        points = _project(view.points, axes)
-        full = self._is_full(len(points), view.probabilities.shape[1], points.shape[1])
-        labelled = view.labeled_points
+        full = self._is_full(view)
+        axes = {
+            head: _informative_axes(head.points, _spread(head.probabilities), self.n_components) for head in view.heads
+        }
         return fisher_batch(
-            _row_factors(view.probabilities, points, full),
+            view.by_head(lambda head: _row_factors(head.probabilities, _project(head.points, axes[head]), full)),
             n_instances,
-            labelled=None
-            if labelled is None
-            else _row_factors(view.labeled_probabilities, _project(labelled, axes), full),
+            labelled=[
+                None
+                if head.labeled_points is None
+                else _row_factors(head.labeled_probabilities, _project(head.labeled_points, axes[head]), full)
+                for head in view.heads
+            ],
+            n_labelled=view.n_labeled,
             regularization=self.regularization,
         )
 
-    def _is_full(self, n_rows: int, n_classes: int, n_columns: int) -> bool:
-        small = n_classes * n_columns <= 512 and n_rows * n_classes**2 * n_columns <= 2e7
+    def _is_full(self, view: PoolView) -> bool:
+        # the same for all heads, whose traces are added: the fused head has most columns
+        n_classes, n_columns = view.probabilities.shape[1], view.points.shape[1]
+        if self.n_components is not None:
+            n_columns = min(n_columns, self.n_components)
+        small = n_classes * n_columns <= 512 and len(view) * n_classes**2 * n_columns <= 2e7
         return self.fisher == "full" or (self.fisher == "auto" and small)
 
 
 def fisher_batch(
-    factors: np.ndarray, n_samples: int, *, labelled: np.ndarray | None = None, regularization: float = 1.0
+    factors: Sequence[np.ndarray],
+    n_samples: int,
+    *,
+    labelled: Sequence[np.ndarray | None] | None = None,
+    n_labelled: int = 0,
+    regularization: float = 1.0,
 ) -> Selection:
-    """BAIT's forward and backward search over rows' information ``V_iᵀ V_i``, V of shape (N, q, P)."""
-    n_rows, _, width = factors.shape
-    flat = factors.reshape(-1, width)
-    target = flat.T @ flat / n_rows
-    n_labelled = 0 if labelled is None else len(labelled)
-    start = regularization * np.eye(width)
-    if labelled is not None and n_labelled:
-        known = labelled.reshape(-1, width)
-        start += known.T @ known / (n_labelled + n_samples)
-    scaled = factors * np.sqrt(n_samples / (n_labelled + n_samples))
-    forward = _Search(scaled, np.linalg.inv(start), target)
+    """BAIT's forward and backward search over rows' information, block-diagonal with a block for each head.
+
+    Parameters
+    ----------
+    factors : sequence of ndarray of shape (N, q, P)
+        V for each head: a row's block is ``V_iᵀ V_i``.
+    n_samples : int
+    labelled : sequence of ndarray of shape (L_h, q, P) or None, optional
+        V of the labelled rows for each head; rows without information may be left out.
+    n_labelled : int, default=0
+        Number of labelled rows.
+    regularization : float, default=1.0
+
+    Returns
+    -------
+    indices : ndarray of int, shape (n_samples,)
+    scores : ndarray of float64, shape (n_samples,)
+    """
+    n_rows = len(factors[0])
+    share = n_samples / (n_labelled + n_samples)
+    searches = []
+    for index, head_factors in enumerate(factors):
+        width = head_factors.shape[2]
+        flat = head_factors.reshape(-1, width)
+        start = regularization * np.eye(width)
+        known = None if labelled is None else labelled[index]
+        if known is not None:
+            flat_known = known.reshape(-1, width)
+            start += flat_known.T @ flat_known / (n_labelled + n_samples)
+        searches.append(_Search(head_factors * np.sqrt(share), np.linalg.inv(start), flat.T @ flat / n_rows))
     picked: list[int] = []
     scores: list[float] = []
     left = np.ones(n_rows, dtype=bool)
     for _ in range(min(2 * n_samples, n_rows)):
-        gains = np.where(left, forward.changes(+1), -np.inf)
+        gains = np.where(left, sum(search.changes(+1) for search in searches), -np.inf)
         best = int(np.argmax(gains))
         picked.append(best)
         scores.append(float(max(gains[best], 0.0)))
         left[best] = False
-        forward.update(best, +1)
-    backward = _Search(scaled[picked], forward.inverse, target)
+        for search in searches:
+            search.update(best, +1)
+    searches = [_Search(search.factors[picked], search.inverse, search.target) for search in searches]
     kept = np.ones(len(picked), dtype=bool)
     for _ in range(len(picked) - n_samples):
-        losses = np.where(kept, backward.changes(-1), np.inf)
+        losses = np.where(kept, sum(search.changes(-1) for search in searches), np.inf)
         worst = int(np.argmin(losses))
         kept[worst] = False
-        backward.update(worst, -1)
+        for search in searches:
+            search.update(worst, -1)
     return np.asarray(picked, dtype=np.intp)[kept], np.asarray(scores)[kept]
 
 

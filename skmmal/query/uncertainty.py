@@ -1,4 +1,4 @@
-"""Uncertainty of the fused head: entropy, margin, least confidence."""
+"""Uncertainty of a head: entropy, margin, least confidence."""
 
 from __future__ import annotations
 
@@ -16,17 +16,26 @@ __all__ = ["EntropySampling", "LeastConfidenceSampling", "MarginSampling"]
 class _UncertaintySampling(QueryStrategy):
     """Pick the rows of highest uncertainty; on ties the lowest index."""
 
+    def __init__(self, *, on: str = "fused") -> None:
+        self.on = on
+
     @staticmethod
     @abstractmethod
     def _uncertainty(probabilities: np.ndarray) -> np.ndarray:
         """Uncertainty of each row of (N, K) probabilities."""
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        return highest(self._uncertainty(view.probabilities), n_instances)
+        return highest(view.mean_score(lambda head: self._uncertainty(head.probabilities)), n_instances)
 
 
 class EntropySampling(_UncertaintySampling):
     """Pick the rows whose class probabilities have the highest entropy ``−Σ p log p`` (in nats; 0 log 0 = 0).
+
+    Parameters
+    ----------
+    on : str, default="fused"
+        The head whose probabilities count: ``"fused"``, the name of a modality, or ``"all"`` for the mean of the
+        heads' entropies (see `QueryStrategy`).
 
     Notes
     -----
@@ -53,6 +62,12 @@ class EntropySampling(_UncertaintySampling):
 
 class MarginSampling(_UncertaintySampling):
     """Pick the rows with the smallest margin between the two most probable classes.
+
+    Parameters
+    ----------
+    on : str, default="fused"
+        The head whose probabilities count: ``"fused"``, the name of a modality, or ``"all"`` for the mean of the
+        heads' margins (see `QueryStrategy`).
 
     Notes
     -----
@@ -83,6 +98,12 @@ class MarginSampling(_UncertaintySampling):
 
 class LeastConfidenceSampling(_UncertaintySampling):
     """Pick the rows whose most probable class is least probable: the highest ``1 − max p``.
+
+    Parameters
+    ----------
+    on : str, default="fused"
+        The head whose probabilities count: ``"fused"``, the name of a modality, or ``"all"`` for the mean of the
+        heads' values (see `QueryStrategy`).
 
     Notes
     -----

@@ -1,7 +1,7 @@
 """Selection algorithms over embeddings: pure, exact, blocked; they know nothing of estimators."""
 
 from skmmal.selection.d2_sampling import d2_sampling
-from skmmal.selection.embedding import DenseEmbedding, Embedding, OuterProductEmbedding
+from skmmal.selection.embedding import DenseEmbedding, Embedding, OuterProductEmbedding, StackedEmbedding
 from skmmal.selection.k_center import k_center_greedy
 
-__all__ = ["DenseEmbedding", "Embedding", "OuterProductEmbedding", "d2_sampling", "k_center_greedy"]
+__all__ = ["DenseEmbedding", "Embedding", "OuterProductEmbedding", "StackedEmbedding", "d2_sampling", "k_center_greedy"]

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 from sklearn.preprocessing import normalize
 
+from skmmal._arrays import numeric
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState, check_rng
 from skmmal.selection._validation import check_n_samples
 
-__all__ = ["ball_cover", "kernel_herding", "nearest_other", "unit_rows"]
+__all__ = ["ball_cover", "kernel_herding", "mixed_cover", "nearest_other", "unit_rows"]
 
 _BLOCK = 64
+_LARGEST_FLOAT32, _LARGEST = 1e17, 1e150
+"""Values above the first are computed with in float64, those above the second not at all: squares overflow."""
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
 """Set bits of each byte (numpy has `bitwise_count` from 2.0 on only)."""
 
@@ -29,7 +32,7 @@ def unit_rows(points: Any) -> np.ndarray:
     array([[0.6, 0.8],
            [0. , 0. ]])
     """
-    return normalize(_floating(points))
+    return normalize(_floating(points)) if len(points) else _floating(points)
 
 
 def kernel_herding(
@@ -85,13 +88,10 @@ def kernel_herding(
     """
     points = _floating(points)
     n_samples = check_n_samples(n_samples, len(points))
-    if not (isinstance(sigma, Real) and np.isfinite(sigma) and sigma > 0):
-        raise ValueError(f"sigma must be a finite number above zero, got {sigma!r}")
-    rows = np.arange(len(points)) if references is None else np.asarray(references)
+    sigma = _check_size("sigma", sigma)
+    rows = _rows_to_cover(references, len(points))
     targets = points[rows]
-    worth = np.ones(len(points)) if weights is None else np.asarray(weights, dtype=np.float64)
-    if worth.shape != (len(points),) or not np.isfinite(worth).all() or (worth < 0).any():
-        raise ValueError(f"weights must be {len(points)} finite numbers that are not negative")
+    worth = np.ones(len(points)) if weights is None else _worth(weights, "weights", len(points))
     shares = (worth[rows] / len(rows)).astype(points.dtype)
     norms, target_norms = _sq_norms(points), _sq_norms(targets)
     covered = np.zeros(len(targets), dtype=points.dtype)
@@ -106,7 +106,7 @@ def kernel_herding(
         return np.exp(exponents, out=exponents)
 
     if initial is not None:
-        centres = _floating(initial).astype(points.dtype, copy=False)
+        centres = _centres(initial, points)
         for part in row_chunks(len(centres), len(targets)):
             np.maximum(covered, kernel(centres[part], _sq_norms(centres[part])).max(axis=0), out=covered)
 
@@ -169,9 +169,9 @@ def ball_cover(
     """
     points = _floating(points)
     n_samples = check_n_samples(n_samples, len(points))
-    rows = np.arange(len(points)) if references is None else np.asarray(references)
+    rows = _rows_to_cover(references, len(points))
     targets = points[rows]
-    n_bytes = -(-len(rows) // 8)
+    radius, n_bytes = _check_size("radius", radius), -(-len(rows) // 8)
     covers = np.empty((len(points), n_bytes), dtype=np.uint8)
     for part in row_chunks(len(points), len(targets)):
         near = _sq_distances(points[part], targets) < radius**2
@@ -180,7 +180,7 @@ def ball_cover(
     covers[rows, at // 8] |= np.uint8(128) >> (at % 8).astype(np.uint8)  # itself, whatever rounding says
     open_targets = np.ones(len(rows), dtype=bool)
     if initial is not None:
-        centres = _floating(initial).astype(points.dtype, copy=False)
+        centres = _centres(initial, points)
         for part in row_chunks(len(centres), len(targets)):
             open_targets &= ~(_sq_distances(centres[part], targets) < radius**2).any(axis=0)
     uncovered = np.packbits(open_targets)
@@ -194,6 +194,103 @@ def ball_cover(
     return _lazy_greedy(len(points), n_bytes, n_samples, gains_of, take, 0.0, random_state)
 
 
+def mixed_cover(
+    points: Any,
+    n_samples: int,
+    *,
+    radius: float,
+    uncertainty: Any,
+    share: float,
+    references: Any = None,
+    covered: Any = None,
+    random_state: RandomState = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pick, one after the other, the point of largest ``share · uncertainty + (1 − share) · degree``.
+
+    The degree of a point is how many points its ball covers that no ball covers yet. Before every pick both terms are
+    divided by their largest value among the points left.
+
+    Parameters
+    ----------
+    points : array-like of shape (N, D)
+    n_samples : int
+    radius : float
+        A point covers those at a distance below it, and itself.
+    uncertainty : array-like of shape (N,)
+        Not negative.
+    share : float
+        From 0 (maximum cover, as `ball_cover`) to 1 (uncertainty alone).
+    references : array-like of int, optional
+        Rows that are to be covered; by default all.
+    covered : array-like of bool, shape (number of references,), optional
+        References that are covered from the beginning.
+    random_state : int, RandomState, Generator or None
+        Draws the rest uniformly once no point scores above zero.
+
+    Returns
+    -------
+    indices : ndarray of int, shape (n_samples,)
+        Distinct, in the order picked; on ties the lowest index.
+    scores : ndarray of float64, shape (n_samples,)
+
+    Notes
+    -----
+    Who covers whom is kept as bits: N R / 8 bytes for R references. A reference leaves the degrees once, when it is
+    covered first: N R additions for all picks together, and O(N) a pick.
+
+    References
+    ----------
+    .. [1] Mishal and Weinshall, "DCoM: active learning for all learners", 2024 (arXiv 2407.01804), section 3.
+
+    Examples
+    --------
+    >>> line = [[0.0], [0.1], [0.2], [5.0], [5.1]]
+    >>> mixed_cover(line, 2, radius=0.15, uncertainty=[0, 0, 0, 0.5, 1], share=0.2)[0].tolist()
+    [1, 4]
+    """
+    points = _floating(points)
+    n_samples = check_n_samples(n_samples, len(points))
+    radius, uncertainty = _check_size("radius", radius), _worth(uncertainty, "uncertainty", len(points))
+    if not isinstance(share, Real) or isinstance(share, bool) or not 0 <= share <= 1:
+        raise ValueError(f"share must be a number from 0 to 1, got {share!r}")
+    rows = _rows_to_cover(references, len(points))
+    targets = points[rows]
+    coverers = np.empty((len(rows), -(-len(points) // 8)), dtype=np.uint8)  # by reference: one row, all that cover it
+    for part in row_chunks(len(rows), len(points)):
+        coverers[part] = np.packbits(_sq_distances(targets[part], points) < radius**2, axis=1)
+    coverers[np.arange(len(rows)), rows // 8] |= np.uint8(128) >> (rows % 8).astype(np.uint8)  # itself, always
+    is_open = np.ones(len(rows), dtype=bool) if covered is None else ~numeric(covered, "covered").astype(bool)
+    if is_open.shape != rows.shape:
+        raise ValueError(f"covered must have shape {rows.shape}, one for each reference, found {is_open.shape}")
+    degrees = np.zeros(len(points), dtype=np.int64)
+    for reference in np.flatnonzero(is_open):
+        degrees += np.unpackbits(coverers[reference], count=len(points))
+    left = np.ones(len(points), dtype=bool)
+    picked: list[int] = []
+    scores: list[float] = []
+    while len(picked) < n_samples:
+        score = share * _of_largest(uncertainty, left) + (1.0 - share) * _of_largest(degrees, left)
+        best = int(np.argmax(np.where(left, score, -np.inf)))
+        if score[best] <= 0:
+            break
+        picked.append(best)
+        scores.append(float(score[best]))
+        left[best] = False
+        new = np.flatnonzero(is_open & ((coverers[:, best // 8] >> np.uint8(7 - best % 8)) & 1).astype(bool))
+        is_open[new] = False
+        for reference in new:
+            degrees -= np.unpackbits(coverers[reference], count=len(points))
+    rest = check_rng(random_state).permutation(np.flatnonzero(left))[: n_samples - len(picked)]
+    indices = np.concatenate([np.asarray(picked, dtype=np.intp), rest.astype(np.intp)])
+    return indices, np.concatenate([scores, np.zeros(len(rest))])
+
+
+def _of_largest(values: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """Values as a share of the largest one left; zeros where that is zero."""
+    largest = values[left].max()
+    return values / largest if largest > 0 else np.zeros(len(values))
+
+
 def nearest_other(points: Any, labels: Any) -> np.ndarray:
     """Distance of each point to the nearest point of another label, infinite where there is none.
 
@@ -203,6 +300,8 @@ def nearest_other(points: Any, labels: Any) -> np.ndarray:
     array([5., 4., 4.])
     """
     points, labels = _floating(points), np.asarray(labels)
+    if labels.shape != (len(points),):
+        raise ValueError(f"labels must have shape ({len(points)},), found {labels.shape}")
     found = np.full(len(points), np.inf)
     for part in row_chunks(len(points), len(points)):
         distances = _sq_distances(points[part], points).astype(np.float64, copy=False)
@@ -250,9 +349,46 @@ def _lazy_greedy(
     return indices, np.concatenate([gains, np.zeros(len(rest))])
 
 
-def _floating(points: Any) -> np.ndarray:
-    array = np.asarray(points)
-    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+def _floating(points: Any, argument: str = "points") -> np.ndarray:
+    array = numeric(points, argument, 2, finite=True)
+    array = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+    if array.dtype == np.float32 and np.abs(array).max(initial=0.0) > _LARGEST_FLOAT32:
+        array = array.astype(np.float64)
+    if np.abs(array).max(initial=0.0) > _LARGEST:
+        raise ValueError(f"{argument} holds values too large to be squared (above {_LARGEST:g}); scale them first")
+    return array
+
+
+def _rows_to_cover(references: Any, n_points: int) -> np.ndarray:
+    """Row numbers to be covered, all where none are given."""
+    if references is None:
+        return np.arange(n_points)
+    rows = numeric(references, "references", 1)
+    if rows.dtype.kind not in "iu" or len(rows) == 0 or rows.min() < 0 or rows.max() >= n_points:
+        raise ValueError(f"references must be row numbers from 0 to {n_points - 1}, at least one, got {references!r}")
+    return rows
+
+
+def _centres(initial: Any, points: np.ndarray) -> np.ndarray:
+    """Points that cover from the beginning, in the dtype of those to be picked."""
+    centres = _floating(initial, "initial")
+    if centres.shape[1] != points.shape[1]:
+        raise ValueError(f"initial has {centres.shape[1]} columns, points has {points.shape[1]}")
+    return centres.astype(points.dtype, copy=False)
+
+
+def _worth(values: Any, argument: str, n_points: int) -> np.ndarray:
+    """Finite numbers that are not negative, one for each point."""
+    worth = numeric(values, argument).astype(np.float64)
+    if worth.shape != (n_points,) or not np.isfinite(worth).all() or (worth < 0).any():
+        raise ValueError(f"{argument} must be {n_points} finite numbers that are not negative")
+    return worth
+
+
+def _check_size(argument: str, size: Any) -> float:
+    if not isinstance(size, Real) or isinstance(size, bool) or not (np.isfinite(size) and size > 0):
+        raise ValueError(f"{argument} must be a finite number above zero, got {size!r}")
+    return float(size)
 
 
 def _sq_norms(points: np.ndarray) -> np.ndarray:

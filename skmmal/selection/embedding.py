@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from skmmal._arrays import numeric
 from skmmal._chunks import row_chunks
 
 __all__ = ["DenseEmbedding", "Embedding", "OuterProductEmbedding", "StackedEmbedding", "as_embedding"]
@@ -418,19 +419,26 @@ def as_embedding(values: Any, argument: str = "embedding") -> Embedding:
     """Return `values` if it is an embedding, or a `DenseEmbedding` of a matrix."""
     if isinstance(values, Embedding):
         return values
-    if isinstance(values, str) or np.ndim(values) != 2:
+    if isinstance(values, str) or not _is_matrix(values):
         raise TypeError(f"{argument} must be an Embedding or a matrix of shape (N, D), got {type(values).__name__}")
-    return DenseEmbedding(values)
+    return DenseEmbedding([_as_tensor(values, argument)])
 
 
 def _as_blocks(values: Any, argument: str) -> list[torch.Tensor]:
     """Wrap a matrix, or several that share their rows."""
-    several = isinstance(values, Sequence) and len(values) > 0 and all(np.ndim(block) == 2 for block in values)
+    several = isinstance(values, Sequence) and len(values) > 0 and all(_is_matrix(block) for block in values)
     blocks = [_as_tensor(block, argument) for block in (values if several else [values])]
     for block in blocks:
         if len(block) != len(blocks[0]):
             raise ValueError(f"the blocks of {argument} differ in rows: {len(blocks[0])} and {len(block)}")
     return blocks
+
+
+def _is_matrix(values: Any) -> bool:
+    try:
+        return np.ndim(values) == 2
+    except ValueError:  # ragged
+        return False
 
 
 def gather_rows(factor: torch.Tensor, rows: slice | torch.Tensor) -> torch.Tensor:
@@ -447,16 +455,16 @@ def _as_tensor(values: Any, argument: str) -> torch.Tensor:
     if isinstance(values, torch.Tensor):
         tensor = values.detach()
     else:
-        array = np.asarray(values)
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"{argument} must be numeric, found dtype {array.dtype}")
+        array = numeric(values, argument)
         if array.dtype.kind != "f" or array.dtype.itemsize > 8 or not array.dtype.isnative:
             array = array.astype(np.float64)
         if any(stride < 0 for stride in array.strides):
-            array = np.ascontiguousarray(array)
+            array = array.copy()  # ascontiguousarray keeps a single row as it is, with its stride
         with warnings.catch_warnings():  # torch warns of read-only arrays; nothing here writes
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             tensor = torch.from_numpy(array)
+    if tensor.is_complex():
+        raise TypeError(f"{argument} must be numeric, found dtype {tensor.dtype}")
     if tensor.ndim != 2:
         raise ValueError(f"{argument} must have shape (N, D), found {tuple(tensor.shape)}")
     if not tensor.is_floating_point():

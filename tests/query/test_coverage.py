@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from samples import make_blocks
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import adjusted_rand_score
 
-from skmmal.query import MaxHerding, ProbCover, TypiClust, UHerding
+from skmmal.query import MaxHerding, ProbCover, TypiClust, UHerding, _clusters
 from skmmal.query.coverage import _calibration_error, _round_robin_by_typicality, _temperature, _tempered
 from skmmal.selection.coverage import ball_cover, kernel_herding, nearest_other, unit_rows
 
@@ -228,3 +229,43 @@ def test_references_are_drawn_where_the_pool_is_larger():
 def test_helpful_errors(build, match):
     with pytest.raises(ValueError, match=match):
         build(np.zeros((5, 2)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_typiclust_recomputes_typicality_after_every_pick(seed):
+    """Until the pool is empty, with neighbours that are taken away and copies of points."""
+    rng = np.random.default_rng(seed)
+    points = rng.standard_normal((90, 2))
+    points[80:] = points[:10]
+    labels, labelled = rng.integers(0, 3, 90), np.array([0, 2, 0])
+    picked, scores = _round_robin_by_typicality(points, labels, labelled, 90, 4, 6)
+    sizes = np.bincount(labels)
+    left = {c: np.flatnonzero(labels == c).tolist() for c in range(3)}
+    turns = sorted(range(3), key=lambda c: (labelled[c], -(sizes + labelled)[c]))
+    expected = []
+    while len(expected) < 90:
+        for c in turns:
+            if len(left[c]) > 1:
+                k = min(4, len(left[c]) - 1)
+                apart = np.sqrt(np.sort(sq_distances(points[left[c]], points[left[c]]), axis=1)[:, 1 : k + 1])
+                typical = 1 / (apart.mean(axis=1) + 1e-5)
+                expected.append((left[c].pop(int(typical.argmax())), typical.max()))
+            elif left[c]:
+                expected.append((left[c].pop(), 1.0))
+    np.testing.assert_allclose(scores, [score for _, score in expected], rtol=1e-6)
+    same = picked == [row for row, _ in expected]
+    assert same.mean() > 0.9  # two points that are each other's only neighbour tie
+    assert sorted(picked.tolist()) == list(range(90))
+
+
+def test_many_points_are_clustered_by_what_they_share(monkeypatch):
+    """In wide features of mostly noise, as large pools have them."""
+    monkeypatch.setattr(_clusters, "_SMALL", 10**7)
+    rng = np.random.default_rng(0)
+    which = rng.integers(0, 20, 12_000)
+    centres = rng.standard_normal((20, 300)).astype(np.float32)
+    points = (0.35 * centres[which] + rng.standard_normal((12_000, 300), dtype=np.float32)).astype(np.float32)
+    labels, found = _clusters.cluster(points, 20, np.random.RandomState(0))
+    agreement = adjusted_rand_score(which, labels)
+    assert agreement > 0.8
+    np.testing.assert_allclose(found, [points[labels == c].mean(axis=0) for c in range(20)], atol=1e-4)

@@ -80,6 +80,6 @@ def test_components_keep_what_matters():
 
 
 def test_rows_without_information_gain_nothing():
-    picked, scores = fisher_batch(np.zeros((6, 1, 2)), 4)
+    picked, scores = fisher_batch([np.zeros((6, 1, 2))], 4)
     assert picked.tolist() == sorted(set(picked.tolist()), key=picked.tolist().index)
     assert (scores == 0).all()

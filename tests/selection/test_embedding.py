@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from skmmal.selection import DenseEmbedding, OuterProductEmbedding
+from skmmal.selection import DenseEmbedding, OuterProductEmbedding, StackedEmbedding, d2_sampling, k_center_greedy
 from skmmal.selection.embedding import as_embedding
 
 
@@ -117,3 +117,66 @@ def test_integers_and_lists():
 def test_helpful_errors(make, error, match):
     with pytest.raises(error, match=match):
         make()
+
+
+def stacked(dtype=np.float64, n=300):
+    """An embedding of three parts, and the same points multiplied out."""
+    rng = np.random.default_rng(4)
+    left, right, scale = rng.standard_normal((n, 3)), rng.standard_normal((n, 6)), rng.random((n, 2))
+    other, dense = (rng.standard_normal((n, 5)), rng.standard_normal((n, 2))), rng.standard_normal((n, 4))
+    other[0][n // 2 :] = 0.0  # an absent modality
+    left, right, dense, *other = (values.astype(dtype) for values in (left, right, dense, *other))
+    parts = [
+        OuterProductEmbedding(left, [right[:, :4], right[:, 4:]], scale),
+        StackedEmbedding([OuterProductEmbedding(*other)]),
+        DenseEmbedding(dense),
+    ]
+    weighted = np.hstack([right[:, :4] * scale[:, :1], right[:, 4:] * scale[:, 1:]])
+    full = np.hstack([multiplied_out(left, weighted), multiplied_out(*other), dense]).astype(np.float64)
+    return StackedEmbedding(parts), full
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_stacked_parts_are_points_side_by_side(dtype):
+    e, full = stacked(dtype)
+    rtol = 1e-12 if dtype is np.float64 else 1e-5
+    np.testing.assert_allclose(e.inner(), full @ full.T, rtol=rtol, atol=100 * rtol)
+    np.testing.assert_allclose(e.sq_norms(), (full**2).sum(1), rtol=rtol)
+    np.testing.assert_allclose(e.sq_distances(), sq_distances(full), rtol=100 * rtol, atol=100 * rtol)
+    some = np.array([5, 2, 170])
+    np.testing.assert_allclose(e.take(some).inner(), (full @ full.T)[np.ix_(some, some)], rtol=rtol, atol=100 * rtol)
+    assert len(e) == 300
+    assert repr(e) == "StackedEmbedding(300 rows, 3 ⊗ 6 columns | 5 ⊗ 2 columns | 4 columns)"
+    np.testing.assert_array_equal(e.to("cpu").inner([0], [1]), e.inner([0], [1]))
+
+
+@pytest.mark.parametrize("chunk_elements", [None, 512])
+def test_selection_among_stacked_points_is_that_among_the_points(chunk_elements, monkeypatch):
+    if chunk_elements:
+        monkeypatch.setattr("skmmal._chunks.CHUNK_ELEMENTS", chunk_elements)
+    e, full = stacked()
+    dense = DenseEmbedding(full)
+    for seed in range(3):
+        expected = d2_sampling(dense, 120, random_state=seed)
+        np.testing.assert_array_equal(d2_sampling(e, 120, random_state=seed), expected)
+    np.testing.assert_array_equal(k_center_greedy(e, 80), k_center_greedy(dense, 80))
+    pool, held = np.arange(100, 300), np.arange(100)
+    np.testing.assert_array_equal(
+        k_center_greedy(e.take(pool), 50, initial=e.take(held)),
+        k_center_greedy(dense.take(pool), 50, initial=dense.take(held)),
+    )
+
+
+def test_equal_and_nearly_equal_stacked_points():
+    e, _ = stacked()
+    twice = StackedEmbedding([e.take(np.arange(20)), DenseEmbedding(np.zeros((20, 1)))])
+    moved = StackedEmbedding([e.take(np.tile(np.arange(20), 2)), DenseEmbedding(np.repeat([[0.0], [1e-9]], 20, axis=0))])
+    assert (twice.sq_distances().diagonal() == 0).all()
+    np.testing.assert_allclose(moved.sq_distances()[:20, 20:].diagonal(), 1e-18, rtol=1e-6)
+
+
+def test_stacked_parts_must_share_their_rows():
+    with pytest.raises(ValueError, match="parts is empty"):
+        StackedEmbedding([])
+    with pytest.raises(ValueError, match="the parts differ in rows or device: DenseEmbedding.3 rows, 3 columns. and"):
+        StackedEmbedding([DenseEmbedding(np.eye(3)), DenseEmbedding(np.eye(4))])
