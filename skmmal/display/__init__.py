@@ -8,7 +8,9 @@ from skmmal.display.curves import (
     ModalityCurveDisplay,
 )
 from skmmal.display.matrix import CriticalDifferenceDisplay, PairwiseMatrixDisplay
+from skmmal.display.robustness import RobustnessDisplay
 from skmmal.display.selection import SelectionGridDisplay
+from skmmal.display.training import TrainingCurvesDisplay
 
 __all__ = [
     "ClassGainDisplay",
@@ -18,5 +20,7 @@ __all__ = [
     "LearningCurveDisplay",
     "ModalityCurveDisplay",
     "PairwiseMatrixDisplay",
+    "RobustnessDisplay",
     "SelectionGridDisplay",
+    "TrainingCurvesDisplay",
 ]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from skmmal._atomic import replace_file
 from skmmal.display.classes import ClassGainDisplay
 from skmmal.display.curves import (
     ContributionDisplay,
@@ -20,10 +21,10 @@ from skmmal.display.curves import (
     ModalityCurveDisplay,
 )
 from skmmal.display.matrix import CriticalDifferenceDisplay, PairwiseMatrixDisplay
+from skmmal.display.robustness import RobustnessDisplay, is_curve
 from skmmal.display.selection import SelectionGridDisplay
 from skmmal.experiment import ExperimentResults, average_ranks, compare, friedman, pairwise_matrix
 from skmmal.experiment.results import summary_text
-from skmmal.features._files import replace_file
 
 __all__ = ["write_comparison", "write_report"]
 
@@ -163,6 +164,7 @@ def write_report(
         _tests(report, results, metric, baseline, confidence)
     if results.modalities:
         _modalities(report, results)
+    _robustness(report, results)
     _class_gains(report, results, baseline)
     report.heading("Calibration")
     report.figure(
@@ -232,6 +234,31 @@ def _modalities(report: _Report, results: ExperimentResults) -> None:
         lambda: LearningCurveDisplay.from_results(results, "shapley_imbalance"),
         "Mean distance between the modalities' Shapley values of the test accuracy.",
     )
+
+
+def _robustness(report: _Report, results: ExperimentResults) -> None:
+    """Curves under disturbances; tables of other evaluations are in the run's folder."""
+    curves = {name: table for name, table in results.evaluations.items() if is_curve(table)}
+    if curves:
+        report.heading(
+            "Robustness",
+            "Accuracy of the fused head after the last round, mean over seeds, when the features of the test rows "
+            "are disturbed. Missing: the share of a modality's rows that lose it; a row keeps one modality. Noise: "
+            "Gaussian, in units of each feature's standard deviation. Adversarial steps: radius ε in units of the "
+            "block's norm.",
+        )
+    for name, table in curves.items():
+        last = table[(table["round"] == table["round"].max()) & (table["head"] == "fused")]
+        means = last.pivot_table(
+            index=["modality", "strategy"], columns="level", values="accuracy", aggfunc="mean", sort=False
+        )
+        report.note(f"{name}:")
+        report.table(f"robustness_{name}", means)
+        report.figure(
+            f"robustness_{name}",
+            partial(RobustnessDisplay.from_results, results, name),
+            f"{name}: accuracy of the fused head; mean over seeds, the band is one standard error.",
+        )
 
 
 def _class_gains(report: _Report, results: ExperimentResults, baseline: str) -> None:

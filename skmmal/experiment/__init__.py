@@ -1,5 +1,6 @@
 """Compare strategies the way the papers do: run, record, resume, test."""
 
+from skmmal.experiment.evaluations import Adversarial, Evaluation, MissingRates, Noise
 from skmmal.experiment.results import ExperimentResults
 from skmmal.experiment.runner import run_experiment
 from skmmal.experiment.statistics import (
@@ -12,9 +13,14 @@ from skmmal.experiment.statistics import (
     labels_to_reach,
     pairwise_matrix,
 )
+from skmmal.experiment.stopping import stopping_history, stopping_points
 
 __all__ = [
+    "Adversarial",
+    "Evaluation",
     "ExperimentResults",
+    "MissingRates",
+    "Noise",
     "area_under_curve",
     "average_ranks",
     "compare",
@@ -24,4 +30,6 @@ __all__ = [
     "labels_to_reach",
     "pairwise_matrix",
     "run_experiment",
+    "stopping_history",
+    "stopping_points",
 ]

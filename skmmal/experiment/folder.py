@@ -25,7 +25,7 @@ import sklearn
 import torch
 
 import skmmal
-from skmmal.features._files import TEMPORARY, replace_file
+from skmmal._atomic import TEMPORARY, replace_file
 
 __all__ = ["RunFolder", "read_config"]
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import Any
 
 import numpy as np
-import torch
-from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
-from skmmal._chunks import row_chunks
-from skmmal.contributions import balance_weights, shapley_values
+from skmmal._fitted import classifier_features, final_step
+from skmmal.contributions import balance_weights
+from skmmal.diagnostics import accuracy_shapley, shapley_imbalance
 from skmmal.experiment.problem import Problem
-from skmmal.modalities import as_multimodal, is_multimodal, presence_mask
+from skmmal.modalities import presence_mask
 
-__all__ = ["class_accuracies", "evaluate", "expected_calibration_error", "shapley_imbalance", "weaker_weights"]
+__all__ = ["class_accuracies", "evaluate", "expected_calibration_error", "weaker_weights"]
 
 
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, n_bins: int = 32) -> float:
@@ -56,22 +54,6 @@ def class_accuracies(y: np.ndarray, predicted: np.ndarray, classes: np.ndarray, 
     """Share of each class's rows that is predicted rightly, among `rows` (a mask); NaN for a class without any."""
     hits = predicted == y
     return np.array([_mean(hits[rows & (y == label)]) for label in classes])
-
-
-def shapley_imbalance(values: np.ndarray) -> float:
-    """Mean distance between the Shapley values of two modalities; 0 with one modality.
-
-    References
-    ----------
-    .. [1] "BalanceBenchmark", arXiv 2502.10816.
-
-    Examples
-    --------
-    >>> shapley_imbalance(np.array([0.5, 0.25, 0.25])) == 0.5 / 3
-    True
-    """
-    pairs = list(combinations(np.asarray(values).tolist(), 2))
-    return float(np.mean([abs(a - b) for a, b in pairs])) if pairs else 0.0
 
 
 def weaker_weights(contributions: np.ndarray) -> np.ndarray:
@@ -119,12 +101,12 @@ def evaluate(model: Any, problem: Problem, pool: np.ndarray) -> tuple[dict[str, 
     predicted = model.predict(problem.X_test)
     found = {"fused": (predicted, everything)}
     metrics = {"accuracy": _mean(predicted == y)}
-    final, X = _final_step(model, problem.X_test)
+    final, X = final_step(model, problem.X_test)
     names: list[str] = []
     if hasattr(final, "predict_proba_by_modality"):
         probabilities = final.predict_proba_by_modality(X)
         names = list(probabilities)
-        present = presence_mask(as_multimodal(X, None if is_multimodal(X) else final.modalities))
+        present = presence_mask(classifier_features(final, X))
         for m, name in enumerate(names):
             found[name] = (final.classes_[probabilities[name].argmax(axis=1)], present[:, m])
     recalls = {name: class_accuracies(y, codes, problem.classes, rows) for name, (codes, rows) in found.items()}
@@ -136,7 +118,7 @@ def evaluate(model: Any, problem: Problem, pool: np.ndarray) -> tuple[dict[str, 
     for name in names:
         metrics[f"balanced_accuracy_{name}"] = _nanmean(recalls[name])
     if hasattr(final, "modality_contributions"):
-        metrics.update(_balance(final, X, y, names, _final_step(model, _safe_indexing(problem.X, pool))[1]))
+        metrics.update(_balance(final, X, y, names, final_step(model, _safe_indexing(problem.X, pool))[1]))
     for name, scorer in problem.scorers.items():
         metrics[name] = float(scorer(model, problem.X_test, y))
     by_class = {_class_column(name): values.tolist() for name, values in recalls.items()}
@@ -151,14 +133,6 @@ def _nanmean(values: np.ndarray) -> float:
     return _mean(values[~np.isnan(values)])
 
 
-def _final_step(model: Any, X: Any) -> tuple[Any, Any]:
-    """The classifier itself, and X as it sees it."""
-    model = getattr(model, "best_estimator_", model)
-    if not isinstance(model, Pipeline):
-        return model, X
-    return model[-1], model[:-1].transform(X) if len(model) > 1 and X.shape[0] else X
-
-
 def _ece(model: Any, X: Any, correct: np.ndarray) -> float:
     if not hasattr(model, "predict_proba"):
         return float("nan")
@@ -169,29 +143,9 @@ def _balance(final: Any, X: Any, y: np.ndarray, names: list[str], X_pool: Any) -
     """Contributions to the true class, imbalance of the accuracy, and the weights of figure 6."""
     shares = final.modality_contributions(X, y).mean(axis=0)
     metrics = {f"contribution_{name}": float(share) for name, share in zip(names, shares, strict=True)}
-    metrics["shapley_imbalance"] = shapley_imbalance(_accuracy_shapley_values(final, X, y))
+    metrics["shapley_imbalance"] = shapley_imbalance(accuracy_shapley(final, X, y))
     weights = np.full(len(names), np.nan)
     if X_pool.shape[0]:
         weights = weaker_weights(final.modality_contributions(X_pool))
     metrics.update({f"weaker_weight_{name}": float(weight) for name, weight in zip(names, weights, strict=True)})
     return metrics
-
-
-def _accuracy_shapley_values(final: Any, X: Any, y: np.ndarray) -> np.ndarray:
-    """Shapley values, shape (M,), of the accuracy with some modalities' embeddings set to zero."""
-    blocks = list(final.embed(X).values())
-    head = final.module_.head
-    codes = np.searchsorted(final.classes_, y)  # the classes are sorted: `make_problem` made them
-
-    def accuracy(present: np.ndarray) -> np.ndarray:
-        hits = 0
-        with torch.inference_mode():
-            for rows in row_chunks(len(y), sum(block.shape[1] for block in blocks)):
-                z = [
-                    torch.as_tensor(block[rows] * np.float64(there), dtype=torch.float64)
-                    for block, there in zip(blocks, present, strict=True)
-                ]
-                hits += int((head(z).argmax(dim=1).numpy() == codes[rows]).sum())
-        return np.array([hits / len(y)])
-
-    return shapley_values(accuracy, len(blocks))[0]

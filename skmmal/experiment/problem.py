@@ -19,6 +19,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
 from skmmal._chunks import row_chunks
+from skmmal.experiment.evaluations import resolve_evaluations
 from skmmal.modalities import as_multimodal, is_multimodal
 from skmmal.query import QueryStrategy, available_strategies, get_strategy
 
@@ -46,6 +47,7 @@ class Problem:
     initial_name: str
     initial: QueryStrategy
     scorers: dict[str, Any]
+    evaluations: dict[str, Any]
 
     def __sizeof__(self) -> int:
         # joblib's Dask backend sends arguments that are large once to every worker, not once per task
@@ -70,6 +72,7 @@ def make_problem(
     n_rounds: int,
     initial: str | QueryStrategy,
     scoring: Any,
+    evaluations: Any = None,
 ) -> Problem:
     """Check the arguments of `run_experiment` and bring them into one form."""
     X, y = _check_data(X, y, "X", "y")
@@ -104,6 +107,7 @@ def make_problem(
         initial_name=initial_name,
         initial=initial_strategy,
         scorers=_resolve_scorers(scoring),
+        evaluations=resolve_evaluations(evaluations),
     )
 
 
@@ -239,6 +243,11 @@ def describe(problem: Problem, seeds: list[int], *, data: bool) -> dict[str, Any
         "n_pool": len(problem.y),
         "n_test": len(problem.y_test),
     }
+    if problem.evaluations:  # runs without any are described as they always were
+        description["evaluations"] = {
+            name: _describe_estimator(value) if hasattr(value, "get_params") else _describe_value(value)
+            for name, value in problem.evaluations.items()
+        }
     if is_multimodal(problem.X):
         description["modalities"] = {name: _describe_value(width) for name, width in problem.X.modalities.items()}
     if data:

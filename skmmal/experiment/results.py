@@ -6,13 +6,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
+from skmmal._atomic import replace_file
 from skmmal.experiment import statistics
 from skmmal.experiment.folder import RunFolder, read_config
 from skmmal.experiment.problem import TIMINGS
-from skmmal.features._files import replace_file
 
 __all__ = ["ExperimentResults", "summary_text"]
 
@@ -38,6 +39,8 @@ class ExperimentResults:
         round 0 are the first rows.
     classes : DataFrame
         Accuracy of each class: ``strategy``, ``seed``, ``round``, ``label``, ``accuracy``, ``accuracy_NAME``.
+    evaluations : dict of str to DataFrame
+        By the name of the evaluation: ``strategy``, ``seed``, ``round``, ``n_labeled``, and the columns of its table.
     config : dict
         What was run.
 
@@ -56,12 +59,18 @@ class ExperimentResults:
     """
 
     def __init__(
-        self, frame: pd.DataFrame, selected: pd.DataFrame, classes: pd.DataFrame, config: Mapping[str, Any]
+        self,
+        frame: pd.DataFrame,
+        selected: pd.DataFrame,
+        classes: pd.DataFrame,
+        config: Mapping[str, Any],
+        evaluations: Mapping[str, pd.DataFrame] | None = None,
     ) -> None:
         self.frame = frame
         self.selected = selected
         self.classes = classes
         self.config = dict(config)
+        self.evaluations = dict(evaluations or {})
 
     def __repr__(self) -> str:
         return (
@@ -139,6 +148,7 @@ class ExperimentResults:
     ) -> ExperimentResults:
         """Build the tables from the records of the units."""
         frame, selected, classes = [], [], []
+        tables: dict[str, dict[str, list[Any]]] = {}
         labels = config["classes"]
         for (name, seed), unit in records.items():
             n_labeled = 0
@@ -152,13 +162,16 @@ class ExperimentResults:
                     {**key, "label": label, **{head: values[k] for head, values in by_class.items()}}
                     for k, label in enumerate(labels)
                 ]
+                for table_name, columns in record.get("evaluations", {}).items():
+                    _extend(tables.setdefault(table_name, {}), {**key, "n_labeled": n_labeled}, columns)
         tidy = pd.DataFrame(frame)
         measured = [name for name in tidy.columns if name not in KEYS]
         tidy[measured] = tidy[measured].apply(pd.to_numeric)  # a column of nulls is one of NaN
         per_class = pd.DataFrame(classes)
         heads = [name for name in per_class.columns if name not in (*KEYS, "label")]
         per_class[heads] = per_class[heads].apply(pd.to_numeric)
-        return cls(tidy, pd.DataFrame(selected), per_class, config)
+        evaluations = {table_name: _as_frame(columns) for table_name, columns in tables.items()}
+        return cls(tidy, pd.DataFrame(selected), per_class, config, evaluations)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the tables as CSV; the seconds go to a file of their own, so that the others are reproducible."""
@@ -171,8 +184,10 @@ class ExperimentResults:
             "classes": self.classes,
             "timings": self.frame[[*KEYS, *timings]],
         }
-        for name, table in tables.items():
-            with replace_file(folder / FILES[name]) as file:
+        files = {FILES[name]: table for name, table in tables.items()}
+        files |= {_evaluation_file(name): table for name, table in self.evaluations.items()}
+        for name, table in files.items():
+            with replace_file(folder / name) as file:
                 file.write(table.to_csv(index=False, lineterminator="\n").encode())
 
     @classmethod
@@ -211,7 +226,40 @@ class ExperimentResults:
         frame = tables["frame"]
         if "timings" in tables:
             frame = frame.merge(tables["timings"], on=KEYS, how="left", validate="one_to_one")
-        return cls(frame, tables["selected"], tables["classes"], config)
+        evaluations = {
+            name: _read_evaluation(folder / _evaluation_file(name))
+            for name in config.get("evaluations", {})
+            if (folder / _evaluation_file(name)).is_file()
+        }
+        return cls(frame, tables["selected"], tables["classes"], config, evaluations)
+
+
+def _extend(table: dict[str, list[Any]], key: Mapping[str, Any], columns: Mapping[str, list[Any]]) -> None:
+    """Add the lines of one evaluation; a column that it lacks, or that is new, is empty elsewhere."""
+    before = len(next(iter(table.values()), []))
+    added = len(next(iter(columns.values())))
+    lines = {**{name: [value] * added for name, value in key.items()}, **columns}
+    for name in lines:
+        table.setdefault(name, [None] * before)
+    for name, values in table.items():
+        values += lines.get(name, [None] * added)
+
+
+def _as_frame(columns: Mapping[str, list[Any]]) -> pd.DataFrame:
+    """Make a table of lists as JSON holds them: null is NaN."""
+    return pd.DataFrame({name: _as_column(values) for name, values in columns.items()})
+
+
+def _as_column(values: list[Any]) -> pd.Series:
+    known = [value for value in values if value is not None]
+    if any(isinstance(value, str | bool) for value in known):
+        return pd.Series(values)
+    dtype = "int64" if len(known) == len(values) and all(isinstance(value, int) for value in known) else "float64"
+    return pd.Series([float("nan") if value is None else value for value in values], dtype=dtype)
+
+
+def _evaluation_file(name: str) -> str:
+    return f"evaluation-{quote(name, safe=' ()+')}.csv"
 
 
 def summary_text(summary: pd.DataFrame) -> pd.DataFrame:
@@ -228,6 +276,25 @@ def summary_text(summary: pd.DataFrame) -> pd.DataFrame:
         if name in summary:
             text[title] = [f"{seconds:.3f}" for seconds in summary[name]]
     return text
+
+
+def _read_evaluation(path: Path) -> pd.DataFrame:
+    """Read a table whose columns are known by their values alone: whole numbers, numbers, booleans, strings."""
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    columns: dict[str, list[Any]] = {}
+    for name in frame.columns:
+        texts = frame[name].tolist()
+        columns[name] = texts if name == "strategy" else _parsed(texts)
+    return _as_frame(columns)
+
+
+def _parsed(texts: list[str]) -> list[Any]:
+    for parse in ({"True": True, "False": False}.__getitem__, int, float):
+        try:
+            return [None if text == "" else parse(text) for text in texts]
+        except (KeyError, ValueError):
+            continue
+    return texts
 
 
 def _read_csv(path: Path, labels: list[Any]) -> pd.DataFrame:

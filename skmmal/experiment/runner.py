@@ -33,6 +33,7 @@ def run_experiment(
     seeds: int | Sequence[int],
     initial: str | QueryStrategy = "random",
     scoring: Any = None,
+    evaluations: Any = None,
     n_jobs: int | None = None,
     results_dir: str | os.PathLike | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -66,6 +67,12 @@ def run_experiment(
         Chooses the first rows; one that needs no model.
     scoring : str, list of str, or dict of name to scorer, optional
         More columns: scikit-learn's scorers by name, or callables ``(estimator, X, y)``.
+    evaluations : str, list of str, or dict of name to Evaluation or function, optional
+        Tables to be made of the fitted models, such as accuracy under missing modalities, noise or adversarial
+        steps: ``["missing", "noise", "fgsm", "pgd"]``, or with settings ``{"missing": MissingRates(rates=[0, 0.5])}``
+        (see `skmmal.experiment.MissingRates`, `Noise`, `Adversarial`). A function
+        ``(model, X_test, y_test, random_state)`` returns a DataFrame. Made after the last round, unless an
+        `Evaluation` says ``every_round=True``. They are in ``results.evaluations``.
     n_jobs : int, default=None
         joblib workers over strategies × seeds. ``joblib.parallel_config(backend="dask")`` or Ray's backend moves the
         work to a cluster; `results_dir` must then lie on a disk that all its machines share.
@@ -117,7 +124,7 @@ def run_experiment(
     ['  random     1      0         20', '  random     1      1         40', '  random     1      2         60']
     """
     problem = make_problem(
-        estimator, strategies, X, y, X_test, y_test, n_initial, n_instances, n_rounds, initial, scoring
+        estimator, strategies, X, y, X_test, y_test, n_initial, n_instances, n_rounds, initial, scoring, evaluations
     )
     seed_list = resolve_seeds(seeds)
     config = describe(problem, seed_list, data=results_dir is not None)

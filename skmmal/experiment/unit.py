@@ -16,9 +16,10 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
+from skmmal.experiment.evaluations import due, table_of
 from skmmal.experiment.folder import RunFolder
 from skmmal.experiment.metrics import evaluate
-from skmmal.experiment.problem import Problem, set_random_states
+from skmmal.experiment.problem import Problem, random_seed, set_random_states
 from skmmal.query import QueryStrategy
 
 __all__ = ["run_unit"]
@@ -33,7 +34,7 @@ def run_unit(problem: Problem, name: str, seed: int, folder: RunFolder | None) -
     -------
     list of dict
         One record for each round: ``round``, ``selected`` (rows of X, in the order picked), ``metrics``,
-        ``by_class`` and ``seconds``.
+        ``by_class``, ``evaluations`` (where there are any) and ``seconds``.
     """
     records = folder.read_unit(name, seed) if folder is not None else []
     n_done = len(records)
@@ -52,11 +53,23 @@ def run_unit(problem: Problem, name: str, seed: int, folder: RunFolder | None) -
             fitted = time.perf_counter()
             metrics, by_class = evaluate(model, problem, _others(labeled, len(problem.y)))
             record = {"round": round_, "selected": selected.tolist(), "metrics": metrics, "by_class": by_class}
+            tables = _evaluations(problem, model, seed, round_)
+            if tables:
+                record["evaluations"] = tables
             record["seconds"] = {"fit_seconds": fitted - asked, "query_seconds": asked - started}
             if folder is not None:
                 folder.write_record(name, seed, record)
             records.append(record)
     return records
+
+
+def _evaluations(problem: Problem, model: Any, seed: int, round_: int) -> dict[str, dict[str, list[Any]]]:
+    """Tables that are due after a round."""
+    return {
+        name: table_of(name, evaluation, model, problem.X_test, problem.y_test, random_seed("evaluation", name, seed))
+        for name, evaluation in problem.evaluations.items()
+        if due(evaluation, round_, problem.n_rounds)
+    }
 
 
 def _others(labeled: np.ndarray, n_rows: int) -> np.ndarray:

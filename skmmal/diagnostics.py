@@ -1,0 +1,247 @@
+"""How evenly a fitted classifier uses its modalities, and how good the modalities are on their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import check_is_fitted
+
+from skmmal._fitted import classifier_features, final_step
+from skmmal.balancing.relearning import purity
+from skmmal.contributions import shapley_values
+from skmmal.modalities import presence_mask
+
+__all__ = ["accuracy_shapley", "cluster_purity", "linear_probe", "shapley_imbalance"]
+
+
+def accuracy_shapley(estimator: Any, X: Any, y: Any) -> dict[str, float]:
+    """Shapley value of each modality for the accuracy of the fused head.
+
+    The value of a coalition is the accuracy with the other modalities taken away from every row, as
+    `LateFusionClassifier.predict_proba_with` does; that of no modality at all is the accuracy of the head on nothing
+    (every embedding zero, with the default settings).
+
+    Parameters
+    ----------
+    estimator : fitted LateFusionClassifier, or Pipeline or search with one
+    X, y
+        Test rows and their labels.
+
+    Returns
+    -------
+    dict of str to float
+        By modality. The sum is the accuracy with all modalities minus that with none.
+
+    Raises
+    ------
+    TypeError
+        The classifier cannot leave modalities out.
+
+    See Also
+    --------
+    shapley_imbalance : One number for how far they are apart.
+    skmmal.LateFusionClassifier.shapley_values : Of a class's probability, row by row.
+
+    References
+    ----------
+    .. [1] "BalanceBenchmark", arXiv 2502.10816: Shapley values of the test accuracy. There the input is zeroed; see
+       `ablation_point` of `LateFusionClassifier`.
+
+    Examples
+    --------
+    >>> from skmmal import LateFusionClassifier, ModalityScaler
+    >>> from skmmal.datasets import load_digits_views
+    >>> from skmmal.diagnostics import accuracy_shapley, shapley_imbalance
+    >>> X, y = load_digits_views(["fou", "mor"], return_X_y=True)
+    >>> X = ModalityScaler().fit_transform(X)
+    >>> clf = LateFusionClassifier(C=0.1).fit(X[::2], y[::2])
+    >>> values = accuracy_shapley(clf, X[1::2], y[1::2])
+    >>> {name: round(value, 2) for name, value in values.items()}
+    {'fou': 0.37, 'mor': 0.39}
+    >>> round(shapley_imbalance(values), 2)
+    0.03
+    """
+    check_is_fitted(estimator)
+    final, X = final_step(estimator, X)
+    _require(final, "predict_proba_with")
+    features = classifier_features(final, X)
+    y = _labels(y, features)
+    names = list(features.modalities)
+
+    def accuracy(kept: np.ndarray) -> np.ndarray:
+        probabilities = final.predict_proba_with(features, [names[m] for m in np.flatnonzero(kept)])
+        return np.array([np.mean(final.classes_[probabilities.argmax(axis=1)] == y)])
+
+    return dict(zip(names, shapley_values(accuracy, len(names))[0].tolist(), strict=True))
+
+
+def shapley_imbalance(values: Mapping[str, float] | Sequence[float] | np.ndarray) -> float:
+    """Mean distance between the Shapley values of two modalities; 0 with one modality.
+
+    Parameters
+    ----------
+    values : mapping or sequence
+        One for each modality, as `accuracy_shapley` returns them.
+
+    Returns
+    -------
+    float
+
+    References
+    ----------
+    .. [1] "BalanceBenchmark", arXiv 2502.10816.
+
+    Examples
+    --------
+    >>> shapley_imbalance([0.5, 0.25, 0.25]) == 0.5 / 3
+    True
+    """
+    numbers = [float(value) for value in (values.values() if isinstance(values, Mapping) else values)]
+    distances = [abs(a - b) for a, b in combinations(numbers, 2)]
+    return float(np.mean(distances)) if distances else 0.0
+
+
+def linear_probe(
+    estimator: Any, X_train: Any, y_train: Any, X_test: Any, y_test: Any, *, C: float = 1.0, max_iter: int = 1000
+) -> dict[str, float]:
+    """Accuracy of a new logistic regression on each encoder's output.
+
+    How well the classes can be separated linearly in what an encoder makes of its modality, whatever the
+    classifier's own heads make of it. Without encoders, in the features themselves.
+
+    Parameters
+    ----------
+    estimator : fitted LateFusionClassifier, or Pipeline or search with one
+        Left as it is.
+    X_train, y_train
+        Rows to fit the probe on: those that the classifier was fitted on, as a rule.
+    X_test, y_test
+        Rows to measure on.
+    C, max_iter
+        Of scikit-learn's ``LogisticRegression``; the encoder's output is standardised first.
+
+    Returns
+    -------
+    dict of str to float
+        By modality, over the rows that have it; NaN where no test row does.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two classes among the training rows that have a modality.
+
+    References
+    ----------
+    .. [1] Alain and Bengio, "Understanding intermediate layers using linear classifier probes", 2016
+       (arXiv 1610.01644).
+
+    Examples
+    --------
+    >>> from skmmal import LateFusionClassifier, ModalityScaler
+    >>> from skmmal.datasets import load_digits_views
+    >>> from skmmal.diagnostics import linear_probe
+    >>> X, y = load_digits_views(["fou", "mor"], return_X_y=True)
+    >>> X = ModalityScaler().fit_transform(X)
+    >>> clf = LateFusionClassifier(C=0.1).fit(X[::2], y[::2])
+    >>> scores = linear_probe(clf, X[::2], y[::2], X[1::2], y[1::2])
+    >>> {name: round(score, 1) for name, score in scores.items()}
+    {'fou': 0.8, 'mor': 0.7}
+    """
+    if not isinstance(C, Real) or isinstance(C, bool) or not C > 0:
+        raise ValueError(f"C must be a number above 0, got {C!r}")
+    train, there = _encodings(estimator, X_train)
+    test, there_test = _encodings(estimator, X_test)
+    y_train = _labels(y_train, there, "y_train")
+    y_test = _labels(y_test, there_test, "y_test")
+    scores = {}
+    for m, name in enumerate(train):
+        rows, rows_test = there[:, m], there_test[:, m]
+        n_classes = len(np.unique(y_train[rows]))
+        if n_classes < 2:
+            raise ValueError(
+                f"modality {name!r}: y_train has {n_classes} classes in the {int(rows.sum())} rows that have it; a "
+                "probe needs two"
+            )
+        probe = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=max_iter))
+        probe.fit(train[name][rows], y_train[rows])
+        some = rows_test.any()
+        scores[name] = float(probe.score(test[name][rows_test], y_test[rows_test])) if some else float("nan")
+    return scores
+
+
+def cluster_purity(estimator: Any, X: Any, y: Any) -> dict[str, float]:
+    """Purity of the clusters in each encoder's output: how well the classes are separated without labels.
+
+    k-means with as many clusters as there are classes among the rows that have the modality, each column scaled to
+    [−1, 1]; then the share of the rows that have their cluster's commonest class. A purity that is much higher on
+    the training rows than on others says that an encoder fits those too well.
+
+    Parameters
+    ----------
+    estimator : fitted LateFusionClassifier, or Pipeline or search with one
+    X, y
+        Rows and their labels.
+
+    Returns
+    -------
+    dict of str to float
+        By modality, over the rows that have it; NaN where none does.
+
+    See Also
+    --------
+    skmmal.balancing.DiagnosingRelearning : Balances by it.
+
+    References
+    ----------
+    .. [1] Wei et al., "Diagnosing and re-learning for balanced multimodal learning", ECCV 2024 (arXiv 2407.09705),
+       section 3.2.
+
+    Examples
+    --------
+    >>> from skmmal import LateFusionClassifier
+    >>> from skmmal.datasets import load_digits_views
+    >>> from skmmal.diagnostics import cluster_purity
+    >>> X, y = load_digits_views(["fou", "mor"], return_X_y=True)
+    >>> clf = LateFusionClassifier(C=0.1).fit(X, y)
+    >>> {name: round(value, 1) for name, value in cluster_purity(clf, X, y).items()}
+    {'fou': 0.6, 'mor': 0.7}
+    """
+    encodings, there = _encodings(estimator, X)
+    _, codes = np.unique(_labels(y, there), return_inverse=True)
+    return {
+        name: purity(values[there[:, m]], codes[there[:, m]], len(np.unique(codes[there[:, m]])))
+        if there[:, m].any()
+        else float("nan")
+        for m, (name, values) in enumerate(encodings.items())
+    }
+
+
+def _encodings(estimator: Any, X: Any) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Each encoder's output (n, D_m), and which modality is there in which row."""
+    check_is_fitted(estimator)
+    final, X = final_step(estimator, X)
+    _require(final, "module_")
+    features = classifier_features(final, X)
+    # `embed` is what the last layer sees, which with fusions that gate or attend is not an encoder's own output
+    outputs = final._forward(features, lambda module, embeddings, *_: embeddings)
+    return dict(zip(features.modalities, outputs, strict=True)), presence_mask(features)
+
+
+def _require(final: Any, attribute: str) -> None:
+    if not hasattr(final, attribute):
+        raise TypeError(f"{type(final).__name__} has no {attribute}, which this needs; use a LateFusionClassifier")
+
+
+def _labels(y: Any, rows: Any, argument: str = "y") -> np.ndarray:
+    y = column_or_1d(y)
+    if len(y) != len(rows):
+        raise ValueError(f"{argument} has {len(y)} labels, there are {len(rows)} rows")
+    return y
