@@ -13,6 +13,7 @@ _EXPORTS = {
     "CrossModalEncoder": "representation",
     "ExperimentResults": "experiment",
     "FeatureStore": "features",
+    "LabelingCampaign": "campaign",
     "LateFusionClassifier": "classifier",
     "ModalityScaler": "preprocessing",
     "MultimodalArray": "modalities",
@@ -22,20 +23,25 @@ _EXPORTS = {
     "unpack": "modalities",
 }
 _SUBPACKAGES = (
+    "campaign",
     "contributions",
     "datasets",
+    "diagnostics",
     "display",
     "experiment",
     "features",
     "heads",
     "modalities",
     "query",
+    "robustness",
     "selection",
+    "stopping",
 )
 
 __all__ = [*_EXPORTS, *_SUBPACKAGES, "__version__"]
 
 if TYPE_CHECKING:
+    from skmmal.campaign import LabelingCampaign as LabelingCampaign
     from skmmal.classifier import LateFusionClassifier as LateFusionClassifier
     from skmmal.experiment import ExperimentResults as ExperimentResults
     from skmmal.experiment import run_experiment as run_experiment

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from skmmal._console import Fusion, Scale, out_console
+from skmmal._console import complete_last as _complete_last
+from skmmal._console import complete_strategy as _complete_strategy
+from skmmal._console import friendly as _friendly
+from skmmal._console import note as _note
+from skmmal.cli_campaign import campaign
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_show_locals=False,
 )
-out_console = Console(soft_wrap=True)
-err_console = Console(stderr=True, soft_wrap=True)
+app.add_typer(campaign, name="campaign")
 
 
 def _version(wanted: bool) -> None:
@@ -49,52 +51,16 @@ def _main(
     """Multimodal active learning over precomputed features."""
 
 
-class Scale(StrEnum):
-    """Methods of `ModalityScaler`."""
-
-    standard = "standard"
-    l2 = "l2"
-    none = "none"
-
-
-class Fusion(StrEnum):
-    """Fusions of `LateFusionClassifier`."""
-
-    concat = "concat"
-    sum = "sum"
-
-
-def _friendly(command: Callable[..., None]) -> Callable[..., None]:
-    """Show what is wrong with the user's data or files as one message, exit code 1; other errors are ours."""
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except (ValueError, TypeError, OSError, ImportError) as error:
-            err_console.print("[bold red]Error:[/] ", end="")
-            err_console.print(str(error), markup=False, highlight=False)
-            raise typer.Exit(1) from error
-
-    return wrapped
-
-
-def _note(text: str) -> None:
-    err_console.print(text, markup=False, highlight=False)
-
-
-def _complete_strategy(incomplete: str) -> list[str]:
-    from skmmal.query import available_strategies
-
-    # the option takes a list: complete its last name
-    head, comma, last = incomplete.rpartition(",")
-    return [f"{head}{comma}{name}" for name in available_strategies() if name.startswith(last)]
-
-
 def _complete_dataset(incomplete: str) -> list[str]:
     from skmmal.experiment.sources import DATASETS
 
     return [name for name in DATASETS if name.startswith(incomplete)]
+
+
+def _complete_robustness(incomplete: str) -> list[str]:
+    from skmmal.experiment.evaluations import EVALUATIONS
+
+    return _complete_last(EVALUATIONS, incomplete)
 
 
 FeaturesOption = Annotated[
@@ -147,14 +113,21 @@ def simulate(
     ] = 0.3,
     split_seed: Annotated[int, typer.Option(help="Draws the test rows and generated data.", min=0)] = 0,
     scoring: Annotated[str, typer.Option(help="More measures: scikit-learn's scorers, by commas.")] = "",
+    robustness: Annotated[
+        str,
+        typer.Option(
+            help="Accuracy under disturbances after the last round: missing, noise, fgsm, pgd, by commas.",
+            autocompletion=_complete_robustness,
+        ),
+    ] = "",
     n_jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
 ) -> None:
     """Compare strategies on data whose labels are known, over several seeds.
 
     Writes config.json, results.csv (one line for each strategy, seed and round), selected.csv (the rows chosen),
-    classes.csv, timings.csv and pool.csv (row numbers to ids). The same command goes on with a run that was
-    killed, and ends with the same bytes.
+    classes.csv, timings.csv and pool.csv (row numbers to ids); with --robustness, evaluation-NAME.csv. The same
+    command goes on with a run that was killed, and ends with the same bytes.
     """
     from skmmal import LateFusionClassifier
     from skmmal.experiment import run_experiment
@@ -182,6 +155,7 @@ def simulate(
         seeds=seeds,
         initial=initial,
         scoring=_names(scoring) or None,
+        evaluations=_names(robustness) or None,
         n_jobs=n_jobs,
         results_dir=out,
         metadata={"dataset": dataset or str(features), "scale": scale.value, "split_seed": split_seed},
@@ -234,10 +208,10 @@ def _scaled(X: Any, scale: Scale) -> Any:
     return X if scale is Scale.none else ModalityScaler(method=scale.value).fit_transform(X)
 
 
-def _write_csv(path: Path, columns: dict[str, Any]) -> None:
+def _write_csv(path: Path, columns: dict[str, Any] | pd.DataFrame) -> None:
     import pandas as pd
 
-    from skmmal.features._files import replace_file
+    from skmmal._atomic import replace_file
 
     with replace_file(path) as file:
         file.write(pd.DataFrame(columns).to_csv(index=False, lineterminator="\n").encode())
@@ -302,7 +276,7 @@ def report(
 @_friendly
 def select(
     features: Annotated[Path, typer.Option(help="A feature cache (a folder), or an .npz file.")],
-    out: Annotated[Path, typer.Option(help="CSV to write: id,rank,score.")],
+    out: Annotated[Path, typer.Option(help="CSV to write: id, rank, score, and what the model thinks of the row.")],
     labels: LabelsOption = None,
     strategy: Annotated[str, typer.Option(help="Name of the strategy.", autocompletion=_complete_strategy)] = "bmmal",
     n_instances: Annotated[int, typer.Option("--n-instances", "-n", help="Rows to choose.", min=1)] = 100,
@@ -310,14 +284,22 @@ def select(
     fusion: FusionOption = Fusion.concat,
     C: COption = 1.0,
     seed: Annotated[int, typer.Option(help="Draws what the strategy leaves to chance.", min=0)] = 0,
+    class_balance: Annotated[
+        bool, typer.Option("--class-balance", help="Prefer rows of rare classes among the strategy's picks.")
+    ] = False,
 ) -> None:
     """Choose what to label next: fit on the labels so far, and ask a strategy.
 
-    Without --labels, a strategy that needs no model chooses the first rows. Same input, same next.csv.
+    next.csv: id, rank, the strategy's score, who chose the row, the predicted label, its confidence, each modality's
+    contribution, and why. Without --labels, a strategy that needs no model chooses the first rows. Same input, same
+    next.csv.
     """
+    from collections import Counter
+
     import numpy as np
 
     from skmmal import LateFusionClassifier
+    from skmmal.campaign.batch import batch_table, choose
     from skmmal.experiment import sources
     from skmmal.experiment.problem import random_seed, set_random_states
     from skmmal.query import get_strategy
@@ -331,15 +313,18 @@ def select(
     if n_instances > len(pool):
         raise ValueError(f"--n-instances {n_instances}: only {len(pool)} of {len(X)} rows are not labelled yet")
     model = LateFusionClassifier(fusion=fusion.value, C=C, random_state=random_seed("fit", seed))
-    if query.requires_model:
-        if not len(rows):
-            able = [name for name in _strategies() if not get_strategy(name).requires_model]
-            raise ValueError(f"{strategy} needs labels (--labels); without any, use one of {able}")
+    if query.requires_model and not len(rows):
+        able = [name for name in _strategies() if not get_strategy(name).requires_model]
+        raise ValueError(f"{strategy} needs labels (--labels); without any, use one of {able}")
+    fitted = query.requires_model or len(np.unique(y)) > 1
+    if fitted:
         model.fit(X[rows], y)
-    known = {"X_labeled": X[rows], "y_labeled": y} if len(rows) else {}
-    picked, scores = query.query(model, X[pool], n_instances, return_scores=True, **known)
+    elif class_balance:
+        raise ValueError("--class-balance needs labels of two classes (--labels)")
+    counts = Counter(y.tolist()) if class_balance else None
+    pick = choose(query, model, X, pool, rows, y, n_instances, name=strategy, class_counts=counts)
     out.parent.mkdir(parents=True, exist_ok=True)
-    _write_csv(out, {"id": cache.ids[pool[picked]], "rank": range(1, n_instances + 1), "score": scores})
+    _write_csv(out, batch_table(np.asarray(cache.ids), pick, X, model if fitted else None))
     _note(f"{n_instances} of {len(pool)} rows that are not labelled, chosen by {strategy}: {out}")
 
 

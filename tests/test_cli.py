@@ -148,7 +148,9 @@ def test_select(data, files):
     args = ["select", "--features", files / "features", "--labels", files / "some.csv", "--strategy", "bmmal", "-n", 12]
     skmmal(*args, "--out", files / "next.csv")
     chosen = pd.read_csv(files / "next.csv")
-    assert chosen.columns.tolist() == ["id", "rank", "score"]
+    assert chosen.columns.tolist() == [
+        "id", "rank", "score", "chosen_by", "predicted", "confidence", "contribution_a", "contribution_b", "why"
+    ]
     assert chosen["rank"].tolist() == list(range(1, 13))
     assert chosen["id"].nunique() == 12
     assert set(chosen["id"]).isdisjoint(labels["id"][:40])

@@ -1,0 +1,213 @@
+"""What a campaign was begun with: checked once, written once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import Any
+
+from skmmal._persistence import decode, encode
+from skmmal.campaign._files import CampaignError
+from skmmal.classifier import LateFusionClassifier
+from skmmal.query import QueryStrategy, available_strategies, get_strategy
+from skmmal.stopping import StoppingCriterion, as_criteria, available_criteria, get_criterion
+
+SCALES = ("standard", "l2", "none")
+DEFAULT_STOPPING = ("stabilizing-predictions", "classification-change", "overall-uncertainty")
+INCLUDABLE = ("pending", "skip", "unsure", "conflict")
+
+
+@dataclass
+class Settings:
+    """Settings of a campaign; estimators and strategies are templates, never fitted."""
+
+    strategy: QueryStrategy
+    initial: QueryStrategy
+    estimator: LateFusionClassifier
+    scale: str = "standard"
+    n_instances: int = 100
+    random_fraction: float = 0.0
+    class_balance: bool = False
+    classes: list[str] = field(default_factory=list)
+    stopping: list[StoppingCriterion] = field(default_factory=list)
+    seed: int = 0
+    n_stop_set: int = 2000
+
+    @classmethod
+    def checked(
+        cls,
+        strategy: Any,
+        initial: Any,
+        estimator: Any,
+        scale: str,
+        n_instances: int,
+        random_fraction: float,
+        class_balance: bool,
+        classes: Sequence[Any] | None,
+        stopping: Any,
+        seed: int,
+        n_stop_set: int,
+    ) -> Settings:
+        """Check the arguments of `LabelingCampaign.create`."""
+        if scale not in SCALES:
+            raise ValueError(f"scale must be one of {list(SCALES)}, got {scale!r}")
+        estimator = LateFusionClassifier() if estimator is None else estimator
+        if not isinstance(estimator, LateFusionClassifier):
+            raise TypeError(f"estimator must be a LateFusionClassifier, got {type(estimator).__name__}")
+        estimator._validate_params()
+        settings = cls(
+            as_strategy(strategy),
+            as_initial(initial),
+            estimator,
+            scale,
+            check_count("n_instances", n_instances, 1),
+            check_fraction(random_fraction),
+            bool(class_balance),
+            _check_classes(classes),
+            as_criteria(DEFAULT_STOPPING if stopping is None else stopping),
+            check_count("seed", seed, 0),
+            check_count("n_stop_set", n_stop_set, 0),
+        )
+        for criterion in settings.stopping:
+            if criterion._name() not in available_criteria():
+                raise TypeError(f"stopping: {criterion!r} is none of {available_criteria()}; it could not be read back")
+        settings.to_json()  # what cannot be written is an error now
+        return settings
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON that `from_json` reads."""
+        return {
+            "strategy": describe_strategy(self.strategy),
+            "initial": describe_strategy(self.initial),
+            "estimator": _encoded("estimator", self.estimator),
+            "scale": self.scale,
+            "n_instances": self.n_instances,
+            "random_fraction": self.random_fraction,
+            "class_balance": self.class_balance,
+            "classes": self.classes,
+            "stopping": [
+                {"name": criterion._name(), "parameters": _encoded("stopping", criterion)}
+                for criterion in self.stopping
+            ],
+            "seed": self.seed,
+            "n_stop_set": self.n_stop_set,
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Settings:
+        """Read what `to_json` wrote."""
+        try:
+            parts = dict(content)
+            for name in ("strategy", "initial"):
+                parts[name] = get_strategy(parts[name]["name"], **_decoded(parts[name]["parameters"]))
+            parts["estimator"] = LateFusionClassifier(**_decoded(parts["estimator"]))
+            parts["stopping"] = [
+                get_criterion(entry["name"], **_decoded(entry["parameters"])) for entry in parts["stopping"]
+            ]
+            return cls(**parts)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CampaignError(f"the settings cannot be read; did another skmmal write them? ({error})") from None
+
+
+def _encoded(name: str, estimator: Any) -> dict[str, Any]:
+    # random states are left out: the campaign's seed replaces them
+    params = {key: value for key, value in estimator.get_params(deep=False).items() if key != "random_state"}
+    return {key: encode(f"{name}: {key}", value) for key, value in params.items()}
+
+
+def _decoded(params: dict[str, Any]) -> dict[str, Any]:
+    return {name: decode(value) for name, value in params.items()}
+
+
+def describe_strategy(strategy: QueryStrategy) -> dict[str, Any]:
+    """Name and parameters of a strategy."""
+    return {"name": strategy_name(strategy), "parameters": _encoded("strategy", strategy)}
+
+
+def strategy_name(strategy: QueryStrategy) -> str:
+    """Name of a strategy that `get_strategy` knows."""
+    for name in available_strategies():
+        if type(get_strategy(name)) is type(strategy):
+            return name
+    raise TypeError(f"{type(strategy).__name__} is none of the strategies that have a name: {available_strategies()}")
+
+
+def as_strategy(strategy: Any) -> QueryStrategy:
+    """Strategy from an object or a name."""
+    found = get_strategy(strategy) if isinstance(strategy, str) else strategy
+    if not isinstance(found, QueryStrategy):
+        raise TypeError(f"strategy must be a QueryStrategy or its name, got {strategy!r}")
+    found._validate_params()
+    strategy_name(found)
+    return found
+
+
+def as_initial(initial: Any) -> QueryStrategy:
+    """Strategy that chooses while there is no model."""
+    found = as_strategy(initial)
+    if found.requires_model:
+        able = [name for name in available_strategies() if not get_strategy(name).requires_model]
+        raise ValueError(f"initial={initial!r} needs a model, and there is none at first; use one of {able}")
+    return found
+
+
+def check_count(name: str, value: Any, least: int) -> int:
+    """An integer of at least `least`."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def check_fraction(value: Any) -> float:
+    """A random fraction from 0 to 1."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"random_fraction must be a number, got {value!r}")
+    if not 0 <= float(value) <= 1:
+        raise ValueError(f"random_fraction must be from 0 to 1, got {value}")
+    return float(value)
+
+
+def check_included(include: Any) -> list[str]:
+    """States whose ids may be handed out again."""
+    names = [include] if isinstance(include, str) else list(include)
+    unknown = [name for name in names if name not in INCLUDABLE]
+    if unknown:
+        raise ValueError(f"include: {unknown} are none of {list(INCLUDABLE)}")
+    return [name for name in INCLUDABLE if name in names]
+
+
+def _check_classes(classes: Sequence[Any] | None) -> list[str]:
+    if classes is None:
+        return []
+    if isinstance(classes, str):
+        raise TypeError(f"classes must be a list of names, got the string {classes!r}")
+    names = [str(name) for name in classes]
+    if len(set(names)) < len(names) or any(not name or "\n" in name for name in names):
+        raise ValueError(f"classes must be distinct names, none of them empty, got {names}")
+    return sorted(names)
+
+
+def difference(before: Any, now: Any) -> list[str]:
+    """Lines that say how two descriptions differ."""
+    first, second = _flat(json.loads(json.dumps(before))), _flat(json.loads(json.dumps(now)))
+    keys = [*first, *(key for key in second if key not in first)]
+    return [
+        f"{key}: {first.get(key, 'absent')!r} there, {second.get(key, 'absent')!r} now"
+        for key in keys
+        if first.get(key, "absent") != second.get(key, "absent")
+    ]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, list) and any(isinstance(part, dict) for part in value):
+        value = {str(index): part for index, part in enumerate(value)}
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for name, part in value.items():
+        flat.update(_flat(part, f"{prefix}.{name}" if prefix else name))
+    return flat

@@ -1,0 +1,87 @@
+"""The features of a campaign: where they are, and whether they are still the same."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skmmal._chunks import row_chunks
+from skmmal.campaign._files import CampaignError
+from skmmal.experiment.sources import Features, load_features
+from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal
+
+__all__ = ["ids_digest", "load", "relative_path", "same_features"]
+
+
+def load(features: Any, ids: Any) -> Features:
+    """Features from a path, or from arrays with their ids."""
+    if isinstance(features, str | os.PathLike):
+        if ids is not None:
+            raise ValueError("ids come with the features' file; give them with arrays only")
+        return load_features(Path(features))
+    if not is_multimodal(features):
+        raise TypeError(
+            "features must be the path of a feature cache or .npz file, or a MultimodalArray, mapping of blocks or "
+            f"DataFrame with column levels (modality, feature), got {type(features).__name__}"
+        )
+    X: MultimodalArray = as_multimodal(features)
+    if ids is None:
+        raise ValueError("ids are needed with arrays: one name for each row")
+    names = np.array([str(name) for name in ids], dtype=object)
+    if len(names) != len(X) or len(set(names)) < len(names):
+        raise ValueError(f"ids must be {len(X)} distinct names, found {len(names)}, {len(set(names))} of them distinct")
+    return Features(X, names)
+
+
+def relative_path(features: Any, folder: Path) -> str | None:
+    """Path of the features as the campaign keeps it: relative, so that both can be moved together."""
+    if not isinstance(features, str | os.PathLike):
+        return None
+    return Path(os.path.relpath(Path(features).absolute(), folder.absolute())).as_posix()
+
+
+def ids_digest(ids: np.ndarray) -> str:
+    """Checksum of the ids in their order."""
+    return hashlib.sha256("\n".join(map(str, ids)).encode()).hexdigest()
+
+
+def fingerprint(features: Features) -> str:
+    """Checksum of ids and values; every value is read."""
+    found = hashlib.sha256(ids_digest(features.ids).encode())
+    for name, block in features.X.blocks.items():
+        found.update(f"{name} {block.dtype} {block.shape};".encode())
+        for rows in row_chunks(*block.shape):
+            found.update(np.ascontiguousarray(block[rows]).tobytes())
+    return found.hexdigest()
+
+
+def describe(features: Features) -> dict[str, Any]:
+    """What a receipt says of the features."""
+    return {
+        "n_samples": len(features.ids),
+        "modalities": {
+            name: list(width) if isinstance(width, tuple) else width for name, width in features.X.modalities.items()
+        },
+        "ids_sha256": ids_digest(features.ids),
+        "sha256": fingerprint(features),
+    }
+
+
+def same_features(now: dict[str, Any], before: dict[str, Any]) -> None:
+    """Raise `CampaignError`, saying what differs, unless the features are those of before."""
+    if now["sha256"] == before["sha256"]:
+        return
+    if now["modalities"] != before["modalities"]:
+        what = f"the modalities were {before['modalities']} and are {now['modalities']}"
+    elif now["ids_sha256"] != before["ids_sha256"]:
+        what = f"there were {before['n_samples']} ids, and there are {now['n_samples']}, or others, or another order"
+    else:
+        what = "the ids are the same, values differ"
+    raise CampaignError(
+        f"the features have changed since the last round: {what}. If that is meant, say so: "
+        "allow_changed_features (--allow-changed-features); it is noted in the round's receipt"
+    )

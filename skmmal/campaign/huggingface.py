@@ -1,0 +1,104 @@
+"""Labels as Hugging Face datasets, out and in (extra ``huggingface``)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from skmmal._atomic import TEMPORARY, fsync_folder
+
+__all__ = ["from_dataset", "is_dataset", "read_dataset", "to_dataset", "write_dataset"]
+
+
+def _datasets() -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise ImportError("Hugging Face datasets need the package: pip install 'skmmal[huggingface]'") from error
+    return datasets
+
+
+def to_dataset(table: pd.DataFrame, classes: Sequence[str]) -> Any:
+    """Make a Dataset of a table; ``label`` becomes a ClassLabel, null where there is none.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With a column ``label``.
+    classes : sequence of str
+
+    Returns
+    -------
+    datasets.Dataset
+    """
+    datasets = _datasets()
+    kinds = {name: _kind(datasets, column) for name, column in table.items()}
+    kinds["label"] = datasets.ClassLabel(names=list(classes)) if len(classes) else datasets.Value("string")
+    codes = {name: code for code, name in enumerate(classes)}
+    columns = {
+        str(name): [codes.get(label) for label in column] if name == "label" else column.tolist()
+        for name, column in table.items()
+    }
+    return datasets.Dataset.from_dict(columns, features=datasets.Features(kinds))
+
+
+def _kind(datasets: Any, column: pd.Series) -> Any:
+    kind = {"i": "int64", "f": "float64", "b": "bool"}.get(getattr(column.dtype, "kind", "O"), "string")
+    return datasets.Value(kind)
+
+
+def write_dataset(table: pd.DataFrame, classes: Sequence[str], path: Path) -> None:
+    """Save a Dataset to a folder that is new or empty, whole or not at all."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise FileExistsError(f"{path} exists and is not empty; give a new folder")
+    dataset = to_dataset(table, classes)
+    path = path.absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}{TEMPORARY}"))
+    try:
+        dataset.save_to_disk(str(temporary))
+        temporary.chmod(0o755)
+        os.rename(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    fsync_folder(path.parent)
+
+
+def is_dataset(path: Path) -> bool:
+    """Whether a folder is what `datasets` saves."""
+    return (path / "state.json").is_file() and (path / "dataset_info.json").is_file()
+
+
+def read_dataset(path: Path) -> pd.DataFrame:
+    """Read labels from a folder that ``save_to_disk`` wrote."""
+    datasets = _datasets()
+    if not is_dataset(path):
+        raise ValueError(f"{path} is not a dataset that save_to_disk wrote (one split: it holds a state.json)")
+    return from_dataset(datasets.load_from_disk(str(path)))
+
+
+def from_dataset(dataset: Any) -> pd.DataFrame:
+    """Table of a Dataset; a ClassLabel becomes the class's name, null or −1 an empty label.
+
+    Parameters
+    ----------
+    dataset : datasets.Dataset
+        With the columns ``id`` and ``label``.
+
+    Returns
+    -------
+    DataFrame
+    """
+    feature = dataset.features.get("label")
+    wanted = [name for name in dataset.column_names if getattr(dataset.features[name], "dtype", None) is not None]
+    table = pd.DataFrame({name: list(dataset[name]) for name in wanted}, dtype=object)
+    if "label" in table and hasattr(feature, "int2str"):
+        table["label"] = ["" if code is None or code < 0 else feature.int2str(int(code)) for code in table["label"]]
+    return table

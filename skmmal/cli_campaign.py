@@ -1,0 +1,417 @@
+"""``skmmal campaign``: a labelling campaign from the command line."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from skmmal._console import Fusion, Scale, complete_strategy, friendly, note, out_console, say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from skmmal.campaign import LabelingCampaign, Status
+
+__all__ = ["campaign"]
+
+campaign = typer.Typer(
+    name="campaign",
+    help="Run a labelling campaign: batches out, labels in, round after round, in a folder.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Source(StrEnum):
+    """Files that labels come in."""
+
+    auto = "auto"
+    csv = "csv"
+    jsonl = "jsonl"
+    label_studio = "label-studio"
+    label_studio_min = "label-studio-min"
+    label_studio_csv = "label-studio-csv"
+    prodigy = "prodigy"
+    huggingface = "huggingface"
+
+
+class Target(StrEnum):
+    """Files that batches and labels go out in."""
+
+    csv = "csv"
+    jsonl = "jsonl"
+    label_studio = "label-studio"
+    prodigy = "prodigy"
+    huggingface = "huggingface"
+
+
+class What(StrEnum):
+    """What is written out."""
+
+    batch = "batch"
+    labels = "labels"
+    history = "history"
+
+
+FolderArgument = Annotated[Path, typer.Argument(help="Folder of the campaign.", show_default=False)]
+MovedOption = Annotated[Path | None, typer.Option("--features", help="Where the features are, if they have moved.")]
+LockOption = Annotated[
+    float, typer.Option("--lock-timeout", help="Seconds to wait for another command that changes the campaign.", min=0)
+]
+ByOption = Annotated[str | None, typer.Option("--by", help="Who gives the command. Default: the user.")]
+StrategyOption = Annotated[
+    str | None, typer.Option(help="For this round: another strategy.", autocompletion=complete_strategy)
+]
+
+
+def _open(folder: Path, features: Path | None = None, lock_timeout: float = 60.0) -> LabelingCampaign:
+    from skmmal.campaign import LabelingCampaign
+
+    return LabelingCampaign(folder, features=features, lock_timeout=lock_timeout)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+# -------------------------------------------------------------------------------------------------------- begin
+
+
+@campaign.command(epilog="Example: skmmal campaign init emoji --features features --classes cat,dog -n 50")
+@friendly
+def init(
+    folder: FolderArgument,
+    features: Annotated[Path, typer.Option(help="A feature cache (a folder), or an .npz file.")],
+    labels: Annotated[Path | None, typer.Option(help="Labels that are there already.")] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="Labelled rows to measure on; they are never handed out.")
+    ] = None,
+    classes: Annotated[str, typer.Option(help="All classes, by commas. Default: those of the first labels.")] = "",
+    strategy: Annotated[str, typer.Option(help="Name of the strategy.", autocompletion=complete_strategy)] = "bmmal",
+    initial: Annotated[
+        str, typer.Option(help="Chooses while there is no model.", autocompletion=complete_strategy)
+    ] = "kmeans",
+    n_instances: Annotated[int, typer.Option("--n-instances", "-n", help="Rows in a batch.", min=1)] = 100,
+    random_fraction: Annotated[
+        float, typer.Option(help="Share of each batch drawn at random, to measure the accuracy.", min=0, max=1)
+    ] = 0.0,
+    class_balance: Annotated[
+        bool, typer.Option("--class-balance", help="Prefer rows of rare classes among the strategy's picks.")
+    ] = False,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(help="Stopping criterion, such as budget=500 or target-accuracy=0.9; may be given several times."),
+    ] = None,
+    scale: Annotated[Scale, typer.Option(help="How each modality is brought to the same scale.")] = Scale.standard,
+    fusion: Annotated[Fusion, typer.Option(help="How the classifier fuses the modalities.")] = Fusion.concat,
+    C: Annotated[float, typer.Option("--C", help="Inverse regularisation of the classifier.", min=1e-12)] = 1.0,
+    seed: Annotated[int, typer.Option(help="Draws all that is left to chance.", min=0)] = 0,
+    lock_timeout: LockOption = 60.0,
+) -> None:
+    """Begin a campaign. The same command again changes nothing."""
+    from skmmal import LateFusionClassifier
+    from skmmal.campaign import LabelingCampaign
+
+    begun = LabelingCampaign.create(
+        folder,
+        features,
+        strategy=strategy,
+        initial=initial,
+        estimator=LateFusionClassifier(fusion=fusion.value, C=C),
+        scale=scale.value,
+        n_instances=n_instances,
+        random_fraction=random_fraction,
+        class_balance=class_balance,
+        classes=_names(classes) or None,
+        validation=validation,
+        stopping=stop or None,
+        seed=seed,
+        lock_timeout=lock_timeout,
+    )
+    if labels is not None:
+        _say_received(begun.add_labels(labels), labels)
+    counts = begun.status().counts
+    say(f"{folder}: a campaign on {counts['samples']} samples. Next: skmmal campaign next {folder} --out next.csv")
+
+
+# ------------------------------------------------------------------------------------------------------- rounds
+
+
+@campaign.command("next", epilog="Example: skmmal campaign next emoji -n 50 --out next.csv")
+@friendly
+def next_(
+    folder: FolderArgument,
+    out: Annotated[Path | None, typer.Option(help="CSV to write the batch to as well.")] = None,
+    n_instances: Annotated[
+        int | None, typer.Option("--n-instances", "-n", help="Rows in this batch. Default: the campaign's.", min=1)
+    ] = None,
+    round_: Annotated[
+        int | None,
+        typer.Option(
+            "--round", help="Number of the round that is meant; if it is there already, nothing changes.", min=1
+        ),
+    ] = None,
+    strategy: StrategyOption = None,
+    random_fraction: Annotated[
+        float | None, typer.Option(help="For this round: share drawn at random.", min=0, max=1)
+    ] = None,
+    class_balance: Annotated[
+        bool | None, typer.Option("--class-balance/--no-class-balance", help="For this round.")
+    ] = None,
+    also: Annotated[
+        str, typer.Option(help="Hand these out once more, by commas: pending, skip, unsure, conflict.")
+    ] = "",
+    allow_changed_features: Annotated[
+        bool, typer.Option("--allow-changed-features", help="Go on with features that have changed.")
+    ] = False,
+    features: MovedOption = None,
+    by: ByOption = None,
+    lock_timeout: LockOption = 60.0,
+) -> None:
+    """Hand out the next batch: fit on the labels so far, and ask the strategy."""
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    opened = _open(folder, features, lock_timeout)
+    batch = opened.next_batch(
+        n_instances,
+        round=round_,
+        strategy=strategy,
+        random_fraction=random_fraction,
+        class_balance=class_balance,
+        include=_names(also),
+        allow_changed_features=allow_changed_features,
+        by=by,
+    )
+    state = opened.state()
+    entry = state.rounds[-1 if round_ is None else round_ - 1]
+    if out is not None:
+        _write(out, entry.read("next.csv"))
+    receipt = entry.receipt
+    wanted = opened.settings.n_instances if n_instances is None else n_instances
+    if len(batch) < wanted and round_ is None:
+        note(f"Only {len(batch)} rows were left.")
+    if receipt["cold_start"]:
+        note(f"Fewer than two classes have labels: {receipt['strategy']['name']} chose from the features alone.")
+    say(
+        f"Round {receipt['round']}: {len(batch)} of {receipt['n_candidates']} rows, chosen by "
+        f"{receipt['strategy']['name']}: {out if out is not None else entry.path / 'next.csv'}"
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    from skmmal._atomic import replace_file
+
+    with replace_file(path) as file:
+        file.write(content)
+
+
+@campaign.command("add-labels", epilog="Example: skmmal campaign add-labels emoji labelled.csv --annotator ann")
+@friendly
+def add_labels(
+    folder: FolderArgument,
+    files: Annotated[list[Path], typer.Argument(help="Files with labels.", show_default=False)],
+    source: Annotated[Source, typer.Option("--from", help="What the files are.")] = Source.auto,
+    annotator: Annotated[
+        str | None, typer.Option(help="Who labelled, where the file does not say. Default: the user.")
+    ] = None,
+    allow_new_classes: Annotated[
+        bool, typer.Option("--allow-new-classes", help="Admit classes that the campaign has not seen.")
+    ] = False,
+    ignore_unknown: Annotated[
+        bool, typer.Option("--ignore-unknown", help="Leave out labels for ids that are not in the campaign.")
+    ] = False,
+    features: MovedOption = None,
+    by: ByOption = None,
+    lock_timeout: LockOption = 60.0,
+) -> None:
+    """Take labels in; what was received before is left alone.
+
+    CSV and JSONL need id and label, and may have state (label, skip, unsure), annotator and when.
+    """
+    opened = _open(folder, features, lock_timeout)
+    for file in files:
+        found = opened.add_labels(
+            file,
+            annotator=annotator,
+            source=source.value,
+            allow_new_classes=allow_new_classes,
+            ignore_unknown=ignore_unknown,
+            by=by,
+        )
+        _say_received(found, file)
+
+
+def _say_received(found: dict[str, Any], file: Path) -> None:
+    states = ", ".join(f"{n} {state}" for state, n in found["states"].items())
+    line = f"{file}: {found['new']} new" + (f" ({states})" if states else "")
+    for key, words in _RECEIVED.items():
+        if found[key]:
+            line += f", {found[key]} {words}"
+    if found["new_classes"]:
+        line += f"; new classes: {', '.join(found['new_classes'])}"
+    say(line if found["entry"] is None else f"{line} [entry {found['entry']}]")
+
+
+_RECEIVED = {
+    "changed": "of them change an earlier word",
+    "known": "received before",
+    "blank": "not labelled yet",
+    "ignored": "for unknown ids, left out",
+}
+
+
+@campaign.command(epilog="Example: skmmal campaign undo emoji --entry 7")
+@friendly
+def undo(
+    folder: FolderArgument,
+    entry: Annotated[int | None, typer.Option(help="Number of the entry. Default: the last one.", min=1)] = None,
+    reason: Annotated[str, typer.Option(help="Kept in the log.")] = "",
+    by: ByOption = None,
+    lock_timeout: LockOption = 60.0,
+) -> None:
+    """Undo a batch or a delivery of labels, by an entry that reverses it. Nothing is deleted."""
+    found = _open(folder, None, lock_timeout).undo(entry, by=by, reason=reason)
+    if found["entry"] is None:
+        say(f"Entry {found['undoes']} ({found['what']}) was undone before; nothing changes.")
+    else:
+        say(f"Entry {found['undoes']} ({found['what']}) is undone [entry {found['entry']}]")
+
+
+# ------------------------------------------------------------------------------------------------------ looking
+
+
+@campaign.command(epilog="Example: skmmal campaign status emoji")
+@friendly
+def status(
+    folder: FolderArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say where the campaign stands: labels, classes, accuracy, and whether it is time to stop."""
+    found = _open(folder).status()
+    if as_json:
+        from skmmal.campaign._files import dumps
+
+        print(dumps(found.to_dict()).decode(), end="")
+        return
+    _show_status(found)
+
+
+def _show_status(found: Status) -> None:
+    for line in found.sentences:
+        say(line)
+    if len(found.rounds):
+        _print("Rounds", found.rounds)
+    if len(found.classes):
+        _print("Classes", found.classes.reset_index())
+    if len(found.annotators):
+        _print("Annotators", found.annotators.reset_index())
+    for pair in found.agreement["pairs"]:
+        kappa = "undefined" if pair["kappa"] is None else f"{pair['kappa']:.2f}"
+        say(f"{pair['first']} and {pair['second']}: {pair['agree']:.0%} of {pair['n']} agree, Cohen's κ {kappa}")
+    say("\nTime to stop? (advice only)")
+    words = {True: "stop", False: "go on", None: "?"}
+    for advice in found.advice:
+        say(f"  {advice.criterion}: {words[advice.stop]}: {advice.sentence}")
+
+
+def _print(title: str, table: pd.DataFrame) -> None:
+    import pandas as pd
+
+    shown = Table(title=title, title_justify="left", box=None)
+    for i, name in enumerate(table.columns):
+        shown.add_column(str(name), justify="left" if i == 0 and table.dtypes.iloc[i].kind not in "if" else "right")
+    for row in table.itertuples(index=False):
+        cells = ["" if pd.isna(cell) else f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row]
+        shown.add_row(*(cell.replace("[", "\\[") for cell in cells))
+    # a table that is squeezed into 80 columns, as in a pipe, cannot be read
+    Console(width=max(out_console.width, 130)).print(shown, highlight=False)
+
+
+@campaign.command(epilog="Example: skmmal campaign log emoji")
+@friendly
+def log(folder: FolderArgument) -> None:
+    """List every entry: what was done, when, by whom, and what was undone."""
+    _print("Log", _open(folder).log)
+
+
+@campaign.command(epilog="Example: skmmal campaign doubts emoji -n 20 --out doubts.csv")
+@friendly
+def doubts(
+    folder: FolderArgument,
+    n: Annotated[int, typer.Option("-n", help="How many to show.", min=1)] = 20,
+    out: Annotated[Path | None, typer.Option(help="CSV to write all of them to.")] = None,
+    folds: Annotated[int, typer.Option(help="Of the cross-validation.", min=2)] = 5,
+    features: MovedOption = None,
+) -> None:
+    """List the labels that the model doubts most: worth a second look."""
+    found = _open(folder, features).doubts(n_folds=folds)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _write(out, found.to_csv(index=False, lineterminator="\n").encode())
+    _print(f"The most doubtful of {len(found)} labels", found.head(n))
+    if found.attrs["unchecked"]:
+        note(f"{found.attrs['unchecked']} labels are the only one of their class and cannot be checked.")
+    if "likely_wrong" not in found:
+        note("With cleanlab (pip install 'skmmal[noise]') the list also says which labels are likely wrong.")
+
+
+@campaign.command(epilog="Example: skmmal campaign report emoji")
+@friendly
+def report(
+    folder: FolderArgument,
+    out: Annotated[Path | None, typer.Option(help="Folder of the report. Default: report in the campaign.")] = None,
+) -> None:
+    """Write the campaign's history as one HTML page that needs no network."""
+    from skmmal.campaign.report import write_campaign_report
+
+    say(str(write_campaign_report(_open(folder), out if out is not None else folder / "report")))
+
+
+# ---------------------------------------------------------------------------------------------------------- out
+
+
+@campaign.command(
+    epilog="Example: skmmal campaign export emoji --to label-studio --data items.csv --image url --out tasks.json"
+)
+@friendly
+def export(
+    folder: FolderArgument,
+    out: Annotated[Path, typer.Option(help="File to write (a folder for huggingface).")],
+    what: Annotated[
+        What, typer.Option(help="batch: what is to be labelled; labels: as settled; history: as received.")
+    ] = What.batch,
+    to: Annotated[Target, typer.Option(help="Format.")] = Target.csv,
+    round_: Annotated[int | None, typer.Option("--round", help="Round of the batch. Default: the last.", min=1)] = None,
+    data: Annotated[Path | None, typer.Option(help="CSV: an id, and what annotators are to see.")] = None,
+    id_column: Annotated[str, typer.Option(help="Column of the id in --data.")] = "id",
+    image: Annotated[list[str] | None, typer.Option(help="Column of --data with images (URLs).")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="Column of --data with texts.")] = None,
+    audio: Annotated[list[str] | None, typer.Option(help="Column of --data with sound (URLs).")] = None,
+    video: Annotated[list[str] | None, typer.Option(help="Column of --data with videos (URLs).")] = None,
+    prefix: Annotated[str, typer.Option(help="Put before what is no URL, such as https://host/.")] = "",
+    again: Annotated[bool, typer.Option("--again", help="Rows of the batch that are answered, too.")] = False,
+) -> None:
+    """Write a batch for an annotation tool, or the labels."""
+    from skmmal.campaign.exchange import export_batch, export_labels, read_data
+
+    opened = _open(folder)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if what is not What.batch:
+        n = export_labels(opened, out, to.value, history=what is What.history)
+        say(f"{n} rows: {out}")
+        return
+    kinds = {"image": image, "text": text, "audio": audio, "video": video}
+    named = [(column, kind) for kind, columns in kinds.items() for column in columns or ()]
+    fields = dict(named)
+    if len(fields) < len(named):
+        raise ValueError("a column of --data can be shown once: name each in one of --image, --text, --audio, --video")
+    table = None if data is None else read_data(data, fields, id_column, prefix)
+    n = export_batch(opened, out, to.value, round=round_, data=table, fields=fields, again=again)
+    beside = f", and {out.with_suffix('.xml')}" if to is Target.label_studio else ""
+    say(f"{n} rows that are not answered yet: {out}{beside}" if not again else f"{n} rows: {out}{beside}")

@@ -1,0 +1,242 @@
+"""Stopping criteria against values computed by hand, and their traps."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+
+from skmmal import LateFusionClassifier
+from skmmal.datasets import make_multimodal_classification
+from skmmal.experiment import run_experiment
+from skmmal.experiment.stopping import stopping_history, stopping_points
+from skmmal.stopping import (
+    Budget,
+    ClassificationChange,
+    ConfidenceThreshold,
+    OverallUncertainty,
+    Patience,
+    PerformanceChange,
+    PredictedFChange,
+    RoundState,
+    SelectedAccuracy,
+    StabilizingPredictions,
+    TargetAccuracy,
+    available_criteria,
+    get_criterion,
+    kappa,
+)
+
+
+def rounds(*predictions, **fields):
+    return [
+        RoundState(r, 10 * r, pd.Series(list(text)), **{name: values[r - 1] for name, values in fields.items()})
+        for r, text in enumerate(predictions, start=1)
+    ]
+
+
+def measured(*accuracies, n=100):
+    return [RoundState(r, 10 * r, validation_accuracy=a, n_validation=n) for r, a in enumerate(accuracies, start=1)]
+
+
+def test_kappa_by_hand():
+    # 10 rows, both say a: 4, both say b: 3, a/b: 2, b/a: 1; observed 0.7, by chance 0.6*0.5 + 0.4*0.5 = 0.5
+    first, second = pd.Series(list("aaaaaabbbb")), pd.Series(list("aaaabbbbba"))
+    assert kappa(first, second) == pytest.approx((0.7 - 0.5) / 0.5)
+    assert kappa(first, first) == 1.0
+    # only common rows count
+    assert kappa(first, second[[0, 1, 6, 7]]) == 1.0
+    assert np.isnan(kappa(first, pd.Series(["a"], index=[99])))
+    assert np.isnan(kappa(pd.Series(["a", "a"]), pd.Series(["a", "a"])))
+
+
+def test_stabilizing_predictions():
+    first, second = "aaaaaabbbb", "aaaabbbbba"
+    history = rounds(first, second, second, second)
+    advice = StabilizingPredictions(threshold=0.79).advise(history)
+    assert advice.value == pytest.approx((0.4 + 1 + 1) / 3)
+    assert advice.stop is True
+    assert "κ = 0.400, 1.000, 1.000; their mean 0.800 reaches 0.79" in advice.sentence
+    assert StabilizingPredictions(threshold=0.81).advise(history).stop is False
+    assert StabilizingPredictions(threshold=0.8).advise(history[:3]).stop is None
+    assert StabilizingPredictions(threshold=0.8, window=2, min_rounds=3).advise(history[:3]).value == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    "criterion",
+    [StabilizingPredictions(0.0), ClassificationChange(1.0), OverallUncertainty(1.0), ConfidenceThreshold(0.0)],
+)
+def test_a_collapsed_model_is_no_reason_to_stop(criterion):
+    history = rounds("aaaa", "aaaa", "aaaa", "aaaa", mean_entropy=[0.0] * 4, mean_confidence=[1.0] * 4)
+    advice = criterion.advise(history)
+    assert advice.stop is False
+    assert "predicts a for every row" in advice.sentence
+
+
+def test_a_collapse_within_the_window_counts_too():
+    advice = StabilizingPredictions(0.0).advise(rounds("aabb", "aaaa", "aaaa", "aabb"))
+    assert advice.stop is False
+    assert "one class only" in advice.sentence
+
+
+def test_classification_change():
+    history = rounds("aabb", "abbb", "abba")
+    assert ClassificationChange().advise(history).value == 0.25
+    assert ClassificationChange().advise(history).stop is False
+    assert ClassificationChange(0.25).advise(history).stop is True
+    assert ClassificationChange().advise(rounds("aabb", "abbb", "abbb")).stop is True
+    assert ClassificationChange().advise(history[:2]).stop is None  # too few rounds
+    # rows that are labelled by now are not compared
+    history[-1] = RoundState(3, 30, history[-1].predictions[:3])
+    assert ClassificationChange().advise(history).value == 0.0
+
+
+def test_predicted_f_change():
+    # p: positive in both a = 2, flips b + c = 2: 1 - 4 / 6
+    history = rounds("ppnp", "ppnp", "ppnp", "pppn")
+    assert PredictedFChange("p").advise(history).value == pytest.approx(1 - 4 / 6)
+    assert PredictedFChange("p").advise(history).stop is False
+    assert PredictedFChange("p").advise([*history[:3], RoundState(4, 40, history[2].predictions)]).stop is True
+    assert PredictedFChange("n", 0.9).advise(rounds("nnpp", "nnpp", "nppp", "pppn")).value == 1.0
+    no_positives = rounds("nnqq", "nnqq", "nnqq", "nnqq")
+    assert PredictedFChange("p").advise(no_positives).stop is None
+    assert "0/0" in PredictedFChange("p").advise(no_positives).sentence
+    assert "two classes" in PredictedFChange().advise(rounds("abc", "abc", "abc", "abc")).sentence
+
+
+def test_uncertainty():
+    state = RoundState.from_probabilities(3, 30, [[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]], ["a", "b", "c"])
+    assert state.mean_entropy == pytest.approx(np.log(2) / np.log(3) / 2)
+    assert state.mean_confidence == 0.75
+    assert state.predictions.tolist() == ["a", "a"]
+    history = rounds("ab", "ab", mean_entropy=[0.2, 0.04], mean_confidence=[0.9, 0.96])
+    assert OverallUncertainty().advise(history).stop is True
+    assert OverallUncertainty(0.04).advise(history).stop is False  # below, not at
+    assert ConfidenceThreshold().advise(history).stop is True
+    assert ConfidenceThreshold(0.97).advise(history).stop is False
+    assert ConfidenceThreshold().advise(history[:1]).stop is None
+    with pytest.raises(ValueError, match=r"probabilities must have shape \(n_rows, 2\)"):
+        RoundState.from_probabilities(1, 1, [[1.0]], ["a", "b"])
+
+
+def test_performance():
+    # slope of (1, .6), (2, .7), (3, .7), (4, .8): (-1.5*.6 - .5*.7 + .5*.7 + 1.5*.8) / 5 = 0.06
+    history = measured(0.1, 0.6, 0.7, 0.7, 0.8)
+    assert PerformanceChange().advise(history).value == pytest.approx(0.06)
+    assert PerformanceChange().advise(history).stop is False
+    assert PerformanceChange(0.06 + 1e-9).advise(history).stop is True
+    assert PerformanceChange().advise(history[:3]).stop is None
+    assert PerformanceChange().advise(measured(0.9, 0.8, 0.7, 0.6)).stop is True  # it falls: labels do not help
+    assert Patience(2).advise(measured(0.5, 0.7, 0.7, 0.6)).stop is True
+    assert Patience(2).advise(measured(0.5, 0.7, 0.6, 0.71)).stop is False
+    assert Patience(2, min_gain=0.02).advise(measured(0.5, 0.7, 0.6, 0.71)).stop is True
+    assert TargetAccuracy(0.7).advise(history).stop is True
+    assert TargetAccuracy(0.81).advise(history).stop is False
+    assert "accuracy 0.800 on 100 of the validation rows (model of round 5) is below the target 0.81" in (
+        TargetAccuracy(0.81).advise(history).sentence
+    )
+    assert TargetAccuracy().advise([RoundState(1, 10)]).stop is None
+    drawn = [RoundState(1, 10, random_accuracy=0.95, n_random=20), RoundState(2, 20)]
+    assert TargetAccuracy(0.9, "random-slice").advise(drawn).stop is True
+    assert TargetAccuracy(0.9).advise(drawn).stop is None
+
+
+def test_budget_and_selected_accuracy():
+    assert Budget(20).advise(measured(0.1, 0.2)).stop is True
+    assert Budget(21).advise(measured(0.1, 0.2)).sentence == "20 of 21 labels are spent, 1 are left."
+    history = [
+        RoundState(1, 10, batch_accuracy=0.95, n_batch=40),
+        RoundState(2, 50, batch_accuracy=0.2, n_batch=5),  # too few labels of that batch
+        RoundState(3, 55),
+    ]
+    assert SelectedAccuracy().advise(history).value == 0.95
+    assert SelectedAccuracy(min_labels=5).advise(history).stop is False
+    assert SelectedAccuracy(min_labels=50).advise(history).stop is None
+
+
+def test_by_name_and_as_estimators():
+    for name in available_criteria():
+        criterion = get_criterion(name)
+        assert clone(criterion).get_params() == criterion.get_params()
+        assert criterion.advise([]).stop is None
+        assert criterion.advise([]).criterion == name
+    assert get_criterion("target-accuracy=0.75").target == 0.75
+    assert get_criterion("stabilizing-predictions", window=2).window == 2
+    with pytest.raises(ValueError, match="unknown stopping criterion 'nonsense'; there are"):
+        get_criterion("nonsense")
+    with pytest.raises(ValueError, match="'max_labels' parameter"):
+        get_criterion("budget=many")
+    with pytest.raises(ValueError, match="'threshold' parameter"):
+        StabilizingPredictions(threshold=2).advise([])
+    with pytest.raises(ValueError, match="in the order of the rounds"):
+        Budget().advise([RoundState(2, 1), RoundState(1, 2)])
+
+
+# ------------------------------------------------------------------------------------------------ after the fact
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    X, y = make_multimodal_classification(300, {"a": 6, "b": 4}, n_classes=3, random_state=0, return_X_y=True)
+    y = np.array(["cat", "dog", "eel"])[y]
+    estimator = LateFusionClassifier(C=0.1)
+    results = run_experiment(
+        estimator, ["margin", "random"], X[:200], y[:200], X_test=X[200:], y_test=y[200:],
+        n_initial=12, n_instances=8, n_rounds=4, seeds=2,
+    )  # fmt: skip
+    return results, estimator, X[:200], y[:200]
+
+
+def test_the_history_of_an_experiment_is_the_experiments(experiment):
+    results, estimator, X, y = experiment
+    histories = list(stopping_history(results, "margin", 1, estimator=estimator, X=X, y=y))
+    assert [len(history) for history in histories] == [1, 2, 3, 4, 5]
+    run = results.frame.query("strategy == 'margin' and seed == 1")
+    assert [state.n_labeled for state in histories[-1]] == run["n_labeled"].tolist()
+    assert [state.validation_accuracy for state in histories[-1]] == run["accuracy"].tolist()
+    # by hand: round 2's model
+    rows = results.selected.query("strategy == 'margin' and seed == 1 and round <= 2")["row"].to_numpy()
+    model = clone(estimator).fit(X[rows], y[rows], classes=np.unique(y))
+    rest = np.setdiff1d(np.arange(200), rows)
+    state = histories[2][2]
+    assert state.predictions.loc[rest].tolist() == model.predict(X[rest]).tolist()
+    assert state.mean_confidence == pytest.approx(model.predict_proba(X[rest]).max(axis=1).mean())
+    batch = results.selected.query("strategy == 'margin' and seed == 1 and round == 3")["row"].to_numpy()
+    assert state.batch_accuracy is None  # not known yet after round 2
+    assert histories[3][2].batch_accuracy == pytest.approx((model.predict(X[batch]) == y[batch]).mean())
+
+
+def test_stopping_points(experiment):
+    results, estimator, X, y = experiment
+    criteria = ["budget=28", ClassificationChange(0.5, min_rounds=2), "patience=99"]
+    points = stopping_points(results, criteria, estimator=estimator, X=X, y=y)
+    assert len(points) == 2 * 2 * 3
+    budget = points[points["criterion"] == "budget"]
+    assert budget["n_labeled"].tolist() == [28.0] * 4
+    assert budget["saved"].tolist() == pytest.approx([1 - 28 / 44] * 4)
+    merged = budget.merge(results.frame, on=["strategy", "seed", "round"])
+    assert merged["accuracy_x"].tolist() == merged["accuracy_y"].tolist()
+    never = points[points["criterion"] == "patience"]
+    assert never["n_labeled"].isna().all()
+    assert (never["saved"] == 0).all()
+    assert (never["accuracy"] == never["final_accuracy"]).all()
+    without_models = stopping_points(results, ["budget=28"])
+    assert without_models["n_labeled"].tolist() == [28.0] * 4
+    with pytest.raises(ValueError, match="give estimator, X and y together"):
+        stopping_points(results, ["budget"], X=X)
+    with pytest.raises(ValueError, match="no run of strategy 'bmmal'"):
+        next(stopping_history(results, "bmmal", 0))
+
+
+def test_plain_classifiers_work_too():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 3))
+    y = (X[:, 0] > 0).astype(int)
+    results = run_experiment(
+        LogisticRegression(), ["entropy"], X[:80], y[:80], X_test=X[80:], y_test=y[80:],
+        n_initial=10, n_instances=5, n_rounds=5, seeds=1, initial="kmeans",
+    )  # fmt: skip
+    points = stopping_points(
+        results, ["classification-change"], estimator=LogisticRegression(), X=X[:80], y=y[:80]
+    )
+    assert len(points) == 1
