@@ -66,8 +66,8 @@ class MMPareto(Balancing):
     -----
     Published with ``solver="sgd"`` and the sum of the losses. Here, g_f and g_u are the gradients of the losses as
     they enter the objective, the mean over the M + 1 heads: a published learning rate corresponds to M + 1 times
-    that here. AdamW cancels the constant γ; the direction and the varying length remain. The method combines the two
-    losses, so the classifier's `unimodal_weight` must not be 0.
+    that here. AdamW cancels the constant γ; the direction and the varying length remain. With the
+    classifier's ``unimodal_weight=0`` there is nothing to combine.
 
     Works for any number of modalities as published; in a batch in which no row has modality m both gradients of
     its encoder are zero.

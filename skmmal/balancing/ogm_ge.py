@@ -30,7 +30,7 @@ class OGMGE(OGM):
 
     See Also
     --------
-    OGM : Without noise; says what is ours, and why the published rule is weak under AdamW.
+    OGM : Without noise; says what is ours, and why the published rule is weakened under AdamW.
 
     Notes
     -----
