@@ -626,3 +626,11 @@ def test_a_head_of_ones_own():
     assert clf.fit(MultimodalArray(blocks), y).score(MultimodalArray(blocks), y) > 0.8
     with pytest.raises(TypeError, match="fusion=.* cannot be saved"):
         clf.save("never-written")
+
+
+def test_given_classes_are_not_taken_for_a_regression_target():
+    """With many classes and a row or two of each, scikit-learn would warn of numbers that look continuous."""
+    X, y = np.random.default_rng(0).random((30, 3)), np.arange(30) % 20
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert LateFusionClassifier().fit(X, y, classes=np.arange(40)).predict_proba(X).shape == (30, 40)

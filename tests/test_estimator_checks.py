@@ -22,6 +22,7 @@ def expected_failures(estimator):
         LateFusionClassifier(fusion="sum"),
         LateFusionClassifier(solver="adamw", **MINI_BATCH),
         LateFusionClassifier(encoder_dim=16, **MINI_BATCH),
+        LateFusionClassifier(fusion="nl-gate", **MINI_BATCH),
         ModalityScaler(),
         ModalityScaler(method="l2"),
         ModalityScaler(method="none"),

@@ -22,6 +22,7 @@ FLOORS = {
     "_random": 0,
     "_chunks": 0,
     "_atomic": 0,
+    "_arrays": 0,
     "modalities": 1,
     "contributions": 1,
     "selection": 1,

@@ -17,7 +17,7 @@ from skmmal.query.uncertainty import MarginSampling
 from skmmal.query.view import PoolView
 from skmmal.selection.coverage import _sq_distances, mixed_cover, unit_rows
 
-__all__ = ["DCoM", "competence", "purity_radii"]
+__all__ = ["DCoM", "competence"]
 
 _RESOLUTION = 0.05
 """Width of the bracket at which the bisection of a radius ends (the official code's)."""
