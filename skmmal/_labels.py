@@ -30,9 +30,11 @@ def encode_labels(estimator: Any, y: Any, classes: Any, features: MultimodalArra
         raise ValueError(
             f"y is missing (None or NaN) in row {absent[0]} ({len(absent)} such rows); fit on labelled rows"
         )
-    with naming("y"):
-        check_classification_targets(y)
-    if classes is None:
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise ValueError(f"y is infinite in row {np.flatnonzero(~np.isfinite(y))[0]}; labels are classes")
+    if classes is None:  # given classes say themselves what is a label, also where most of them have one row
+        with naming("y"):
+            check_classification_targets(y)
         names, codes = np.unique(y, return_inverse=True)
         return codes, names
     with naming("classes"):

@@ -267,3 +267,10 @@ def test_several_runs(tmp_path):
     skmmal("report", tmp_path / "missing", tmp_path / "difficulty", "--out", tmp_path / "both")
     for name in ("missing", "difficulty", "both"):
         assert (tmp_path / name / "report.html").is_file()
+
+
+def test_simulate_with_a_cold_start(tmp_path):
+    options = ["simulate", "--dataset", "digits:fou,zer", "--strategies", "margin,random", "--out", tmp_path, *SMALL]
+    skmmal(*options, "--initial", "mmcsal", "--n-rounds", "1", "--seeds", "1")
+    first = ExperimentResults.load(tmp_path).selected.query("round == 0").groupby("strategy")["row"].apply(list)
+    assert first["margin"] == first["random"]

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmmal import ActiveLearner, LateFusionClassifier, MultimodalArray
-from skmmal.query import BMMAL, CoreSet, MarginSampling, RandomSampling, available_strategies
+from skmmal.query import BMMAL, MMCSAL, CoreSet, MarginSampling, RandomSampling, available_strategies
 
 
 def loop(learner, X, y, take, n_rounds=3):
@@ -250,3 +250,15 @@ def test_helpful_errors(call, match):
     X, y = make_blocks(n=10)[0]["image"], np.arange(10) % 2
     with pytest.raises(ValueError, match=match):
         call(X, y)
+
+
+def test_a_cold_start_chooses_the_first_batch():
+    """Without training data, MMCSAL chooses what it would choose for an unfitted estimator; then rounds go on."""
+    blocks, y = make_blocks(n=80)
+    X = MultimodalArray(blocks)
+    learner = ActiveLearner(LateFusionClassifier(), query_strategy=MMCSAL(random_state=0))
+    rows, instances = learner.query(X, 12)
+    expected = MMCSAL(random_state=0).query(LateFusionClassifier(), X, 12)
+    np.testing.assert_array_equal(rows, expected)
+    learner.teach(instances, y[rows])
+    assert learner.score(X, y) > 1 / len(np.unique(y))

@@ -13,7 +13,7 @@ from skmmal.contributions import balance_weights
 from skmmal.experiment.metrics import expected_calibration_error
 from skmmal.experiment.problem import random_seed
 from skmmal.modalities import presence_mask
-from skmmal.query import BMMAL, KMeansSampling, QueryStrategy, RandomSampling
+from skmmal.query import BMMAL, MMCSAL, KMeansSampling, QueryStrategy, RandomSampling
 
 TIMINGS = ["fit_seconds", "query_seconds"]
 
@@ -251,3 +251,20 @@ def test_progress_in_lines_without_rich(run, capsys, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without_rich)
     run(verbose=1, n_rounds=0, strategies=["random"])
     assert "1/2 units of strategy × seed" in capsys.readouterr().err
+
+
+def test_mmcsal_chooses_round_zero(run, data):
+    """Every strategy of a seed starts from the rows that MMCSAL picks without labels."""
+    strategy = MMCSAL(max_iter=20)
+    results = run(initial=strategy, strategies=["margin", "random"], n_rounds=1)
+    again = run(initial="random", strategies=["margin"], n_rounds=1)
+    first = {
+        key: group["row"].tolist() for key, group in results.selected.query("round == 0").groupby(["strategy", "seed"])
+    }
+    assert first["margin", 0] == first["random", 0]
+    assert first["margin", 0] != first["margin", 1]  # the seeds differ
+    others = again.selected.query("round == 0 and seed == 0")["row"].tolist()
+    assert set(first["margin", 0]) != set(others)
+    seed = random_seed("initial", "mmcsal", 0, "random_state")
+    expected = MMCSAL(max_iter=20, random_state=seed).query(None, data[0][:250], 12)
+    assert first["margin", 0] == expected.tolist()
