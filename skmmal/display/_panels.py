@@ -10,6 +10,9 @@ import pandas as pd
 from skmmal.display._style import grid_of_axes, strategy_styles
 from skmmal.experiment.results import ExperimentResults
 
+_MANY = 12
+"""More lines than that want a legend beside the axes."""
+
 __all__ = ["CurvesDisplay", "check_strategies", "mean_curves"]
 
 
@@ -57,7 +60,8 @@ class CurvesDisplay:
         The display.
         """
         several = len(self.titles) > 1
-        size = (4.0, 3.4) if several else (6.4, 4.4)
+        crowded = self.curves[self.line].nunique() > _MANY
+        size = (4.0, 3.4) if several else (9.6, 4.8) if crowded else (6.4, 4.4)
         self.axes_ = grid_of_axes(len(self.titles), ax, size, sharey=several and self.share_y)
         styles = strategy_styles(list(dict.fromkeys(self.curves[self.line])))
         for panel, (key, title) in zip(self.axes_, self.titles.items(), strict=True):
@@ -72,13 +76,15 @@ class CurvesDisplay:
             panel.grid(alpha=0.3)
         self.ax_, self.figure_ = self.axes_[0], self.axes_[0].figure
         self.ax_.set_ylabel(self.ylabel)
-        self._add_legend(several and ax is None)
+        self._add_legend((several or crowded) and ax is None)
         return self
 
     def _add_legend(self, beside: bool) -> None:
         if beside:
             handles, names = self.ax_.get_legend_handles_labels()
-            self.figure_.legend(handles, names, loc="outside right upper", frameon=False, handlelength=3)
+            columns, text = (1, "medium") if len(names) <= _MANY else (-(-len(names) // 16), "x-small")
+            place = {"loc": "outside right upper", "ncols": columns, "fontsize": text}
+            self.figure_.legend(handles, names, frameon=False, handlelength=3, **place)
         else:
             self.ax_.legend(frameon=False, fontsize="small", handlelength=3)
 

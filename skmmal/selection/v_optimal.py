@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from skmmal._arrays import integer, numeric
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState, check_rng
 from skmmal.selection._validation import check_n_samples
@@ -22,6 +23,8 @@ _CANDIDATES_PER_PICK, _MOST_CANDIDATES = 8, 256
 # A float32 pass is off by some 1e-6 of the noise; where a candidate's gain is off by more than this, it has drifted.
 _DRIFT = 1e-4
 _MOST_REPAIRS = 4
+_LARGEST_FLOAT32, _LARGEST = 1e8, 1e60
+"""Values from the first on are computed with in float64, those above the second not at all: their powers overflow."""
 _ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-12}
 """By what share a gain has to surpass another, not to be taken for equal."""
 
@@ -45,7 +48,9 @@ def median_sq_distance(block: Any) -> float:
     >>> round(median_sq_distance([[0.0], [1.0], [3.0]]), 6)
     4.0
     """
-    points = _as_tensor(block, "block").double()
+    points = _matrix(block, "block").double()
+    if len(points) == 0:
+        return 1.0
     points = points - points.mean(dim=0)
     norms = points.square().sum(dim=1)
     distances = torch.addmm(norms[:, None] + norms, points, points.T, alpha=-2.0).cpu().numpy()
@@ -89,8 +94,15 @@ def average_kernel(
     tensor([[1.0000, 0.1839],
             [0.1839, 0.5000]], dtype=torch.float64)
     """
-    blocks = [(_as_tensor(left, "rows"), _as_tensor(right, "cols")) for left, right in zip(rows, cols, strict=True)]
-    row_there, col_there = _as_mask(row_present, device), _as_mask(col_present, device)
+    if len(rows) != len(cols):
+        raise ValueError(f"rows has {len(rows)} modalities, cols has {len(cols)}")
+    blocks = [(_matrix(left, "rows"), _matrix(right, "cols")) for left, right in zip(rows, cols, strict=True)]
+    for m, (left, right) in enumerate(blocks):
+        if left.shape[1] != right.shape[1]:
+            raise ValueError(f"modality {m} has {left.shape[1]} columns in rows, {right.shape[1]} in cols")
+    row_there = _as_mask(row_present, "row_present", [left for left, _ in blocks], device)
+    col_there = _as_mask(col_present, "col_present", [right for _, right in blocks], device)
+    spreads = _check_widths(sq_widths, len(blocks))
     kernel = torch.zeros(len(row_there), len(col_there), dtype=torch.float64, device=device)
     for m, (left, right) in enumerate(blocks):
         targets = right.to(device, torch.float64)
@@ -102,7 +114,7 @@ def average_kernel(
             points = left[part].to(device, torch.float64) - centre
             exponents = torch.addmm(norms.expand(len(points), -1), points, targets.T, alpha=-2.0)
             exponents += points.square().sum(dim=1)[:, None]
-            exponents.clamp_min_(0).div_(-sq_widths[m]).exp_()
+            exponents.clamp_min_(0).div_(-spreads[m]).exp_()
             kernel[part] += exponents.mul_(row_there[part, m : m + 1]).mul_(col_there[:, m])
     return kernel.div_(len(blocks))
 
@@ -155,15 +167,23 @@ def fourier_features(
             [0.4000, 1.0000]])
     """
     rng = check_rng(random_state)
-    rng = check_rng(random_state)
-    blocks = [[_as_tensor(block, "sets") for block in points] for points in sets]
-    masks = [_as_mask(mask, device).float() for mask in present]
+    n_components = integer(n_components, "n_components", 1)
+    blocks = [[_matrix(block, "sets") for block in points] for points in sets]
+    if not blocks or len(present) != len(blocks) or len({len(points) for points in blocks}) != 1:
+        raise ValueError(
+            f"sets must hold sets of the same modalities, and present one mask for each; found sets of "
+            f"{[len(points) for points in blocks]} modalities and {len(present)} masks"
+        )
+    masks = [
+        _as_mask(mask, "present", points, device).float() for mask, points in zip(present, blocks, strict=True)
+    ]
+    spreads = _check_widths(sq_widths, len(blocks[0]))
     n_modalities, half = len(blocks[0]), -(-n_components // 2)
     features = [torch.zeros(len(mask), n_modalities * 2 * half, device=device) for mask in masks]
     height = 1.0 / np.sqrt(half * n_modalities)
     for m in range(n_modalities):
         centre = _mean_of_present([points[m] for points in blocks], [mask[:, m].cpu() for mask in masks])
-        frequencies = _orthogonal_frequencies(len(centre), half, rng) * np.sqrt(2.0 / sq_widths[m])
+        frequencies = _orthogonal_frequencies(len(centre), half, rng) * np.sqrt(2.0 / spreads[m])
         spread = torch.as_tensor(frequencies, dtype=torch.float32, device=device)
         cosines, sines = (slice(at, at + half) for at in (2 * m * half, (2 * m + 1) * half))
         for points, mask, phi in zip(blocks, masks, features, strict=True):
@@ -175,8 +195,28 @@ def fourier_features(
     return features
 
 
-def _as_mask(present: Any, device: torch.device | str) -> torch.Tensor:
-    return torch.as_tensor(np.asarray(present), device=device).double()
+def _matrix(values: Any, argument: str) -> torch.Tensor:
+    """A matrix whose values can be squared."""
+    tensor = _as_tensor(values, argument)
+    largest = float(tensor.abs().max()) if tensor.numel() else 0.0
+    if not largest <= _LARGEST:  # NaN, too
+        raise ValueError(f"{argument} must hold finite numbers up to {_LARGEST:g}, found {largest}")
+    return tensor
+
+
+def _as_mask(present: Any, argument: str, blocks: list[torch.Tensor], device: torch.device | str) -> torch.Tensor:
+    mask = numeric(present, argument, 2)
+    expected = [(len(block), len(blocks)) for block in blocks]
+    if any(mask.shape != shape for shape in expected) or not expected:
+        raise ValueError(f"{argument} must have shape (n, M) as the blocks, found {mask.shape}, expected {expected}")
+    return torch.as_tensor(mask, device=device).double()
+
+
+def _check_widths(sq_widths: Any, n_modalities: int) -> np.ndarray:
+    widths = numeric(sq_widths, "sq_widths", 1, finite=True)
+    if len(widths) != n_modalities or (widths <= 0).any():
+        raise ValueError(f"sq_widths must be {n_modalities} numbers above zero, got {widths.tolist()}")
+    return widths
 
 
 def _mean_of_present(blocks: list[torch.Tensor], there: list[torch.Tensor]) -> torch.Tensor:
@@ -253,7 +293,7 @@ def v_optimal_dense(
     >>> v_optimal_dense([[1.0, 0.9, 0.0], [0.9, 1.0, 0.0], [0.0, 0.0, 1.0]], 2)[0].tolist()
     [0, 2]
     """
-    prior = _as_tensor(kernel, "kernel")
+    prior = _matrix(kernel, "kernel")
     if prior.shape[0] != prior.shape[1]:
         raise ValueError(f"kernel must be square, found shape {tuple(prior.shape)}")
     n_samples = check_n_samples(n_samples, len(prior))
@@ -314,17 +354,18 @@ def v_optimal_features(
     >>> v_optimal_features([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]], 2)[0].tolist()
     [0, 2]
     """
-    phi = _as_tensor(features, "features")
+    phi = _matrix(features, "features")
     n_samples = check_n_samples(n_samples, len(phi))
     known = _optional(labelled, "labelled")
     if known is not None and known.shape[1] != phi.shape[1]:
         raise ValueError(f"features has {phi.shape[1]} columns, labelled has {known.shape[1]}")
-    phi = phi if phi.dtype is torch.float64 else phi.float()
+    small = phi.dtype is not torch.float64 and float(phi.abs().max()) < _LARGEST_FLOAT32
+    phi = phi.float() if small else phi.double()
     return _greedy(_FeatureProcess(phi, known, _check_weights(weights, phi), _check_noise(noise)), n_samples)
 
 
 def _optional(values: Any, argument: str) -> torch.Tensor | None:
-    return None if values is None else _as_tensor(values, argument)
+    return None if values is None else _matrix(values, argument)
 
 
 def _check_noise(noise: float) -> float:
@@ -336,9 +377,9 @@ def _check_noise(noise: float) -> float:
 def _check_weights(weights: Any, rows: torch.Tensor) -> torch.Tensor:
     if weights is None:
         return torch.ones(len(rows), dtype=torch.float64, device=rows.device)
-    values = torch.as_tensor(weights, dtype=torch.float64, device=rows.device)
-    if values.shape != (len(rows),) or not bool(torch.isfinite(values).all()) or bool((values < 0).any()):
-        raise ValueError(f"weights must be {len(rows)} finite numbers that are not negative")
+    values = torch.as_tensor(numeric(weights, "weights"), dtype=torch.float64, device=rows.device)
+    if values.shape != (len(rows),) or not bool(((values >= 0) & (values <= _LARGEST)).all()):
+        raise ValueError(f"weights must be {len(rows)} finite numbers that are not negative (nor above {_LARGEST:g})")
     return values
 
 
@@ -389,7 +430,10 @@ class _DenseProcess(_Process):
                     f"{tuple(labelled.shape)}"
                 )
             known = labelled.double() + noise * torch.eye(n_known, dtype=torch.float64, device=prior.device)
-            half = torch.linalg.solve_triangular(torch.linalg.cholesky(known), cross.double().T, upper=False)
+            factor, failed = torch.linalg.cholesky_ex(known)
+            if bool(failed):
+                raise ValueError("labelled is no covariance: it is not positive semi-definite")
+            half = torch.linalg.solve_triangular(factor, cross.double().T, upper=False)
             self._covariance.addmm_(half.T, half, alpha=-1.0)
 
     def moments(self, *, precise: bool) -> tuple[torch.Tensor, torch.Tensor]:

@@ -353,3 +353,22 @@ def test_shapes_have_to_match():
         v_optimal_dense(np.eye(4), 1, cross=np.ones((3, 2)), labelled=np.eye(2))
     with pytest.raises(ValueError, match="features has 4 columns, labelled has 3"):
         v_optimal_features(np.eye(4), 1, labelled=np.eye(3))
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda: v_optimal_dense([[np.nan]], 1), "kernel must hold finite numbers"),
+        (lambda: v_optimal_dense([[1.0]], 1, weights=[1e300]), "weights must be 1 finite numbers"),
+        (lambda: v_optimal_dense([[1.0]], 1, cross=[[1.0]], labelled=[[-5.0]]), "labelled is no covariance"),
+        (lambda: v_optimal_features([[1e200]], 1), "features must hold finite numbers"),
+        (lambda: average_kernel([[[1.0]]], [[[1.0]]], [[1]], [[1]], [0.0]), "sq_widths must be 1 numbers above zero"),
+        (lambda: average_kernel([[[1.0]]], [[[1.0]]], [[1, 1]], [[1]], [1.0]), "row_present must have shape"),
+        (lambda: average_kernel([[[1.0]]], [[[1.0, 2.0]]], [[1]], [[1]], [1.0]), "modality 0 has 1 columns in rows, 2"),
+        (lambda: fourier_features([[[[1.0]]]], [[[1]]], [1.0], 0), "n_components must be at least 1"),
+        (lambda: fourier_features([[[[1.0]]]], [], [1.0], 2), "present one mask for each"),
+    ],
+)
+def test_what_cannot_be_computed_with_is_named(call, match):
+    with pytest.raises(ValueError, match=match):
+        call()
