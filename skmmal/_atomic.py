@@ -67,4 +67,6 @@ def explained(error: OSError, path: Path) -> OSError:
             "no permission to write here; once that is settled do the same again: what was written whole is kept",
             str(path),
         )
+    if error.errno in (errno.EISDIR, errno.ENOTDIR):
+        return OSError(error.errno, "a folder stands where a file belongs; move it away", str(path))
     return error

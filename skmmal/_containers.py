@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.validation import _num_samples
 
+from skmmal._arrays import naming
 from skmmal.modalities import MultimodalArray, as_multimodal, concatenate
 
 
@@ -20,6 +21,8 @@ def is_mapping(X: Any) -> bool:
 
 def countable(X: Any) -> Any:
     """Something whose length is the number of rows."""
+    if is_mapping(X) and not X:
+        raise ValueError("X is an empty mapping; at least one modality is needed")
     return next(iter(X.values())) if is_mapping(X) else X
 
 
@@ -43,6 +46,11 @@ def take_rows(X: Any, rows: np.ndarray) -> Any:
 
 def stack_rows(old: Any, new: Any) -> Any:
     """Rows of both, in the container of the first."""
+    with naming("the new rows"):
+        return _stack(old, new)
+
+
+def _stack(old: Any, new: Any) -> Any:
     if isinstance(old, MultimodalArray):
         return concatenate([old, as_multimodal(new, old.modalities)])
     if isinstance(new, MultimodalArray) and not is_mapping(old):
@@ -50,13 +58,15 @@ def stack_rows(old: Any, new: Any) -> Any:
     if is_mapping(old):
         new = new.blocks if isinstance(new, MultimodalArray) else new
         if not is_mapping(new) or set(new) != set(old):
-            raise ValueError(f"the new rows must come in the blocks {list(old)}, found {type(new).__name__}")
-        return {name: stack_rows(block, new[name]) for name, block in old.items()}
+            raise ValueError(f"they must come in the blocks {list(old)}, found {type(new).__name__}")
+        return {name: _stack(block, new[name]) for name, block in old.items()}
     if isinstance(old, pd.DataFrame):
         new = new if isinstance(new, pd.DataFrame) else pd.DataFrame(np.asarray(new), columns=old.columns)
         if list(new.columns) != list(old.columns):
-            raise ValueError(f"the new rows' columns {list(new.columns)[:5]} differ from {list(old.columns)[:5]}")
+            raise ValueError(f"their columns {list(new.columns)[:5]} differ from {list(old.columns)[:5]}")
         return pd.concat([old, new])
+    if not isinstance(old, list | tuple) and np.shape(new)[1:] != np.shape(old)[1:]:
+        raise ValueError(f"they have shape {np.shape(new)}, those from before {np.shape(old)}")
     if sparse.issparse(old):
         return sparse.vstack([old, new]).tocsr()
     if isinstance(old, list | tuple):
@@ -70,6 +80,16 @@ def stack_rows(old: Any, new: Any) -> Any:
 
 def stack_labels(old: Any, new: Any) -> Any:
     """Labels of both, one after the other."""
+    if _is_text(old) != _is_text(new):  # numpy would turn the numbers into text
+        kinds = ["text" if _is_text(labels) else "numbers" for labels in (new, old)]
+        raise TypeError(f"the new labels are {kinds[0]}, those from before {kinds[1]}")
     if isinstance(old, pd.Series):
         return pd.concat([old, pd.Series(np.asarray(new), name=old.name)])
+    if np.ndim(old) != np.ndim(new):
+        raise ValueError(f"the new labels have shape {np.shape(new)}, those from before {np.shape(old)}")
     return np.concatenate([np.asarray(old), np.asarray(new)])
+
+
+def _is_text(labels: Any) -> bool:
+    array = np.asarray(labels)
+    return array.dtype.kind in "US" or (array.dtype.kind in "OT" and any(isinstance(each, str) for each in array.flat))

@@ -15,6 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from skmmal._atomic import replace_file
+from skmmal._sealed import check_seal, parse_json, sealed
 
 _DESCRIPTION, _WEIGHTS = "estimator.json", "weights.safetensors"
 
@@ -27,7 +28,7 @@ def write_folder(path: str | os.PathLike, description: dict[str, Any], tensors: 
     if folder.is_dir() and any(folder.iterdir()) and not (folder / _DESCRIPTION).is_file():
         raise FileExistsError(f"{folder} holds other files; give a new folder or one written by save")
     weights = save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()})
-    text = json.dumps({**description, "weights_sha256": hashlib.sha256(weights).hexdigest()}, indent=2)
+    text = json.dumps(sealed({**description, "weights_sha256": hashlib.sha256(weights).hexdigest()}), indent=2)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in ((_WEIGHTS, weights), (_DESCRIPTION, text.encode())):
         with replace_file(folder / name) as file:
@@ -39,15 +40,14 @@ def read_folder(path: str | os.PathLike, format_name: str, version: int) -> tupl
     folder = Path(path)
     if not (folder / _DESCRIPTION).is_file():
         raise FileNotFoundError(f"{folder} holds no {_DESCRIPTION}; it was not written by save")
-    try:
-        description = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{folder / _DESCRIPTION} is not valid JSON: {error}") from None
+    description = parse_json(folder / _DESCRIPTION)
     found = description.get("format") if isinstance(description, dict) else None
     if found != format_name:
         raise ValueError(f"{folder} holds {found!r}, expected {format_name!r}")
-    if description.get("version") != version:
-        raise ValueError(f"{folder} has format version {description.get('version')}, this skmmal reads {version}")
+    if description.get("version") not in range(1, version + 1) or isinstance(description["version"], bool):
+        raise ValueError(f"{folder} has format version {description.get('version')}, this skmmal reads up to {version}")
+    if description["version"] > 1:  # the first version had no checksum of the description
+        check_seal(description, folder / _DESCRIPTION)
     if not (folder / _WEIGHTS).is_file():
         raise ValueError(f"{folder} holds no {_WEIGHTS}")
     weights = (folder / _WEIGHTS).read_bytes()

@@ -22,7 +22,10 @@ def check_rng(random_state: RandomState) -> np.random.RandomState:
         return np.random.RandomState()
     if isinstance(random_state, np.random.Generator):
         return np.random.RandomState(random_state.bit_generator)
-    return check_random_state(random_state)
+    try:
+        return check_random_state(random_state)
+    except ValueError as error:
+        raise ValueError(f"random_state must be None, an integer from 0 to 2**32 - 1 or a generator: {error}") from None
 
 
 def draw_seed(rng: np.random.RandomState) -> int:

@@ -45,7 +45,7 @@ from skmmal.modalities import MultimodalArray, presence_mask
 
 __all__ = ["LateFusionClassifier"]
 
-_FORMAT, _VERSION = "skmmal-late-fusion-classifier", 1
+_FORMAT, _VERSION = "skmmal-late-fusion-classifier", 2
 _FITTED = (
     "classes_",
     "n_iter_",
@@ -136,8 +136,7 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
     random_state : int, RandomState, Generator or None
         Draws initial weights, batches and masks of ``adamw`` and ``sgd``; the convex solvers draw nothing.
     verbose : int, default=0
-        ``adamw``: print the loss every `verbose` epochs.
-
+        ``adamw``, ``sgd``: print the loss every `verbose` epochs.
     unimodal_weight : float, default=1.0
         How much the modalities' own losses train the encoders, beside the fused loss with weight 1 (``adamw``,
         ``sgd``). The own heads learn in any case. With 0 the encoders learn from the fused loss alone: the setting
@@ -422,6 +421,11 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
                 tol=self.tol,
                 warm=warm,
             )
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in module.parameters()):
+            raise ValueError(
+                f"solver={solver!r} ended in weights that are not finite: scale the features first "
+                "(skmmal.ModalityScaler), or lower learning_rate"
+            )
         # float64 from here on: predictions then do not depend on which rows are predicted together
         self.module_ = module.to("cpu", torch.float64).eval()
 
@@ -642,7 +646,13 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
             for rows in row_chunks(*features.shape):
                 batch = as_batches(features, present, rows, module.dtype, device)
                 parts = function(module, module.embed(batch.blocks, batch.present), batch.present, rows)
-                found.append([part if isinstance(part, np.ndarray) else to_numpy(part) for part in parts])
+                arrays = [part if isinstance(part, np.ndarray) else to_numpy(part) for part in parts]
+                if not all(np.isfinite(array).all() for array in arrays):
+                    raise ValueError(
+                        f"rows {rows.start} to {rows.stop - 1} of X hold values so large that the predictions "
+                        "overflow; scale them as those that the classifier was fitted on"
+                    )
+                found.append(arrays)
         return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
     # -------------------------------------------------------------------------------------------- persistence
@@ -689,7 +699,7 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
                 setattr(new, name, decode(value))
             module, _ = new._build_module(np.random.RandomState(0))
             module.to(torch.float64).load_state_dict(tensors)
-        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"{path} does not describe a LateFusionClassifier: {error}") from error
         new.module_ = module.eval()
         return new

@@ -8,11 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import product
 from math import factorial
+from numbers import Integral
 
 import numpy as np
 from scipy.special import logsumexp
 
+from skmmal._arrays import numeric
+
 __all__ = ["balance_weights", "contributions", "dominance", "linear_coalition_value", "shapley_values"]
+
+MOST_MODALITIES = 20
+"""There are two to that power coalitions, each of them evaluated."""
 
 CoalitionValue = Callable[[np.ndarray], np.ndarray]
 
@@ -28,7 +34,7 @@ def shapley_values(coalition_value: CoalitionValue, n_modalities: int) -> np.nda
         Takes a boolean array of length M (which modalities are present) and returns the value of that coalition
         for every row, shape (n,). It is called once for each of the 2^M coalitions.
     n_modalities : int
-        M, at least 1.
+        M, from 1 to 20.
 
     Returns
     -------
@@ -47,18 +53,27 @@ def shapley_values(coalition_value: CoalitionValue, n_modalities: int) -> np.nda
     >>> shapley_values(lambda present: np.array([10.0 * present[0] + 2.0 * present.all()]), 2)
     array([[11.,  1.]])
     """
-    if n_modalities < 1:
-        raise ValueError(f"n_modalities must be at least 1, got {n_modalities}")
+    if not isinstance(n_modalities, Integral) or isinstance(n_modalities, bool):
+        raise TypeError(f"n_modalities must be an integer, got {n_modalities!r}")
+    if not 1 <= n_modalities <= MOST_MODALITIES:
+        raise ValueError(
+            f"n_modalities must be at least 1, and at most {MOST_MODALITIES} (of 2**n_modalities coalitions each is "
+            f"evaluated), got {n_modalities}"
+        )
     ways = [factorial(s) * factorial(n_modalities - s - 1) / factorial(n_modalities) for s in range(n_modalities)]
     phi: np.ndarray | None = None
     for coalition in product((False, True), repeat=n_modalities):
         present = np.array(coalition)
         size = int(present.sum())
-        value = np.asarray(coalition_value(present), dtype=np.float64)
+        value = numeric(coalition_value(present), f"coalition_value({present.tolist()})", finite=True)
         if value.ndim != 1:
             raise ValueError(f"coalition_value must return shape (n,), found {value.shape} for {present.tolist()}")
         if phi is None:
             phi = np.zeros((len(value), n_modalities))
+        if len(value) != len(phi):
+            raise ValueError(
+                f"coalition_value returned {len(phi)} rows first, then {len(value)} for {present.tolist()}"
+            )
         # v(S) is added for the members of S (S = T ∪ m) and taken off for the others
         if size > 0:
             phi[:, present] += ways[size - 1] * value[:, None]
@@ -97,14 +112,28 @@ def linear_coalition_value(
     >>> value(np.array([True, True])), value(np.array([False, False]))
     (array([0.5]), array([0.5]))
     """
-    rows = np.arange(len(target))
+    logits = [numeric(partial, "partial_logits", 2, finite=True).astype(np.float64) for partial in partial_logits]
+    if not logits:
+        raise ValueError("partial_logits is empty; at least one modality is needed")
+    n_rows, n_classes = logits[0].shape
+    intercept = numeric(intercept, "intercept", 1, finite=True)
+    target = numeric(target, "target", 1)
+    if any(partial.shape != (n_rows, n_classes) for partial in logits) or intercept.shape != (n_classes,):
+        raise ValueError(
+            f"partial_logits must have one shape (n, K) and intercept shape (K,), found "
+            f"{[partial.shape for partial in logits]} and {intercept.shape}"
+        )
+    if target.dtype.kind not in "iu" or target.shape != (n_rows,) or not ((target >= 0) & (target < n_classes)).all():
+        raise ValueError(f"target must hold the columns of {n_rows} classes, from 0 to {n_classes - 1}")
+    rows = np.arange(n_rows)
 
     def value(present: np.ndarray) -> np.ndarray:
-        logits = np.zeros_like(partial_logits[0], dtype=np.float64) + intercept
-        for kept, partial in zip(present, partial_logits, strict=True):
+        total = np.zeros((n_rows, n_classes)) + intercept
+        for kept, partial in zip(present, logits, strict=True):
             if kept:
-                logits += partial
-        return np.exp(logits[rows, target] - logsumexp(logits, axis=1))
+                total += partial
+        with np.errstate(over="ignore"):  # logits further apart than the largest float: their exponentials are zero
+            return np.exp(total[rows, target] - logsumexp(total, axis=1))
 
     return value
 
@@ -135,7 +164,7 @@ def contributions(phi: np.ndarray, present: np.ndarray | None = None) -> np.ndar
            [0.5 , 0.5 ]])
     """
     magnitude = np.abs(_rows_of_modalities(phi, "phi"))
-    there = np.ones(magnitude.shape, dtype=bool) if present is None else np.asarray(present, dtype=bool)
+    there = np.ones(magnitude.shape, dtype=bool) if present is None else numeric(present, "present").astype(bool)
     if there.shape != magnitude.shape:
         raise ValueError(f"present has shape {there.shape}, phi has {magnitude.shape}")
     magnitude = np.where(there, magnitude, 0.0)
@@ -199,7 +228,7 @@ def balance_weights(contributions: np.ndarray) -> np.ndarray:
 
 
 def _rows_of_modalities(values: np.ndarray, argument: str) -> np.ndarray:
-    array = np.asarray(values, dtype=np.float64)
+    array = numeric(values, argument).astype(np.float64)
     if array.ndim != 2 or array.shape[1] < 1:
         raise ValueError(f"{argument} must have shape (n, n_modalities), found {array.shape}")
     bad = np.flatnonzero(~np.isfinite(array).all(axis=1))

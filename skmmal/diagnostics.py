@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
+from skmmal._arrays import numeric
 from skmmal._fitted import classifier_features, final_step
 from skmmal.balancing.relearning import purity
 from skmmal.contributions import shapley_values
@@ -104,7 +105,7 @@ def shapley_imbalance(values: Mapping[str, float] | Sequence[float] | np.ndarray
     >>> shapley_imbalance([0.5, 0.25, 0.25]) == 0.5 / 3
     True
     """
-    numbers = [float(value) for value in (values.values() if isinstance(values, Mapping) else values)]
+    numbers = numeric(list(values.values()) if isinstance(values, Mapping) else values, "values", 1, finite=True)
     distances = [abs(a - b) for a, b in combinations(numbers, 2)]
     return float(np.mean(distances)) if distances else 0.0
 

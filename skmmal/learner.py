@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length
 
+from skmmal._arrays import naming
 from skmmal._containers import countable, n_rows_of, stack_labels, stack_rows, take_rows
 from skmmal._random import RandomState, check_rng
 from skmmal.query import LeastConfidenceSampling, QueryStrategy, get_strategy
@@ -88,7 +89,7 @@ class ActiveLearner(BaseEstimator):
             given, absent = ("X_training", "y_training") if y_training is None else ("y_training", "X_training")
             raise ValueError(f"{given} is given, {absent} is not; give both or neither")
         if X_training is not None:
-            check_consistent_length(countable(X_training), y_training)
+            _check_pair(X_training, y_training)
             self._fit(X_training, y_training, bootstrap_init, {})
 
     # fit_kwargs are constructor arguments too, so that clone keeps them
@@ -139,6 +140,9 @@ class ActiveLearner(BaseEstimator):
             return LeastConfidenceSampling()
         if isinstance(self.query_strategy, str):
             return get_strategy(self.query_strategy)
+        if isinstance(self.query_strategy, type):
+            name = self.query_strategy.__name__
+            raise TypeError(f"query_strategy is the class {name}; give an object, {name}()")
         if not callable(self.query_strategy):
             raise TypeError(f"query_strategy must be a strategy, a name or a callable, got {self.query_strategy!r}")
         return self.query_strategy
@@ -167,7 +171,7 @@ class ActiveLearner(BaseEstimator):
         **fit_kwargs
             Passed to the estimator's `fit`, after those of the constructor.
         """
-        check_consistent_length(countable(X), y)
+        _check_pair(X, y)
         if only_new:
             self._fit(X, y, bootstrap, fit_kwargs)
             return
@@ -190,7 +194,7 @@ class ActiveLearner(BaseEstimator):
         -------
         ActiveLearner
         """
-        check_consistent_length(countable(X), y)
+        _check_pair(X, y)
         self._fit(X, y, bootstrap, fit_kwargs)
         self.X_training, self.y_training = X, y
         return self
@@ -218,3 +222,11 @@ class ActiveLearner(BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return self.X_training is not None
+
+
+def _check_pair(X: Any, y: Any) -> None:
+    for argument, value in (("X", X), ("y", y)):
+        if value is None:
+            raise ValueError(f"{argument} is None; rows and their labels are needed")
+    with naming("X and y"):
+        check_consistent_length(countable(X), y)

@@ -19,6 +19,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils import check_array
 
+from skmmal._arrays import naming
 from skmmal._chunks import row_chunks
 
 __all__ = [
@@ -183,6 +184,8 @@ def _layout_from_columns(modalities: Mapping[str, Any], n_columns: int, column_n
 
 def _column_positions(name: str, value: Any, n_columns: int, column_names: Any) -> np.ndarray:
     if isinstance(value, slice):
+        if not all(part is None or _is_int(part) for part in (value.start, value.stop, value.step)):
+            raise TypeError(f"modality {name!r}: the parts of a slice must be integers, got {value}")
         positions = np.arange(n_columns)[value]
         if value.stop is not None and value.stop > n_columns:
             raise ValueError(f"modality {name!r} reaches to column {value.stop}, X has {n_columns}")
@@ -457,7 +460,8 @@ def as_multimodal(X: Any, modalities: Mapping[str, Any] | None = None) -> Multim
         names = list(X.columns) if isinstance(X, pd.DataFrame) else None
         if hasattr(X, "detach"):
             X = X.detach().cpu().numpy()
-        matrix = check_array(X, dtype="numeric", ensure_all_finite=False, ensure_min_samples=0, input_name="X")
+        with naming("X"):
+            matrix = check_array(X, dtype="numeric", ensure_all_finite=False, ensure_min_samples=0, input_name="X")
         return unpack(matrix, resolve_layout(modalities, matrix.shape[1], names))
     if isinstance(X, pd.DataFrame):
         X = _frame_blocks(X)
@@ -543,6 +547,12 @@ def unpack(matrix: Any, modalities: Mapping[str, Any] | Layout | None) -> Multim
 
 def concatenate(arrays: Sequence[MultimodalArray]) -> MultimodalArray:
     """Stack the rows of arrays that have the same modalities (the first one's order is kept)."""
+    arrays = list(arrays)
+    if not arrays:
+        raise ValueError("arrays is empty; there is nothing to stack")
+    for array in arrays:
+        if not isinstance(array, MultimodalArray):
+            raise TypeError(f"arrays must hold MultimodalArrays, found {type(array).__name__}; see as_multimodal")
     first, *others = arrays
     aligned = [first, *(as_multimodal(other, first.modalities) for other in others)]
     blocks = {name: np.concatenate([array[name] for array in aligned]) for name in first.modalities}

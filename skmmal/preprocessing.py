@@ -95,16 +95,17 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
             self.__dict__.pop(name, None)
         features = validate_features(self, X, reset=True)
         present = presence_mask(features)
-        self.mean_, self.scale_ = {}, {}
+        self.mean_: dict[str, np.ndarray] = {}
+        self.scale_: dict[str, np.ndarray] = {}
         for index, (name, block) in enumerate(features.blocks.items()):
+            if self.method != "standard":
+                self.mean_[name], self.scale_[name] = np.zeros(block.shape[1]), np.ones(block.shape[1])
+                continue
             with np.errstate(over="ignore", invalid="ignore"):
                 mean, variance = _moments(block, present[:, index])
             if not np.isfinite(variance).all():
                 del self.mean_, self.scale_
                 raise ValueError(f"modality {name!r} holds values that are too large to be squared; divide them first")
-            if self.method != "standard":
-                self.mean_[name], self.scale_[name] = np.zeros(len(mean)), np.ones(len(mean))
-                continue
             # rounding leaves a constant column a tiny variance
             varies = variance > 1e-12 * (mean**2 + variance)
             n_varying = max(1, int(varies.sum()))

@@ -216,7 +216,7 @@ class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, BlockTransformer):
         # own seed by name: the order of the modalities does not matter
         generator = torch.Generator().manual_seed(seed)
         hidden = Encoder(n_in, [] if self.hidden_dim is None else [self.hidden_dim], 0.0, generator)
-        return nn.Sequential(hidden, _linear(hidden.n_out, self.n_components, generator))
+        return nn.Sequential(hidden, _linear(hidden.n_out, int(self.n_components), generator))
 
     def _project(self, m: int, block: np.ndarray) -> torch.Tensor:
         """Unit projections of rows that have modality `m`."""

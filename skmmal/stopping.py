@@ -16,6 +16,8 @@ from sklearn.base import BaseEstimator
 from sklearn.metrics import cohen_kappa_score
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from skmmal._arrays import numeric
+
 __all__ = [
     "Advice",
     "Budget",
@@ -97,14 +99,23 @@ class RoundState:
         >>> state.mean_entropy, state.mean_confidence
         (0.5, 0.75)
         """
-        probabilities = np.asarray(probabilities, dtype=np.float64)
+        probabilities = numeric(probabilities, "probabilities", finite=True).astype(np.float64)
         classes = np.asarray(classes)
+        if classes.ndim != 1 or len(classes) == 0:
+            raise ValueError(f"classes must be a list of at least one class, got {classes!r}")
         if probabilities.ndim != 2 or probabilities.shape[1] != len(classes):
             raise ValueError(
                 f"probabilities must have shape (n_rows, {len(classes)}), one column for each class, "
                 f"found {probabilities.shape}"
             )
+        if stop_rows is not None and not isinstance(stop_rows, Mapping):
+            raise TypeError(f"stop_rows must map row positions to names, got {stop_rows!r}")
         rows = {i: i for i in range(len(probabilities))} if stop_rows is None else dict(stop_rows)
+        for row in rows:
+            if not isinstance(row, Integral) or not 0 <= int(row) < len(probabilities):
+                raise ValueError(f"stop_rows: there is no row {row!r} among the {len(probabilities)} of probabilities")
+        if (probabilities < 0).any():
+            raise ValueError("probabilities must not be negative")
         predicted = classes[probabilities[list(rows)].argmax(axis=1)] if len(rows) else classes[:0]
         has_rows = len(probabilities) > 0
         scale = np.log(len(classes)) if len(classes) > 1 else 1.0
@@ -175,6 +186,8 @@ class StoppingCriterion(BaseEstimator):
             The rounds are not in order, or a parameter cannot be used.
         """
         self._validate_params()
+        if not isinstance(history, Sequence) or not all(isinstance(state, RoundState) for state in history):
+            raise TypeError("history must be a sequence of RoundState")
         history = list(history)
         numbers = [state.round for state in history]
         if any(later <= earlier for earlier, later in pairwise(numbers)):
@@ -460,6 +473,9 @@ def kappa(first: pd.Series, second: pd.Series) -> float:
     >>> kappa(pd.Series(list("aabb")), pd.Series(list("aabb")))
     1.0
     """
+    for argument, values in (("first", first), ("second", second)):
+        if not isinstance(values, pd.Series):
+            raise TypeError(f"{argument} must be a Series of predicted classes, got {type(values).__name__}")
     both = first.index.intersection(second.index)
     a, b = first.loc[both].to_numpy(dtype=str), second.loc[both].to_numpy(dtype=str)
     if len(both) == 0 or (len(np.unique(np.concatenate([a, b]))) < 2):

@@ -17,11 +17,17 @@ from sklearn.linear_model import LogisticRegression
 
 import skmmal._chunks
 from skmmal import LateFusionClassifier, MultimodalArray
+from skmmal._sealed import sealed
 from skmmal.heads import ConcatFusion, Fusion
 
 
 def logistic(**params):
     return LogisticRegression(tol=1e-10, max_iter=100_000, **params)
+
+
+def resealed(text):
+    """A description with a checksum that is right."""
+    return json.dumps(sealed({key: value for key, value in json.loads(text).items() if key != "sha256"}))
 
 
 def objective(features, y, classes, weight, intercept, C, sample_weight=None):
@@ -516,9 +522,10 @@ def test_damaged_saves_are_refused(tmp_path):
     for damaged, match in (
         (text[: len(text) // 2], "not valid JSON"),
         ("[]", "expected 'skmmal-late-fusion-classifier'"),
-        (text.replace('"version": 1', '"version": 2'), "format version 2"),
-        (text.replace('"C"', '"nonsense"'), "does not describe"),
-        (json.dumps({**json.loads(text), "fitted": {}}), "does not describe"),
+        (text.replace('"version": 2', '"version": 3'), "format version 3"),
+        (text.replace('"C"', '"nonsense"'), "was changed since it was written"),
+        (resealed(text.replace('"C"', '"nonsense"')), "does not describe"),
+        (resealed(json.dumps({**json.loads(text), "fitted": {}})), "does not describe"),
     ):
         description.write_text(damaged)
         with pytest.raises(ValueError, match=match):
@@ -634,3 +641,92 @@ def test_given_classes_are_not_taken_for_a_regression_target():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert LateFusionClassifier().fit(X, y, classes=np.arange(40)).predict_proba(X).shape == (30, 40)
+
+
+# ------------------------------------------------------------------------- found by generated inputs (tests/fuzz)
+
+
+def test_a_fit_that_fails_leaves_no_model():
+    blocks, y = make_blocks(n=12)
+    clf = LateFusionClassifier().fit(blocks, y)
+    with pytest.raises(ValueError, match="y is missing"):
+        clf.fit({"other": np.ones((12, 2))}, [None] * 12)
+    with pytest.raises(NotFittedError):  # not the old network on the new layout
+        clf.predict(blocks)
+
+
+def test_a_warm_fit_that_fails_keeps_the_model():
+    blocks, y = make_blocks(n=12)
+    clf = LateFusionClassifier(warm_start=True).fit(blocks, y)
+    expected = clf.predict_proba(blocks)
+    with pytest.raises(ValueError, match="y is missing"):
+        clf.fit(blocks, [None] * 12)
+    np.testing.assert_array_equal(clf.predict_proba(blocks), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({}, "too large to be squared: scale the features first"),
+        ({"solver": "adamw", "max_iter": 1}, "modality 'image' holds values too large for float32"),
+    ],
+)
+def test_features_beyond_the_range_are_named(options, match):
+    blocks, y = make_blocks(n=12)
+    blocks["image"] *= 1e200
+    with pytest.raises(ValueError, match=match):
+        LateFusionClassifier(**options).fit(blocks, y)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "nothing", "meta:x"])
+def test_a_device_that_is_none(device):
+    blocks, y = make_blocks(n=12)
+    with pytest.raises(ValueError, match="is not a torch device that can be used here"):
+        LateFusionClassifier(device=device).fit(blocks, y)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"y": [np.inf, 0, 1]}, "y is infinite in row 0"),
+        ({"y": [0, 1, 1], "sample_weight": ["a"] * 3}, "sample_weight: could not convert"),
+        ({"y": np.array([0, "a", 1], dtype=object)}, "^y: "),
+        ({"y": [0, 1, 1], "classes": [0, None]}, "classes must not be None or NaN"),
+    ],
+)
+def test_labels_and_weights_are_named(arguments, match):
+    with pytest.raises((TypeError, ValueError), match=match):
+        LateFusionClassifier().fit(np.eye(3), **arguments)
+
+
+def test_a_changed_description_is_noticed(tmp_path):
+    blocks, y = make_blocks(n=12)
+    LateFusionClassifier(C=0.5).fit(blocks, y).save(tmp_path)
+    path = tmp_path / "estimator.json"
+    path.write_text(path.read_text().replace("0.5", "0.7"))
+    with pytest.raises(ValueError, match="was changed since it was written"):
+        LateFusionClassifier.load(tmp_path)
+
+
+def test_models_of_the_first_version_are_read(tmp_path):
+    blocks, y = make_blocks(n=12)
+    clf = LateFusionClassifier().fit(blocks, y)
+    clf.save(tmp_path)
+    path = tmp_path / "estimator.json"
+    description = json.loads(path.read_text())
+    del description["sha256"]
+    path.write_text(json.dumps({**description, "version": 1}))
+    np.testing.assert_array_equal(LateFusionClassifier.load(tmp_path).predict_proba(blocks), clf.predict_proba(blocks))
+
+
+def test_training_that_diverges_is_said():
+    blocks, y = make_blocks(n=12)
+    with pytest.raises(ValueError, match="ended in weights that are not finite"):
+        LateFusionClassifier(encoder_dim=3, learning_rate=1e30, max_iter=30, random_state=0).fit(blocks, y)
+
+
+def test_predictions_that_overflow_are_said():
+    blocks, y = make_blocks(n=12)
+    clf = LateFusionClassifier(C=100.0).fit(blocks, y)
+    with pytest.raises(ValueError, match="so large that the predictions overflow"):
+        clf.predict_proba({name: np.where(block > 0, 1.7e308, -1.7e308) for name, block in blocks.items()})

@@ -119,3 +119,31 @@ def test_weights_of_more_than_two_modalities():
 def test_helpful_errors(call, match):
     with pytest.raises(ValueError, match=match):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda: shapley_values(lambda s: np.zeros(2), 30), "at most 20"),  # a billion coalitions: it would never end
+        (lambda: shapley_values(lambda s: np.zeros(1 + s.sum()), 2), "returned 1 rows first, then 2"),
+        (lambda: shapley_values(lambda s: np.array([np.nan]), 2), "must be finite"),
+        (lambda: linear_coalition_value([np.zeros((2, 3))], np.zeros(3), np.array([0, 3])), "target must hold"),
+        (lambda: linear_coalition_value([np.zeros((2, 3))], np.zeros(2), np.array([0, 0])), "intercept shape"),
+        (lambda: linear_coalition_value([], np.zeros(2), np.array([0])), "partial_logits is empty"),
+    ],
+)
+def test_what_is_no_game_is_refused(call, match):
+    with pytest.raises(ValueError, match=match):
+        call()
+
+
+@pytest.mark.parametrize("values", ["a", None, [["x"]], [[1 + 2j]], [[{}]]], ids=repr)
+def test_what_is_no_number_is_named(values):
+    for function, argument in ((contributions, "phi"), (balance_weights, "contributions")):
+        with pytest.raises((TypeError, ValueError), match=f"^{argument} must"):
+            function(values)
+
+
+def test_logits_at_the_ends_of_the_range():
+    value = linear_coalition_value([np.array([[1.5e308, -1.5e308]])], np.zeros(2), np.array([0]))
+    assert value(np.array([True])) == 1

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
 from skmmal.diagnostics import accuracy_shapley, cluster_purity, linear_probe, shapley_imbalance
+from skmmal.experiment.metrics import expected_calibration_error
 from skmmal.modalities import presence_mask
 
 
@@ -138,3 +139,26 @@ def test_gated_fusions_are_probed_before_the_gate(data):
     noise = MultimodalArray({**X.blocks, "b": np.where(np.isnan(X["b"]), np.nan, rng.standard_normal(X["b"].shape))})
     assert linear_probe(clf, X, y, X, y)["a"] == linear_probe(clf, noise, y, noise, y)["a"]
     assert cluster_purity(clf, X, y)["a"] == cluster_purity(clf, noise, y)["a"]
+
+
+@pytest.mark.parametrize("values", ["a", None, {"a": "x"}, [[1.0]], [np.nan]], ids=repr)
+def test_values_that_are_none(values):
+    with pytest.raises((TypeError, ValueError), match="^values must"):
+        shapley_imbalance(values)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "correct", "n_bins", "match"),
+    [
+        ([], [], 32, "of one length above 0"),
+        ([0.5], [True, False], 32, "of one length"),
+        ([1.5], [True], 32, "confidence must hold probabilities"),
+        ([np.nan], [True], 32, "confidence must hold probabilities"),
+        (["a"], [True], 32, "confidence must be numeric"),
+        ([0.5], [True], 0, "n_bins must be at least 1"),
+        ([0.5], [True], None, "n_bins must be an integer"),
+    ],
+)
+def test_calibration_of_what_is_no_confidence(confidence, correct, n_bins, match):
+    with pytest.raises((TypeError, ValueError), match=match):
+        expected_calibration_error(confidence, correct, n_bins)

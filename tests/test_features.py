@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -725,3 +726,145 @@ def test_import_is_light():
 
 def test_values_are_aligned_for_memory_mapping(store):
     assert all(files.npy_offset(store.path / f"{name}.npy") % 64 == 0 for name in ("image", "text"))
+
+
+# ------------------------------------------------------------------------- found by generated inputs (tests/fuzz)
+
+
+@pytest.mark.parametrize("ids", [IDS[:-1], [*IDS, "one more"]], ids=["fewer", "more"])
+def test_ids_and_rows_must_be_as_many(tmp_path, blocks, ids):
+    # fewer ids dropped rows without a word, more ids left NaN
+    with pytest.raises(ValueError, match=f"blocks have {N} rows, and there are {len(ids)} ids"):
+        FeatureStore.write(tmp_path / "cache", blocks, ids)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("ids", "error", "match"),
+    [
+        (3, TypeError, "ids must be a sequence"),
+        (None, TypeError, "ids must be a sequence"),
+        ("abc", TypeError, "ids must be a sequence"),
+        (["\ud800", *IDS[1:]], ValueError, "row 0 has .* half of a character"),
+    ],
+    ids=repr,
+)
+def test_ids_that_are_none(tmp_path, blocks, ids, error, match):
+    with pytest.raises(error, match=match):
+        FeatureStore.write(tmp_path / "cache", blocks, ids)
+
+
+@pytest.mark.parametrize("metadata", [3, {"image": 3}, {"image": {"x": object}}, {"image": {"x": float("nan")}}], ids=repr)
+def test_metadata_that_json_cannot_hold(tmp_path, blocks, metadata):
+    with pytest.raises(TypeError, match="metadata"):
+        FeatureStore.write(tmp_path / "cache", blocks, IDS, metadata)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("width", "options", "match"),
+    [
+        ("a", {}, "width must be"),
+        (0, {}, "width must be"),
+        (True, {}, "width must be"),
+        (2, {"dtype": 3}, "dtype must be a name"),
+        (2, {"range_rows": 1.5}, "range_rows must be a positive integer"),
+        (2, {"shard": None}, "shard must be"),
+        (2, {"shard": (1,)}, "shard must be"),
+        (2, {"fingerprint": {"w": object}}, "fingerprint must hold plain values"),
+    ],
+)
+def test_writers_that_cannot_be(tmp_path, width, options, match):
+    store = FeatureStore.create(tmp_path / "c", IDS)
+    with pytest.raises((TypeError, ValueError), match=match):
+        store.writer("image", width, **options)
+    assert FeatureStore.open(store.path).modalities == {}
+
+
+def test_a_lock_whose_file_cannot_be_written_is_free_again(tmp_path, monkeypatch):
+    store = FeatureStore.create(tmp_path / "c", IDS)
+    plain = json.dumps
+
+    def full(content, **options):
+        if isinstance(content, dict) and "pid" in content:
+            raise OSError(errno.ENOSPC, "no space left")
+        return plain(content, **options)
+
+    monkeypatch.setattr(json, "dumps", full)
+    with pytest.raises(OSError, match="the disk is full"):
+        store.writer("image", 8)
+    monkeypatch.undo()
+    store.writer("image", 8).close()
+
+
+def test_an_unfinished_range_whose_rows_are_all_there(tmp_path, blocks):
+    # a kill between the rows and their marker; the reader looks for torn rows and finds none
+    store = FeatureStore.create(tmp_path / "c", IDS)
+    with store.writer("image", 8) as writer:
+        (rows,) = writer.pending()
+        writer.commit(rows, blocks["image"])
+        (store.path / "image.progress" / "00000000.json").unlink()
+    with pytest.warns(UserWarning, match="not finished"):
+        np.testing.assert_array_equal(FeatureStore.open(store.path).load()["image"], blocks["image"])
+
+
+def bent(name, value):
+    def change(path):
+        (path / name).unlink()
+        value(path / name)
+
+    return change
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "ids.txt", "image.npy", "image.present.npy", "image.ranges.json"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        lambda path: path.mkdir(),
+        lambda path: path.symlink_to(path),
+        lambda path: os.mkfifo(path),  # reading it would wait for ever
+        lambda path: path.write_bytes(b"[" * 100_000),
+        lambda path: path.write_bytes(b"9" * 10_000),
+        lambda path: path.write_bytes(b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f2\n((("),
+    ],
+    ids=["folder", "loop", "pipe", "deep", "number", "header"],
+)
+def test_what_stands_where_a_file_belongs(store, name, what):
+    bent(name, what)(store.path)
+    with pytest.raises(CacheError):
+        FeatureStore.open(store.path)
+
+
+def test_a_null_character_in_a_name(store):
+    edit_manifest(store, lambda manifest: manifest["modalities"]["image"].update(file="image\0.npy"))
+    with pytest.raises(CacheError, match="no file"):
+        FeatureStore.open(store.path)
+
+
+def test_a_frame_of_two_column_levels(tmp_path):
+    frame = pd.concat({"image": pd.DataFrame(np.eye(3)), "text": pd.DataFrame(np.ones((3, 2)))}, axis=1)
+    store = FeatureStore.write(tmp_path / "cache", frame, ["a", "b", "c"])
+    np.testing.assert_array_equal(store.load()["image"], np.eye(3))
+
+
+def test_a_block_that_is_refused_leaves_no_modality(store):
+    with pytest.raises(ValueError, match="contains infinity"):
+        store.append("other", np.full((N, 2), np.inf))
+    assert set(FeatureStore.open(store.path).modalities) == {"image", "text"}
+
+
+def test_a_modality_of_any_name_is_checked(tmp_path):
+    # "other" was the name of a helper block, which stood in for it
+    blocks = {"other": np.array([[1.0, 2.0], [np.nan, np.nan], [3.0, 4.0]])}
+    store = FeatureStore.write(tmp_path / "cache", blocks, ["a", "b", "c"])
+    assert store.present("other").tolist() == [True, False, True]
+    with pytest.raises(ValueError, match="partly NaN in row 0"):
+        FeatureStore.write(tmp_path / "bad", {"other": [[np.nan, 1.0]]}, ["a"])
+
+
+@pytest.mark.parametrize("modalities", ["image", 3])
+def test_modalities_that_are_no_list(store, tmp_path, modalities):
+    with pytest.raises(TypeError, match="modalities must be a list of names"):
+        store.load(modalities=modalities)
+    with pytest.raises(TypeError, match="modalities must be a list of names"):
+        store.subset(tmp_path / "part", modalities=modalities)

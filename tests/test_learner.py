@@ -262,3 +262,27 @@ def test_a_cold_start_chooses_the_first_batch():
     np.testing.assert_array_equal(rows, expected)
     learner.teach(instances, y[rows])
     assert learner.score(X, y) > 1 / len(np.unique(y))
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "error", "match"),
+    [
+        (np.zeros((1, 3)), [0], ValueError, "the new rows: they have shape"),
+        (np.zeros((1, 2)), None, ValueError, "y is None"),
+        (None, [0], ValueError, "X is None"),
+        (np.zeros((1, 2)), ["cat"], TypeError, "the new labels are text, those from before numbers"),
+        ({}, [0], ValueError, "X is an empty mapping"),
+    ],
+)
+def test_a_lesson_that_does_not_fit_changes_nothing(X, y, error, match):
+    learner = ActiveLearner(LogisticRegression(), "margin", np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([0, 1]))
+    with pytest.raises(error, match=match):
+        learner.teach(X, y)
+    assert learner.X_training.shape == (2, 2)
+    assert learner.y_training.tolist() == [0, 1]
+
+
+def test_a_strategy_given_as_a_class():
+    learner = ActiveLearner(LogisticRegression(), MarginSampling, np.eye(2), [0, 1])
+    with pytest.raises(TypeError, match=r"query_strategy is the class MarginSampling; give an object, MarginSampling\(\)"):
+        learner.query(np.eye(2))

@@ -268,3 +268,18 @@ def test_values_that_cannot_be_used(make, match):
 def test_helpful_errors(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda: resolve_layout({"a": slice("x", 2)}, 2), TypeError, "modality 'a': the parts of a slice must be integers"),
+        (lambda: concatenate([]), ValueError, "arrays is empty"),
+        (lambda: concatenate([np.zeros((2, 2))]), TypeError, "arrays must hold MultimodalArrays, found ndarray"),
+        (lambda: as_multimodal([[1.0, 2.0], [3.0]]), ValueError, "^X: "),
+        (lambda: as_multimodal(np.full((2, 2), {}, dtype=object)), TypeError, "^X: "),
+    ],
+)
+def test_errors_name_the_argument(call, error, match):
+    with pytest.raises(error, match=match):
+        call()

@@ -23,6 +23,7 @@ FLOORS = {
     "_chunks": 0,
     "_atomic": 0,
     "_arrays": 0,
+    "_sealed": 0,
     "modalities": 1,
     "contributions": 1,
     "selection": 1,

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from samples import containers, make_blocks
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -86,3 +87,25 @@ def test_new_rows_are_scaled_as_the_fitted_ones():
         ModalityScaler(norm=0.0).fit(X)
     with pytest.raises(ValueError, match="modality 'text' is missing from X"):
         scaler.transform({"image": blocks["image"]})
+
+
+@pytest.mark.parametrize("method", ["standard", "l2"])
+def test_values_at_the_ends_of_the_range(method):
+    for scale in (1e-300, 1e300):
+        X = scale * np.array([[1.0, 2.0], [3.0, 5.0]])
+        scaler = ModalityScaler({"a": 2}, method=method)
+        if method == "standard" and scale > 1:
+            with pytest.raises(ValueError, match="modality 'a' holds values that are too large"):
+                scaler.fit(X)
+        elif method == "l2":
+            np.testing.assert_allclose(np.linalg.norm(scaler.fit_transform(X), axis=1), 8)
+
+
+def test_a_fit_that_fails_leaves_nothing_fitted():
+    blocks, _ = make_blocks(n=6)
+    scaler = ModalityScaler().fit(blocks)
+    blocks["image"][2, 0] = np.nan
+    with pytest.raises(ValueError, match="partly NaN"):
+        scaler.fit(blocks)
+    with pytest.raises(NotFittedError):
+        scaler.transform(make_blocks(n=6)[0])

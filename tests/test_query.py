@@ -192,3 +192,18 @@ def test_registry():
     for name in available_strategies():
         assert type(get_strategy(name)) is type(get_strategy(name.upper().replace("-", "_")))
     assert get_strategy("kmeans", max_iter=7).max_iter == 7
+
+
+@pytest.mark.parametrize(
+    ("estimator", "arguments", "match"),
+    [
+        (LateFusionClassifier, {}, r"estimator is the class LateFusionClassifier; give an object"),
+        (None, {"X_labeled": np.zeros((1, 2)), "y_labeled": 3}, "^y_labeled: "),
+        (None, {"X_labeled": np.zeros((1, 2)), "y_labeled": [None]}, "y_labeled is missing"),
+        (None, {"X_labeled": [[1.0, 2.0], [3.0]]}, "^X_labeled: "),
+        (None, {"X_labeled": np.zeros((1, 3))}, r"X_labeled has blocks of \[3\] columns, X_pool of \[2\]"),
+    ],
+)
+def test_arguments_are_named(estimator, arguments, match):
+    with pytest.raises((TypeError, ValueError), match=match):
+        get_strategy("coreset").query(estimator, np.eye(2), **arguments)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from samples import containers, make_blocks
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skmmal._chunks
@@ -231,3 +232,11 @@ def test_errors_name_modality_and_row():
         CrossModalEncoder().fit(blocks)
     with pytest.raises(ValueError, match="temperature"):
         CrossModalEncoder(temperature=0).fit(paired(20))
+
+
+def test_a_fit_that_fails_leaves_nothing_fitted():
+    encoder = CrossModalEncoder(n_components=2, max_iter=1).fit(make_blocks(n=8)[0])
+    with pytest.raises(ValueError, match="modality 'image' holds values that are too large"):
+        encoder.fit({"image": np.array([[1e200], [-1e200]]), "text": np.ones((2, 1))})
+    with pytest.raises(NotFittedError):
+        encoder.transform(make_blocks(n=8)[0])

@@ -282,7 +282,8 @@ class CRMT(Balancing):
         slopes = torch.zeros_like(self._head.factors)
         module.set_dropout_generator(None)
         for m, (encoder, directions) in enumerate(zip(module.encoders, self._head.directions(), strict=True)):
-            for some in torch.nonzero(data.present[:, m]).squeeze(1).split(_EVALUATED_ROWS):
+            there = torch.nonzero(data.present[:, m]).squeeze(1)
+            for some in there.split(_EVALUATED_ROWS) if len(there) else ():
                 block = data.blocks[m][some].requires_grad_()
                 scores = encoder(block) @ directions.detach().T
                 for k in self._classes.tolist():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any
@@ -185,6 +185,8 @@ def _check_classes(classes: Sequence[Any] | None) -> list[str]:
         return []
     if isinstance(classes, str):
         raise TypeError(f"classes must be a list of names, got the string {classes!r}")
+    if not isinstance(classes, Iterable):
+        raise TypeError(f"classes must be a list of names, got {classes!r}")
     names = [str(name) for name in classes]
     if len(set(names)) < len(names) or any(not name or "\n" in name for name in names):
         raise ValueError(f"classes must be distinct names, none of them empty, got {names}")

@@ -10,6 +10,8 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold
 
+from skmmal._arrays import integer
+
 __all__ = ["find_doubts", "likely_wrong", "self_confidence"]
 
 
@@ -106,8 +108,7 @@ def find_doubts(model: Any, X: Any, y: np.ndarray, ids: np.ndarray, *, n_folds: 
     .. [1] Kuan and Mueller, "Model-agnostic label quality scoring to detect real-world label errors", ICML 2022
        workshop on data-centric machine learning (self-confidence).
     """
-    if n_folds < 2:
-        raise ValueError(f"n_folds must be at least 2, got {n_folds}")
+    integer(n_folds, "n_folds", 2)
     probabilities = self_confidence(model, X, y, n_folds=n_folds, seed=seed)
     checked = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
     classes, codes = np.unique(y, return_inverse=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -150,6 +150,8 @@ def load_digits_views(views: str | Sequence[str] | None = None, *, return_X_y: b
 def _check_views(views: str | Sequence[str] | None) -> list[str]:
     if views is None:
         return list(DIGITS_VIEWS)
+    if not isinstance(views, Iterable):
+        raise TypeError(f"views must be a view's name or a list of names, got {views!r}")
     names = [views] if isinstance(views, str) else list(views)
     if not names:
         raise ValueError(f"views is empty; choose from {list(DIGITS_VIEWS)}")

@@ -93,7 +93,7 @@ def make_mind_the_gap(
     missing (500, 64) False
     missing-class (500, 64) False
     """
-    if pitfall not in _SETTINGS:
+    if not isinstance(pitfall, str) or pitfall not in _SETTINGS:
         raise ValueError(f"pitfall must be one of {list(MIND_THE_GAP_PITFALLS)}, found {pitfall!r}")
     bunch = make_multimodal_classification(
         n_samples,

@@ -110,7 +110,7 @@ def make_pid_classification(
     >>> X
     MultimodalArray(100 rows: 0 64, 1 64)
     """
-    if setting not in PID_SETTINGS:
+    if not isinstance(setting, str) or setting not in PID_SETTINGS:
         raise ValueError(f"setting must be one of {list(PID_SETTINGS)}, found {setting!r}")
     n_classes = check_count("n_classes", n_classes, 2)
     n_samples = check_count("n_samples", n_samples, n_classes)

@@ -6,6 +6,9 @@
     units/STRATEGY/seed-S/round-R.json       chosen rows and metrics
     timings/STRATEGY/seed-S/round-R.json     seconds (they differ from run to run, so they lie apart)
     results.csv, selected.csv, classes.csv, timings.csv     written at the end
+    sha256sums.txt                           checksums of these but the timings (``sha256sum -c`` knows the format)
+
+The JSON files carry their own checksum.
 """
 
 from __future__ import annotations
@@ -26,18 +29,20 @@ import torch
 
 import skmmal
 from skmmal._atomic import TEMPORARY, replace_file
+from skmmal._sealed import check_seal, parse_json, sealed
 
 __all__ = ["RunFolder", "read_config"]
 
-FORMAT, VERSION = "skmmal-experiment", 1
+FORMAT, VERSION = "skmmal-experiment", 2
 CONFIG = "config.json"
 
 
 class RunFolder:
     """Records of a run on disk. Workers write disjoint files, so it needs no lock."""
 
-    def __init__(self, path: str | os.PathLike) -> None:
+    def __init__(self, path: str | os.PathLike, version: int = VERSION) -> None:
         self.path = Path(path)
+        self.version = version
 
     @classmethod
     def open(cls, path: str | os.PathLike, config: dict[str, Any]) -> RunFolder:
@@ -64,7 +69,9 @@ class RunFolder:
                 {"format": FORMAT, "version": VERSION, "environment": _environment(), "experiment": config},
             )
             return folder
-        _check_same(path, read_config(folder.path), config)
+        found = read_config(folder.path)
+        _check_same(path, found, config)
+        folder.version = found["version"]
         return folder
 
     def _file(self, part: str, name: str, seed: int, round_: int) -> Path:
@@ -81,12 +88,12 @@ class RunFolder:
     def read_unit(self, name: str, seed: int) -> list[dict[str, Any]]:
         """Records of a strategy and seed, from round 0 to the last before a gap."""
         records: list[dict[str, Any]] = []
-        while (file := self._file("units", name, seed, len(records))).exists():
-            record = _read_json(file)
+        while os.path.lexists(file := self._file("units", name, seed, len(records))):
+            record = _read_json(file, self.version)
             if record.get("round") != len(records):
                 raise ValueError(f"{file} describes round {record.get('round')}; it was moved or edited")
             seconds = self._file("timings", name, seed, len(records))
-            record["seconds"] = _read_json(seconds) if seconds.exists() else {}
+            record["seconds"] = _read_json(seconds, self.version) if os.path.lexists(seconds) else {}
             records.append(record)
         return records
 
@@ -95,11 +102,16 @@ def read_config(path: Path) -> dict[str, Any]:
     """Configuration of a run's folder."""
     if not (path / CONFIG).is_file():
         raise FileNotFoundError(f"{path} is not the folder of a run: it holds no {CONFIG}")
-    config = _read_json(path / CONFIG)
-    if config.get("format") != FORMAT:
-        raise ValueError(f"{path / CONFIG} has the format {config.get('format')!r}, expected {FORMAT!r}")
-    if config.get("version") != VERSION:
-        raise ValueError(f"{path / CONFIG} has version {config.get('version')}, this skmmal reads {VERSION}")
+    config = parse_json(path / CONFIG)
+    found = config.get("format") if isinstance(config, dict) else type(config).__name__
+    if found != FORMAT:
+        raise ValueError(f"{path / CONFIG} has the format {found!r}, expected {FORMAT!r}")
+    if type(config.get("version")) is not int or not 1 <= config["version"] <= VERSION:
+        raise ValueError(f"{path / CONFIG} has version {config.get('version')!r}, this skmmal reads up to {VERSION}")
+    if config["version"] > 1:  # the first version had no checksums
+        check_seal(config, path / CONFIG)
+    if not isinstance(config.get("experiment"), dict) or not isinstance(config.get("environment"), dict):
+        raise ValueError(f"{path / CONFIG} does not describe an experiment")
     return config
 
 
@@ -139,7 +151,7 @@ def _environment() -> dict[str, str]:
 
 
 def _write_json(path: Path, content: Any) -> None:
-    text = json.dumps(_null_for_nan(content), indent=1, ensure_ascii=False)
+    text = json.dumps(sealed(_null_for_nan(content)), indent=1, ensure_ascii=False)
     with replace_file(path) as file:
         file.write((text + "\n").encode())
 
@@ -152,8 +164,14 @@ def _null_for_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, version: int) -> dict[str, Any]:
     try:
-        return json.loads(path.read_bytes())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); remove it, and its round is run again") from None
+        content = parse_json(path)
+        if not isinstance(content, dict):
+            raise ValueError(f"{path} holds no record of a round")
+        if version > 1:
+            check_seal(content, path)
+    except ValueError as error:
+        raise ValueError(f"{error}; remove it, and its round is run again") from None
+    content.pop("sha256", None)
+    return content

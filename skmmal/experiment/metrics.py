@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import _safe_indexing
 
+from skmmal._arrays import integer, numeric
 from skmmal._fitted import classifier_features, final_step
 from skmmal.contributions import balance_weights
 from skmmal.diagnostics import accuracy_shapley, shapley_imbalance
@@ -44,7 +45,15 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, n_bi
     >>> round(expected_calibration_error([0.9, 0.9, 0.6, 0.6], [True, True, True, False]), 3)
     0.1
     """
-    confidence = np.asarray(confidence, dtype=np.float64)
+    confidence = numeric(confidence, "confidence", 1).astype(np.float64)
+    correct = numeric(correct, "correct", 1).astype(bool)
+    integer(n_bins, "n_bins", 1)
+    if len(confidence) == 0 or len(correct) != len(confidence):
+        raise ValueError(
+            f"confidence and correct must be of one length above 0, got {len(confidence)} and {len(correct)}"
+        )
+    if not ((confidence >= -1e-9) & (confidence <= 1 + 1e-9)).all():  # NaN, too
+        raise ValueError("confidence must hold probabilities, from 0 to 1")
     bins = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
     gaps = np.bincount(bins, weights=np.asarray(correct, dtype=np.float64) - confidence, minlength=n_bins)
     return float(np.abs(gaps).sum() / len(confidence))

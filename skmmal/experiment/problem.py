@@ -18,6 +18,7 @@ from sklearn.metrics import get_scorer
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
+from skmmal._arrays import naming, numeric
 from skmmal._chunks import row_chunks
 from skmmal.experiment.evaluations import resolve_evaluations
 from skmmal.modalities import as_multimodal, is_multimodal
@@ -128,10 +129,11 @@ def _check_data(X: Any, y: Any, X_name: str, y_name: str) -> tuple[Any, np.ndarr
     if is_multimodal(X):
         X = as_multimodal(X)
     elif not hasattr(X, "shape"):
-        X = np.asarray(X)
+        X = numeric(X, X_name)
     if len(X.shape) != 2 or X.shape[0] == 0:
         raise ValueError(f"{X_name} must have shape (n_samples, n_features) with at least one row, found {X.shape}")
-    y = column_or_1d(y)
+    with naming(y_name):
+        y = column_or_1d(y)
     if _num_samples(X) != len(y):
         raise ValueError(f"{X_name} has {_num_samples(X)} rows, {y_name} has {len(y)}")
     check_consistent_length(X, y)

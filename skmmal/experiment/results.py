@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from skmmal.experiment.problem import TIMINGS
 __all__ = ["ExperimentResults", "summary_text"]
 
 KEYS = ["strategy", "seed", "round"]
+SUMS = "sha256sums.txt"
 _INTEGERS = ("seed", "round", "n_labeled", "rank", "row")
 FILES = {"frame": "results.csv", "selected": "selected.csv", "classes": "classes.csv", "timings": "timings.csv"}
 
@@ -186,9 +188,15 @@ class ExperimentResults:
         }
         files = {FILES[name]: table for name, table in tables.items()}
         files |= {_evaluation_file(name): table for name, table in self.evaluations.items()}
+        sums = []
         for name, table in files.items():
+            text = table.to_csv(index=False, lineterminator="\n").encode()
             with replace_file(folder / name) as file:
-                file.write(table.to_csv(index=False, lineterminator="\n").encode())
+                file.write(text)
+            if name != FILES["timings"]:  # they differ from run to run
+                sums.append(f"{hashlib.sha256(text).hexdigest()}  {name}\n")
+        with replace_file(folder / SUMS) as file:
+            file.write("".join(sums).encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> ExperimentResults:
@@ -210,9 +218,14 @@ class ExperimentResults:
             The folder holds no run, or no round of it has ended.
         """
         folder = Path(path)
-        config = read_config(folder)["experiment"]
+        description = read_config(folder)
+        config = description["experiment"]
+        for key in ("strategies", "seeds", "classes"):
+            if not isinstance(config.get(key), dict | list):
+                raise ValueError(f"{folder}: the configuration of this run lacks its {key}")
+        _check_sums(folder)
         if not (folder / FILES["frame"]).is_file():
-            reader = RunFolder(folder)
+            reader = RunFolder(folder, description["version"])
             units = [(name, seed) for name in config["strategies"] for seed in config["seeds"]]
             records = {unit: found for unit in units if (found := reader.read_unit(*unit))}
             if not records:
@@ -225,13 +238,37 @@ class ExperimentResults:
             raise FileNotFoundError(f"{folder} holds {FILES['frame']}, but not {missing}")
         frame = tables["frame"]
         if "timings" in tables:
-            frame = frame.merge(tables["timings"], on=KEYS, how="left", validate="one_to_one")
+            try:
+                frame = frame.merge(tables["timings"], on=KEYS, how="left", validate="one_to_one")
+            except ValueError as error:
+                raise ValueError(f"{folder / FILES['timings']} does not fit {FILES['frame']}: {error}") from None
         evaluations = {
             name: _read_evaluation(folder / _evaluation_file(name))
             for name in config.get("evaluations", {})
             if (folder / _evaluation_file(name)).is_file()
         }
         return cls(frame, tables["selected"], tables["classes"], config, evaluations)
+
+
+def _check_sums(folder: Path) -> None:
+    """Refuse tables that are not as they were written; folders of earlier versions have no checksums."""
+    if not os.path.lexists(folder / SUMS):
+        return
+    if not (folder / SUMS).is_file():
+        raise ValueError(f"{folder / SUMS} is not a file")
+    lines = (folder / SUMS).read_bytes().decode("utf-8", "replace").splitlines()
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    if not {FILES["frame"], FILES["selected"], FILES["classes"]} <= set(sums):
+        raise ValueError(f"{folder / SUMS} is damaged: it lacks tables of the run")
+    for name, digest in sums.items():
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise ValueError(f"{folder / SUMS} names {name!r}, which is not a file there")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            raise ValueError(
+                f"{path} was changed since it was written: its checksum is another; to read it all the same, "
+                f"remove {SUMS}"
+            )
 
 
 def _extend(table: dict[str, list[Any]], key: Mapping[str, Any], columns: Mapping[str, list[Any]]) -> None:
@@ -299,12 +336,18 @@ def _parsed(texts: list[str]) -> list[Any]:
 
 def _read_csv(path: Path, labels: list[Any]) -> pd.DataFrame:
     """Read a table with every float as it was written, whatever a strategy or a class is called."""
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    for name in frame.columns:
-        if name in _INTEGERS:
-            frame[name] = frame[name].astype(int)
-        elif name not in ("strategy", "label"):
-            frame[name] = [float(text or "nan") for text in frame[name]]
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        for name in frame.columns:
+            if name in _INTEGERS:
+                frame[name] = frame[name].astype(int)
+            elif name not in ("strategy", "label"):
+                frame[name] = [float(text or "nan") for text in frame[name]]
+    except (OSError, OverflowError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    lacking = [name for name in KEYS if name not in frame]
+    if lacking:
+        raise ValueError(f"{path} is damaged: it has no column {lacking[0]!r}")
     if "label" in frame:
         frame["label"] = frame["label"].map({str(label): label for label in labels})
     return frame

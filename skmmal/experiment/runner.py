@@ -123,6 +123,8 @@ def run_experiment(
     >>> results.frame[["strategy", "seed", "round", "n_labeled"]].tail(3).to_string(index=False).splitlines()[1:]
     ['  random     1      0         20', '  random     1      1         40', '  random     1      2         60']
     """
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise TypeError(f"metadata must be a mapping, got {metadata!r}")
     problem = make_problem(
         estimator, strategies, X, y, X_test, y_test, n_initial, n_instances, n_rounds, initial, scoring, evaluations
     )

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from skmmal._arrays import integer, number
+
 __all__ = [
     "area_per_seed",
     "area_under_curve",
@@ -25,10 +27,33 @@ _RESAMPLES = 9999
 
 
 def check_metric(frame: pd.DataFrame, metric: str) -> None:
-    """Refuse a metric that the frame does not hold."""
+    """Refuse a metric that the frame does not hold, and a frame that is none."""
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(f"frame must be a DataFrame such as ExperimentResults.frame, got {type(frame).__name__}")
+    for name in ("strategy", "seed", "round"):
+        if name not in frame.columns:
+            raise ValueError(f"frame has no column {name!r}; it has {list(frame.columns)}")
+    if len(frame) == 0:
+        raise ValueError("frame is empty")
+    if not isinstance(metric, str):
+        raise TypeError(f"metric must be a column's name, got {metric!r}")
     if metric not in frame.columns:
         known = [name for name in frame.columns if name not in ("strategy", "seed", "round", "n_labeled")]
         raise ValueError(f"metric {metric!r} was not measured; there are {known}")
+    if not pd.api.types.is_numeric_dtype(frame[metric]):
+        raise TypeError(f"metric {metric!r} must hold numbers, found dtype {frame[metric].dtype}")
+
+
+def _check_curves(frame: pd.DataFrame, metric: str) -> None:
+    check_metric(frame, metric)
+    if "n_labeled" not in frame.columns:
+        raise ValueError(f"frame has no column 'n_labeled'; it has {list(frame.columns)}")
+    _check_once(frame)
+
+
+def _check_once(frame: pd.DataFrame) -> None:
+    if frame.duplicated(["strategy", "seed", "round"]).any():
+        raise ValueError("frame holds a strategy, seed and round twice; pass several experiments as a list")
 
 
 def _names(frame: pd.DataFrame) -> list[str]:
@@ -38,8 +63,7 @@ def _names(frame: pd.DataFrame) -> list[str]:
 def _by_seed(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Rounds × (strategy, seed)."""
     check_metric(frame, metric)
-    if frame.duplicated(["strategy", "seed", "round"]).any():
-        raise ValueError("frame holds a strategy, seed and round twice; pass several experiments as a list")
+    _check_once(frame)
     return frame.pivot(index="round", columns=["strategy", "seed"], values=metric)
 
 
@@ -100,12 +124,14 @@ def pairwise_matrix(
     a  0.0  0.5
     b  0.0  0.0
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
-    if isinstance(frames, pd.DataFrame):
-        frames = [frames]
+    confidence = number(confidence, "confidence", 0, 1)
+    frames = [frames] if isinstance(frames, pd.DataFrame) else frames
+    if not isinstance(frames, list | tuple):
+        raise TypeError(f"frames must be a DataFrame or a list of them, got {type(frames).__name__}")
     if not frames:
         raise ValueError("frames is empty; give at least one experiment")
+    for frame in frames:
+        check_metric(frame, metric)
     names = _names(frames[0])
     total = pd.DataFrame(0.0, index=names, columns=names)
     for frame in frames:
@@ -156,15 +182,15 @@ def area_per_seed(frame: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame
 
     The trapezoid over the number of labels, divided by its range: a mean height between the first and the last point.
     """
-    check_metric(frame, metric)
+    _check_curves(frame, metric)
     curves = frame.sort_values("n_labeled").groupby(["seed", "strategy"])[["n_labeled", metric]]
     areas = {key: _area(curve["n_labeled"].to_numpy(), curve[metric].to_numpy()) for key, curve in curves}
     return pd.Series(areas).unstack().reindex(columns=_names(frame))
 
 
 def _area(n_labeled: np.ndarray, values: np.ndarray) -> float:
-    if len(values) == 1:
-        return float(values[0])
+    if n_labeled[0] == n_labeled[-1]:  # one point, or several at the same number of labels
+        return float(values.mean())
     return float(np.trapezoid(values, n_labeled) / (n_labeled[-1] - n_labeled[0]))
 
 
@@ -215,7 +241,8 @@ def labels_to_reach(frame: pd.DataFrame, target: float, metric: str = "accuracy"
     >>> labels_to_reach(frame, 0.5)["a"].tolist()
     [15.0, nan]
     """
-    check_metric(frame, metric)
+    _check_curves(frame, metric)
+    target = number(target, "target")
     curves = frame.sort_values("n_labeled").groupby(["seed", "strategy"])[["n_labeled", metric]]
     first = {
         key: _first_at(curve["n_labeled"].to_numpy(dtype=float), curve[metric].to_numpy(), target)
@@ -320,8 +347,9 @@ def compare(
        difference  t_pvalue  wins  ties  losses
     a       0.175     0.102     3     1       0
     """
+    confidence = number(confidence, "confidence", 0, 1)
     areas = area_per_seed(frame, metric)
-    if baseline not in areas:
+    if not isinstance(baseline, str) or baseline not in areas:
         raise ValueError(f"baseline {baseline!r} is not among the strategies {list(areas)}")
     rows = {}
     for name in areas.columns.drop(baseline):
@@ -398,9 +426,17 @@ def average_ranks(scores: pd.DataFrame) -> pd.Series:
     >>> average_ranks(pd.DataFrame({"a": [.9, .8], "b": [.7, .8]})).to_dict()
     {'a': 1.25, 'b': 1.75}
     """
+    _check_scores(scores)
+    return scores.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
+
+
+def _check_scores(scores: pd.DataFrame) -> None:
+    if not isinstance(scores, pd.DataFrame) or not all(map(pd.api.types.is_numeric_dtype, scores.dtypes)):
+        raise TypeError("scores must be a DataFrame of numbers, data sets × strategies")
+    if scores.size == 0:
+        raise ValueError(f"scores is empty, shape {scores.shape}")
     if scores.isna().to_numpy().any():
         raise ValueError("scores hold NaN: every strategy needs a score on every data set")
-    return scores.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
 
 
 def friedman(scores: pd.DataFrame) -> float:
@@ -421,8 +457,11 @@ def friedman(scores: pd.DataFrame) -> float:
     >>> round(friedman(pd.DataFrame({"a": [.9, .8, .7], "b": [.7, .6, .5], "c": [.4, .3, .2]})), 3)
     0.05
     """
+    _check_scores(scores)
     if scores.shape[1] < 3 or scores.shape[0] < 2:
         raise ValueError(f"Friedman's test needs 2 data sets and 3 strategies, found {scores.shape}")
+    if (scores.nunique(axis=1) == 1).all():
+        return 1.0  # equal everywhere: no difference, where the statistic is 0/0
     return float(stats.friedmanchisquare(*(scores[name] for name in scores)).pvalue)
 
 
@@ -442,5 +481,8 @@ def critical_difference(n_strategies: int, n_datasets: int, confidence: float = 
     >>> round(critical_difference(5, 30), 3)
     1.114
     """
+    integer(n_strategies, "n_strategies", 2)
+    integer(n_datasets, "n_datasets", 1)
+    confidence = number(confidence, "confidence", 0, 1)
     q = stats.studentized_range.ppf(confidence, n_strategies, np.inf) / np.sqrt(2)
     return float(q * np.sqrt(n_strategies * (n_strategies + 1) / (6 * n_datasets)))

@@ -41,8 +41,14 @@ def inside(folder: Path, name: object, argument: str) -> Path:
     path = folder / name
     if ".." in parts or Path(name).is_absolute() or ":" in parts[0] or parts[0] == "":
         raise CacheError(f"{argument} names {name!r}, which leaves the folder {folder}; refused")
-    if not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        leaves, other = not path.resolve().is_relative_to(folder.resolve()), path.exists() and not path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a name too long, a null character
+        raise CacheError(f"{argument} names {name[:100]!r}, which is no file: {error}") from None
+    if leaves:
         raise CacheError(f"{argument} names {name!r}, a link that leaves the folder {folder}; refused")
+    if other:  # a folder, or a pipe, which would block whoever reads it
+        raise CacheError(f"{argument} names {name!r}, which is not a file")
     return path
 
 
@@ -62,7 +68,9 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         raise CacheError(f"{path} is missing") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except RecursionError:
+        raise CacheError(f"{path} is not JSON: it is nested too deeply") from None
+    except (OSError, ValueError) as error:
         raise CacheError(f"{path} is not JSON, or is truncated ({error})") from None
 
 
@@ -89,7 +97,7 @@ def open_npy(path: Path, shape: tuple[int, ...], dtype: np.dtype, mode: Any = "r
         raise CacheError(f"{path} is missing") from None
     except PermissionError:
         raise
-    except (ValueError, OSError, EOFError, SyntaxError) as error:
+    except Exception as error:  # a damaged header ends in all kinds of errors, of Python's tokenizer too
         raise CacheError(f"{path} is truncated, or not an .npy file of numbers ({error})") from None
     if not isinstance(array, np.memmap):
         raise CacheError(f"{path} is not an .npy file of numbers")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from skmmal._atomic import replace_file
-from skmmal.features._files import CacheError, read_json
+from skmmal.features._files import CacheError, inside, read_json
 
 Marker = dict[str, Any]
 
@@ -78,10 +78,11 @@ def read_markers(folder: Path, name: str, ranges: list[Range]) -> dict[int, Mark
     # first the folder, then the file that replaces it: a reader never falls between the two
     for path in sorted(progress_folder(folder, name).glob("*.json")):
         with suppress(CacheError, ValueError):  # a damaged marker vouches for nothing
-            recent[int(path.stem)] = read_json(path)
+            recent[int(path.stem)] = read_json(inside(folder, f"{name}.progress/{path.name}", "the format"))
     found: dict[int, Marker] = {}
-    if ranges_file(folder, name).exists():
-        content = read_json(ranges_file(folder, name))
+    merged = inside(folder, ranges_file(folder, name).name, "the format")
+    if merged.exists():
+        content = read_json(merged)
         if not isinstance(content, dict) or not isinstance(content.get("ranges"), list):
             raise CacheError(f"{ranges_file(folder, name)} is not a list of ranges; it is damaged or foreign")
         found.update((marker.get("range", -1), marker) for marker in content["ranges"] if isinstance(marker, dict))

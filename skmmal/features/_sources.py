@@ -79,7 +79,7 @@ def _load(path: Path, **options: Any) -> Any:
         return np.load(path, allow_pickle=False, **options)
     except FileNotFoundError:
         raise
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # a damaged header ends in all kinds of errors, of Python's tokenizer too
         raise CacheError(f"{path} cannot be read: {error}; pickled objects are never loaded") from None
 
 

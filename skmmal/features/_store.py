@@ -37,8 +37,8 @@ from skmmal.features._ranges import (
     read_markers,
 )
 from skmmal.features._sources import read_sources
-from skmmal.features._writer import RowWriter, running
-from skmmal.modalities import MultimodalArray, presence_mask
+from skmmal.features._writer import RowWriter, plain, running
+from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal, presence_mask
 
 OWN_KEYS = ("file", "present", "shape", "dtype", "range_rows", "fingerprint")
 """Keys of a manifest entry that this module writes; what else there is came with `metadata`."""
@@ -137,11 +137,9 @@ class FeatureStore:
         -------
         MultimodalArray
         """
-        names = list(self.metadata) if modalities is None else list(modalities)
+        names = self._names(modalities)
         if not names:
-            raise CacheError(f"{self.path} holds no modality yet")
-        for name in names:
-            self._check_known(name)
+            raise CacheError(f"{self.path} holds no modality yet" if modalities is None else "modalities is empty")
         if rows is not None and not isinstance(rows, slice):
             rows = _row_numbers(rows, self.n_samples)
         unwritten = {name: left for name in names if (left := self.n_samples - self._rows_done(name))}
@@ -166,6 +164,9 @@ class FeatureStore:
 
     def index(self, ids: Sequence[str]) -> np.ndarray:
         """Return the rows of some ids, in the order given; unknown ids are a ``KeyError`` with their number."""
+        if isinstance(ids, str) or not isinstance(ids, Iterable):
+            raise TypeError(f"ids must be a sequence of ids, got {ids!r}")
+        ids = list(ids)
         row_of = {str(identifier): row for row, identifier in enumerate(self.ids)}
         unknown = [identifier for identifier in ids if str(identifier) not in row_of]
         if unknown:
@@ -288,7 +289,7 @@ class FeatureStore:
         ----------
         path : path-like
             A folder that does not exist or is empty.
-        blocks : mapping of str to array, or MultimodalArray
+        blocks : mapping of str to array, MultimodalArray, or DataFrame with (modality, feature) columns
             A row of a modality that is entirely NaN is missing there.
         ids : sequence of str
         metadata : mapping of str to mapping, optional
@@ -300,8 +301,13 @@ class FeatureStore:
         -------
         FeatureStore
         """
-        array = blocks if isinstance(blocks, MultimodalArray) else MultimodalArray(blocks)
+        array = as_multimodal(blocks) if is_multimodal(blocks) else MultimodalArray(blocks)
         _check_metadata(metadata, array.modalities)
+        for name in array.modalities:
+            check_name(name)
+        n_ids = _ids_text(ids).count(b"\n")
+        if n_ids != len(array):
+            raise ValueError(f"blocks have {len(array)} rows, and there are {n_ids} ids; one id for each row is needed")
         with _new_folder(Path(path), overwrite) as folder:
             store = cls.create(folder, ids)
             for name, block in array.blocks.items():
@@ -347,7 +353,9 @@ class FeatureStore:
             raise ValueError(f"modality {name!r} has {len(rows)} rows, {self.path} has {self.n_samples} samples")
         content = 0
         for part in all_ranges(self.n_samples, default_range_rows(block[:1].nbytes)):
-            content = zlib.crc32(np.ascontiguousarray(block[rows[part.start : part.stop]]).data.cast("B"), content)
+            chunk = np.ascontiguousarray(block[rows[part.start : part.stop]])
+            _present_rows(name, chunk)  # what cannot be used is refused before anything is written
+            content = zlib.crc32(chunk.data.cast("B"), content)
         self._write_block(name, width, block, {"appended": content}, metadata or {}, rows)
         return self
 
@@ -435,9 +443,7 @@ class FeatureStore:
         if rows is not None and ids is not None:
             raise ValueError("give rows or ids, not both")
         numbers = self.index(ids) if ids is not None else _row_numbers(slice(None) if rows is None else rows, len(self))
-        names = list(self.metadata) if modalities is None else list(modalities)
-        for name in names:
-            self._check_known(name)
+        names = self._names(modalities)
         with _new_folder(Path(path)) as folder:
             self._copy_to(type(self).create(folder, self.ids[numbers]), numbers, names)
         return self.open(path)
@@ -600,6 +606,15 @@ class FeatureStore:
             raise CacheError(f"{path} was changed since the features were made: its checksum is another")
         return np.array(ids, dtype=np.str_)
 
+    def _names(self, modalities: Sequence[str] | None) -> list[str]:
+        """Names of modalities, all by default."""
+        if modalities is not None and (isinstance(modalities, str) or not isinstance(modalities, Iterable)):
+            raise TypeError(f"modalities must be a list of names, got {modalities!r}")
+        names = list(self.metadata) if modalities is None else list(modalities)
+        for name in names:
+            self._check_known(name)
+        return names
+
     def _check_known(self, name: str) -> None:
         if name not in self.metadata:
             raise KeyError(f"unknown modality {name!r}; {self.path} has {list(self.metadata)}")
@@ -634,7 +649,7 @@ class FeatureStore:
             absent = part.start + np.flatnonzero(~present[part.start : part.stop])
             chunk = decode_block(values[absent], entry["dtype"])
             if chunk.dtype.kind == "f":
-                torn = absent[~np.isnan(chunk).reshape(len(absent), -1).all(axis=1)]
+                torn = absent[~np.isnan(chunk).all(axis=tuple(range(1, chunk.ndim)))]
                 values[torn] = empty
         return values
 
@@ -696,6 +711,8 @@ class FeatureStore:
 
 def _ids_text(ids: Iterable[Any]) -> bytes:
     """Return the content of ``ids.txt``, if the ids can stand there."""
+    if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
+        raise TypeError(f"ids must be a sequence of ids, got {ids!r}")
     texts = [str(identifier) for identifier in ids]
     if not texts:
         raise ValueError("ids is empty; a cache needs at least one sample")
@@ -705,6 +722,8 @@ def _ids_text(ids: Iterable[Any]) -> bytes:
             raise ValueError(f"ids: row {row} has {identifier!r}; an id is a non-empty text without line breaks")
         if seen.setdefault(identifier, row) != row:
             raise ValueError(f"ids: {identifier!r} stands in row {seen[identifier]} and again in row {row}")
+        if not identifier.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in identifier):
+            raise ValueError(f"ids: row {row} has {identifier!r}, half of a character; it cannot be written as UTF-8")
     return ("\n".join(texts) + "\n").encode()
 
 
@@ -727,20 +746,27 @@ def _row_numbers(rows: Any, n_samples: int) -> np.ndarray:
             rows = rows.astype(np.intp)
         if rows.ndim != 1 or rows.dtype.kind not in "biu":
             raise IndexError(f"rows must be a slice, a mask or a list of integers, got dtype {rows.dtype}")
-    return np.arange(n_samples)[rows]
+    try:
+        return np.arange(n_samples)[rows]
+    except IndexError as error:
+        raise IndexError(f"rows: {error}") from None
 
 
 def _present_rows(name: str, chunk: np.ndarray) -> np.ndarray:
     """Return which rows are not entirely NaN; a row that is partly NaN or infinite is an error."""
-    flat = chunk.reshape(len(chunk), -1)
+    flat = chunk.reshape(len(chunk), int(np.prod(chunk.shape[1:])))
     # the second block keeps a row without this modality from being called a row without any
-    return presence_mask(MultimodalArray({name: flat, "other": np.zeros((len(flat), 1), dtype=np.int8)}))[:, 0]
+    always = {f"beside {name}": np.zeros((len(flat), 1), dtype=np.int8)}
+    return presence_mask(MultimodalArray({name: flat, **always}))[:, 0]
 
 
 def _check_metadata(metadata: Mapping[str, Any] | None, names: Mapping[str, Any]) -> None:
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise TypeError(f"metadata must map modalities to mappings, got {metadata!r}")
     for name, entry in (metadata or {}).items():
         if name not in names:
             raise ValueError(f"metadata names modality {name!r}; there are {list(names)}")
+        plain(f"metadata of {name!r}", entry)
         clash = sorted({*entry} & {*OWN_KEYS})
         if clash:
             raise ValueError(f"metadata of {name!r} sets {clash[0]!r}, which the cache writes itself")

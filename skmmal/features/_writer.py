@@ -10,11 +10,13 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from numbers import Integral
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from skmmal._arrays import numeric
 from skmmal._atomic import explained, fsync_folder
 from skmmal.features._files import (
     CacheError,
@@ -125,13 +127,15 @@ class RowWriter:
         shard: tuple[int, int] = (0, 1),
     ) -> None:
         self.folder, self.name = manifest.folder, name
-        self.width, self.dtype = width, dtype
+        self.width, self.dtype = check_width(width), check_dtype(dtype)
         self._stored = stored_dtype(dtype)
+        if range_rows is not None:
+            check_count("range_rows", range_rows)
+        check_shard(shard)
+        plain("fingerprint", fingerprint)
+        plain("metadata", metadata)
         self.shape = (manifest.n_samples, *(width if isinstance(width, tuple) else (width,)))
         self._row_bytes = int(np.prod(self.shape[1:])) * self._stored.itemsize
-        index, count = shard
-        if not 0 <= index < count:
-            raise ValueError(f"shard must be (i, n) with 0 <= i < n, got {shard}")
         self._lock: tuple[Path, BinaryIO] | None = None
         with mutex(self.folder):
             entry = self._entry(manifest, fingerprint, metadata, range_rows)
@@ -146,11 +150,15 @@ class RowWriter:
             except BaseException:
                 self._release_lock()
                 raise
-        self._offset, self._present_offset = npy_offset(self._file), npy_offset(self._present_file)
-        self._values = open_npy(self._file, self.shape, self._stored)
-        self._present = open_npy(self._present_file, self.shape[:1], np.dtype(bool))
-        markers = read_markers(self.folder, name, self._all)
-        self._done = {r.index: markers[r.index] for r in self.ranges if self._holds(r, markers.get(r.index))}
+        try:
+            self._offset, self._present_offset = npy_offset(self._file), npy_offset(self._present_file)
+            self._values = open_npy(self._file, self.shape, self._stored)
+            self._present = open_npy(self._present_file, self.shape[:1], np.dtype(bool))
+            markers = read_markers(self.folder, name, self._all)
+            self._done = {r.index: markers[r.index] for r in self.ranges if self._holds(r, markers.get(r.index))}
+        except BaseException:
+            self._release_lock()
+            raise
 
     # ------------------------------------------------------------------------------------------------- opening
 
@@ -248,11 +256,15 @@ class RowWriter:
         path = folder / f"lock-{first:08d}-{last:08d}-{socket.gethostname()}-{os.getpid()}"
         file = open(path, "w+b")  # noqa: SIM115 - open as long as the writer is: closing it frees the lock
         lock_file(file, wait=False)
-        since = time.strftime("%Y-%m-%d %H:%M:%S")
-        file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}).encode())
-        file.flush()
         _open_locks.add(file)
         self._lock = path, file
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        try:
+            file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}).encode())
+            file.flush()
+        except OSError as error:
+            self._release_lock()
+            raise explained(error, path) from error
 
     def _release_lock(self) -> None:
         if self._lock is not None:
@@ -260,7 +272,8 @@ class RowWriter:
             self._lock = None
             path.unlink(missing_ok=True)
             _open_locks.discard(file)
-            file.close()
+            with suppress(OSError):  # what is left in its buffer may not fit on the disk; the lock is free all the same
+                file.close()
 
     # ------------------------------------------------------------------------------------------------- writing
 
@@ -323,13 +336,16 @@ class RowWriter:
         OSError
             The disk is full or may not be written; the cache stays resumable.
         """
-        n_rows = len(values)
+        values = numeric(values, f"the values of modality {self.name!r}")
+        n_rows = len(values) if values.ndim else 0
         if values.shape[1:] != self.shape[1:] or not 0 < n_rows <= rows.stop - rows.start:
             raise ValueError(
                 f"modality {self.name!r}: rows {rows.start} to {rows.stop} have shape "
                 f"{(rows.stop - rows.start, *self.shape[1:])}, got {values.shape}"
             )
-        present = np.ones(n_rows, dtype=bool) if present is None else np.asarray(present, dtype=bool)
+        present = np.ones(n_rows, dtype=bool) if present is None else numeric(present, "present").astype(bool)
+        if present.shape != (n_rows,):
+            raise ValueError(f"present must have shape ({n_rows},), one for each row, found {present.shape}")
         stored = self._to_stored(rows, values, present)
         marker: Marker = {
             "range": rows.index,
@@ -372,6 +388,12 @@ class RowWriter:
         """Free the rows for others; the last to close a complete modality turns its markers into one file."""
         if self._lock is None:
             return
+        try:
+            self._finish()
+        finally:
+            self._release_lock()
+
+    def _finish(self) -> None:
         with mutex(self.folder):
             self._release_lock()
             markers = read_markers(self.folder, self.name, self._all)
@@ -385,6 +407,46 @@ class RowWriter:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def check_width(width: Any) -> Width:
+    """Return the width of a row if it is one."""
+    parts: tuple[Any, ...] = width if isinstance(width, tuple) and len(width) == 2 else (width,)
+    if not all(isinstance(part, Integral) and not isinstance(part, bool) and int(part) > 0 for part in parts):
+        raise ValueError(f"width must be a positive integer or (tokens, dim), got {width!r}")
+    return (int(parts[0]), int(parts[1])) if len(parts) == 2 else int(parts[0])
+
+
+def check_dtype(dtype: Any) -> str:
+    """Return the name of a dtype if it is a string."""
+    if not isinstance(dtype, str):
+        raise TypeError(f"dtype must be a name, such as 'float16' or 'bfloat16', got {dtype!r}")
+    return dtype
+
+
+def check_count(argument: str, value: Any) -> None:
+    """Refuse what is no positive whole number."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < 1:
+        raise ValueError(f"{argument} must be a positive integer, got {value!r}")
+
+
+def check_shard(shard: Any) -> None:
+    """Refuse what does not say which part of how many."""
+    whole = isinstance(shard, tuple | list) and len(shard) == 2 and all(type(part) is int for part in shard)
+    if not whole or not 0 <= shard[0] < shard[1]:
+        raise ValueError(f"shard must be (i, n) with 0 <= i < n, got {shard!r}")
+
+
+def plain(argument: str, value: Any) -> None:
+    """Refuse what JSON cannot hold."""
+    if value is None:
+        return
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{argument} must be a mapping, got {value!r}")
+    try:
+        json.dumps(dict(value), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{argument} must hold plain values that JSON can hold: {error}") from None
 
 
 def _expand(present: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -18,9 +18,11 @@ def resolve_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device={device!r} is not a torch device: {error}") from None
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (AssertionError, NotImplementedError, RuntimeError, TypeError) as error:  # torch has one of each
+        raise ValueError(f"device={device!r} is not a torch device that can be used here: {error}") from None
+    return found
 
 
 def as_batches(

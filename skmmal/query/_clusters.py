@@ -29,7 +29,7 @@ def cluster(
     (Ding and He, ICML 2004), and every point still counts in every iteration. Mini-batches in all columns cost more
     and leave most of the points of wide features in a few clusters.
     """
-    n_clusters = min(n_clusters, len(points))
+    n_clusters = min(int(n_clusters), len(points))
     seed = draw_seed(rng)
     seen = points
     if points.size * n_clusters > _SMALL:

@@ -71,6 +71,9 @@ class PoolView:
         if y_labeled is not None:
             with naming("y_labeled"):
                 n_labels = _num_samples(y_labeled)
+            absent = np.flatnonzero(pd.isna(np.asarray(y_labeled, dtype=object)))
+            if len(absent):
+                raise ValueError(f"y_labeled is missing (None or NaN) in row {absent[0]} ({len(absent)} such rows)")
             if X_labeled is not None and _num_samples(self._X_labeled) != n_labels:
                 raise ValueError(f"X_labeled has {_num_samples(self._X_labeled)} rows, y_labeled has {n_labels}")
 

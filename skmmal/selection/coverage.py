@@ -32,7 +32,8 @@ def unit_rows(points: Any) -> np.ndarray:
     array([[0.6, 0.8],
            [0. , 0. ]])
     """
-    return normalize(_floating(points)) if len(points) else _floating(points)
+    points = _floating(points)
+    return normalize(points) if points.size else points
 
 
 def kernel_herding(
@@ -352,9 +353,10 @@ def _lazy_greedy(
 def _floating(points: Any, argument: str = "points") -> np.ndarray:
     array = numeric(points, argument, 2, finite=True)
     array = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
-    if array.dtype == np.float32 and np.abs(array).max(initial=0.0) > _LARGEST_FLOAT32:
-        array = array.astype(np.float64)
-    if np.abs(array).max(initial=0.0) > _LARGEST:
+    largest = float(np.abs(array).max(initial=0.0))
+    if largest > _LARGEST_FLOAT32:
+        array = array.astype(np.float64, copy=False)
+    if largest > _LARGEST:
         raise ValueError(f"{argument} holds values too large to be squared (above {_LARGEST:g}); scale them first")
     return array
 
@@ -386,7 +388,7 @@ def _worth(values: Any, argument: str, n_points: int) -> np.ndarray:
 
 
 def _check_size(argument: str, size: Any) -> float:
-    if not isinstance(size, Real) or isinstance(size, bool) or not (np.isfinite(size) and size > 0):
+    if not isinstance(size, Real) or isinstance(size, bool) or not 0 < float(size) < np.inf:
         raise ValueError(f"{argument} must be a finite number above zero, got {size!r}")
     return float(size)
 

@@ -248,3 +248,10 @@ def test_contributions_are_exact():
         none = torch.softmax(clf.module_.head([0 * v for v in z]), dim=1)
     expected = full.values - none[torch.arange(60), full.indices]
     np.testing.assert_allclose(clf.shapley_values(X).sum(axis=1), expected, atol=1e-10)
+
+
+def test_a_modality_that_no_row_has():
+    rng = np.random.default_rng(0)
+    X = {"a": rng.standard_normal((8, 2)), "b": np.full((8, 2), np.nan)}
+    clf = LateFusionClassifier(encoder_dim=2, balancing="crmt", max_iter=2, random_state=0).fit(X, np.arange(8) % 2)
+    assert np.isfinite(clf.predict_proba(X)).all()

@@ -409,3 +409,10 @@ def test_files_that_are_none(tmp_path):
         read_labels_file(tmp_path)
     with pytest.raises(ValueError, match="source must be one of"):
         read_labels_file(tmp_path / "a.csv", "nonsense")
+
+
+def test_a_line_with_too_many_fields_loses_nothing(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("id,label\ns00,cat,sure\n")
+    with pytest.raises(ValueError, match=r"labels\.csv is not a CSV file in UTF-8 \(Length of header"):
+        read_labels_file(path)

@@ -240,3 +240,22 @@ def test_plain_classifiers_work_too():
         results, ["classification-change"], estimator=LogisticRegression(), X=X[:80], y=y[:80]
     )
     assert len(points) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda: Budget().advise(None), TypeError, "history must be a sequence of RoundState"),
+        (lambda: Budget().advise(["a"]), TypeError, "history must be a sequence of RoundState"),
+        (lambda: RoundState.from_probabilities(1, 2, "a", ["x"]), TypeError, "probabilities must be numeric"),
+        (lambda: RoundState.from_probabilities(1, 2, [[np.nan]], ["x"]), ValueError, "probabilities must be finite"),
+        (lambda: RoundState.from_probabilities(1, 2, [[-1.0]], ["x"]), ValueError, "must not be negative"),
+        (lambda: RoundState.from_probabilities(1, 2, [[1.0]], None), ValueError, "classes must be"),
+        (lambda: RoundState.from_probabilities(1, 2, [[1.0]], ["x"], {1: "a"}), ValueError, "there is no row 1"),
+        (lambda: RoundState.from_probabilities(1, 2, [[1.0]], ["x"], [0]), TypeError, "stop_rows must map"),
+        (lambda: kappa(None, pd.Series([1])), TypeError, "first must be a Series"),
+    ],
+)
+def test_what_is_no_history_is_named(call, error, match):
+    with pytest.raises(error, match=match):
+        call()

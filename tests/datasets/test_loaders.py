@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch
 
-from skmmal.datasets import load_digits_views, load_emoji
+from skmmal.datasets import load_digits_views, load_emoji, make_mind_the_gap, make_pid_classification
 from skmmal.modalities import MultimodalArray, presence_mask
 
 WIDTHS = {"fou": 76, "fac": 216, "kar": 64, "pix": 240, "zer": 47, "mor": 6}
@@ -183,3 +183,16 @@ def test_each_load_is_a_fresh_copy():
     first["mor"][:] = -1
     again, _ = load_digits_views("mor", return_X_y=True)
     assert (again["mor"] >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda: load_digits_views(3), "views must be a view's name or a list"),
+        (lambda: make_mind_the_gap([]), "pitfall must be one of"),
+        (lambda: make_pid_classification([]), "setting must be one of"),
+    ],
+)
+def test_names_that_are_none(call, match):
+    with pytest.raises((TypeError, ValueError), match=match):
+        call()

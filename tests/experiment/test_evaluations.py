@@ -148,7 +148,7 @@ def test_runs_without_any_are_as_before(run, tmp_path):
     assert found.evaluations == {}
     assert "evaluations" not in json.loads((tmp_path / "config.json").read_text())["experiment"]
     record = json.loads((tmp_path / "units" / "random" / "seed-0" / "round-000.json").read_text())
-    assert list(record) == ["round", "selected", "metrics", "by_class"]
+    assert list(record) == ["sha256", "round", "selected", "metrics", "by_class"]
     with pytest.raises(ValueError, match=r"evaluations\.missing\.class: 'absent' there"):
         run(results_dir=tmp_path, n_rounds=0, strategies=["random"], evaluations=["missing"])
 

@@ -11,6 +11,7 @@ import warnings
 import pandas as pd
 import pytest
 
+from skmmal._sealed import sealed
 from skmmal.experiment import ExperimentResults
 from skmmal.experiment.folder import RunFolder
 
@@ -170,7 +171,8 @@ def test_other_versions_warn(run, tmp_path):
     run(results_dir=tmp_path, n_rounds=0)
     config = json.loads((tmp_path / "config.json").read_text())
     config["environment"]["torch"] = "0.1"
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    del config["sha256"]
+    (tmp_path / "config.json").write_text(json.dumps(sealed(config)))
     with pytest.warns(UserWarning, match="the last digits may differ"):
         run(results_dir=tmp_path, n_rounds=0)
 
@@ -181,3 +183,46 @@ def test_any_name_is_a_folder(run, tmp_path):
         run(results_dir=tmp_path, strategies={"../BMMAL / raw": "bmmal", "nan": "random"}, n_rounds=0)
     assert sorted(path.name for path in (tmp_path / "units").iterdir()) == ["..%2FBMMAL %2F raw", "nan"]
     assert ExperimentResults.load(tmp_path).strategies == ["../BMMAL / raw", "nan"]
+
+
+def finished(folder):
+    from skmmal import LateFusionClassifier
+    from skmmal.experiment import run_experiment
+
+    X, y = {"a": [[0.0], [1.0], [2.0], [3.0], [4.0], [5.0]]}, [0, 1, 0, 1, 0, 1]
+    return run_experiment(
+        LateFusionClassifier(), "random", X, y, X_test=X, y_test=y, n_initial=2, n_instances=2, n_rounds=1, seeds=1, results_dir=folder
+    )
+
+
+@pytest.mark.parametrize("file", ["config.json", "units/random/seed-0/round-000.json", "results.csv", "selected.csv"])
+def test_a_changed_digit_is_noticed(tmp_path, file):
+    results = finished(tmp_path / "run")
+    path = tmp_path / "run" / file
+    text = path.read_text()
+    digit = text.rindex(next(letter for letter in reversed(text) if letter in "0123456789"))
+    path.write_text(text[:digit] + ("1" if text[digit] != "1" else "2") + text[digit + 1 :])
+    with pytest.raises(ValueError, match="was changed since it was written"):
+        finished(tmp_path / "run") if file.endswith(".json") else ExperimentResults.load(tmp_path / "run")
+    if file.endswith(".csv"):  # the records are there still: the tables are written again
+        pd.testing.assert_frame_equal(finished(tmp_path / "run").selected, results.selected)
+
+
+def test_runs_of_the_first_version_are_read(tmp_path):
+    results = finished(tmp_path / "run")
+    for path in (tmp_path / "run").rglob("*.json"):
+        content = json.loads(path.read_text())
+        del content["sha256"]
+        path.write_text(json.dumps({**content, **({"version": 1} if path.name == "config.json" else {})}))
+    (tmp_path / "run" / "sha256sums.txt").unlink()
+    pd.testing.assert_frame_equal(ExperimentResults.load(tmp_path / "run").frame, results.frame)
+    (tmp_path / "run" / "results.csv").unlink()
+    pd.testing.assert_frame_equal(finished(tmp_path / "run").frame, results.frame)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"round": ' + "9" * 5000 + "}", "[1]", "\xff"], ids=["deep", "long", "list", "bytes"])
+def test_a_record_that_is_none(tmp_path, content):
+    finished(tmp_path / "run")
+    (tmp_path / "run" / "units/random/seed-0/round-001.json").write_text(content, encoding="latin-1")
+    with pytest.raises(ValueError, match="remove it, and its round is run again"):
+        finished(tmp_path / "run")

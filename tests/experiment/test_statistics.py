@@ -175,3 +175,31 @@ def test_summary(results):
     assert "saved" not in results.summary(baseline="none").columns
     with pytest.raises(ValueError, match="was not measured"):
         results.summary("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda frame: pairwise_matrix(frame, confidence="a"), TypeError, "confidence must be a number"),
+        (lambda frame: pairwise_matrix(3), TypeError, "frames must be"),
+        (lambda frame: compare(frame.drop(columns="seed")), ValueError, "no column 'seed'"),
+        (lambda frame: compare(frame.drop(columns="n_labeled")), ValueError, "no column 'n_labeled'"),
+        (lambda frame: compare(frame[:0]), ValueError, "frame is empty"),
+        (lambda frame: compare(pd.concat([frame, frame])), ValueError, "twice"),
+        (lambda frame: compare(frame.astype({"accuracy": str})), TypeError, "must hold numbers"),
+        (lambda frame: labels_to_reach(frame, np.nan), ValueError, "target must be finite"),
+        (lambda frame: average_ranks(None), TypeError, "scores must be a DataFrame"),
+        (lambda frame: friedman(pd.DataFrame({"a": ["x"]})), TypeError, "scores must be a DataFrame of numbers"),
+        (lambda frame: critical_difference(None, 3), TypeError, "n_strategies must be an integer"),
+        (lambda frame: critical_difference(3, 3, np.nan), ValueError, "confidence must be finite"),
+    ],
+)
+def test_wrong_arguments_are_named(call, error, match):
+    rows = [(name, seed, 0, 10, 0.5) for name in ("a", "random") for seed in range(2)]
+    frame = pd.DataFrame(rows, columns=["strategy", "seed", "round", "n_labeled", "accuracy"])
+    with pytest.raises(error, match=match):
+        call(frame)
+
+
+def test_equal_scores_are_no_difference():
+    assert friedman(pd.DataFrame({"a": [0.5, 0.7], "b": [0.5, 0.7], "c": [0.5, 0.7]})) == 1.0

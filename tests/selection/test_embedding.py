@@ -180,3 +180,23 @@ def test_stacked_parts_must_share_their_rows():
         StackedEmbedding([])
     with pytest.raises(ValueError, match="the parts differ in rows or device: DenseEmbedding.3 rows, 3 columns. and"):
         StackedEmbedding([DenseEmbedding(np.eye(3)), DenseEmbedding(np.eye(4))])
+
+
+def test_a_single_reversed_row():
+    # numpy's ascontiguousarray leaves its negative stride, which torch refuses
+    row = np.array([[1.0, 2.0]])[::-1]
+    np.testing.assert_array_equal(DenseEmbedding(row).values, row)
+
+
+@pytest.mark.parametrize("values", [[[1.0], [2.0, 3.0]], np.full((2, 2), {}, dtype=object)], ids=["ragged", "objects"])
+def test_ragged_and_object_matrices_are_named(values):
+    with pytest.raises(TypeError, match="^(embedding|values) must"):
+        d2_sampling(values, 1)
+    with pytest.raises(TypeError, match="^left must be numeric"):
+        OuterProductEmbedding(values, np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, "a", 1.5])
+def test_a_seed_that_is_none(seed):
+    with pytest.raises(ValueError, match="random_state must be None, an integer from 0"):
+        d2_sampling(np.eye(3), 2, random_state=seed)
