@@ -400,7 +400,7 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
                 names=list(features.modalities),
                 optimizer=make_optimizer(module, solver, self.learning_rate, self.weight_decay),
                 n_epochs=self.max_iter,
-                batch_size=self.batch_size,
+                batch_size=int(self.batch_size),
                 learning_rate=self.learning_rate,
                 unimodal_weight=self.unimodal_weight,
                 generator=torch_generator(rng, device),

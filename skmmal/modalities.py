@@ -385,7 +385,8 @@ def _as_block(name: str, values: Any) -> np.ndarray:
         values = values.detach().cpu()
     if isinstance(values, pd.DataFrame):
         values = _frame_to_numpy(name, values)
-    block = np.asarray(values)
+    with naming(f"modality {name!r}"):
+        block = np.asarray(values)
     if block.dtype.kind not in "biuf":
         raise TypeError(f"modality {name!r}: expected a numeric block, found dtype {block.dtype}")
     if block.ndim not in (2, 3):

@@ -314,7 +314,7 @@ class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, BlockTransformer):
             rows = np.sort(rng.permutation(there)[:_SEEDING_ROWS])
             with torch.no_grad():
                 u = self._project(m, block[rows])
-            count = min(self.n_prototypes, max(1, len(rows) // _ROWS_PER_PROTOTYPE))
+            count = min(int(self.n_prototypes), max(1, len(rows) // _ROWS_PER_PROTOTYPE))
             _, chosen = kmeans_plusplus(u.numpy(), count, random_state=rng)
             found.append(u[chosen])
         return found

@@ -20,7 +20,7 @@ def resolve_device(device: str) -> torch.device:
     try:
         found = torch.device(device)
         torch.empty(0, device=found)
-    except (AssertionError, NotImplementedError, RuntimeError, TypeError) as error:  # torch has one of each
+    except (AssertionError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:  # torch has one of each
         raise ValueError(f"device={device!r} is not a torch device that can be used here: {error}") from None
     return found
 

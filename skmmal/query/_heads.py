@@ -274,7 +274,10 @@ class AllHeadsView(PoolView):
         """Return the mean of the scores by the fused head and by those of the modalities that the row has."""
         n_heads = 1.0 + self.present.sum(axis=1)
         # divided before they are added: some strategies' scores go up to the largest float
-        return np.sum([scores / n_heads for scores in self.by_head(score)], axis=0)
+        shares = [scores / n_heads for scores in self.by_head(score)]
+        largest = np.finfo(np.float64).max
+        with np.errstate(over="ignore"):  # thirds of the largest float can add up to more, by rounding
+            return np.clip(np.sum(shares, axis=0), -largest, largest)
 
     def rows_in(self, head: PoolView, rows: np.ndarray) -> np.ndarray:
         """Where in one of the heads' views some rows of this view are, without those that lack the modality."""

@@ -55,9 +55,9 @@ class _GCNSampling(QueryStrategy):
         everything = points if labelled is None else np.concatenate([points, labelled])
         is_labelled = np.arange(len(everything)) >= len(points)
         if self.n_components is not None and everything.shape[1] > self.n_components < len(everything):
-            everything = PCA(self.n_components, svd_solver="randomized", random_state=draw_seed(rng)).fit_transform(
-                everything
-            )
+            pca = PCA(int(self.n_components), svd_solver="randomized", random_state=draw_seed(rng))
+            with np.errstate(invalid="ignore"):  # equal points have no variance whose shares there could be
+                everything = pca.fit_transform(everything)
         features = unit_rows(everything)
         return _train(features, _graph(features, self.n_neighbors), is_labelled, self.n_steps, rng)
 

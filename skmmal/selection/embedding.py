@@ -7,6 +7,7 @@ its two factors it costs N(K + D) numbers instead of N·K·D, and inner products
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,7 @@ Factors = tuple[torch.Tensor, ...]
 _CANCELLATION = {torch.float32: 1e-3, torch.float64: 1e-9}
 # Outside this range float32 cannot hold squared norms or their products with room to spare.
 _FLOAT32_RANGE = (1e-25, 1e30)
+_HIDDEN_ROWS = 4096
 
 
 class Embedding(ABC):
@@ -151,8 +153,13 @@ class Embedding(ABC):
                 )
             self._norms_cache = norms
             largest = float(norms.max()) if len(norms) else 0.0
-            self._compute_dtype = torch.float64 if largest > high or 0 < largest < low else stored
+            beyond = max(largest, self._largest_sq_factor(norms)) > high if len(norms) else False
+            self._compute_dtype = torch.float64 if beyond or 0 < largest < low else stored
         return self._norms_cache
+
+    def _largest_sq_factor(self, norms: torch.Tensor) -> float:
+        """Squared norm of the largest factor of any point, where that can exceed the points' own."""
+        return 0.0
 
     def _sq_norms_of_all(self, dtype: torch.dtype) -> torch.Tensor:
         parts = [self._sq_norms(self._gather(rows, dtype)) for rows in self._chunks()]
@@ -318,6 +325,18 @@ class OuterProductEmbedding(Embedding):
     def _sq_norms(self, rows: Factors) -> torch.Tensor:
         return _row_sq_norms(rows[0]) * _row_sq_norms(rows[1])
 
+    def _largest_sq_factor(self, norms: torch.Tensor) -> float:
+        # a small left factor hides a large right one, whose products overflow all the same (and 0 · ∞ is NaN)
+        left = torch.cat([_row_sq_norms(self._left[rows].double()) for rows in self._chunks()])
+        hidden = torch.nonzero(left == 0).squeeze(1)
+        found = [norms / left.where(left > 0, torch.inf)]
+        parts = [part for part in hidden.split(_HIDDEN_ROWS) if len(part)]
+        found += [_row_sq_norms(self._gather(part, torch.float64)[1]) for part in parts]
+        largest = float(torch.cat(found).max())
+        if not math.isfinite(largest):
+            raise ValueError("right holds values too large to be squared")
+        return largest
+
     def _paired_sq_distances(self, left: Factors, right: Factors) -> torch.Tensor:
         # a⊗h − b⊗k = a⊗(h−k) + (a−b)⊗k, squared: every term has a difference as a factor
         (a, h), (b, k) = left, right
@@ -395,6 +414,9 @@ class StackedEmbedding(Embedding):
 
     def _sq_norms(self, rows: Factors) -> torch.Tensor:
         return _sum([part._sq_norms(*own) for part, own in self._by_part(rows)])
+
+    def _largest_sq_factor(self, norms: torch.Tensor) -> float:
+        return max(part._largest_sq_factor(part._norms64()) for part in self.parts)
 
     def _paired_sq_distances(self, left: Factors, right: Factors) -> torch.Tensor:
         return _sum([part._paired_sq_distances(*own) for part, own in self._by_part(left, right)])

@@ -285,6 +285,7 @@ class Labels:
 def draw_labels(draw: Any, n: int, bad: bool = True, n_classes: int | None = None) -> Labels:
     """Labels for n rows; the first rows hold the first classes, so that as many occur as can."""
     kind = draw(st.sampled_from(GOOD_LABELS + (BAD_LABELS if bad else [])))
+    kind = "none" if kind == "mixed" and n == 1 else kind
     k = n_classes or draw(st.integers(1, 4))
     codes = np.arange(n) % k
     if draw(st.booleans()):
@@ -313,8 +314,7 @@ def draw_labels(draw: Any, n: int, bad: bool = True, n_classes: int | None = Non
         "infinite": lambda: np.where(np.arange(n) == 0, np.inf, codes),
         "dicts": lambda: np.array([{}] * n, dtype=object),
     }[kind]()
-    good = kind in GOOD_LABELS or (kind == "mixed" and n == 1)
-    return Labels(made, kind, good, codes)
+    return Labels(made, kind, kind in GOOD_LABELS, codes)
 
 
 # --------------------------------------------------------------------------------- budgets, seeds, parameters

@@ -25,7 +25,7 @@ def test_scaler(data):
     given = data.draw(features())
     method = data.draw(st.sampled_from(["standard", "standard", "l2", "none", *ODD]))
     norm = data.draw(st.sampled_from([8.0, 8.0, 1, *ODD]))
-    good = method in ("standard", "l2", "none") and type(norm) is not bool and norm in (8.0, 1, 2, 0.5, np.inf)
+    good = method in ("standard", "l2", "none") and type(norm) is not bool and norm in (8.0, 1, 2, 0.5)
     scaler = ModalityScaler(given.modalities, method=method, norm=norm)
     fitted = answer("ModalityScaler.fit", lambda: scaler.fit(given.X), valid=given.valid if good else None)
     if fitted is REFUSED:

@@ -1,5 +1,7 @@
 """The graph strategies against dense formulas."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -72,3 +74,10 @@ def test_components_are_taken_of_wide_embeddings():
     X = np.random.default_rng(0).standard_normal((60, 20))
     answers = [UncertainGCN(n_components=c, n_steps=5, random_state=0).query(None, X, 9).tolist() for c in (4, None)]
     assert answers[0] != answers[1]
+
+
+def test_equal_points_warn_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picked = UncertainGCN(n_components=1, n_steps=2, random_state=0).query(None, np.ones((5, 3)), 2)
+    assert len(set(picked.tolist())) == 2

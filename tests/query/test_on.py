@@ -623,3 +623,12 @@ def test_views_of_heads(problem):
     everything = AllHeadsView(view)
     assert [len(each) for each in everything.heads] == [90, *(len(there(pool, name)) for name in WIDTHS)]
     assert skmmal.query.PoolView is PoolView
+
+
+def test_thirds_of_the_largest_score_stay_finite():
+    largest = np.finfo(np.float64).max
+    X = MultimodalArray({name: np.ones((3, 1)) for name in "ab"})
+    view = AllHeadsView(PoolView(LateFusionClassifier().fit(X, [0, 1, 1]), X))
+    with np.errstate(all="raise"):
+        scores = view.mean_score(lambda head: np.full(len(head), largest))
+    np.testing.assert_allclose(scores, largest)

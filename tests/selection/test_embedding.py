@@ -200,3 +200,19 @@ def test_ragged_and_object_matrices_are_named(values):
 def test_a_seed_that_is_none(seed):
     with pytest.raises(ValueError, match="random_state must be None, an integer from 0"):
         d2_sampling(np.eye(3), 2, random_state=seed)
+
+
+@pytest.mark.parametrize("left", [0.0, 1e-15])
+def test_a_large_factor_behind_a_small_one(left):
+    # ‖g‖² fits into float32, the product of the right factors alone does not: 0 · ∞ was NaN
+    right = np.array([[1e25, 0.0], [1e20, 1.0], [1.0, 1.0]], dtype=np.float32)
+    points = OuterProductEmbedding([[left], [left], [1.0]], right)
+    dense = np.array([[left], [left], [1.0]]) * right.astype(float)
+    np.testing.assert_allclose(points.inner(), dense @ dense.T, rtol=1e-6)
+    np.testing.assert_allclose(StackedEmbedding([points, points]).inner(), 2 * dense @ dense.T, rtol=1e-6)
+    assert sorted(d2_sampling(points, 3, random_state=0).tolist()) == [0, 1, 2]
+
+
+def test_a_hidden_factor_that_cannot_be_squared():
+    with pytest.raises(ValueError, match="too large to be squared"):
+        OuterProductEmbedding([[0.0]], [[1e200]]).inner()
