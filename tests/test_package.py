@@ -21,6 +21,7 @@ PACKAGE = ROOT / "skmmal"
 FLOORS = {
     "_random": 0,
     "_chunks": 0,
+    "_mapped": 0,
     "_atomic": 0,
     "_arrays": 0,
     "_sealed": 0,

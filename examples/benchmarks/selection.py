@@ -1,27 +1,39 @@
-"""Exact D² sampling beside the matrix products it cannot beat and the one-at-a-time loop, in one process.
-
-The default size is a tenth of Food101's; ``--full`` is Food101's own (45,719 × (101 ⊗ 2,816), 1,000 picks). Values are
-synthetic. Every side runs `--repeat` times, in turn; medians and spreads are printed.
-"""
+"""Selection kernels beside the matrix products they cannot beat, and beside the loops written in the literature."""
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import subprocess
-import sys
-import time
-
 import numpy as np
 import torch
+from harness import Comparison, Side
+from sklearn.cluster import kmeans_plusplus
 
-from skmmal.selection import OuterProductEmbedding, d2_sampling
+from skmmal.selection import DenseEmbedding, OuterProductEmbedding, d2_sampling, k_center_greedy
 
-SIZES = {"small": (10_000, 101, 1_024, 300), "full": (45_719, 101, 2_816, 1_000)}
+# rows, classes, features, picks
+SMALL = {"a tenth of Food101": (10_000, 101, 1_024, 300), "a tenth of VGGSound": (18_000, 309, 1_024, 500)}
+FULL = {"Food101": (45_719, 101, 2_816, 1_000), "VGGSound": (180_911, 309, 1_024, 5_000)}
+CONFIDENCE = {"unconfident": 1.0, "confident": 8.0}
+# the largest for which rows × classes × features numbers in float64 stay below 4 GB
+DENSE_SMALL, DENSE_FULL = (500, 101, 256, 50), (2_300, 101, 2_048, 300)
+CENTRES_SMALL, CENTRES_FULL = (10_000, 512, 200), (50_000, 1_664, 500)
+# above this, the loop takes more than ten minutes
+LONGEST_LOOP = 500_000_000
+CHUNK = 4_096
+
+
+def comparisons(full: bool) -> list[Comparison]:
+    """D² sampling on factors, D² sampling on multiplied-out gradients, and greedy k-centre."""
+    found = [
+        outer_products(pool, size, label, confidence)
+        for pool, size in (FULL if full else SMALL).items()
+        for label, confidence in CONFIDENCE.items()
+    ]
+    dense, plain = (DENSE_FULL, CENTRES_FULL) if full else (DENSE_SMALL, CENTRES_SMALL)
+    return [*found, multiplied_out(dense), centres(plain)]
 
 
 def make_factors(n_rows, n_classes, n_features, confidence, seed=0):
-    """Residuals of softmax probabilities (sharper with `confidence`), and features."""
+    """Residuals of softmax probabilities (sharper with `confidence`), and features, in float32."""
     rng = np.random.default_rng(seed)
     logits = confidence * rng.standard_normal((n_rows, n_classes), dtype=np.float32)
     residuals = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
@@ -29,19 +41,47 @@ def make_factors(n_rows, n_classes, n_features, confidence, seed=0):
     return residuals, rng.standard_normal((n_rows, n_features), dtype=np.float32)
 
 
-def plain_products(left, right, picks):
+# ---------------------------------------------------------------------------------------- D² sampling on factors
+
+
+def outer_products(pool, size, label, confidence):
+    """Our blocks beside the products and the loop, which share the factored form."""
+    n_rows, n_classes, n_features, n_samples = size
+    sides = [
+        Side("skmmal d2_sampling", lambda inputs: ours(*inputs)),
+        Side("the plain products", lambda inputs: plain_products(*inputs)),
+        Side("one at a time, factored", lambda inputs: one_at_a_time(*inputs), repeat=1),
+    ]
+    if n_rows * n_samples > LONGEST_LOOP:
+        sides.pop()
+    return Comparison(
+        f"D² sampling, {pool}, {label}",
+        f"{n_rows:,} × ({n_classes} ⊗ {n_features:,}), {n_samples:,} picks, float32",
+        lambda: (*make_factors(n_rows, n_classes, n_features, confidence), n_samples),
+        tuple(sides),
+        distinct,
+    )
+
+
+def ours(left, right, n_samples):
+    """From the factors to the picks."""
+    return d2_sampling(OuterProductEmbedding(left, right), n_samples, random_state=0)
+
+
+def plain_products(left, right, n_samples):
     """The products N × K × B and N × D × B, in chunks, and nothing else."""
     a, h = torch.from_numpy(left), torch.from_numpy(right)
+    picks = np.random.RandomState(0).permutation(len(left))[:n_samples]
     a_picks, h_picks = a[picks].T.contiguous(), h[picks].T.contiguous()
-    for start in range(0, len(a), 4096):
-        a[start : start + 4096] @ a_picks
-        h[start : start + 4096] @ h_picks
+    for start in range(0, len(a), CHUNK):
+        a[start : start + CHUNK] @ a_picks
+        h[start : start + CHUNK] @ h_picks
 
 
-def one_at_a_time(left, right, n_samples, seed=0):
+def one_at_a_time(left, right, n_samples):
     """D² sampling as written in the literature, on the factors: one matrix-vector pass for every pick."""
     a, h = torch.from_numpy(left), torch.from_numpy(right)
-    rng = np.random.RandomState(seed)
+    rng = np.random.RandomState(0)
     norms = a.square().sum(1) * h.square().sum(1)
     picked = [int(norms.argmax())]
     nearest = torch.full((len(a),), float("inf"))
@@ -52,72 +92,119 @@ def one_at_a_time(left, right, n_samples, seed=0):
         nearest[picked] = 0
         cumulative = nearest.double().cumsum(0).numpy()
         picked.append(int(np.searchsorted(cumulative, rng.random_sample() * cumulative[-1], side="right")))
-    return picked
+    return np.asarray(picked)
 
 
-def ours(left, right, n_samples, seed):
-    """What is measured: from the factors to the picks."""
-    return d2_sampling(OuterProductEmbedding(left, right), n_samples, random_state=seed)
+def distinct(results):
+    """All picks differ; draws are random, so that those of two ways need not agree."""
+    for label, picks in results.items():
+        if picks is not None and len(np.unique(picks)) != len(picks):
+            raise AssertionError(f"{label} picked a row twice")
+    return "all picks distinct"
 
 
-def timed(function, *arguments):
-    """Seconds that a call takes, and what it returns."""
-    start = time.perf_counter()
-    result = function(*arguments)
-    return time.perf_counter() - start, result
+# ---------------------------------------------------------------------------------- on multiplied-out gradients
 
 
-def peak_memory(size, confidence):
-    """Megabytes that sampling needs beyond its inputs, measured in a process of its own."""
-    code = f"""
-import resource, sys
-sys.path.insert(0, {str(__file__.rsplit("/", 1)[0])!r})
-from selection import make_factors
-from skmmal.selection import OuterProductEmbedding, d2_sampling
-n, k, d, b = {size}
-d2_sampling(OuterProductEmbedding(*make_factors(100, k, d, {confidence})), 5, random_state=0)
-embedding = OuterProductEmbedding(*make_factors(n, k, d, {confidence}))
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-current = lambda: int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20
-before = current()
-print("ready", flush=True); sys.stdin.readline()
-open("/proc/self/clear_refs", "w").write("5")  # forget the peak of making the inputs
-d2_sampling(embedding, b, random_state=0)
-high = [int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")][0]
-print(high - before)
-"""
-    done = subprocess.run([sys.executable, "-c", code], input="\n", capture_output=True, text=True, check=True)
-    return float(done.stdout.split()[-1])
-
-
-def main() -> None:
-    """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="Food101's size (about 5 minutes)")
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=None)
-    arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    size = SIZES["full" if arguments.full else "small"]
+def multiplied_out(size):
+    """What the dense forms cost: the gradients N × (K·D), and scikit-learn's and scikit-activeml's loops over them."""
     n_rows, n_classes, n_features, n_samples = size
-    print(f"{n_rows} rows, {n_classes} ⊗ {n_features}, {n_samples} picks, float32, {torch.get_num_threads()} threads")
-    for label, confidence in (("unconfident", 1.0), ("confident", 8.0)):
-        left, right = make_factors(n_rows, n_classes, n_features, confidence)
-        seconds = {"d2_sampling": [], "plain products": [], "one at a time": []}
-        for repeat in range(arguments.repeat):
-            took, picks = timed(ours, left, right, n_samples, repeat)
-            seconds["d2_sampling"].append(took)
-            seconds["plain products"].append(timed(plain_products, left, right, picks)[0])
-            seconds["one at a time"].append(timed(one_at_a_time, left, right, n_samples, repeat)[0])
-        reference = statistics.median(seconds["d2_sampling"])
-        print(f"\n{label} pool")
-        for name, values in seconds.items():
-            median = statistics.median(values)
-            spread = f"({min(values):.2f} to {max(values):.2f})"
-            print(f"  {name:15s} median {median:7.2f} s  {spread}  d2/this {reference / median:.2f}")
-        print(f"  d2_sampling: {peak_memory(size, confidence):.0f} MB beyond its inputs")
+    return Comparison(
+        "D² sampling, as large as dense gradients can be held",
+        f"{n_rows:,} × ({n_classes} ⊗ {n_features:,}), {n_samples:,} picks",
+        lambda: (*make_factors(n_rows, n_classes, n_features, 1.0), n_samples),
+        (
+            Side("skmmal d2_sampling", lambda inputs: ours(*inputs)),
+            Side("scikit-learn kmeans_plusplus", lambda inputs: dense_sklearn(*inputs), repeat=1),
+            Side("scikit-activeml's D² loop", lambda inputs: dense_activeml(*inputs), repeat=1),
+        ),
+        distinct,
+    )
 
 
-if __name__ == "__main__":
-    main()
+def dense_gradients(left, right):
+    """Outer products, multiplied out."""
+    return (left[:, :, None] * right[:, None, :]).reshape(len(left), -1)
+
+
+def dense_sklearn(left, right, n_samples):
+    """With one trial a pick, k-means++ is D² sampling."""
+    gradients = dense_gradients(left, right)
+    return kmeans_plusplus(gradients, n_samples, random_state=0, n_local_trials=1)[1]
+
+
+def dense_activeml(left, right, n_samples):
+    """The loop inside of scikit-activeml's Badge, with its own function for the distances."""
+    from skactiveml.pool._badge import _d_2
+
+    gradients = dense_gradients(left, right)
+    rng = np.random.RandomState(0)
+    distances = _d_2(gradients, [])
+    picked = [int(distances.argmax())]
+    while len(picked) < n_samples:
+        distances = _d_2(gradients, [picked[-1]], distances)
+        weights = distances.copy()
+        weights[picked] = 0  # left out there, which is why its batches can hold a row twice
+        picked.append(int(rng.choice(len(weights), p=weights / weights.sum())))
+    return np.asarray(picked)
+
+
+# ------------------------------------------------------------------------------------------------ greedy k-centre
+
+
+def centres(size):
+    """The same indices, found in blocks and by passes."""
+    n_rows, n_features, n_samples = size
+    return Comparison(
+        "greedy k-centre",
+        f"{n_rows:,} × {n_features:,}, {n_samples:,} picks, 100 centres before, float32",
+        lambda: clustered(n_rows, n_features, n_samples),
+        (
+            Side("skmmal k_center_greedy", lambda inputs: k_center_greedy(inputs[0], inputs[2], initial=inputs[1])),
+            Side("textbook loop", lambda inputs: farthest_first(*inputs)),
+            Side("scikit-activeml k_greedy_center", lambda inputs: activeml_centres(*inputs), repeat=1),
+        ),
+        same_indices,
+    )
+
+
+def clustered(n_rows, n_features, n_samples, seed=0):
+    """Points around 200 means, and the first centres."""
+    rng = np.random.default_rng(seed)
+    means = rng.standard_normal((200, n_features), dtype=np.float32)
+    points = rng.standard_normal((n_rows, n_features), dtype=np.float32)
+    points += 2 * means[rng.integers(0, 200, n_rows)]
+    return DenseEmbedding(points), rng.permutation(n_rows)[:100], n_samples
+
+
+def farthest_first(embedding, initial, n_samples):
+    """Gonzalez' algorithm, one matrix-vector product a pick."""
+    points = torch.from_numpy(embedding.values)
+    norms = points.square().sum(1)
+    nearest = torch.full((len(points),), float("inf"))
+    picked = [*initial]
+    for at in range(len(initial) + n_samples - 1):
+        centre = picked[at] if at < len(initial) else picked[-1]
+        nearest = torch.minimum(nearest, norms + norms[centre] - 2 * (points @ points[centre]))
+        nearest[centre] = -1
+        if at >= len(initial) - 1:
+            picked.append(int(nearest.argmax()))
+    return np.asarray(picked[len(initial) :])
+
+
+def activeml_centres(embedding, initial, n_samples):
+    """scikit-activeml's function behind CoreSet."""
+    from skactiveml.pool import k_greedy_center
+
+    labels = np.full(len(embedding), np.nan)
+    labels[initial] = 0
+    return k_greedy_center(embedding.values, labels, batch_size=n_samples, random_state=0)[0]
+
+
+def same_indices(results):
+    """All ways pick the same rows in the same order."""
+    first, *others = results.values()
+    for label, picks in zip(list(results)[1:], others, strict=True):
+        if not np.array_equal(first, picks):
+            raise AssertionError(f"{label}: {int((np.asarray(first) != np.asarray(picks)).sum())} other picks")
+    return "the same indices, in the same order"

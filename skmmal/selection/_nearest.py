@@ -39,10 +39,11 @@ class NearestCentre:
         other = self.embedding if source is None else source
         for start in range(0, len(centres), _CENTRES_PER_PASS):
             index = torch.as_tensor(centres[start : start + _CENTRES_PER_PASS], device=other.device)
-            if len(index) >= _SIFT_FROM and self._groups is not None:
+            if len(index) >= _SIFT_FROM and self.embedding._has_bound:
                 self._sifted_pass(other, index)
             else:
                 self._plain_pass(other, index)
+            other._release()
         if source is None:
             self.sq_distances[torch.as_tensor(centres, device=self.embedding.device)] = 0
 
@@ -62,19 +63,28 @@ class NearestCentre:
     def _sifted_pass(self, source: Embedding, centres: torch.Tensor) -> None:
         dtype = self.embedding.compute_dtype
         factors = source._gather(centres, dtype)
-        narrow = source._bound_factor(centres, dtype)
+        narrow = source._bound_factors(centres, dtype)
         sq_norms = source._norms64()[centres].to(dtype)
-        for rows in self._groups or []:
-            norms = self.embedding._norms64()[rows].to(dtype)
-            # distance² ≥ ‖g‖² + ‖c‖² − 2·bound: it is below the present one only where 2·bound exceeds the rest
-            rest = (1 - _SLACK) * norms - self.sq_distances[rows]
-            bounds = (self.embedding._bound_factor(rows, dtype) @ narrow.T).abs_()
-            possible = bounds.mul_(2).sub_((1 - _SLACK) * sq_norms) > rest[:, None]
-            row_counts = possible.any(dim=1)
-            if not bool(row_counts.any()):
-                continue
-            index, columns = rows[row_counts], torch.nonzero(possible.any(dim=0)).squeeze(1)
-            self._update(index, source, centres[columns], tuple(gather_rows(factor, columns) for factor in factors))
+        for window, groups in self._groups:
+            for rows in groups:
+                row_there, column_there = self._possible(rows, narrow, sq_norms)
+                if len(row_there):
+                    columns = torch.nonzero(column_there).squeeze(1)
+                    chosen = tuple(gather_rows(factor, columns) for factor in factors)
+                    self._update(row_there, source, centres[columns], chosen)
+            self.embedding._release(window)
+
+    def _possible(
+        self, rows: torch.Tensor, narrow: Factors, sq_norms: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The rows that the bounds allow to come nearer to some centre, and a mask of these centres."""
+        dtype = self.embedding.compute_dtype
+        norms = self.embedding._norms64()[rows].to(dtype)
+        # distance² ≥ ‖g‖² + ‖c‖² − 2·bound: it is below the present one only where 2·bound exceeds the rest
+        rest = (1 - _SLACK) * norms - self.sq_distances[rows]
+        bounds = self.embedding._bounds(self.embedding._bound_factors(rows, dtype), narrow)
+        possible = bounds.mul_(2).sub_((1 - _SLACK) * sq_norms) > rest[:, None]
+        return rows[possible.any(dim=1)], possible.any(dim=0)
 
     def _update(self, rows: slice | torch.Tensor, source: Embedding, centres: torch.Tensor, factors: Factors) -> None:
         current = self.sq_distances[rows]
@@ -89,9 +99,8 @@ class NearestCentre:
         return (below > above) & (current > 0)
 
     @cached_property
-    def _groups(self) -> list[torch.Tensor] | None:
-        """Rows that are near the same centres, together; ``None`` where the embedding knows no cheap bound."""
-        if not self.embedding._has_bound:
-            return None
-        windows = [slice(start, start + _WINDOW_ROWS) for start in range(0, len(self.embedding), _WINDOW_ROWS)]
-        return [group for window in windows for group in self.embedding._alike(window).split(_GROUP_ROWS)]
+    def _groups(self) -> list[tuple[slice, tuple[torch.Tensor, ...]]]:
+        """Windows of the rows, and in each those rows together that are near the same centres."""
+        n_rows = len(self.embedding)
+        windows = [slice(at, min(at + _WINDOW_ROWS, n_rows)) for at in range(0, n_rows, _WINDOW_ROWS)]
+        return [(window, self.embedding._alike(window).split(_GROUP_ROWS)) for window in windows]

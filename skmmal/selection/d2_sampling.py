@@ -153,6 +153,7 @@ def _thin(points: Embedding, candidates: np.ndarray, known: np.ndarray, uniform:
     """Go through the candidates in order; keep each with probability (true D²) / (known D²)."""
     index = torch.as_tensor(candidates, device=points.device)
     mutual = _sq_distances(points, index, points, index).cpu().numpy()
+    points._release()
     true = known.copy()
     kept = []
     for at in range(len(candidates)):

@@ -18,6 +18,7 @@ import torch
 
 from skmmal._arrays import numeric
 from skmmal._chunks import row_chunks
+from skmmal._mapped import MappedRows
 
 __all__ = ["DenseEmbedding", "Embedding", "OuterProductEmbedding", "StackedEmbedding", "as_embedding"]
 
@@ -46,6 +47,7 @@ class Embedding(ABC):
     _n_rows: int
     _n_columns: int
     _n_factors: int
+    _mapped: Sequence[MappedRows] = ()
     device: torch.device
 
     @abstractmethod
@@ -73,16 +75,22 @@ class Embedding(ABC):
 
     # -- what a subclass may know of inner products without computing them
 
-    _has_bound = False
-    """Whether `_bound_factor` and `_alike` exist."""
+    _has_bound: bool = False
+    """Whether `_bounds` says more than the product of the norms does."""
 
-    def _bound_factor(self, rows: slice | torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """Return narrow factors whose absolute inner products are upper bounds of the points'."""
-        raise TypeError(f"{type(self).__name__} has no cheap bound")
+    def _bound_factors(self, rows: slice | torch.Tensor, dtype: torch.dtype) -> Factors:
+        """Return narrow factors, as many as `_n_bound_factors`, from which `_bounds` are computed: here the norms."""
+        return (self._norms64()[rows].sqrt().to(dtype)[:, None],)
+
+    _n_bound_factors: int = 1
+
+    def _bounds(self, left: Factors, right: Factors) -> torch.Tensor:
+        """Upper bounds of all inner products between two sets of rows, from their narrow factors."""
+        return left[0] @ right[0].T
 
     def _alike(self, window: slice) -> torch.Tensor:
         """Return the rows of a window in an order that puts those together which are near the same points."""
-        raise TypeError(f"{type(self).__name__} has no cheap bound")
+        return torch.arange(window.start, window.stop, device=self.device)
 
     @abstractmethod
     def to(self, device: torch.device | str) -> Embedding:
@@ -169,7 +177,14 @@ class Embedding(ABC):
         return self._gather(rows, self.compute_dtype)
 
     def _chunks(self) -> Iterator[slice]:
-        return row_chunks(self._n_rows, self._n_columns)
+        for rows in row_chunks(self._n_rows, self._n_columns):
+            yield rows
+            self._release(rows)
+
+    def _release(self, rows: slice | None = None) -> None:
+        """Let go of rows (by default all) that were read from a file."""
+        for block in self._mapped:
+            block.release(slice(0, self._n_rows) if rows is None else rows)
 
     def _index(self, rows: Any) -> torch.Tensor:
         if rows is None:
@@ -193,10 +208,9 @@ class DenseEmbedding(Embedding):
            [25.,  0.]])
     """
 
-    _n_factors = 1
-
     def __init__(self, values: Any) -> None:
         self._blocks = _as_blocks(values, "values")
+        self._mapped = _mapped_blocks(values)
         self._n_rows = len(self._blocks[0])
         self._n_columns = sum(block.shape[1] for block in self._blocks)
         self.device = self._blocks[0].device
@@ -206,6 +220,10 @@ class DenseEmbedding(Embedding):
         """The coordinates, shape (N, D)."""
         return torch.cat(self._blocks, dim=1).cpu().numpy()
 
+    @property
+    def _n_factors(self) -> int:  # type: ignore[override]
+        return len(self._blocks)
+
     def _shape_text(self) -> str:
         return f"{self._n_columns} columns"
 
@@ -213,16 +231,16 @@ class DenseEmbedding(Embedding):
         return [block.dtype for block in self._blocks]
 
     def _gather(self, rows: slice | torch.Tensor, dtype: torch.dtype) -> Factors:
-        return (_side_by_side([gather_rows(block, rows).to(dtype) for block in self._blocks]),)
+        return tuple(gather_rows(block, rows).to(dtype) for block in self._blocks)
 
     def _inner(self, left: Factors, right: Factors) -> torch.Tensor:
-        return left[0] @ right[0].T
+        return _blockwise_inner(left, right)
 
     def _sq_norms(self, rows: Factors) -> torch.Tensor:
-        return _row_sq_norms(rows[0])
+        return _sum([_row_sq_norms(block) for block in rows])
 
     def _paired_sq_distances(self, left: Factors, right: Factors) -> torch.Tensor:
-        return (left[0] - right[0]).square().sum(dim=1)
+        return _sum([(a - b).square().sum(dim=1) for a, b in zip(left, right, strict=True)])
 
     def to(self, device: torch.device | str) -> DenseEmbedding:
         """Return the same embedding with its values on `device`."""
@@ -258,10 +276,9 @@ class OuterProductEmbedding(Embedding):
     array([10. ,  0.5])
     """
 
-    _n_factors = 2
-
     def __init__(self, left: Any, right: Any, scale: Any = None) -> None:
         self._left = _as_tensor(left, "left")
+        self._mapped = [*_mapped_blocks(left), *_mapped_blocks(right)]
         self._blocks = _as_blocks(right, "right")
         self._scale = None if scale is None else _as_tensor(scale, "scale")
         self._n_rows = len(self._left)
@@ -283,7 +300,11 @@ class OuterProductEmbedding(Embedding):
     @property
     def right(self) -> np.ndarray:
         """The right factor with its weights applied, shape (N, D)."""
-        return self._gather(slice(None), self._wide_dtype())[1].cpu().numpy()
+        return torch.cat(self._gather(slice(None), self._wide_dtype())[1:], dim=1).cpu().numpy()
+
+    @property
+    def _n_factors(self) -> int:  # type: ignore[override]
+        return 1 + len(self._blocks)
 
     def _wide_dtype(self) -> torch.dtype:
         return torch.float64 if torch.float64 in self._factor_dtypes() else torch.float32
@@ -300,13 +321,16 @@ class OuterProductEmbedding(Embedding):
         if self._scale is not None:
             scale = self._scale[rows].to(dtype)
             blocks = [block * scale[:, m : m + 1] for m, block in enumerate(blocks)]
-        return gather_rows(self._left, rows).to(dtype), _side_by_side(blocks)
+        return gather_rows(self._left, rows).to(dtype), *blocks
 
     _has_bound = True
 
-    def _bound_factor(self, rows: slice | torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    def _bound_factors(self, rows: slice | torch.Tensor, dtype: torch.dtype) -> Factors:
+        return (gather_rows(self._left, rows).to(dtype) * self._right_norms()[rows].to(dtype)[:, None],)
+
+    def _bounds(self, left: Factors, right: Factors) -> torch.Tensor:
         # |(a·b)(h·k)| ≤ |a·b| ‖h‖ ‖k‖
-        return gather_rows(self._left, rows).to(dtype) * self._right_norms()[rows].to(dtype)[:, None]
+        return (left[0] @ right[0].T).abs_()
 
     def _alike(self, window: slice) -> torch.Tensor:
         # residuals p − onehot(ŷ) of one predicted class; those of different classes are nearly orthogonal
@@ -320,10 +344,10 @@ class OuterProductEmbedding(Embedding):
         return self._right_norms_cache
 
     def _inner(self, left: Factors, right: Factors) -> torch.Tensor:
-        return (left[0] @ right[0].T).mul_(left[1] @ right[1].T)
+        return (left[0] @ right[0].T).mul_(_blockwise_inner(left[1:], right[1:]))
 
     def _sq_norms(self, rows: Factors) -> torch.Tensor:
-        return _row_sq_norms(rows[0]) * _row_sq_norms(rows[1])
+        return _row_sq_norms(rows[0]) * _sum([_row_sq_norms(block) for block in rows[1:]])
 
     def _largest_sq_factor(self, norms: torch.Tensor) -> float:
         # a small left factor hides a large right one, whose products overflow all the same (and 0 · ∞ is NaN)
@@ -331,7 +355,8 @@ class OuterProductEmbedding(Embedding):
         hidden = torch.nonzero(left == 0).squeeze(1)
         found = [norms / left.where(left > 0, torch.inf)]
         parts = [part for part in hidden.split(_HIDDEN_ROWS) if len(part)]
-        found += [_row_sq_norms(self._gather(part, torch.float64)[1]) for part in parts]
+        gathered = (self._gather(part, torch.float64)[1:] for part in parts)
+        found += [_sum([_row_sq_norms(block) for block in blocks]) for blocks in gathered]
         largest = float(torch.cat(found).max())
         if not math.isfinite(largest):
             raise ValueError("right holds values too large to be squared")
@@ -339,13 +364,14 @@ class OuterProductEmbedding(Embedding):
 
     def _paired_sq_distances(self, left: Factors, right: Factors) -> torch.Tensor:
         # a⊗h − b⊗k = a⊗(h−k) + (a−b)⊗k, squared: every term has a difference as a factor
-        (a, h), (b, k) = left, right
-        da, dh = a - b, h - k
-        return (
-            a.square().sum(1) * dh.square().sum(1)
-            + da.square().sum(1) * k.square().sum(1)
-            + 2 * (a * da).sum(1) * (dh * k).sum(1)
-        ).clamp_min_(0)
+        (a, *h), (b, *k) = left, right
+        da = a - b
+        by_block = [((hm - km), km) for hm, km in zip(h, k, strict=True)]
+        dh_dh = _sum([dh.square().sum(1) for dh, _ in by_block])
+        k_k = _sum([km.square().sum(1) for _, km in by_block])
+        dh_k = _sum([(dh * km).sum(1) for dh, km in by_block])
+        total = a.square().sum(1) * dh_dh + da.square().sum(1) * k_k + 2 * (a * da).sum(1) * dh_k
+        return total.clamp_min_(0)
 
     def to(self, device: torch.device | str) -> OuterProductEmbedding:
         """Return the same embedding with its factors on `device`."""
@@ -397,29 +423,54 @@ class StackedEmbedding(Embedding):
     def _gather(self, rows: slice | torch.Tensor, dtype: torch.dtype) -> Factors:
         return tuple(factor for part in self.parts for factor in part._gather(rows, dtype))
 
-    def _by_part(self, *factors: Factors) -> Iterator[tuple[Embedding, tuple[Factors, ...]]]:
-        """Each part, with what `_gather` put together taken apart again."""
+    def _by_part(self, counts: list[int], *factors: Factors) -> Iterator[tuple[Embedding, tuple[Factors, ...]]]:
+        """Each part, with what was put together of `counts` factors a part taken apart again."""
         start = 0
-        for part in self.parts:
-            stop = start + part._n_factors
-            yield part, tuple(each[start:stop] for each in factors)
-            start = stop
+        for part, count in zip(self.parts, counts, strict=True):
+            yield part, tuple(each[start : start + count] for each in factors)
+            start += count
+
+    @property
+    def _counts(self) -> list[int]:
+        return [part._n_factors for part in self.parts]
 
     @property
     def _n_factors(self) -> int:  # type: ignore[override]
-        return sum(part._n_factors for part in self.parts)
+        return sum(self._counts)
+
+    def _release(self, rows: slice | None = None) -> None:
+        for part in self.parts:
+            part._release(rows)
+
+    @property
+    def _has_bound(self) -> bool:  # type: ignore[override]
+        return any(part._has_bound for part in self.parts)
+
+    @property
+    def _n_bound_factors(self) -> int:  # type: ignore[override]
+        return sum(part._n_bound_factors for part in self.parts)
+
+    def _bound_factors(self, rows: slice | torch.Tensor, dtype: torch.dtype) -> Factors:
+        return tuple(factor for part in self.parts for factor in part._bound_factors(rows, dtype))
+
+    def _bounds(self, left: Factors, right: Factors) -> torch.Tensor:
+        counts = [part._n_bound_factors for part in self.parts]
+        return _sum([part._bounds(*own) for part, own in self._by_part(counts, left, right)])
+
+    def _alike(self, window: slice) -> torch.Tensor:
+        return next((part for part in self.parts if part._has_bound), self.parts[0])._alike(window)
 
     def _inner(self, left: Factors, right: Factors) -> torch.Tensor:
-        return _sum([part._inner(*own) for part, own in self._by_part(left, right)])
+        return _sum([part._inner(*own) for part, own in self._by_part(self._counts, left, right)])
 
     def _sq_norms(self, rows: Factors) -> torch.Tensor:
-        return _sum([part._sq_norms(*own) for part, own in self._by_part(rows)])
+        return _sum([part._sq_norms(*own) for part, own in self._by_part(self._counts, rows)])
 
     def _largest_sq_factor(self, norms: torch.Tensor) -> float:
         return max(part._largest_sq_factor(part._norms64()) for part in self.parts)
 
     def _paired_sq_distances(self, left: Factors, right: Factors) -> torch.Tensor:
-        return _sum([part._paired_sq_distances(*own) for part, own in self._by_part(left, right)])
+        return _sum([part._paired_sq_distances(*own) for part, own in self._by_part(self._counts, left, right)])
 
     def to(self, device: torch.device | str) -> StackedEmbedding:
         """Return the same embedding with its factors on `device`."""
@@ -456,6 +507,12 @@ def _as_blocks(values: Any, argument: str) -> list[torch.Tensor]:
     return blocks
 
 
+def _mapped_blocks(values: Any) -> list[MappedRows]:
+    """Those of a matrix, or of several, that lie in files."""
+    blocks = [values] if isinstance(values, np.ndarray) or not isinstance(values, Sequence) else values
+    return [mapped for block in blocks if (mapped := MappedRows.of(block)) is not None]
+
+
 def _is_matrix(values: Any) -> bool:
     try:
         return np.ndim(values) == 2
@@ -468,8 +525,12 @@ def gather_rows(factor: torch.Tensor, rows: slice | torch.Tensor) -> torch.Tenso
     return factor[rows] if isinstance(rows, slice) else factor.index_select(0, rows)
 
 
-def _side_by_side(blocks: list[torch.Tensor]) -> torch.Tensor:
-    return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=1)
+def _blockwise_inner(left: Sequence[torch.Tensor], right: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Inner products of rows given in blocks, which are never put side by side."""
+    total = left[0] @ right[0].T
+    for a, b in zip(left[1:], right[1:], strict=True):
+        total.addmm_(a, b.T)
+    return total
 
 
 def _as_tensor(values: Any, argument: str) -> torch.Tensor:

@@ -132,6 +132,7 @@ def _farthest_block(points: Embedding, known: np.ndarray, n_wanted: int) -> list
     bound = outside.max()
     index = torch.as_tensor(candidates, device=points.device)
     mutual = _sq_distances(points, index, points, index).to("cpu", torch.float64).numpy()
+    points._release()
     true = known[candidates]
     block: list[tuple[int, float]] = []
     while len(block) < min(n_wanted, len(candidates)):

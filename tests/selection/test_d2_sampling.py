@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import chisquare
 
 import skmmal._chunks
-from skmmal.selection import DenseEmbedding, OuterProductEmbedding, d2_sampling
+from skmmal.selection import DenseEmbedding, OuterProductEmbedding, StackedEmbedding, d2_sampling
 
 module = import_module("skmmal.selection.d2_sampling")  # the function has the module's name
 
@@ -200,7 +200,8 @@ def test_helpful_errors(call, error, match):
 
 @pytest.mark.parametrize("confidence", [1.0, 8.0])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_pairs_left_out_by_their_bound_change_no_distance(confidence, dtype, monkeypatch):
+@pytest.mark.parametrize("stacked", [False, True])
+def test_pairs_left_out_by_their_bound_change_no_distance(stacked, confidence, dtype, monkeypatch):
     """Nearest distances after many blocks, with and without leaving pairs out, against all pairs at once."""
     nearest = import_module("skmmal.selection._nearest")
     rng = np.random.default_rng(0)
@@ -209,7 +210,10 @@ def test_pairs_left_out_by_their_bound_change_no_distance(confidence, dtype, mon
     left[np.arange(1500), left.argmax(1)] -= 1
     right = np.maximum(rng.standard_normal((1500, 12)), 0).astype(dtype)
     left[::100], right[7] = 0.0, 0.0  # points at the origin
-    embedding = OuterProductEmbedding(left, right)
+    embedding = OuterProductEmbedding(left, [right[:, :5], right[:, 5:]], scale=rng.random((1500, 2)))
+    if stacked:
+        other = OuterProductEmbedding(-left[:, ::-1].copy(), right)  # inner products of both signs
+        embedding = StackedEmbedding([embedding, other, DenseEmbedding(0.1 * right)])
     centres = rng.permutation(1500)[:300]
     answers, products = [], []
     for sift_from in (8, 10_000):

@@ -1,0 +1,60 @@
+"""Memory-mapped files: give back the pages that were read, so that a pass over a file does not fill the memory."""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any
+
+import numpy as np
+
+__all__ = ["MappedRows"]
+
+_LEAVE: Any = getattr(mmap, "MADV_DONTNEED", None)
+"""Advice that drops pages from the process, not from the system's cache; some systems have none."""
+
+
+class MappedRows:
+    """Rows of a matrix that lies in a memory-mapped file.
+
+    Pages of a file that were read count as the process's memory until the system needs them. `release` gives those of
+    some rows back at once; reading them again costs no more than a page fault while the file is in the system's cache.
+    """
+
+    def __init__(self, file: mmap.mmap, start: int, row_bytes: int) -> None:
+        self._file, self._start, self._row_bytes = file, start, row_bytes
+
+    @classmethod
+    def of(cls, values: Any) -> MappedRows | None:
+        """The rows of `values`, or ``None`` where that is no matrix in a file, row by row."""
+        if _LEAVE is None or not isinstance(values, np.ndarray) or values.ndim != 2:
+            return None
+        source = _mapped_base(values)
+        # a private copy ("c") would lose what was written to it
+        if source is None or source.mode not in ("r", "r+") or values.strides[0] <= 0:
+            return None
+        file = source._mmap
+        start = _address(values) - _address(np.frombuffer(file, dtype=np.uint8))
+        return cls(file, start, values.strides[0])
+
+    def release(self, rows: slice) -> None:
+        """Give back the pages that hold nothing but these rows."""
+        first = self._start + rows.start * self._row_bytes
+        last = self._start + rows.stop * self._row_bytes
+        begin = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE
+        end = last // mmap.PAGESIZE * mmap.PAGESIZE
+        if end > begin:
+            self._file.madvise(_LEAVE, begin, end - begin)
+
+
+def _mapped_base(values: np.ndarray) -> Any:
+    """The `np.memmap` that an array is a view of, or ``None``."""
+    found: Any = values
+    while isinstance(found, np.ndarray):
+        if isinstance(found, np.memmap) and getattr(found, "_mmap", None) is not None:
+            return found
+        found = found.base
+    return None
+
+
+def _address(values: np.ndarray) -> int:
+    return values.__array_interface__["data"][0]

@@ -1,0 +1,81 @@
+"""Pages of a memory-mapped file are given back, and nothing that was read or written changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skmmal._mapped import MappedRows
+from skmmal.selection import DenseEmbedding, OuterProductEmbedding, StackedEmbedding, d2_sampling, k_center_greedy
+
+STATUS = Path("/proc/self/status")
+linux = pytest.mark.skipif(not STATUS.exists(), reason="memory is read from /proc")
+MEGABYTES = 256
+
+
+def resident() -> float:
+    """Memory of this process that lies in files, in megabytes."""
+    line = next(line for line in STATUS.read_text().splitlines() if line.startswith("RssFile"))
+    return int(line.split()[1]) / 1024
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A matrix in a file."""
+    values = np.random.default_rng(0).standard_normal((MEGABYTES * 128, 2048), dtype=np.float32)
+    np.save(tmp_path / "values.npy", values)
+    return tmp_path / "values.npy"
+
+
+@linux
+@pytest.mark.parametrize("mode", ["r", "r+"])
+def test_pages_are_given_back_and_read_again(stored, mode):
+    mapped = np.load(stored, mmap_mode=mode)
+    before = resident()
+    total = float(mapped[100:].sum(dtype=np.float64))
+    assert resident() > before + 0.9 * MEGABYTES
+    MappedRows.of(np.asarray(mapped)[100:]).release(slice(0, len(mapped) - 100))
+    assert resident() < before + 0.1 * MEGABYTES
+    assert float(mapped[100:].sum(dtype=np.float64)) == total
+
+
+def test_only_the_rows_named_are_given_back_and_what_was_written_stays(stored):
+    mapped = np.load(stored, mmap_mode="r+")
+    mapped[10:20] = 7.0
+    rows = MappedRows.of(mapped)
+    rows.release(slice(0, len(mapped)))
+    rows.release(slice(3, 3))
+    assert (mapped[10:20] == 7.0).all()
+    assert (mapped[9] != 7.0).all()
+
+
+def test_private_copies_columns_and_memory_are_left_alone(stored):
+    private = np.load(stored, mmap_mode="c")
+    private[0] = 1.0
+    assert MappedRows.of(private) is None
+    mapped = np.load(stored, mmap_mode="r")
+    for values in (mapped[0], mapped[::-1], np.ones((3, 3)), [[1.0]]):
+        assert MappedRows.of(values) is None
+    MappedRows.of(mapped[:, 5:9]).release(slice(0, len(mapped)))  # rows with gaps between them
+    np.testing.assert_array_equal(private[0], 1.0)
+
+
+@linux
+@pytest.mark.parametrize("kind", ["dense", "outer", "stacked"])
+def test_selection_from_a_file_is_that_from_memory_and_keeps_none_of_it(stored, kind):
+    left = np.random.default_rng(1).random((MEGABYTES * 128, 3), dtype=np.float32)
+
+    def embedding(values):
+        blocks = [values[:, :300], values[:, 300:]]
+        outer = OuterProductEmbedding(left, blocks)
+        return {"dense": DenseEmbedding(values), "outer": outer, "stacked": StackedEmbedding([outer])}[kind]
+
+    mapped = np.load(stored, mmap_mode="r")
+    before = resident()
+    found = d2_sampling(embedding(mapped), 60, random_state=0), k_center_greedy(embedding(mapped), 20)
+    assert resident() < before + 0.5 * MEGABYTES
+    in_memory = embedding(np.load(stored))
+    np.testing.assert_array_equal(found[0], d2_sampling(in_memory, 60, random_state=0))
+    np.testing.assert_array_equal(found[1], k_center_greedy(in_memory, 20))
