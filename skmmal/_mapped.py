@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["MappedRows"]
+from skmmal._chunks import row_chunks
+
+__all__ = ["MappedRows", "released_chunks"]
 
 _LEAVE: Any = getattr(mmap, "MADV_DONTNEED", None)
 """Advice that drops pages from the process, not from the system's cache; some systems have none."""
@@ -44,6 +47,15 @@ class MappedRows:
         end = last // mmap.PAGESIZE * mmap.PAGESIZE
         if end > begin:
             self._file.madvise(_LEAVE, begin, end - begin)
+
+
+def released_chunks(blocks: Sequence[np.ndarray], n_columns: int) -> Iterator[slice]:
+    """`row_chunks` over blocks that share their rows; of those in files, a chunk is given back before the next."""
+    mapped = [rows for block in blocks if (rows := MappedRows.of(block)) is not None]
+    for chunk in row_chunks(len(blocks[0]), n_columns):
+        yield chunk
+        for rows in mapped:
+            rows.release(chunk)
 
 
 def _mapped_base(values: np.ndarray) -> Any:

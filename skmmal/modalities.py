@@ -20,7 +20,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from skmmal._arrays import naming
-from skmmal._chunks import row_chunks
+from skmmal._mapped import released_chunks
 
 __all__ = [
     "Layout",
@@ -595,7 +595,7 @@ def presence_mask(X: MultimodalArray) -> np.ndarray:
     for index, (name, block) in enumerate(X.blocks.items()):
         if block.dtype.kind != "f":
             continue
-        for rows in row_chunks(*block.shape):
+        for rows in released_chunks([block], block.shape[1]):
             present[rows, index] = _present_rows(name, block[rows], rows.start)
     nothing = np.flatnonzero(~present.any(axis=1))
     if len(nothing):

@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skmmal import LateFusionClassifier, MultimodalArray
 from skmmal._mapped import MappedRows
+from skmmal.query import BADGE, BMMAL, CoreSet
+from skmmal.query.view import PoolView
 from skmmal.selection import DenseEmbedding, OuterProductEmbedding, StackedEmbedding, d2_sampling, k_center_greedy
 
 STATUS = Path("/proc/self/status")
 linux = pytest.mark.skipif(not STATUS.exists(), reason="memory is read from /proc")
-MEGABYTES = 256
+MEGABYTES = 128
 
 
 def resident() -> float:
@@ -21,12 +24,13 @@ def resident() -> float:
     return int(line.split()[1]) / 1024
 
 
-@pytest.fixture
-def stored(tmp_path):
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
     """A matrix in a file."""
     values = np.random.default_rng(0).standard_normal((MEGABYTES * 128, 2048), dtype=np.float32)
-    np.save(tmp_path / "values.npy", values)
-    return tmp_path / "values.npy"
+    path = tmp_path_factory.mktemp("mapped") / "values.npy"
+    np.save(path, values)
+    return path
 
 
 @linux
@@ -41,8 +45,9 @@ def test_pages_are_given_back_and_read_again(stored, mode):
     assert float(mapped[100:].sum(dtype=np.float64)) == total
 
 
-def test_only_the_rows_named_are_given_back_and_what_was_written_stays(stored):
-    mapped = np.load(stored, mmap_mode="r+")
+def test_only_the_rows_named_are_given_back_and_what_was_written_stays(tmp_path):
+    np.save(tmp_path / "values.npy", np.zeros((4096, 512)))
+    mapped = np.load(tmp_path / "values.npy", mmap_mode="r+")
     mapped[10:20] = 7.0
     rows = MappedRows.of(mapped)
     rows.release(slice(0, len(mapped)))
@@ -79,3 +84,21 @@ def test_selection_from_a_file_is_that_from_memory_and_keeps_none_of_it(stored, 
     in_memory = embedding(np.load(stored))
     np.testing.assert_array_equal(found[0], d2_sampling(in_memory, 60, random_state=0))
     np.testing.assert_array_equal(found[1], k_center_greedy(in_memory, 20))
+
+
+def test_strategies_take_float16_as_it_is_stored(tmp_path):
+    rng = np.random.default_rng(2)
+    values = rng.standard_normal((400, 30)).astype(np.float16)
+    np.save(tmp_path / "values.npy", values)
+    mapped = np.load(tmp_path / "values.npy", mmap_mode="r")
+    stored = MultimodalArray({"a": mapped[:, :10], "b": mapped[:, 10:]})
+    wide = MultimodalArray({"a": values[:, :10].astype(np.float32), "b": values[:, 10:].astype(np.float32)})
+    labelled, y = wide[:60], rng.integers(0, 3, 60)
+    clf = LateFusionClassifier().fit(labelled, y)
+    view = PoolView(clf, stored, X_labeled=labelled, y_labeled=y)
+    for kept, given in zip(view.stored_embedding, stored.blocks.values(), strict=True):
+        assert np.shares_memory(kept, given)
+    assert [block.dtype for block in view.embedding] == [np.float32, np.float32]
+    for strategy in (BADGE(random_state=0), BMMAL(random_state=0), CoreSet()):
+        found = strategy.query(clf, stored, 40, X_labeled=labelled, y_labeled=y)
+        np.testing.assert_array_equal(found, strategy.query(clf, wide, 40, X_labeled=labelled, y_labeled=y))

@@ -10,7 +10,15 @@ import torch
 from skmmal.heads.batches import Batches
 from skmmal.modalities import MultimodalArray
 
-__all__ = ["as_batches", "resolve_device", "softmax", "to_numpy", "without_nan", "zero_where_absent"]
+__all__ = [
+    "as_batches",
+    "at_least_float32",
+    "resolve_device",
+    "softmax",
+    "to_numpy",
+    "without_nan",
+    "zero_where_absent",
+]
 
 
 def resolve_device(device: str) -> torch.device:
@@ -47,14 +55,19 @@ def as_batches(
 
 
 def without_nan(block: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """The block with absent rows zeroed; a read-only view where nothing has to change."""
-    if present.all() and block.dtype in (np.float32, np.float64):
+    """The block with absent rows zeroed, in floating point; a read-only view where nothing has to change."""
+    if present.all() and block.dtype in (np.float16, np.float32, np.float64):
         view = block.view()
         view.flags.writeable = False
         return view
     values = block.astype(np.float64 if block.dtype.kind != "f" else np.result_type(block.dtype, np.float32))
     values[~present] = 0.0
     return values
+
+
+def at_least_float32(block: np.ndarray) -> np.ndarray:
+    """The block in a precision to compute with; a copy only of float16."""
+    return block.astype(np.float32) if block.dtype == np.float16 else block
 
 
 def zero_where_absent(values: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:

@@ -75,7 +75,7 @@ class CoreSet(QueryStrategy):
         centres = None if labelled is None else DenseEmbedding(labelled)
         indices, sq_distances = in_partitions(
             _farthest_first,
-            DenseEmbedding(view.embedding),
+            DenseEmbedding(view.stored_embedding),
             n_instances,
             self.partitions,
             self.n_jobs,

@@ -191,4 +191,6 @@ class BMMAL(_GradientSampling):
     def _embedding(self, view: PoolView) -> Embedding:
         view.check_fitted()
         view.require("embed", "modality_contributions")
-        return OuterProductEmbedding(view.gradient_residuals, view.embedding, balance_weights(view.contributions))
+        return OuterProductEmbedding(
+            view.gradient_residuals, view.stored_embedding, balance_weights(view.contributions)
+        )

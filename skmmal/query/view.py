@@ -20,6 +20,7 @@ from skmmal._containers import take_rows
 from skmmal._input import validate_features
 from skmmal.heads import AdditiveFusion, Fusion
 from skmmal.heads.modules import LateFusionModule
+from skmmal.heads.tensors import at_least_float32
 from skmmal.modalities import DEFAULT_NAME, MultimodalArray, as_multimodal, is_multimodal, presence_mask
 from skmmal.query._committee import as_classifier
 from skmmal.query._linear_head import LinearHead, find_linear_head, fit_stand_in, log_probabilities
@@ -194,7 +195,7 @@ class PoolView:
     @cached_property
     def gradient_embedding(self) -> Embedding:
         """Gradient of that cross-entropy by the head's weights, ``(p − onehot(ŷ)) ⊗ z``, in factors."""
-        return OuterProductEmbedding(self.gradient_residuals, self.embedding)
+        return OuterProductEmbedding(self.gradient_residuals, self.stored_embedding)
 
     @cached_property
     def labeled_probabilities(self) -> np.ndarray:
@@ -345,6 +346,11 @@ class PoolView:
     @cached_property
     def embedding(self) -> list[np.ndarray]:
         """What the head sees of each modality: M blocks of shapes (N, D_m), absent rows zero."""
+        return [at_least_float32(block) for block in self.stored_embedding]
+
+    @cached_property
+    def stored_embedding(self) -> list[np.ndarray]:
+        """`embedding` as it is stored, which may be in float16: for kernels that convert a chunk at a time."""
         return list(self._blocks.values())
 
     @cached_property
@@ -355,7 +361,7 @@ class PoolView:
         blocks = self._embed(self._apply_steps(self._X_labeled))
         same_names = set(blocks) == set(self.modality_names)
         found = [blocks[name] for name in self.modality_names] if same_names else list(blocks.values())
-        widths, expected = ([block.shape[1] for block in each] for each in (found, self.embedding))
+        widths, expected = ([block.shape[1] for block in each] for each in (found, self.stored_embedding))
         if widths != expected:
             raise ValueError(f"X_labeled has blocks of {widths} columns, X_pool of {expected}")
         return found
@@ -382,7 +388,8 @@ class PoolView:
 
     @cached_property
     def _blocks(self) -> dict[str, np.ndarray]:
-        return self._embed(self._X)
+        stored = getattr(self.final, "_stored_embedding", None) if self.is_fitted else None
+        return self._embed(self._X) if stored is None else stored(self._X)
 
     @cached_property
     def points(self) -> np.ndarray:

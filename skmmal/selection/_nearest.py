@@ -102,5 +102,9 @@ class NearestCentre:
     def _groups(self) -> list[tuple[slice, tuple[torch.Tensor, ...]]]:
         """Windows of the rows, and in each those rows together that are near the same centres."""
         n_rows = len(self.embedding)
-        windows = [slice(at, min(at + _WINDOW_ROWS, n_rows)) for at in range(0, n_rows, _WINDOW_ROWS)]
-        return [(window, self.embedding._alike(window).split(_GROUP_ROWS)) for window in windows]
+        groups = []
+        for start in range(0, n_rows, _WINDOW_ROWS):
+            window = slice(start, min(start + _WINDOW_ROWS, n_rows))
+            groups.append((window, self.embedding._alike(window).split(_GROUP_ROWS)))
+            self.embedding._release(window)
+        return groups

@@ -240,7 +240,7 @@ class DenseEmbedding(Embedding):
         return _sum([_row_sq_norms(block) for block in rows])
 
     def _paired_sq_distances(self, left: Factors, right: Factors) -> torch.Tensor:
-        return _sum([(a - b).square().sum(dim=1) for a, b in zip(left, right, strict=True)])
+        return _sum([(a - b).square().sum(dim=1) for a, b in _aligned(left, right)])
 
     def to(self, device: torch.device | str) -> DenseEmbedding:
         """Return the same embedding with its values on `device`."""
@@ -366,7 +366,7 @@ class OuterProductEmbedding(Embedding):
         # a⊗h − b⊗k = a⊗(h−k) + (a−b)⊗k, squared: every term has a difference as a factor
         (a, *h), (b, *k) = left, right
         da = a - b
-        by_block = [((hm - km), km) for hm, km in zip(h, k, strict=True)]
+        by_block = [(hm - km, km) for hm, km in _aligned(h, k)]
         dh_dh = _sum([dh.square().sum(1) for dh, _ in by_block])
         k_k = _sum([km.square().sum(1) for _, km in by_block])
         dh_k = _sum([(dh * km).sum(1) for dh, km in by_block])
@@ -527,10 +527,20 @@ def gather_rows(factor: torch.Tensor, rows: slice | torch.Tensor) -> torch.Tenso
 
 def _blockwise_inner(left: Sequence[torch.Tensor], right: Sequence[torch.Tensor]) -> torch.Tensor:
     """Inner products of rows given in blocks, which are never put side by side."""
-    total = left[0] @ right[0].T
-    for a, b in zip(left[1:], right[1:], strict=True):
+    (first, other), *blocks = _aligned(left, right)
+    total = first @ other.T
+    for a, b in blocks:
         total.addmm_(a, b.T)
     return total
+
+
+def _aligned(
+    left: Sequence[torch.Tensor], right: Sequence[torch.Tensor]
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Pairs of blocks over the same columns; where two sets of rows are cut differently, one pair of matrices."""
+    if [block.shape[1] for block in left] == [block.shape[1] for block in right]:
+        return list(zip(left, right, strict=True))
+    return [(torch.cat(list(left), dim=1), torch.cat(list(right), dim=1))]
 
 
 def _as_tensor(values: Any, argument: str) -> torch.Tensor:

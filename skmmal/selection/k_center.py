@@ -10,7 +10,7 @@ import torch
 
 from skmmal.selection._nearest import NearestCentre
 from skmmal.selection._validation import check_n_samples
-from skmmal.selection.embedding import Embedding, _sq_distances, as_embedding
+from skmmal.selection.embedding import Embedding, StackedEmbedding, _sq_distances, as_embedding
 
 __all__ = ["k_center_greedy"]
 
@@ -94,6 +94,8 @@ def _check_indices(initial: Any, n_points: int) -> np.ndarray:
 def _add_labelled(nearest: NearestCentre, points: Embedding, labelled: Embedding) -> None:
     if type(labelled) is not type(points) or labelled._shape_text() != points._shape_text():
         raise ValueError(f"initial is {labelled!r}, which does not match {points!r}")
+    if isinstance(points, StackedEmbedding) and labelled._n_factors != points._n_factors:
+        raise ValueError(f"the parts of initial, {labelled!r}, are cut into other blocks than those of {points!r}")
     nearest.add(np.arange(len(labelled)), source=labelled)
 
 

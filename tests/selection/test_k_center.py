@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skmmal.selection import DenseEmbedding, OuterProductEmbedding, k_center_greedy
+from skmmal.selection import DenseEmbedding, OuterProductEmbedding, StackedEmbedding, k_center_greedy
 from skmmal.selection import k_center as module
 
 
@@ -91,3 +91,18 @@ def test_empty_initial_is_no_initial():
 def test_helpful_errors(call, error, match):
     with pytest.raises(error, match=match):
         call(np.random.default_rng(0).standard_normal((10, 3)))
+
+
+def test_labelled_rows_cut_into_other_blocks():
+    rng = np.random.default_rng(5)
+    points, held = rng.standard_normal((60, 7)), rng.standard_normal((9, 7))
+    expected = k_center_greedy(points, 20, initial=DenseEmbedding(held))
+    cut = DenseEmbedding([points[:, :3], points[:, 3:]])
+    for initial in (DenseEmbedding(held), DenseEmbedding([held[:, :5], held[:, 5:]])):
+        np.testing.assert_array_equal(k_center_greedy(cut, 20, initial=initial), expected)
+    left, other = rng.standard_normal((60, 2)), rng.standard_normal((9, 2))
+    outer = OuterProductEmbedding(left, [points[:, :3], points[:, 3:]])
+    whole = k_center_greedy(OuterProductEmbedding(left, points), 20, initial=OuterProductEmbedding(other, held))
+    np.testing.assert_array_equal(k_center_greedy(outer, 20, initial=OuterProductEmbedding(other, held)), whole)
+    with pytest.raises(ValueError, match="cut into other blocks"):
+        k_center_greedy(StackedEmbedding([outer]), 2, initial=StackedEmbedding([OuterProductEmbedding(other, held)]))
