@@ -7,6 +7,8 @@ import torch
 from harness import Comparison, Side
 from sklearn.cluster import kmeans_plusplus
 
+from skmmal import LateFusionClassifier
+from skmmal.query import BADGE, get_strategy
 from skmmal.selection import DenseEmbedding, OuterProductEmbedding, d2_sampling, k_center_greedy
 
 # rows, classes, features, picks
@@ -16,6 +18,8 @@ CONFIDENCE = {"unconfident": 1.0, "confident": 8.0}
 # the largest for which rows × classes × features numbers in float64 stay below 4 GB
 DENSE_SMALL, DENSE_FULL = (500, 101, 256, 50), (2_300, 101, 2_048, 300)
 CENTRES_SMALL, CENTRES_FULL = (10_000, 512, 200), (50_000, 1_664, 500)
+PARTS_SMALL, PARTS_FULL = (8_000, 256, 20, 160), (50_000, 1_664, 68, 500)
+PARTITIONS = (1, 4, 16)
 # above this, the loop takes more than ten minutes
 LONGEST_LOOP = 500_000_000
 CHUNK = 4_096
@@ -29,7 +33,8 @@ def comparisons(full: bool) -> list[Comparison]:
         for label, confidence in CONFIDENCE.items()
     ]
     dense, plain = (DENSE_FULL, CENTRES_FULL) if full else (DENSE_SMALL, CENTRES_SMALL)
-    return [*found, multiplied_out(dense), centres(plain)]
+    parts = [in_parts(name, PARTS_FULL if full else PARTS_SMALL) for name in ("badge", "coreset")]
+    return [*found, multiplied_out(dense), centres(plain), *parts]
 
 
 def make_factors(n_rows, n_classes, n_features, confidence, seed=0):
@@ -208,3 +213,49 @@ def same_indices(results):
         if not np.array_equal(first, picks):
             raise AssertionError(f"{label}: {int((np.asarray(first) != np.asarray(picks)).sum())} other picks")
     return "the same indices, in the same order"
+
+
+# ---------------------------------------------------------------------------------------- the pool split into parts
+
+
+def in_parts(name, size):
+    """What `partitions` saves, and what it costs: how far the rows are from the nearest one picked."""
+    n_rows, n_features, n_classes, n_samples = size
+    return Comparison(
+        f"{name} with partitions",
+        f"{n_rows:,} × {n_features:,}, {n_classes} classes, {n_samples:,} picks",
+        lambda: fitted(*size),
+        tuple(
+            Side(f"{parts} parts" if parts > 1 else "one part", lambda inputs, parts=parts: pick(name, parts, *inputs))
+            for parts in PARTITIONS
+        ),
+        lambda results: distances_kept(name, results, fitted(*size)),
+    )
+
+
+def fitted(n_rows, n_features, n_classes, n_samples, seed=0):
+    """A logistic regression on some rows of a clustered pool."""
+    rng = np.random.default_rng(seed)
+    means = rng.standard_normal((2 * n_classes, n_features), dtype=np.float32)
+    cluster = rng.integers(0, 2 * n_classes, n_rows)
+    pool = rng.standard_normal((n_rows, n_features), dtype=np.float32) + 3 * n_features**-0.25 * means[cluster]
+    model = LateFusionClassifier(device="cpu").fit(pool[: 10 * n_classes], cluster[: 10 * n_classes] % n_classes)
+    return model, pool[10 * n_classes :], n_samples
+
+
+def pick(name, parts, model, pool, n_samples):
+    """Rows chosen by a strategy that splits the pool."""
+    return get_strategy(name, partitions=parts, random_state=0).query(model, pool, n_samples)
+
+
+def distances_kept(name, results, inputs):
+    """What each selection minimises, as a multiple of what it is without parts."""
+    model, pool, _ = inputs
+    points = BADGE().embedding(model, pool) if name == "badge" else DenseEmbedding(pool)
+    what = "sum of squared distances" if name == "badge" else "largest distance"
+    found = []
+    for picks in results.values():
+        nearest = points.sq_distances(None, picks).min(axis=1)
+        found.append(nearest.sum() if name == "badge" else np.sqrt(nearest.max()))
+    multiples = (f"{label} {value / found[0]:.3f}" for label, value in zip(results, found, strict=True))
+    return f"{what} to the nearest pick: " + ", ".join(multiples)
