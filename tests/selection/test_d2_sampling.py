@@ -5,10 +5,11 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import chisquare
 
 import skmmal._chunks
-from skmmal.selection import DenseEmbedding, OuterProductEmbedding, StackedEmbedding, d2_sampling
+from skmmal.selection import DenseEmbedding, OuterProductEmbedding, StackedEmbedding, d2_sampling, k_center_greedy
 
 module = import_module("skmmal.selection.d2_sampling")  # the function has the module's name
 
@@ -163,6 +164,23 @@ def test_chunk_size_does_not_change_the_picks(monkeypatch):
     for elements in (2**12, 2**15, 2**18):
         monkeypatch.setattr(skmmal._chunks, "CHUNK_ELEMENTS", elements)
         assert (d2_sampling(OuterProductEmbedding(left, right), 150, random_state=0) == reference).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_threads_do_not_change_the_picks(dtype):
+    rng = np.random.default_rng(9)
+    left, right = rng.random((4000, 12)).astype(dtype), rng.standard_normal((4000, 200)).astype(dtype)
+    embedding = OuterProductEmbedding(left, right)
+    before, found = torch.get_num_threads(), []
+    try:
+        for n_threads in (1, 2, 4):
+            torch.set_num_threads(n_threads)
+            found.append((d2_sampling(embedding, 200, random_state=0), k_center_greedy(right, 100)))
+    finally:
+        torch.set_num_threads(before)
+    for picks, centres in found[1:]:
+        np.testing.assert_array_equal(picks, found[0][0])
+        np.testing.assert_array_equal(centres, found[0][1])
 
 
 def test_skipping_rows_by_their_norm_changes_nothing():
