@@ -30,16 +30,19 @@ _WIDTH_ROWS = 1_000
 class MVOPT(QueryStrategy):
     """Multimodal V-optimal design: pick the batch that most lowers the pool's variance where the model is unsure.
 
-    Our own strategy. A Gaussian process stands in for the classifier; its kernel gives every modality the same say.
-    One after the other, the row is picked whose label would take most off the variance of all rows together, each
-    weighing as much as the classifier's heads are unsure of it. A pick is thus uncertain itself or near many uncertain
-    rows, unlike the rows labelled already and unlike the rest of the batch.
+    Our own strategy. A Gaussian process stands in for the classifier; its kernel gives every modality the same say, and
+    rows are alike where their features are and the classifier's heads hold them for the same classes. One after the
+    other, the row is picked whose label would take most off the variance of all rows together, each weighing as much as
+    the heads are unsure of it. A pick is thus uncertain itself or like many uncertain rows, unlike the rows labelled
+    already and unlike the rest of the batch.
 
     Parameters
     ----------
     noise : float, default=0.1
         s², the noise of a label against the kernel's variance of one: how much one label leaves open about its own
         row, and so how soon like rows are worth picking again. At least 1e-8.
+    kernel : {"predictions", "features"}, default="predictions"
+        What makes two rows alike: their features and what the heads say of them, or the features alone.
     kernel_approximation : {"auto", "exact", "fourier"}, default="auto"
         ``"exact"``: the kernel between all rows, as matrices of float64. ``"fourier"``: inner products of random
         features. ``"auto"``: exact for up to 5,000 rows, pool and labelled together (matrices of at most 200 MB).
@@ -62,22 +65,28 @@ class MVOPT(QueryStrategy):
     without `predict_proba_by_modality` gives the first part only. Without a fitted model every row weighs one, and this
     is a cold start; so it is where the model is sure of every row.
 
-    The kernel is ``k(i, j) = (1/M) Σ_m δ_im δ_jm exp(−‖z_i^m − z_j^m‖² / σ_m²)``, z what the fused head sees (with
-    encoders, the learned features), δ the presence, σ_m² the median squared distance of the modality's rows (of at most
-    1,000 of pool and labelled rows together). With C the covariance of the process given the labelled rows, the score,
-    ``Σ_j v_j C_ij² / (C_ii + s²)``, is by how much ``Σ_j v_j Var(j)`` falls when row i is labelled. Picks are those of
-    the plain greedy loop (see `skmmal.selection.v_optimal`), on ties the lowest index.
+    The kernel is ``k(i, j) = (1/M) Σ_m δ_im δ_jm exp(−‖z_i^m − z_j^m‖² / σ_m² − h_m(i, j))``, z what the fused head
+    sees (with encoders, the learned features), δ the presence, σ_m² the median squared distance of the modality's rows
+    (of at most 1,000 of pool and labelled rows together). h is how differently the heads see two rows, ``h_m(i, j) =
+    (‖√p_i − √p_j‖² + ‖√p_i^m − √p_j^m‖²) / 2``, from 0 to 2 (twice the squared Hellinger distance [4]_), p the fused
+    head's probabilities and p^m those of the modality's own; the fused head's alone where there is no other, and 0 in a
+    cold start and with ``kernel="features"``. With features alone, a few labels in a crowd of rows explain all of it,
+    whatever the classes in it; where there are many classes, that cost two points of accuracy. With C the covariance of the process given the labelled rows, the score, ``Σ_j v_j C_ij² / (C_ii +
+    s²)``, is by how much ``Σ_j v_j Var(j)`` falls when row i is labelled. Picks are those of the plain greedy loop (see
+    `skmmal.selection.v_optimal`), on ties the lowest index.
 
     Cost, for N rows and Q = M × `n_components` features: exact O(N² D) once and O(N²) a pick, memory N²; Fourier
-    O(N Q (D / M + Q)) once and O(N Q) a pick, memory N Q. The relatives are transductive experimental design [1]_ and
-    V-optimality on graphs [2]_. Ours are the average of kernels with missing modalities, the weights from all heads and
-    the search in blocks. The random features are orthogonal [3]_.
+    O(N Q ((D / M + K) + Q)) once, K the number of classes, and O(N Q) a pick, memory N Q and 2 M N K for h. The
+    relatives are transductive experimental design [1]_ and V-optimality on graphs [2]_. Ours are the average of kernels
+    with missing modalities, the heads' part in them, the weights from all heads and the search in blocks. The random
+    features are orthogonal [3]_.
 
     References
     ----------
     .. [1] Yu, Bi and Tresp, "Active learning via transductive experimental design", ICML 2006.
     .. [2] Ji and Han, "A variance minimization criterion to active learning on graphs", AISTATS 2012.
     .. [3] Yu et al., "Orthogonal random features", NIPS 2016.
+    .. [4] Jebara, Kondor and Howard, "Probability product kernels", JMLR 2004, section 2.
 
     Examples
     --------
@@ -96,6 +105,7 @@ class MVOPT(QueryStrategy):
     requires_model = False
     _parameter_constraints: dict = {
         "noise": [Interval(Real, 1e-8, None, closed="left")],
+        "kernel": [StrOptions({"predictions", "features"})],
         "kernel_approximation": [StrOptions({"auto", "exact", "fourier"})],
         "n_components": [Interval(Integral, 2, None, closed="left")],
         "device": [str],
@@ -105,12 +115,14 @@ class MVOPT(QueryStrategy):
     def __init__(
         self,
         noise: float = 0.1,
+        kernel: str = "predictions",
         kernel_approximation: str = "auto",
         n_components: int = 512,
         device: str = "auto",
         random_state: RandomState = None,
     ) -> None:
         self.noise = noise
+        self.kernel = kernel
         self.kernel_approximation = kernel_approximation
         self.n_components = n_components
         self.device = device
@@ -127,14 +139,22 @@ class MVOPT(QueryStrategy):
             _sq_width([pool[m][pool_present[:, m]], known[m][known_present[:, m]]]) for m in range(len(order))
         ]
         weights = _weights(view)
+        is_exact = self._is_exact(len(view) + len(known_present))
+        beliefs = None
+        # a model that is sure of every row says nothing: neither where to look, nor which rows are alike
+        if self.kernel == "predictions" and weights is not None:
+            beliefs = _beliefs(view, order, np.float64 if is_exact else np.float32)
         device = resolve_device(self.device)
-        if self._is_exact(len(view) + len(known_present)):
+        if is_exact:
+            of_pool, of_known = (None, None) if beliefs is None else beliefs
             kernel, cross, labelled = (
-                average_kernel(rows, cols, there, col_there, sq_widths, device=device)
-                for rows, there, cols, col_there in (
-                    (pool, pool_present, pool, pool_present),
-                    (pool, pool_present, known, known_present),
-                    (known, known_present, known, known_present),
+                average_kernel(
+                    rows, cols, there, col_there, sq_widths, row_extra=extra, col_extra=col_extra, device=device
+                )
+                for rows, there, extra, cols, col_there, col_extra in (
+                    (pool, pool_present, of_pool, pool, pool_present, of_pool),
+                    (pool, pool_present, of_pool, known, known_present, of_known),
+                    (known, known_present, of_known, known, known_present, of_known),
                 )
             )
             return v_optimal_dense(
@@ -145,6 +165,7 @@ class MVOPT(QueryStrategy):
             [pool_present, known_present],
             sq_widths,
             self.n_components,
+            extra=beliefs,
             random_state=rng,
             device=device,
         )
@@ -173,6 +194,25 @@ def _weights(view: PoolView) -> np.ndarray | None:
         weights = weights + (np.column_stack(by_modality) * view.present).mean(axis=1)
     # a model that is sure of every row says nothing of where to look
     return weights if weights.max() > 0 else None
+
+
+def _beliefs(view: PoolView, order: list[int], dtype: type) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Columns of each modality, for pool and labelled rows, whose squared distances are h.
+
+    They are the roots of the probabilities of the fused head and of the modality's own, if it has one.
+    """
+    fused = view.probabilities, view.labeled_probabilities
+    if not hasattr(view.final, "predict_proba_by_modality"):
+        pool, known = ([np.sqrt(each, dtype=dtype)] * len(order) for each in fused)
+        return pool, known
+    own = view.probabilities_by_modality, view.labeled_probabilities_by_modality
+    names = [view.modality_names[m] for m in order]
+    pool, known = (
+        # without labelled rows there are no probabilities by modality either
+        [np.sqrt(np.hstack([each, heads.get(name, each)]) / 2, dtype=dtype) for name in names]
+        for each, heads in zip(fused, own, strict=True)
+    )
+    return pool, known
 
 
 def _uncertainty(probabilities: np.ndarray) -> np.ndarray:

@@ -7,7 +7,14 @@ from fuzz.inputs import FLOATS, GENTLE, ODD, WHOLE, WILD, budgets, seeds, values
 from hypothesis import strategies as st
 from scipy import sparse
 
-from skmmal.contributions import balance_weights, contributions, dominance, linear_coalition_value, shapley_values
+from skmmal.contributions import (
+    balance_weights,
+    contributions,
+    dominance,
+    linear_coalition_value,
+    sampled_shapley_values,
+    shapley_values,
+)
 from skmmal.selection import DenseEmbedding, OuterProductEmbedding, StackedEmbedding, d2_sampling, k_center_greedy
 from skmmal.selection.coverage import ball_cover, kernel_herding, mixed_cover, nearest_other, unit_rows
 from skmmal.selection.v_optimal import (
@@ -266,6 +273,15 @@ def test_shapley_values(data):
     found = answer("shapley_values", lambda: shapley_values(worth, m), valid=None if value == "sum" else False)
     if found is not REFUSED:
         np.testing.assert_allclose(found.sum(axis=1), np.arange(3.0) * m)
+    count = data.draw(st.sampled_from([4, 7, 3, 0, -1, 4.0, "4", None, True]))
+    sampled = answer(
+        "sampled_shapley_values",
+        lambda: sampled_shapley_values(worth, m, n_permutations=count, random_state=0),
+        valid=None if value == "sum" else False,
+    )
+    if sampled is not REFUSED:
+        np.testing.assert_allclose(sampled[0].sum(axis=1), np.arange(3.0) * m)
+        assert (sampled[1] < 1e-12).all()  # every order gives the same
     logits = [draw_matrix(data, n=3, width=2)[0] for _ in range(2)]
     target = data.draw(st.sampled_from([np.array([0, 1, 1]), np.array([0, 1, 2]), np.array([-1, 0, 0]), [0, 0, 0], [0.5] * 3, "a", None, [0]]))
     found = answer(

@@ -17,16 +17,25 @@ def margin_uncertainty(probabilities):
     return 1 - (ordered[:, -1] - ordered[:, -2])
 
 
-def by_hand(blocks, labelled, n, weights, noise=0.1):
-    """Greedy V-optimal design; `labelled` says how many rows, at the end of the blocks, are labelled."""
+def sq_distances(rows):
+    return ((rows[:, None] - rows[None]) ** 2).sum(axis=2)
+
+
+def by_hand(blocks, labelled, n, weights, noise=0.1, beliefs=None):
+    """Greedy V-optimal design; `labelled` says how many rows, at the end of the blocks, are labelled.
+
+    `beliefs` holds, for each block, the probabilities of the heads that tell its rows apart.
+    """
     n_rows = len(next(iter(blocks.values())))
     kernel = np.zeros((n_rows, n_rows))
-    for block in blocks.values():
+    for name, block in blocks.items():
         there = ~np.isnan(block[:, 0])
         z = block[there]
-        distances = ((z[:, None] - z[None]) ** 2).sum(axis=2)
-        width = np.median(distances[np.triu_indices(len(z), 1)])
-        kernel[np.ix_(there, there)] += np.exp(-distances / width) / len(blocks)
+        distances = sq_distances(z)
+        exponents = distances / np.median(distances[np.triu_indices(len(z), 1)])
+        if beliefs is not None:
+            exponents += np.mean([sq_distances(np.sqrt(head[there])) for head in beliefs[name]], axis=0)
+        kernel[np.ix_(there, there)] += np.exp(-exponents) / len(blocks)
     pool, known = np.arange(n_rows - labelled), np.arange(n_rows - labelled, n_rows)
     C = kernel - kernel[:, known] @ np.linalg.solve(
         kernel[np.ix_(known, known)] + noise * np.eye(labelled), kernel[known]
@@ -40,6 +49,11 @@ def by_hand(blocks, labelled, n, weights, noise=0.1):
         gains.append(scores.max())
         C = C - np.outer(C[:, picked[-1]], C[:, picked[-1]]) / (C[picked[-1], picked[-1]] + noise)
     return picked, gains
+
+
+def beliefs_of(clf, X):
+    fused, own = clf.predict_proba(X), clf.predict_proba_by_modality(X)
+    return {name: [fused, own[name]] for name in own}
 
 
 def split(blocks, y, n_labelled):
@@ -60,9 +74,13 @@ def test_picks_are_those_of_the_definition(n_modalities, missing):
         there = ~np.isnan(pool[name][:, 0])
         weights += there * margin_uncertainty(probabilities) / n_modalities
     picked, gains = MVOPT().query(clf, pool, 60, X_labeled=labelled, return_scores=True)
-    expected = by_hand(blocks, 30, 60, weights)
+    expected = by_hand(blocks, 30, 60, weights, beliefs=beliefs_of(clf, MultimodalArray(blocks)))
     np.testing.assert_array_equal(picked, expected[0])
     np.testing.assert_allclose(gains, expected[1], rtol=1e-8)
+    features_alone = MVOPT(kernel="features").query(clf, pool, 60, X_labeled=labelled).tolist()
+    assert features_alone == by_hand(blocks, 30, 60, weights)[0] != picked.tolist()
+    alone = by_hand({name: block[:-30] for name, block in blocks.items()}, 0, 30, weights, beliefs=beliefs_of(clf, pool))
+    assert MVOPT().query(clf, pool, 30).tolist() == alone[0]  # without the labelled rows
 
 
 def test_plain_classifiers_weigh_by_their_own_margin():
@@ -70,9 +88,27 @@ def test_plain_classifiers_weigh_by_their_own_margin():
     X = blocks["X"]
     clf = LogisticRegression().fit(X[-30:], y[-30:])
     picked = MVOPT().query(clf, X[:-30], 40, X_labeled=X[-30:])
-    assert picked.tolist() == by_hand(blocks, 30, 40, margin_uncertainty(clf.predict_proba(X[:-30])))[0]
+    beliefs = {"X": [clf.predict_proba(X)]}
+    assert picked.tolist() == by_hand(blocks, 30, 40, margin_uncertainty(beliefs["X"][0][:-30]), beliefs=beliefs)[0]
     as_sparse = sparse.csr_array(X)
     assert MVOPT().query(clf, as_sparse[:-30], 40, X_labeled=as_sparse[-30:]).tolist() == picked.tolist()
+
+
+def test_without_heads_of_their_own_modalities_share_the_fused_beliefs():
+    blocks, y = make_blocks(n=151, missing=0.2)
+    pool, labelled, labels = split(blocks, y, 30)
+    clf = LateFusionClassifier().fit(labelled, labels)
+
+    class FusedOnly:
+        classes_ = clf.classes_
+
+        def predict_proba(self, X):
+            return clf.predict_proba(X)
+
+    probabilities = clf.predict_proba(MultimodalArray(blocks))
+    beliefs = {name: [probabilities] for name in blocks}
+    expected = by_hand(blocks, 30, 40, margin_uncertainty(probabilities[:-30]), beliefs=beliefs)[0]
+    assert MVOPT().query(FusedOnly(), pool, 40, X_labeled=labelled).tolist() == expected
 
 
 @pytest.mark.parametrize("estimator", [None, LateFusionClassifier(), make_pipeline(LateFusionClassifier())])
@@ -118,6 +154,23 @@ def test_uncertain_regions_come_first():
             return np.where(sure[:, None], [0.99, 0.01], [0.5, 0.5])
 
     assert (MVOPT().query(HalfSure(), X, 2) >= 50).all()
+
+
+def test_rows_of_different_classes_tell_little_of_each_other():
+    """Three points: two are nearer to each other, but the model holds two others for the same class."""
+    X = np.array([[0.0], [1.0], [2.2]])
+
+    class Believer:
+        classes_ = np.arange(2)
+
+        def predict_proba(self, X):
+            return np.where(X > 0.5, [0.1, 0.9], [0.9, 0.1])
+
+    first = MVOPT().query(Believer(), X, 1)
+    assert first[0] == 1
+    # row 1 tells more of row 2 than of row 0, which is nearer
+    assert MVOPT().query(Believer(), X, 2).tolist() == [1, 0]
+    assert MVOPT().query(None, X, 2).tolist() == [1, 2]
 
 
 def test_the_size_of_the_pool_decides_between_kernel_and_features(monkeypatch):
@@ -193,7 +246,8 @@ def test_learned_features_are_used_where_there_are_encoders():
         weights += margin_uncertainty(probabilities) / 2
     learned = clf.embed(MultimodalArray(blocks))
     picked = MVOPT().query(clf, pool, 20, X_labeled=labelled)
-    assert picked.tolist() == by_hand(learned, 40, 20, weights)[0]
+    beliefs = beliefs_of(clf, MultimodalArray(blocks))
+    assert picked.tolist() == by_hand(learned, 40, 20, weights, beliefs=beliefs)[0]
 
 
 def test_scaled_features_in_a_pipeline():

@@ -46,7 +46,10 @@ def make_points(seed, n_modalities, n_rows=320, missing=0.25):
     return blocks, present
 
 
-def kernel_by_hand(blocks, present, sq_widths):
+def kernel_by_hand(blocks, present, sq_widths, extra=None):
+    if extra is not None:
+        scaled = [np.hstack([b / np.sqrt(w), e]) for b, w, e in zip(blocks, sq_widths, extra, strict=True)]
+        return kernel_by_hand(scaled, present, np.ones(len(blocks)))
     kernel = np.zeros((len(present), len(present)))
     for m, block in enumerate(blocks):
         for i in range(len(present)):
@@ -72,6 +75,24 @@ def test_average_kernel_is_its_formula(n_modalities):
     np.testing.assert_allclose(kernel, expected, atol=1e-13)
     part = average_kernel([b[:7] for b in blocks], [b[20:] for b in blocks], present[:7], present[20:], widths)
     np.testing.assert_allclose(part.numpy(), expected[:7, 20:], atol=1e-13)
+
+
+def test_further_columns_count_on_their_own_scale():
+    blocks, present = make_points(2, 2, n_rows=60)
+    extra = [np.random.default_rng(m).random((60, 3 - m)) for m in range(2)]
+    expected = kernel_by_hand(blocks, present, [4.0, 9.0], extra)
+    kernel = average_kernel(blocks, blocks, present, present, [4.0, 9.0], row_extra=extra, col_extra=extra)
+    np.testing.assert_allclose(kernel.numpy(), expected, atol=1e-13)
+    halves = slice(20), slice(20, 60)
+    parts = [[b[half] for b in blocks] for half in halves]
+    there = [present[half] for half in halves]
+    added = [[e[half] for e in extra] for half in halves]
+    errors = []
+    for n_components in (64, 4096):
+        phi = torch.cat(fourier_features(parts, there, [4.0, 9.0], n_components, extra=added, random_state=0)).double()
+        errors.append(((phi @ phi.T).numpy() - expected).std())
+    assert errors[1] < errors[0] / 4
+    assert errors[1] < 0.02
 
 
 def test_points_far_from_the_origin_keep_their_distances():
@@ -355,6 +376,9 @@ def test_shapes_have_to_match():
         v_optimal_features(np.eye(4), 1, labelled=np.eye(3))
 
 
+ONE = [[[1.0]]]
+
+
 @pytest.mark.parametrize(
     ("call", "match"),
     [
@@ -367,6 +391,21 @@ def test_shapes_have_to_match():
         (lambda: average_kernel([[[1.0]]], [[[1.0, 2.0]]], [[1]], [[1]], [1.0]), "modality 0 has 1 columns in rows, 2"),
         (lambda: fourier_features([[[[1.0]]]], [[[1]]], [1.0], 0), "n_components must be at least 1"),
         (lambda: fourier_features([[[[1.0]]]], [], [1.0], 2), "present one mask for each"),
+        (lambda: average_kernel(ONE, ONE, [[1]], [[1]], [1.0], row_extra=ONE), "row_extra and col_extra go together"),
+        (
+            lambda: average_kernel(ONE, ONE, [[1]], [[1]], [1.0], row_extra=ONE, col_extra=[]),
+            "cols has 1 modalities, its further columns are for 0",
+        ),
+        (
+            lambda: average_kernel(ONE, ONE, [[1]], [[1]], [1.0], row_extra=ONE, col_extra=[[[1.0], [2.0]]]),
+            "modality 0 of cols has 1 rows, its further columns 2",
+        ),
+        (lambda: fourier_features([ONE], [[[1]]], [1.0], 2, extra=[]), "further columns for each of the 1 sets, found 0"),
+        (
+            lambda: fourier_features([ONE, ONE], [[[1]], [[1]]], [1.0], 2, extra=[ONE, [[[1.0, 2.0]]]]),
+            "modality 0 must have the same columns in all sets",
+        ),
+        (lambda: fourier_features([ONE], [[[1]]], [1.0], 2, extra=[[[[np.nan]]]]), "the further columns of sets must hold"),
     ],
 )
 def test_what_cannot_be_computed_with_is_named(call, match):
