@@ -17,14 +17,14 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
-from skmmal._arrays import naming
-from skmmal._chunks import row_chunks
+from skmmal._arrays import integer, naming
 from skmmal._input import validate_features
 from skmmal._labels import encode_labels, known_codes
+from skmmal._mapped import released_chunks
 from skmmal._persistence import decode, encode, read_folder, write_folder
-from skmmal._random import RandomState, check_rng, torch_generator
+from skmmal._random import RandomState, check_rng, draw_seed, torch_generator
 from skmmal.balancing import Balancing, ModalityDropout, balancing_classes, get_balancing
-from skmmal.contributions import contributions, shapley_values
+from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, contributions, sampled_shapley_values, shapley_values
 from skmmal.heads import (
     FUSIONS,
     AdditiveFusion,
@@ -39,7 +39,15 @@ from skmmal.heads.ablation import ABLATION_POINTS, coalition_logits, coalition_v
 from skmmal.heads.curves import TrainingCurves
 from skmmal.heads.fitting import continue_from, fit_convex, is_convex, mute_unseen_classes, wake_seen_classes
 from skmmal.heads.hooks import TrainingHooks, TrainingRun
-from skmmal.heads.tensors import as_batches, resolve_device, softmax, to_numpy, without_nan, zero_where_absent
+from skmmal.heads.tensors import (
+    as_batches,
+    at_least_float32,
+    resolve_device,
+    softmax,
+    to_numpy,
+    without_nan,
+    zero_where_absent,
+)
 from skmmal.heads.training import make_optimizer, train
 from skmmal.modalities import MultimodalArray, presence_mask
 
@@ -113,9 +121,10 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         Probability of taking a present modality as missing in a training batch (``adamw`` only).
     solver : {"auto", "newton-cg", "lbfgs", "adamw", "sgd"}, default="auto"
         ``"newton-cg"`` and ``"lbfgs"`` find the unique optimum of the convex case (no encoder, no dropout, concat
-        or sum fusion) in float64; the first is faster. ``"adamw"`` trains in mini-batches in float32 (predictions
-        are made in float64), and so does ``"sgd"``, gradient descent with momentum 0.9, which needs larger learning
-        rates. ``"auto"``: ``"newton-cg"`` in the convex case (without `balancing`), otherwise ``"adamw"``.
+        or sum fusion) to float64's accuracy; the second is faster where there are many rows. ``"adamw"`` trains in
+        mini-batches in float32 (predictions are made in float64), and so does ``"sgd"``, gradient descent with
+        momentum 0.9, which needs larger learning rates. ``"auto"``: in the convex case (without `balancing`) the
+        faster of the first two for the size, otherwise ``"adamw"``.
     C : float, default=1.0
         Convex solvers: inverse regularisation as in scikit-learn's ``LogisticRegression``. Each head minimises
         ``C * sum of losses + ½‖W‖²``, intercepts free (with two classes, W is one row as there). With sum fusion
@@ -183,7 +192,7 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
     ----------
     .. [1] Shen et al., "Towards balanced active learning for multimodal classification", ACM MM 2023
        (arXiv 2306.08306), sections 3 and 4: the heads, their loss, contributions. Contributions for more than two
-       modalities are exact Shapley values, our extension.
+       modalities are Shapley values, exact for up to twelve, our extension.
 
     Examples
     --------
@@ -355,7 +364,7 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
                 f"solver={self.solver!r} needs the convex case: fusion 'concat' or 'sum', no encoder_dim, dropout=0, "
                 "modality_dropout=0, missing='zero' and no balancing; use solver='adamw'"
             )
-        solver = ("newton-cg" if convex else "adamw") if self.solver == "auto" else self.solver
+        solver = "adamw" if self.solver == "auto" and not convex else self.solver
         return module, solver
 
     def _balancing_method(self) -> Balancing | None:
@@ -475,6 +484,10 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         vector that the last layer classifies, so that the fused logits are linear in it. The gradient of the last
         layer, on which BADGE and BMMAL work, then has one block per modality in every fusion.
         """
+        return {name: at_least_float32(block) for name, block in self._stored_embedding(X).items()}
+
+    def _stored_embedding(self, X: Any) -> dict[str, np.ndarray]:
+        """`embed`, but where it is the features themselves, in float16 where they are: for use in chunks."""
         check_is_fitted(self)
         if not self.module_.is_linear or isinstance(self.module_.head, AdditiveFusion):
 
@@ -543,7 +556,15 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
 
     # ------------------------------------------------------------------------------------------ contributions
 
-    def shapley_values(self, X: Any, y: Any = None) -> np.ndarray:
+    def shapley_values(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        n_permutations: int | str | None = "auto",
+        random_state: RandomState = 0,
+        return_standard_error: bool = False,
+    ) -> Any:
         """Shapley values of the modalities for the probability of a class.
 
         The value of a coalition is the fused head's probability when the other modalities are taken away, at
@@ -555,18 +576,61 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         X : array-like, DataFrame, mapping or MultimodalArray
         y : array-like of shape (n_samples,), optional
             The classes; by default the predicted ones.
+        n_permutations : int, "auto" or None, default="auto"
+            A number: the values are estimated from that many random orders of the modalities, the same ones for all
+            rows (`skmmal.contributions.sampled_shapley_values`). ``None``: they are exact, over all 2^M coalitions of
+            M modalities, M at most 20. ``"auto"``: exact up to 12 modalities, 256 orders beyond.
+        random_state : int, RandomState, Generator or None, default=0
+            Draws the orders. A number, as by default, makes repeated calls agree.
+        return_standard_error : bool, default=False
+            Whether to return, too, the standard errors of estimated values; those of exact ones are zero.
+
+        Returns
+        -------
+        shapley_values : ndarray of float64, shape (n_samples, n_modalities)
+            Rows sum to (probability with all modalities) − (with none), also where they are estimated; an absent
+            modality has zero.
+        standard_errors : ndarray of float64, shape (n_samples, n_modalities)
+            Only with `return_standard_error`.
+
+        Notes
+        -----
+        With concat and sum fusion, M matrix products of the embeddings serve all coalitions, and a coalition costs
+        little: exact values of up to 15 modalities take less time than 256 orders. Other fusions, and learned
+        embeddings of missing modalities, evaluate the head for each coalition. Encoders run once. Rows go through in
+        chunks of bounded size, whatever their number.
+        """
+        values, errors, _ = self._shapley_values(X, y, n_permutations, random_state)
+        return (values, errors) if return_standard_error else values
+
+    def modality_contributions(
+        self, X: Any, y: Any = None, *, n_permutations: int | str | None = "auto", random_state: RandomState = 0
+    ) -> np.ndarray:
+        """Share of each modality in the probability of a class: normalised absolute Shapley values.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping or MultimodalArray
+        y : array-like of shape (n_samples,), optional
+            The classes; by default the predicted ones.
+        n_permutations, random_state
+            See `shapley_values`.
 
         Returns
         -------
         ndarray of float64, shape (n_samples, n_modalities)
-            Rows sum to (probability with all modalities) − (with none); an absent modality has zero.
-
-        Notes
-        -----
-        Exact, over all 2^M coalitions of M modalities. Concat and sum fusion need M matrix products for them; other
-        fusions, and learned embeddings of missing modalities, evaluate the head 2^M times. Encoders run once.
+            Rows sum to one; an absent modality has zero.
         """
+        values, _, present = self._shapley_values(X, y, n_permutations, random_state)
+        return contributions(values, present)
+
+    def _shapley_values(
+        self, X: Any, y: Any, n_permutations: int | str | None, random_state: RandomState
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Shapley values, their standard errors, and which modality is there in which row."""
         check_is_fitted(self)
+        n_permutations = _number_of_permutations(n_permutations, len(self.modalities_))
+        seed = draw_seed(check_rng(random_state))  # one, whatever the number of chunks
         targets = None if y is None else known_codes(column_or_1d(y), self.classes_, "y")
         features = validate_features(self, X, reset=False)
         present = presence_mask(features)
@@ -576,30 +640,22 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         def values(
             module: LateFusionModule, z: list[torch.Tensor], there: torch.Tensor, rows: slice
         ) -> list[np.ndarray]:
-            target = to_numpy(module.fused_logits(z, there).argmax(dim=1)) if targets is None else targets[rows]
+            target = None if targets is None else targets[rows]
             value = coalition_value(module, z, there, target, self.ablation_point)
+            if n_permutations is None:
+                phi = shapley_values(value, len(z))
+                found = [phi, np.zeros_like(phi)]
+            else:
+                found = [*sampled_shapley_values(value, len(z), n_permutations=n_permutations, random_state=seed)]
             # an absent modality changes no coalition's value: its Shapley value is zero, but for rounding
-            return [shapley_values(value, len(z)) * present[rows]]
+            return [part * present[rows] for part in found]
 
-        return self._forward(features, values)[0]
+        phi, errors = self._in_chunks(features, present, values, self._coalitions_width(features))
+        return phi, errors, present
 
-    def modality_contributions(self, X: Any, y: Any = None) -> np.ndarray:
-        """Share of each modality in the probability of a class: normalised absolute Shapley values.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame, mapping or MultimodalArray
-        y : array-like of shape (n_samples,), optional
-            The classes; by default the predicted ones.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_samples, n_modalities)
-            Rows sum to one; an absent modality has zero.
-        """
-        check_is_fitted(self)
-        features = validate_features(self, X, reset=False)
-        return contributions(self.shapley_values(features, y), presence_mask(features))
+    def _coalitions_width(self, features: MultimodalArray) -> int:
+        """How many numbers of a row the coalitions need at a time: the features, or every modality's logits."""
+        return max(features.shape[1], len(self.modalities_) * len(self.classes_))
 
     def predict_proba_with(self, X: Any, modalities: Sequence[str]) -> np.ndarray:
         """Class probabilities of the fused head when only some modalities are kept.
@@ -638,12 +694,21 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         """Embed X chunk by chunk and stack what `function` makes of embeddings, presence and rows."""
         check_is_fitted(self)
         features = validate_features(self, X, reset=False)
-        present = presence_mask(features)
+        return self._in_chunks(features, presence_mask(features), function, features.shape[1])
+
+    def _in_chunks(
+        self,
+        features: MultimodalArray,
+        present: np.ndarray,
+        function: Callable[[LateFusionModule, list, torch.Tensor, slice], Sequence],
+        width: int,
+    ) -> list[np.ndarray]:
+        """Do so with features that are checked; `width` is how many numbers of a row are held at a time."""
         device = resolve_device(self.device)
         module = self.module_ if device.type == "cpu" else copy.deepcopy(self.module_).to(device)
-        found = []
+        found: list[np.ndarray] = []
         with torch.inference_mode():
-            for rows in row_chunks(*features.shape):
+            for rows in released_chunks(list(features.blocks.values()), width):
                 batch = as_batches(features, present, rows, module.dtype, device)
                 parts = function(module, module.embed(batch.blocks, batch.present), batch.present, rows)
                 arrays = [part if isinstance(part, np.ndarray) else to_numpy(part) for part in parts]
@@ -652,8 +717,11 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
                         f"rows {rows.start} to {rows.stop - 1} of X hold values so large that the predictions "
                         "overflow; scale them as those that the classifier was fitted on"
                     )
-                found.append(arrays)
-        return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+                # all rows' room at once: small results kept between large chunks would tear the memory into pieces
+                found = found or [np.empty((len(features), *array.shape[1:]), array.dtype) for array in arrays]
+                for whole, array in zip(found, arrays, strict=True):
+                    whole[rows] = array
+        return found
 
     # -------------------------------------------------------------------------------------------- persistence
 
@@ -733,6 +801,15 @@ def _hidden_widths(encoder_dim: Any, names: list[str]) -> dict[str, tuple[int, .
             raise ValueError(f"encoder_dim of modality {name!r} must be positive integers, got {value!r}")
         hidden[name] = tuple(int(width) for width in widths)
     return hidden
+
+
+def _number_of_permutations(given: Any, n_modalities: int) -> int | None:
+    """How many permutations are sampled for Shapley values; ``None``: they are exact."""
+    if given is None or isinstance(given, str):
+        if given not in ("auto", None):
+            raise ValueError(f"n_permutations must be an integer, 'auto' or None, got {given!r}")
+        return None if given is None or n_modalities <= EXACT_MODALITIES else PERMUTATIONS
+    return integer(given, "n_permutations", 4)
 
 
 def _check_balancing(method: Balancing, estimator: LateFusionClassifier, module: LateFusionModule) -> None:

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+import skmmal._linear_game
 from skmmal.contributions import (
     balance_weights,
     contributions,
     dominance,
     linear_coalition_value,
+    sampled_shapley_values,
     shapley_values,
 )
 
@@ -147,3 +149,172 @@ def test_what_is_no_number_is_named(values):
 def test_logits_at_the_ends_of_the_range():
     value = linear_coalition_value([np.array([[1.5e308, -1.5e308]])], np.zeros(2), np.array([0]))
     assert value(np.array([True])) == 1
+
+
+# --------------------------------------------------------------------------------- linear heads, many coalitions
+
+
+def linear_parts(n_modalities, n=11, n_classes=4, scale=2.0, seed=0):
+    rng = np.random.default_rng(seed)
+    partial = [scale * rng.standard_normal((n, n_classes)) for _ in range(n_modalities)]
+    intercept = rng.standard_normal(n_classes)
+    return partial, intercept, (sum(partial) + intercept).argmax(axis=1)
+
+
+def by_softmax(partial, intercept, target):
+    """The same game as a plain function: one softmax for each coalition."""
+    rows = np.arange(len(target))
+
+    def value(present):
+        kept = [part for part, there in zip(partial, present, strict=True) if there]
+        return softmax(sum(kept, np.zeros_like(partial[0])) + intercept, axis=1)[rows, target]
+
+    return value
+
+
+@pytest.mark.parametrize("n_modalities", [1, 2, 3, 6, 9])
+def test_linear_heads_go_through_all_coalitions(n_modalities):
+    parts = linear_parts(n_modalities)
+    phi = shapley_values(linear_coalition_value(*parts), n_modalities)
+    np.testing.assert_allclose(phi, shapley_values(by_softmax(*parts), n_modalities), atol=1e-14)
+
+
+def test_absent_modalities_of_linear_heads_are_worth_exactly_nothing_in_every_permutation():
+    partial, intercept, target = linear_parts(14)
+    for part in (partial[0], partial[5], partial[13]):
+        part[::2] = 0.0
+    phi, error = sampled_shapley_values(linear_coalition_value(partial, intercept, target), 14, n_permutations=8, random_state=0)
+    for values in (phi, error):
+        assert (values[::2, [0, 5, 13]] == 0).all()
+        assert (values[1::2] != 0).all()
+
+
+@pytest.mark.parametrize("scale", [200.0, 1e5])
+def test_logits_out_of_the_range_of_exponentials(scale):
+    """On the way to a coalition a class may fall behind by more than exp can hold, and catch up."""
+    partial, intercept, target = linear_parts(4, n=40, scale=scale)
+    partial[1][:10] = -partial[0][:10]  # takes away all that the other says
+    partial[2][:20] *= 1 / scale
+    game = linear_coalition_value(partial, intercept, target)
+    expected = shapley_values(by_softmax(partial, intercept, target), 4)
+    phi = shapley_values(game, 4)
+    np.testing.assert_allclose(phi, expected, atol=1e-12)
+    estimate, _ = sampled_shapley_values(game, 4, n_permutations=4, random_state=0)
+    same, _ = sampled_shapley_values(lambda present: game(present), 4, n_permutations=4, random_state=0)
+    np.testing.assert_allclose(estimate, same, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_other_numbers_than_float64(dtype):
+    partial, intercept, target = linear_parts(5)
+    rounded = [part.astype(dtype) for part in partial]
+    phi = shapley_values(linear_coalition_value(rounded, intercept.astype(dtype), target), 5)
+    exact = [part.astype(np.float64) for part in rounded]
+    np.testing.assert_allclose(phi, shapley_values(by_softmax(exact, intercept.astype(dtype), target), 5), atol=1e-12)
+
+
+def test_blocks_of_rows_do_not_show(monkeypatch):
+    parts = linear_parts(6, n=70)
+    game = linear_coalition_value(*parts)
+    phi, sampled = shapley_values(game, 6), sampled_shapley_values(game, 6, n_permutations=10, random_state=3)
+    for elements in (1, 2000):
+        monkeypatch.setattr(skmmal._linear_game, "_BLOCK_ELEMENTS", elements)
+        np.testing.assert_allclose(shapley_values(game, 6), phi, rtol=1e-13, atol=1e-15)
+        again = sampled_shapley_values(game, 6, n_permutations=10, random_state=3)
+        for values, expected in zip(again, sampled, strict=True):
+            np.testing.assert_allclose(values, expected, rtol=1e-13, atol=1e-15)
+
+
+# ---------------------------------------------------------------------------------------- sampled permutations
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_estimates_lie_within_their_standard_errors(linear):
+    """Thirteen modalities, against all 8192 coalitions."""
+    parts = linear_parts(13, n=30, n_classes=5, scale=1.0)
+    game = linear_coalition_value(*parts) if linear else by_softmax(*parts)
+    exact = shapley_values(linear_coalition_value(*parts), 13)
+    phi, error = sampled_shapley_values(game, 13, n_permutations=64, random_state=0)
+    np.testing.assert_allclose(phi.sum(axis=1), exact.sum(axis=1), atol=1e-12)
+    off = (phi - exact) / error
+    assert np.abs(off).max() < 5
+    assert 0.8 < np.sqrt((off**2).mean()) < 1.3  # neither too large nor too small
+    more, smaller = sampled_shapley_values(game, 13, n_permutations=512, random_state=0)
+    assert np.abs((more - exact) / smaller).max() < 5
+    assert 0.8 < np.median(smaller / error) * np.sqrt(8) < 1.25
+
+
+def test_pairs_of_permutations_by_hand():
+    """The mean over the drawn permutations and their reverses, and the standard error of the pairs' means."""
+    rng = np.random.default_rng(0)
+    table = rng.standard_normal((2, 2, 2, 2, 6))
+    calls = []
+
+    def value(present):
+        calls.append(tuple(present))
+        return table[tuple(present.astype(int))]
+
+    phi, error = sampled_shapley_values(value, 4, n_permutations=5, random_state=7)  # three pairs
+    assert len(calls) == 6 * 3 + 2
+    drawn = np.random.RandomState(7)
+    pairs = []
+    for _ in range(3):
+        order, gains = drawn.permutation(4), np.zeros((6, 4))
+        for way in (order, order[::-1]):
+            for place, m in enumerate(way):
+                before, after = np.zeros(4, dtype=int), np.zeros(4, dtype=int)
+                before[way[:place]] = 1
+                after[way[: place + 1]] = 1
+                gains[:, m] += (table[tuple(after)] - table[tuple(before)]) / 2
+        pairs.append(gains)
+    np.testing.assert_allclose(phi, np.mean(pairs, axis=0), atol=1e-14)
+    np.testing.assert_allclose(error, np.std(pairs, axis=0, ddof=1) / np.sqrt(3), atol=1e-14)
+
+
+def test_games_whose_order_does_not_matter():
+    worth = np.array([[1.0, -2.0, 0.5] * 5, [4.0] * 15])
+    for value, expected in (
+        (lambda present: worth @ present, worth),  # additive
+        (lambda present: worth[:, 0] * present.sum() ** 2, np.outer(worth[:, 0], np.full(15, 15.0))),  # each pair cancels
+    ):
+        phi, error = sampled_shapley_values(value, 15, n_permutations=8, random_state=1)
+        np.testing.assert_array_equal(phi, expected)
+        np.testing.assert_array_equal(error, 0)
+    two = [np.array([[2.0, 0.0]]), np.array([[0.0, 1.0]])]
+    game = linear_coalition_value(two, np.zeros(2), np.array([0]))
+    phi, error = sampled_shapley_values(game, 2, n_permutations=4)  # a pair of two modalities' orders is all there are
+    np.testing.assert_allclose(phi, shapley_values(game, 2), atol=1e-15)
+    np.testing.assert_allclose(error, 0, atol=1e-15)
+    alone, error = sampled_shapley_values(lambda present: np.array([3.0 * present[0]]), 1)
+    assert (alone, error) == (3, 0)
+
+
+def test_only_the_seed_decides():
+    game = linear_coalition_value(*linear_parts(16))
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    first, error = sampled_shapley_values(game, 16, n_permutations=8, random_state=5)
+    for seed in (5, np.random.RandomState(5)):
+        again, error_again = sampled_shapley_values(game, 16, n_permutations=8, random_state=seed)
+        np.testing.assert_array_equal(again, first)
+        np.testing.assert_array_equal(error_again, error)
+    other, _ = sampled_shapley_values(game, 16, n_permutations=8, random_state=6)
+    assert (other != first).all()
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda: sampled_shapley_values(lambda s: np.zeros(2), 0), ValueError, "n_modalities must be at least 1"),
+        (lambda: sampled_shapley_values(lambda s: np.zeros(2), 2.0), TypeError, "n_modalities must be an integer"),
+        (lambda: sampled_shapley_values(lambda s: np.zeros(2), 13, n_permutations=3), ValueError, "n_permutations must be at least 4"),
+        (lambda: sampled_shapley_values(lambda s: np.zeros(2), 13, n_permutations=8.0), TypeError, "n_permutations must be an integer"),
+        (lambda: sampled_shapley_values(lambda s: np.zeros(2), 13, random_state="a"), ValueError, "random_state must be"),
+        (lambda: sampled_shapley_values(lambda s: np.zeros(1 + s.sum()), 13), ValueError, "returned 1 rows first, then 14"),
+        (lambda: sampled_shapley_values(lambda s: np.full(1, np.nan), 13), ValueError, "must be finite"),
+        (lambda: shapley_values(linear_coalition_value(*linear_parts(3)), 4), ValueError, "n_modalities is 4, but coalition_value has 3"),
+    ],
+)
+def test_what_cannot_be_sampled(call, error, match):
+    with pytest.raises(error, match=match):
+        call()

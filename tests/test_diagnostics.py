@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
+from skmmal.contributions import shapley_values
 from skmmal.diagnostics import accuracy_shapley, cluster_purity, linear_probe, shapley_imbalance
 from skmmal.experiment.metrics import expected_calibration_error
 from skmmal.modalities import presence_mask
@@ -64,6 +65,35 @@ def test_accuracy_shapley_of_a_useless_modality(clf, data):
     blocks["b"][:] = np.where(np.isnan(blocks["b"]), np.nan, 0.0)
     found = accuracy_shapley(clf, MultimodalArray(blocks), y)
     assert found["b"] == pytest.approx(0, abs=1e-12)
+
+
+def test_accuracy_shapley_of_many_modalities():
+    """Thirteen: estimated, and close to the values over all 8192 coalitions."""
+    rng = np.random.default_rng(0)
+    y = np.arange(120) % 3
+    X = MultimodalArray({f"m{i}": rng.normal(size=(120, 2)) + 0.4 * rng.normal(size=(3, 2))[y] for i in range(13)})
+    clf = LateFusionClassifier(C=0.1).fit(X[::2], y[::2])
+    rest, truth = X[1::2], y[1::2]
+    weights, intercept = (part.detach().numpy() for part in clf.module_.head.fused.parameters())
+    features = np.hstack(list(rest.blocks.values()))
+
+    def accuracy(kept):
+        logits = (features * np.repeat(kept, 2)) @ weights.T + intercept
+        return np.array([(logits.argmax(axis=1) == truth).mean()])
+
+    exact = shapley_values(accuracy, 13)[0]
+    found = accuracy_shapley(clf, rest, truth)
+    assert sum(found.values()) == pytest.approx(exact.sum())
+    np.testing.assert_allclose(list(found.values()), exact, atol=0.01)
+    assert accuracy_shapley(clf, rest, truth) == found
+
+
+def test_labels_that_the_classifier_does_not_know_are_never_right(clf, data):
+    X, y = data
+    unknown = np.where(np.arange(len(y)) < 20, "another", y)
+    found = accuracy_shapley(clf, X, unknown)
+    everything, nothing = (accuracy_with(clf, X, unknown, kept) for kept in (list(X.blocks), []))
+    assert sum(found.values()) == pytest.approx(everything - nothing)
 
 
 def test_pipelines(data):

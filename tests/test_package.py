@@ -22,6 +22,7 @@ FLOORS = {
     "_random": 0,
     "_chunks": 0,
     "_mapped": 0,
+    "_linear_game": 0,
     "_atomic": 0,
     "_arrays": 0,
     "_sealed": 0,

@@ -21,7 +21,7 @@ import torch
 from skmmal.contributions import linear_coalition_value
 from skmmal.heads.modules import LateFusionModule, LinearFusion
 
-__all__ = ["ABLATION_POINTS", "coalition_logits", "coalition_value"]
+__all__ = ["ABLATION_POINTS", "coalition_hits", "coalition_logits", "coalition_value"]
 
 ABLATION_POINTS = ("embedding", "input")
 
@@ -55,7 +55,7 @@ def coalition_value(
     module: LateFusionModule,
     embeddings: list[torch.Tensor],
     present: torch.Tensor,
-    target: np.ndarray,
+    target: np.ndarray | None,
     ablation_point: str = "embedding",
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Probability of a target class for any coalition, for `skmmal.contributions.shapley_values`.
@@ -69,8 +69,8 @@ def coalition_value(
     embeddings : list of M tensors of shape (n, D_m)
         Of `LateFusionModule.embed`.
     present : bool tensor of shape (n, M)
-    target : int ndarray of shape (n,)
-        Columns of the classes.
+    target : int ndarray of shape (n,) or None
+        Columns of the classes; ``None``: of the predicted ones.
     ablation_point : {"embedding", "input"}
 
     Returns
@@ -79,9 +79,14 @@ def coalition_value(
         From a bool ndarray of shape (M,) to a float64 ndarray of shape (n,).
     """
     blanks = _blanks(module, ablation_point)
-    if isinstance(module.head, LinearFusion) and not any(bool(blank.any()) for blank in blanks):
-        partial, intercept = module.head.partial_logits(embeddings)
+    shares = _shares(module, embeddings, blanks)
+    if shares is not None:
+        partial, intercept = shares
+        if target is None:  # the fused logits are the partial ones' sum
+            target = sum(partial, intercept).argmax(dim=1).cpu().numpy()
         return linear_coalition_value([_double(part) for part in partial], _double(intercept), target)
+    if target is None:
+        target = module.fused_logits(embeddings, present).argmax(dim=1).cpu().numpy()
     rows = np.arange(len(target))
 
     def value(kept: np.ndarray) -> np.ndarray:
@@ -89,6 +94,48 @@ def coalition_value(
         return torch.softmax(logits.double(), dim=1).cpu().numpy()[rows, target]
 
     return value
+
+
+def coalition_hits(
+    module: LateFusionModule,
+    embeddings: list[torch.Tensor],
+    present: torch.Tensor,
+    target: np.ndarray,
+    ablation_point: str = "embedding",
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Whether the target class is the most probable one, for any coalition: `coalition_value` for accuracy.
+
+    Returns
+    -------
+    callable
+        From a bool ndarray of shape (M,) to a float64 ndarray of shape (n,), of zeros and ones.
+    """
+    blanks = _blanks(module, ablation_point)
+    shares = _shares(module, embeddings, blanks)
+    wanted = torch.as_tensor(target, device=present.device)
+
+    def value(kept: np.ndarray) -> np.ndarray:
+        if shares is None:
+            logits = _logits(module, embeddings, present, kept, blanks, ablation_point)
+        else:
+            partial, intercept = shares
+            members = (part for part, keep in zip(partial, kept, strict=True) if keep)
+            logits = sum(members, intercept.expand_as(partial[0]))
+        return _double(logits.argmax(dim=1) == wanted)
+
+    return value
+
+
+def _shares(
+    module: LateFusionModule, embeddings: list[torch.Tensor], blanks: list[torch.Tensor]
+) -> tuple[list[torch.Tensor], torch.Tensor] | None:
+    """Each modality's share (n, K) of the fused logits, zero where it is taken away, and the intercept (K,).
+
+    ``None`` where the head is not linear, or something remains of a modality that is taken away.
+    """
+    if isinstance(module.head, LinearFusion) and not any(bool(blank.any()) for blank in blanks):
+        return module.head.partial_logits(embeddings)
+    return None
 
 
 def _blanks(module: LateFusionModule, ablation_point: str) -> list[torch.Tensor]:

@@ -6,7 +6,8 @@ M maps.
 
 Features are first rotated onto the principal axes of the labelled rows. With fewer rows than features the optimum
 lies in the span of the rows, so this loses nothing and shrinks the problem to n × n; and on those axes a diagonal
-preconditioner is a good one. The solver is Newton's method with conjugate gradients.
+preconditioner is a good one. The solver is Newton's method with conjugate gradients; `skmmal.heads.lbfgs` is the one
+for many rows.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import warnings
 from dataclasses import dataclass
 
 import torch
-from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
 Tensors = list[torch.Tensor]
@@ -198,7 +198,6 @@ def solve(
     problem: LinearHeads,
     *,
     initial: list[LinearMap] | None = None,
-    solver: str = "newton-cg",
     max_iter: int = 100,
     tol: float = 1e-8,
 ) -> Solution:
@@ -209,7 +208,6 @@ def solve(
     problem : LinearHeads
     initial : list of LinearMap, optional
         Where to start; used if it is better than zero.
-    solver : {"newton-cg", "lbfgs"}
     max_iter : int
     tol : float
         Stop once the estimated distance to the optimum is below `tol` times the objective.
@@ -222,8 +220,7 @@ def solve(
     if initial is not None:
         former = problem.parameters(initial)
         start = _best_start(problem, [start, former, _fit_misfits(problem, former)])
-    run = {"newton-cg": _newton_cg, "lbfgs": _lbfgs}[solver]
-    parameters, curve, converged = run(problem, start, max_iter, tol)
+    parameters, curve, converged = _newton_cg(problem, start, max_iter, tol)
     return Solution(problem.maps(parameters), curve[-1], max(1, len(curve) - 1), curve, converged)
 
 
@@ -336,39 +333,3 @@ def _conjugate_gradients(problem: LinearHeads, gradient: Tensors, probabilities:
         search = _step(scaled, new_energy / energy, search)
         energy = new_energy
     return direction
-
-
-def _lbfgs(problem: LinearHeads, parameters: Tensors, max_iter: int, tol: float) -> tuple[Tensors, list[float], bool]:
-    """Scipy's L-BFGS, for comparison; it reaches the same optimum in more and longer iterations."""
-    shapes = [part.shape for part in parameters]
-    sizes = [part.numel() for part in parameters]
-    device = parameters[0].device
-    curve = [problem.evaluate(parameters)[0]]
-    latest = curve[0]
-
-    def split(flat):
-        parts = torch.as_tensor(flat, device=device).split(sizes)
-        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
-
-    def objective(flat):
-        nonlocal latest
-        latest, gradient, _ = problem.evaluate(split(flat))
-        return latest, torch.cat([g.reshape(-1) for g in gradient]).cpu().numpy()
-
-    start = torch.cat([part.reshape(-1) for part in parameters]).cpu().numpy()
-    result = minimize(
-        objective,
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        callback=lambda _: curve.append(latest),
-        # the gradient's size bounds the distance to the optimum through its square
-        options={
-            "maxiter": max_iter,
-            "maxfun": 20 * max_iter,
-            "ftol": tol * 1e-4,
-            "gtol": (tol * curve[0]) ** 0.5 * 0.01,
-        },
-    )
-    curve[-1] = float(result.fun)
-    return [part.clone() for part in split(result.x)], curve, bool(result.status == 0)

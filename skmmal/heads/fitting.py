@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -9,11 +11,16 @@ import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
+from skmmal.heads import convex, lbfgs
 from skmmal.heads.batches import Batches
-from skmmal.heads.convex import LinearHeads, LinearMap, PrincipalAxes, Solution, solve, warn_if_not_converged
+from skmmal.heads.convex import LinearMap, warn_if_not_converged
+from skmmal.heads.coordinates import Features, coordinates_of
 from skmmal.heads.modules import UNSEEN_LOGIT, ConcatFusion, LateFusionModule, SumFusion
 
 __all__ = ["continue_from", "fit_convex", "is_convex", "mute_unseen_classes", "wake_seen_classes"]
+
+_MANY_PRODUCTS = 10**7
+"""Rows × features × classes from which on L-BFGS is faster than Newton's method."""
 
 
 def is_convex(module: LateFusionModule) -> bool:
@@ -45,7 +52,7 @@ def fit_convex(
     seen : bool tensor of shape (K,)
         Classes with rows. The others get probability zero.
     C, solver, max_iter, tol
-        See `LateFusionClassifier`.
+        See `LateFusionClassifier`; ``solver="auto"`` is the faster of the two for the size.
     """
     head = module.head
     layers = [(layer, seen) for layer in head.class_layers()]
@@ -60,11 +67,17 @@ def fit_convex(
     # scikit-learn's two-class objective has one weight vector, the difference of ours
     l2 = 2.0 if len(seen) == 2 else 1.0
     blocks = module.embed(data.blocks, data.present)
-    options = {"solver": solver, "max_iter": max_iter, "tol": tol}
-    if isinstance(head, SumFusion):
-        solutions = [_solve_sum(head, blocks, data, onehot, classes, C, l2, warm, options)]
-    else:
-        solutions = _solve_concat(head, blocks, data, onehot, classes, C, l2, warm, options)
+    if solver == "auto":
+        n_products = len(data) * sum(block.shape[1] for block in blocks) * len(classes)
+        solver = "lbfgs" if n_products > _MANY_PRODUCTS else "newton-cg"
+    solve = {"newton-cg": _by_newton, "lbfgs": _by_lbfgs}[solver](blocks, onehot, l2, max_iter=max_iter, tol=tol)
+    solutions = []
+    for task in _tasks(head, data, C):
+        initial = [_read(layer, classes) for layer in task.layers] if warm else None
+        solution = solve(task, initial)
+        for layer, found in zip(task.layers, solution.maps, strict=True):
+            _write(layer, classes, found)
+        solutions.append(solution)
     mute_unseen_classes(module, seen)
     warn_if_not_converged(solutions, max_iter)
     length = max(len(solution.loss_curve) for solution in solutions)
@@ -72,36 +85,64 @@ def fit_convex(
     return max(solution.n_iter for solution in solutions), [sum(values) for values in zip(*curves, strict=True)]
 
 
-def _solve_concat(head, blocks, data, onehot, classes, C, l2, warm, options) -> list[Solution]:
-    """The heads share nothing: one softmax regression each, a modality's on the rows that have it."""
-    everywhere = torch.ones(len(data), dtype=torch.bool, device=data.labels.device)
-    jobs = [(head.fused, torch.cat(blocks, dim=1), everywhere)]
-    jobs += [
-        (layer, block, data.present[:, m]) for m, (layer, block) in enumerate(zip(head.unimodal, blocks, strict=True))
-    ]
-    solutions = []
-    for layer, features, rows in jobs:
-        weights = C * data.weights[rows]
-        problem = LinearHeads([PrincipalAxes(features[rows])], onehot[rows], weights[None], weights.new_ones(1, 1), l2)
-        solution = solve(problem, initial=[_read(layer, classes)] if warm else None, **options)
-        _write(layer, classes, solution.maps[0])
-        solutions.append(solution)
-    return solutions
+@dataclass
+class _Task:
+    """Heads that are solved together.
+
+    Parameters
+    ----------
+    layers : list of J nn.Linear
+    chosen : list of J lists of int
+        The blocks that each layer takes.
+    row_weights : tensor of shape (H, n)
+    mixing : tensor of shape (H, J)
+    """
+
+    layers: list[Any]
+    chosen: list[list[int]]
+    row_weights: torch.Tensor
+    mixing: torch.Tensor
 
 
-def _solve_sum(head, blocks, data, onehot, classes, C, l2, warm, options) -> Solution:
-    """All heads at once: the fused logits are the mean of the unimodal ones."""
-    n_modalities = len(blocks)
+def _tasks(head: Any, data: Batches, C: float) -> list[_Task]:
+    """With concat fusion the heads share nothing; with sum fusion the fused logits are the mean of the others."""
     weights = C * data.weights
-    row_weights = torch.stack([weights, *(weights * data.present[:, m] for m in range(n_modalities))])
-    mean = weights.new_full((1, n_modalities), 1.0 / n_modalities)
-    mixing = torch.cat([mean, torch.eye(n_modalities, dtype=weights.dtype, device=weights.device)])
-    problem = LinearHeads([PrincipalAxes(block) for block in blocks], onehot, row_weights, mixing, l2)
-    initial = [_read(layer, classes) for layer in head.unimodal] if warm else None
-    solution = solve(problem, initial=initial, **options)
-    for layer, found in zip(head.unimodal, solution.maps, strict=True):
-        _write(layer, classes, found)
-    return solution
+    n_modalities = data.present.shape[1]
+    by_modality = [weights * data.present[:, m] for m in range(n_modalities)]
+    if isinstance(head, SumFusion):
+        mean = weights.new_full((1, n_modalities), 1.0 / n_modalities)
+        mixing = torch.cat([mean, torch.eye(n_modalities, dtype=weights.dtype, device=weights.device)])
+        chosen = [[m] for m in range(n_modalities)]
+        return [_Task([*head.unimodal], chosen, torch.stack([weights, *by_modality]), mixing)]
+    alone = weights.new_ones(1, 1)
+    tasks = [_Task([head.fused], [list(range(n_modalities))], weights[None], alone)]
+    for m, (layer, own) in enumerate(zip(head.unimodal, by_modality, strict=True)):
+        tasks.append(_Task([layer], [[m]], own[None], alone))
+    return tasks
+
+
+_Solve = Callable[[_Task, list[LinearMap] | None], convex.Solution]
+
+
+def _by_newton(blocks: list[torch.Tensor], onehot: torch.Tensor, l2: float, **options: Any) -> _Solve:
+    def solve(task: _Task, initial: list[LinearMap] | None) -> convex.Solution:
+        rows = (task.row_weights > 0).any(dim=0)
+        axes = [convex.PrincipalAxes(torch.cat([blocks[m][rows] for m in some], dim=1)) for some in task.chosen]
+        problem = convex.LinearHeads(axes, onehot[rows], task.row_weights[:, rows], task.mixing, l2)
+        return convex.solve(problem, initial=initial, **options)
+
+    return solve
+
+
+def _by_lbfgs(blocks: list[torch.Tensor], onehot: torch.Tensor, l2: float, **options: Any) -> _Solve:
+    features = Features(blocks)  # what the heads share is computed once
+
+    def solve(task: _Task, initial: list[LinearMap] | None) -> convex.Solution:
+        maps = [coordinates_of(features, some) for some in task.chosen]
+        problem = lbfgs.Objective(maps, onehot, task.row_weights, task.mixing, l2)
+        return lbfgs.solve(problem, initial=initial, **options)
+
+    return solve
 
 
 def _read(layer: nn.Linear, classes: torch.Tensor) -> LinearMap:

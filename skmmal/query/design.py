@@ -66,13 +66,14 @@ class MVOPT(QueryStrategy):
     is a cold start; so it is where the model is sure of every row.
 
     The kernel is ``k(i, j) = (1/M) Σ_m δ_im δ_jm exp(−‖z_i^m − z_j^m‖² / σ_m² − h_m(i, j))``, z what the fused head
-    sees (with encoders, the learned features), δ the presence, σ_m² the median squared distance of the modality's rows
-    (of at most 1,000 of pool and labelled rows together). h is how differently the heads see two rows, ``h_m(i, j) =
-    (‖√p_i − √p_j‖² + ‖√p_i^m − √p_j^m‖²) / 2``, from 0 to 2 (twice the squared Hellinger distance [4]_), p the fused
-    head's probabilities and p^m those of the modality's own; the fused head's alone where there is no other, and 0 in a
-    cold start and with ``kernel="features"``. With features alone, a few labels in a crowd of rows explain all of it,
-    whatever the classes in it; where there are many classes, that cost two points of accuracy. With C the covariance of the process given the labelled rows, the score, ``Σ_j v_j C_ij² / (C_ii +
-    s²)``, is by how much ``Σ_j v_j Var(j)`` falls when row i is labelled. Picks are those of the plain greedy loop (see
+    sees (with encoders, the learned features), δ the presence, σ_m² the median squared distance of the modality's
+    rows (of at most 1,000 of pool and labelled rows together). h is how differently the heads see two rows, ``h_m(i,
+    j) = (‖√p_i − √p_j‖² + ‖√p_i^m − √p_j^m‖²) / 2``, from 0 to 2 (twice the squared Hellinger distance [4]_), p the
+    fused head's probabilities and p^m those of the modality's own; the fused head's alone where there is no other,
+    and 0 in a cold start and with ``kernel="features"``. With features alone, a few labels in a crowd of rows explain
+    all of it, whatever the classes in it; where there are many classes, that cost two points of accuracy. With C the
+    covariance of the process given the labelled rows, the score, ``Σ_j v_j C_ij² / (C_ii + s²)``, is by how much
+    ``Σ_j v_j Var(j)`` falls when row i is labelled. Picks are those of the plain greedy loop (see
     `skmmal.selection.v_optimal`), on ties the lowest index.
 
     Cost, for N rows and Q = M × `n_components` features: exact O(N² D) once and O(N²) a pick, memory N²; Fourier

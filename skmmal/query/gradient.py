@@ -169,7 +169,9 @@ class BMMAL(_GradientSampling):
     More than two modalities, and rows with a missing modality, are our extension: exact Shapley values over the
     modalities that are present; an absent one has no gradient. Where every Shapley value is zero the modalities weigh
     the same (the paper has 0/0 there). Gradients use the features as they come: scale them (`ModalityScaler`), or the
-    block with the larger values decides. Cost as for BADGE, plus 2^M evaluations of an N × K softmax.
+    block with the larger values decides. Cost as for BADGE, plus the contributions: with concat and sum
+    fusion N K 2^M multiplications in one small product a row, otherwise 2^M evaluations of the head; sampled beyond
+    twelve modalities.
 
     References
     ----------
