@@ -16,7 +16,7 @@ SMALL = {"a tenth of Food101": (10_000, 101, 1_024, 300), "a tenth of VGGSound":
 FULL = {"Food101": (45_719, 101, 2_816, 1_000), "VGGSound": (180_911, 309, 1_024, 5_000)}
 CONFIDENCE = {"unconfident": 1.0, "confident": 8.0}
 # the largest for which rows × classes × features numbers in float64 stay below 4 GB
-DENSE_SMALL, DENSE_FULL = (500, 101, 256, 50), (2_300, 101, 2_048, 300)
+DENSE_SMALL, DENSE_FULL = (500, 101, 256, 50), (2_300, 101, 2_048, 50)
 CENTRES_SMALL, CENTRES_FULL = (10_000, 512, 200), (50_000, 1_664, 500)
 PARTS_SMALL, PARTS_FULL = (8_000, 256, 20, 160), (50_000, 1_664, 68, 500)
 PARTITIONS = (1, 4, 16)
