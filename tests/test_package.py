@@ -21,7 +21,7 @@ PACKAGE = ROOT / "skmmal"
 FLOORS = {
     "_random": 0,
     "_chunks": 0,
-    "_mapped": 0,
+    "_mapped": 0.5,
     "_linear_game": 0,
     "_atomic": 0,
     "_arrays": 0,

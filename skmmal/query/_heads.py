@@ -203,7 +203,7 @@ class HeadView(PoolView):
         return len(self._labeled_rows)
 
     @cached_property
-    def embedding(self) -> list[np.ndarray]:
+    def stored_embedding(self) -> list[np.ndarray]:
         """The modality's block, shape (N, D_m)."""
         block = self._whole.own_embedding[self.index]
         return [block if len(self) == self.n_pool else block[self.pool_rows]]
