@@ -165,7 +165,6 @@ class MeanOfLosses(torch.nn.CrossEntropyLoss):
 
 def fit_skorch(data: Data, n_epochs: int) -> NeuralNetClassifier:
     """The papers' recipe in skorch: the mean of the cross-entropies, AdamW, small batches."""
-    torch.manual_seed(0)
     net = NeuralNetClassifier(
         ThreeHeads,
         module__widths=[block.shape[1] for block in data.X.blocks.values()],
@@ -181,7 +180,9 @@ def fit_skorch(data: Data, n_epochs: int) -> NeuralNetClassifier:
         verbose=0,
         predict_nonlinearity=None,
     )
-    return net.fit(dict(data.X.blocks), data.y)
+    with torch.random.fork_rng(devices=[]):  # skorch draws from torch's global state: it is put back
+        torch.random.default_generator.manual_seed(0)
+        return net.fit(dict(data.X.blocks), data.y)
 
 
 # --------------------------------------------------------------------------------------------------------- checks
