@@ -2,7 +2,7 @@
 
 By default on small sizes, in a few minutes; ``--full`` takes the papers' sizes, and hours. Every way is run in the same
 process, in turn, with pinned threads; medians and spreads are printed and, with ``--out``, written as text, CSV and a
-figure. Peak memory beyond the inputs is measured in a process for each way. The peers are installed by
+figure. ``--memory`` measures peak memory beyond the inputs, in a process for each way. The peers are installed by
 ``pip install -c constraints.txt -e ".[benchmark]"`` and, for modAL, which asks for an old skorch,
 ``pip install --no-deps modAL-python==0.4.2.1``.
 """
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--match", default="", help="only comparisons whose name holds this text")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--no-memory", action="store_true", help="leave out the processes that measure memory")
+    parser.add_argument("--memory", action="store_true", help="measure peak memory, too: twice the time")
     parser.add_argument("--out", type=Path, help="folder for benchmark.txt, benchmark.csv and benchmark.png")
     parser.add_argument("--memory-of", nargs=3, metavar=("TOPIC", "NAME", "SIDE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> list[dict]:
             for record in found:
                 command = [__file__, "--threads", str(arguments.threads), *(["--full"] if arguments.full else [])]
                 command += ["--memory-of", topic, comparison.name, record["side"]]
-                record["peak_mb"] = None if arguments.no_memory else memory_in_own_process(command)
+                record["peak_mb"] = memory_in_own_process(command) if arguments.memory else None
                 record["topic"] = topic
             print_records(found)
             sys.stdout.flush()
