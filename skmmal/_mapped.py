@@ -44,7 +44,8 @@ class MappedRows:
         first = self._start + rows.start * self._row_bytes
         last = self._start + rows.stop * self._row_bytes
         begin = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE
-        end = last // mmap.PAGESIZE * mmap.PAGESIZE
+        # the last row of some columns ends before the next would begin, and so may the file
+        end = min(last, len(self._file)) // mmap.PAGESIZE * mmap.PAGESIZE
         if end > begin:
             self._file.madvise(_LEAVE, begin, end - begin)
 

@@ -10,8 +10,8 @@ import numpy as np
 from sklearn.base import OneToOneFeatureMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skmmal._chunks import row_chunks
 from skmmal._input import BlockTransformer, validate_features
+from skmmal._mapped import released_chunks
 from skmmal.modalities import MultimodalArray, presence_mask
 
 __all__ = ["ModalityScaler"]
@@ -131,7 +131,7 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
     def _transform_block(self, name: str, block: np.ndarray, present: np.ndarray) -> np.ndarray:
         dtype = np.float64 if block.dtype == np.float64 else np.float32
         out = np.empty(block.shape, dtype=dtype)
-        for rows in row_chunks(*block.shape):
+        for rows in released_chunks([block], block.shape[1]):
             values = block[rows].astype(np.float64)
             if self.method == "standard":
                 values = (values - self.mean_[name]) * self.scale_[name]
@@ -150,9 +150,9 @@ def _moments(block: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.nda
     count = max(1, int(present.sum()))
     mean = np.zeros(block.shape[1])
     variance = np.zeros(block.shape[1])
-    for rows in row_chunks(*block.shape):
+    for rows in released_chunks([block], block.shape[1]):
         mean += block[rows][present[rows]].sum(axis=0, dtype=np.float64)
     mean /= count
-    for rows in row_chunks(*block.shape):
+    for rows in released_chunks([block], block.shape[1]):
         variance += ((block[rows][present[rows]].astype(np.float64) - mean) ** 2).sum(axis=0)
     return mean, variance / count

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skmmal import LateFusionClassifier, MultimodalArray
-from skmmal._mapped import MappedRows
+from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
+from skmmal._chunks import chunk_rows
+from skmmal._mapped import MappedRows, released_chunks
 from skmmal.query import BADGE, BMMAL, CoreSet
 from skmmal.query.view import PoolView
 from skmmal.selection import DenseEmbedding, OuterProductEmbedding, StackedEmbedding, d2_sampling, k_center_greedy
@@ -67,6 +68,17 @@ def test_private_copies_columns_and_memory_are_left_alone(stored):
     np.testing.assert_array_equal(private[0], 1.0)
 
 
+@pytest.mark.parametrize("n_columns", [300, 4096])
+def test_a_last_chunk_of_one_row_of_some_columns_ends_in_the_file(tmp_path, n_columns):
+    width = 4096 + n_columns
+    values = np.arange((chunk_rows(width) + 1) * width, dtype=np.float32).reshape(-1, width)
+    np.save(tmp_path / "values.npy", values)
+    block = np.load(tmp_path / "values.npy", mmap_mode="r")[:, 4096:]
+    chunks = [block[rows].copy() for rows in released_chunks([block], width)]
+    assert len(chunks[-1]) == 1
+    np.testing.assert_array_equal(np.concatenate(chunks), values[:, 4096:])
+
+
 @linux
 @pytest.mark.parametrize("kind", ["dense", "outer", "stacked"])
 def test_selection_from_a_file_is_that_from_memory_and_keeps_none_of_it(stored, kind):
@@ -84,6 +96,27 @@ def test_selection_from_a_file_is_that_from_memory_and_keeps_none_of_it(stored, 
     in_memory = embedding(np.load(stored))
     np.testing.assert_array_equal(found[0], d2_sampling(in_memory, 60, random_state=0))
     np.testing.assert_array_equal(found[1], k_center_greedy(in_memory, 20))
+
+
+@linux
+@pytest.mark.parametrize("kind", ["probabilities", "contributions", "scaler"])
+def test_predictions_and_scales_of_a_file_keep_none_of_it(stored, kind):
+    values = np.load(stored)
+    rng = np.random.default_rng(3)
+    few = MultimodalArray({"a": values[:200, :300], "b": values[:200, 300:]})
+    clf = LateFusionClassifier().fit(few, rng.integers(0, 3, 200))
+
+    def answer(values):
+        X = MultimodalArray({"a": values[:, :300], "b": values[:, 300:]})
+        if kind == "scaler":
+            return np.concatenate(list(ModalityScaler().fit(X).scale_.values()))
+        return clf.predict_proba(X) if kind == "probabilities" else clf.shapley_values(X)
+
+    mapped = np.load(stored, mmap_mode="r")
+    before = resident()
+    found = answer(mapped)
+    assert resident() < before + 0.5 * MEGABYTES
+    np.testing.assert_array_equal(found, answer(values))
 
 
 def test_strategies_take_float16_as_it_is_stored(tmp_path):

@@ -1,9 +1,9 @@
 """The convex case with many rows: preconditioned L-BFGS, mostly in single precision.
 
 The objective is that of `skmmal.heads.convex`; the optimum is unique, so both solvers find the same one. Here no
-eigenvectors of all features are needed: the preconditioner is about ``l2 + c ZᵀZ``, the Hessian if every row and class
-had the average curvature c. Iterations are made in single precision as long as that is good enough to get on; double
-precision has the last word on whether the optimum is reached.
+eigenvectors are needed: the preconditioner is about ``l2 + c ZᵀZ``, the Hessian if all rows and classes had the same
+curvature c. Iterations are made in single precision as long as that is good enough to get on; where the tolerance is
+small, double precision has the last word on whether the optimum is reached.
 """
 
 from __future__ import annotations
@@ -20,18 +20,28 @@ Tensors = list[torch.Tensor]
 
 _MEMORY = 6
 """Steps that L-BFGS remembers; more hardly help with this preconditioner."""
-_FLATTER = 0.25
-"""How much flatter than its start the end of a step must be."""
-_FALLING = 10.0
-"""Curvature falls while the rows are being fitted; from a cold start it is taken to be that much smaller."""
-_STALE = 5.0
+_FLATTER = 0.05
+"""How much flatter than its start the end of a step must be; a step along a line costs little."""
+_MOST_LENGTHS = 40
+"""Steps along a line that are tried; the farthest that still goes down is taken if none is flat enough."""
+_TYPICAL = 0.35
+"""What the preconditioner takes of the mean curvature, which a few rows make large."""
+_STALE = 2.0
 """The preconditioner is made anew when the curvature has changed by that factor."""
 _FLAT = 1e-12
 """Least mean curvature that is reckoned with."""
-_SINGLE_ROUNDING = 1e-11
-"""Distance from the optimum, relative to the objective, down to which single precision is trusted."""
-_SAFETY = 0.001
-"""Share of the tolerance at which iterations stop, because the distance to the optimum is only estimated."""
+_SINGLE_TOL = 1e-7
+"""Smallest tolerance for which the word of single precision is taken."""
+_SINGLE_ROUNDING = 1e-9
+"""Distance from the optimum, relative to the objective, down to which iterations are made in single precision."""
+_SAFETY = 4.0
+"""How much farther off the optimum may be than is reckoned from the decrements."""
+_PACE = 8
+"""Least number of iterations over which the decrements' fall is measured; it is the last quarter of many."""
+_STALL = 20
+"""Iterations without a lower decrement after which single precision is taken to be at its end."""
+_SLOWEST, _UNSEEN = 0.998, 0.0
+"""Share of a decrement that the next one is, at most, and as long as none has followed."""
 
 
 @dataclass
@@ -89,7 +99,7 @@ class Objective:
     def __init__(
         self, maps: list[Coordinates], onehot: torch.Tensor, row_weights: torch.Tensor, mixing: torch.Tensor, l2: float
     ) -> None:
-        self.coordinates, self.l2 = maps, l2
+        self.coordinates, self.l2, self.dtype = maps, l2, row_weights.dtype
         self._given = onehot, row_weights, mixing
         self._mixing, self._n_classes = mixing, onehot.shape[1]
         self._single_head = mixing.numel() == 1
@@ -209,7 +219,7 @@ class Objective:
         """Make the preconditioner for given mean curvatures."""
         self.curvature = curvatures
         for each, curvature in zip(self.coordinates, curvatures, strict=True):
-            each.set_curvature(self.l2, curvature)
+            each.set_curvature(self.l2, _TYPICAL * curvature)
 
     def is_stale(self, curvatures: list[float]) -> bool:
         """Whether the preconditioner was made for other curvatures."""
@@ -223,7 +233,7 @@ class Objective:
             self.coordinates, self.curvature, self._pieces(part), strict=True
         ):
             solved, dual = each.precondition(own)
-            intercept = intercept / (n_rows * curvature)
+            intercept = intercept / (_TYPICAL * curvature * n_rows)
             parts += [solved, intercept]
             duals += [dual, intercept]
         joined = torch.cat(parts)
@@ -245,7 +255,7 @@ class Objective:
     def maps(self, parameters: Vector) -> list[LinearMap]:
         """The parameters as maps of the features; intercepts are centred over the classes."""
         found = []
-        for each, (part, intercept) in zip(self.coordinates, self._pieces(parameters.part), strict=True):
+        for each, (part, intercept) in zip(self.coordinates, self._pieces(parameters.part.double()), strict=True):
             weight = each.to_features(part)
             bias = intercept[0] - each.mean_logits(weight)
             found.append(LinearMap(weight, bias - bias.mean()))
@@ -281,15 +291,32 @@ def solve(
     -------
     Solution
     """
-    point = problem.point(problem.zeros(), problem.no_logits())
-    falling = _FALLING
-    if initial is not None:
-        former = problem.point(problem.parameters(initial))
-        if former.value < point.value:
-            point, falling = former, 1.0
-    problem.set_curvatures([c / falling for c in problem.mean_curvatures(point.probabilities)])
-    point, curve, converged = _lbfgs(problem, point, max_iter, tol)
+    single = problem.in_single()
+    working = problem if single is None else single
+    descent = _Descent(max_iter)
+    point = _start(problem, working, initial)
+    point, converged = descent.run(working, point, max(tol, _SINGLE_ROUNDING) if single else tol)
+    last = working if converged and tol >= _SINGLE_TOL else problem
+    # from the parameters alone: rounding errors have added up along the way
+    last.curvature = working.curvature
+    point = last.point(last.vector(point.parameters.part.to(last.dtype)))
+    point, converged = descent.run(last, point, tol)
+    curve = descent.curve
+    if last is single:  # its sum of small losses is rough
+        curve[-1] += problem.losses([each.double() for each in point.logits])[0] - last.losses(point.logits)[0]
     return Solution(problem.maps(point.parameters), curve[-1], max(1, len(curve) - 1), curve, converged)
+
+
+def _start(problem: Objective, working: Objective, initial: list[LinearMap] | None) -> Point:
+    """Zero or, if that is better, given maps; makes the preconditioner for it."""
+    point = working.point(working.zeros(), working.no_logits())
+    if initial is not None:
+        part = problem.parameters(initial).part
+        former = working.point(working.vector(part.to(working.dtype)))
+        if former.value < point.value:
+            point = former
+    working.set_curvatures(working.mean_curvatures(point.probabilities))
+    return point
 
 
 # ---------------------------------------------------------------------------------------------------- L-BFGS
@@ -361,72 +388,93 @@ class _Memory:
         return Vector(parts.view_as(gradient), duals.view_as(gradient))
 
 
-def _lbfgs(problem: Objective, point: Point, max_iter: int, tol: float) -> tuple[Point, list[float], bool]:
-    """L-BFGS in the metric of the preconditioner: in single precision as far as that goes, then in double.
+class _Descent:
+    """L-BFGS in the metric of the preconditioner.
 
-    After the first steps that metric is close to the Hessian, and an iteration, which costs one gradient, does about
-    what an iteration of conjugate gradients would do for one of Newton's steps.
+    That metric is close to the Hessian, and an iteration, which costs one gradient, does about what an iteration of
+    conjugate gradients would do for one of Newton's steps.
+
+    Parameters
+    ----------
+    max_iter : int
+
+    Attributes
+    ----------
+    curve : list of float
+        Values of the objective.
     """
-    gradient = problem.gradient(point)
-    if problem.precondition(gradient).dot(gradient) <= 2 * tol * abs(point.value):  # already there
-        return point, [point.value], True
-    first, start, wanted = problem, point, _SAFETY * tol
-    single = problem.in_single()
-    if single is not None:
-        first, wanted = single, max(wanted, _SINGLE_ROUNDING)
-        start = single.point(single.vector(point.parameters.part.float()))
-    near, curve, converged = _descend(first, start, max_iter, wanted)
-    # rounding errors have added up along the way: from the parameters alone, and again
-    point = problem.point(problem.vector(near.parameters.part.double()))
-    if not converged:
-        return point, [*curve[:-1], point.value], False
-    problem.curvature = first.curvature
-    point, more, converged = _descend(problem, point, max_iter - len(curve) + 1, _SAFETY * tol)
-    return point, curve[:-1] + more, converged
 
+    def __init__(self, max_iter: int) -> None:
+        self.curve: list[float] = []
+        self._max_iter = max_iter
+        self._decrements: list[float] = []
 
-def _descend(problem: Objective, point: Point, max_iter: int, tol: float) -> tuple[Point, list[float], bool]:
-    """Iterations of L-BFGS until the estimated distance from the optimum is `tol` times the objective."""
-    curve = [point.value]
-    memory = _Memory(point.parameters)
-    gradient = problem.gradient(point)
-    scaled = problem.precondition(gradient)
-    while True:
-        direction = memory.direction(gradient, scaled)
-        decrement = -direction.dot(gradient)
-        if decrement <= 2 * tol * abs(point.value):
-            return point, curve, True
-        if len(curve) > max_iter:
-            return point, curve, False
-        moved = _line_search(problem, point, direction, decrement)
-        if moved is None:  # rounding leaves no better point along the direction
-            return point, curve, True
-        new, step = moved
-        new_gradient = problem.gradient(new)
-        curvatures = problem.mean_curvatures(new.probabilities)
-        stale = problem.is_stale(curvatures)
-        if stale:  # what was learned at other curvatures misleads
-            problem.set_curvatures(curvatures)
-            memory.clear()
-        new_scaled = problem.precondition(new_gradient)
-        if not stale:
-            memory.add(step, new_gradient - gradient, new_scaled.plus(-1.0, scaled))
-        point, gradient, scaled = new, new_gradient, new_scaled
-        curve.append(point.value)
+    def run(self, problem: Objective, point: Point, tol: float) -> tuple[Point, bool]:
+        """Go on until the optimum is reckoned to be within `tol` times the objective; also return whether it is.
+
+        It is not where iterations have run out, or single precision gets no farther. A later run, from where the last
+        one ended, takes up its count.
+        """
+        self.curve[-1:] = [point.value]
+        first = len(self._decrements)
+        memory = _Memory(point.parameters)
+        gradient = problem.gradient(point)
+        scaled = problem.precondition(gradient)
+        while True:
+            direction = memory.direction(gradient, scaled)
+            decrement = -direction.dot(gradient)
+            if self._distance(decrement) <= tol * abs(point.value):
+                return point, True
+            if len(self.curve) > self._max_iter or (problem.dtype is torch.float32 and self._is_stalled(first)):
+                return point, False
+            moved = _line_search(problem, point, direction, decrement)
+            if moved is None:  # rounding leaves no better point along the direction
+                return point, True
+            new, step = moved
+            new_gradient = problem.gradient(new)
+            curvatures = problem.mean_curvatures(new.probabilities)
+            stale = problem.is_stale(curvatures)
+            if stale:  # what was learned at other curvatures misleads
+                problem.set_curvatures(curvatures)
+                memory.clear()
+            new_scaled = problem.precondition(new_gradient)
+            if not stale:
+                memory.add(step, new_gradient - gradient, new_scaled.plus(-1.0, scaled))
+            point, gradient, scaled = new, new_gradient, new_scaled
+            self.curve.append(point.value)
+
+    def _distance(self, decrement: float) -> float:
+        """How far the objective is above the optimum, from the decrement and how fast it falls.
+
+        A step takes off half the decrement; where each next one takes off the share r of that before, all that are to
+        come take off ``1 / (1 − r)`` as much.
+        """
+        self._decrements.append(decrement)
+        seen = self._decrements[-1 - max(_PACE, len(self._decrements) // 4) :]
+        fall = _UNSEEN
+        if len(seen) > 1 and min(seen[0], decrement) > 0:
+            fall = min(_SLOWEST, (decrement / seen[0]) ** (1 / (len(seen) - 1)))
+        return _SAFETY * 0.5 * decrement / (1.0 - fall)
+
+    def _is_stalled(self, first: int) -> bool:
+        """Whether decrements, from the first one of a run on, have long not become smaller."""
+        ran = self._decrements[first:]
+        return len(ran) > _STALL and min(ran[-_STALL:]) >= min(ran[:-_STALL])
 
 
 def _line_search(problem: Objective, point: Point, direction: Vector, decrement: float) -> tuple[Point, Vector] | None:
     """Go along `direction` to where the objective is nearly flat; ``None`` where it does not fall.
 
     The objective along a line is convex, and costs no product with the features: Newton's method on its slope, kept
-    within the bracket of slopes of different sign.
+    within the bracket of slopes of different sign, which is halved where Newton's method is slow to narrow it.
     """
     changes = problem.images(direction)
     linear, quadratic = problem.penalty(point.parameters, direction), problem.penalty(direction, direction)
     penalty = 0.5 * problem.penalty(point.parameters, point.parameters)
     low, high, length = 0.0, float("inf"), 1.0
     rounding = 100 * torch.finfo(changes[0].dtype).eps
-    for _ in range(40):
+    reached: tuple[float, Tensors, float, Tensors, Tensors] | None = None
+    for attempt in range(_MOST_LENGTHS):
         logits = [torch.add(a, b, alpha=length) for a, b in zip(point.logits, changes, strict=True)]
         value, probabilities = problem.losses(logits)
         value += penalty + length * linear + 0.5 * length**2 * quadratic
@@ -434,11 +482,11 @@ def _line_search(problem: Objective, point: Point, direction: Vector, decrement:
         slope = sum(float(torch.sum(a * b)) for a, b in zip(residuals, changes, strict=True))
         slope += linear + length * quadratic
         falls = value <= point.value + rounding * abs(point.value)
-        if falls and abs(slope) <= _FLATTER * decrement:
-            step = direction.times(length)
-            return Point(point.parameters.plus(1.0, step), logits, value, probabilities, residuals), step
-        if slope < 0 and falls:
-            low = length
+        is_flat = abs(slope) <= _FLATTER * decrement
+        if falls and (slope < 0 or is_flat):
+            low, reached = length, (length, logits, value, probabilities, residuals)
+            if is_flat:
+                break
         else:
             high = length
         bend = quadratic + sum(
@@ -446,7 +494,10 @@ def _line_search(problem: Objective, point: Point, direction: Vector, decrement:
         )
         newton = length - slope / bend if bend > 0 else float("nan")
         middle = 0.5 * (low + high) if high < float("inf") else 4 * length
-        length = newton if low < newton < min(high, 10 * length) else middle
-        if high - low < 1e-10:
-            break
-    return None
+        takes_newton = low < newton < min(high, 10 * length) and attempt % 3 < 2
+        length = newton if takes_newton else middle
+    if reached is None:
+        return None
+    length, logits, value, probabilities, residuals = reached
+    step = direction.times(length)
+    return Point(point.parameters.plus(1.0, step), logits, value, probabilities, residuals), step

@@ -9,7 +9,8 @@ from sklearn.linear_model import LogisticRegression
 
 import skmmal.heads.coordinates
 import skmmal.heads.fitting
-from skmmal import LateFusionClassifier, MultimodalArray
+from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
+from skmmal.datasets import load_emoji
 from skmmal.heads.convex import LinearMap
 from skmmal.heads.coordinates import Features, coordinates_of
 from skmmal.heads.lbfgs import Objective, solve
@@ -44,7 +45,7 @@ def fit(X, y, **params):
 @pytest.mark.parametrize("n", [60, 700])
 @pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
 def test_the_optimum_of_every_head_is_that_of_logistic_regression(n, C):
-    """Fewer rows than features; more rows; and with more than 512 features, a preconditioner of leading axes only."""
+    """Fewer rows than features, and more."""
     X, y = clusters(n, {"a": 20, "b": 600}, 5)
     clf = fit(X, y, solver="lbfgs", C=C)
     blocks = [block.astype(np.float64) for block in X.blocks.values()]
@@ -64,7 +65,7 @@ def test_both_solvers_agree_with_missing_modalities_weights_and_two_classes(fusi
     weights = np.random.default_rng(0).integers(0, 3, 150).astype(float)
     for labels in (y, y == 1):
         found = {
-            solver: LateFusionClassifier(fusion=fusion, solver=solver, tol=1e-12, max_iter=1000).fit(X, labels, weights)
+            solver: LateFusionClassifier(fusion=fusion, solver=solver, tol=1e-13, max_iter=1000).fit(X, labels, weights)
             for solver in ("newton-cg", "lbfgs")
         }
         one, other = found.values()
@@ -112,7 +113,7 @@ def test_warm_start_reaches_the_same_optimum_in_fewer_iterations(fusion, widths)
     np.testing.assert_allclose(warm.predict_proba(X), cold.predict_proba(X), atol=1e-4)
     assert warm.n_iter_ < cold.n_iter_
     assert warm.loss_curve_[0] < 0.5 * cold.loss_curve_[0]
-    assert warm.fit(X, y).n_iter_ == 1
+    assert warm.fit(X, y).n_iter_ <= 2
 
 
 def test_auto_takes_lbfgs_for_many_rows(monkeypatch):
@@ -148,19 +149,31 @@ def test_coordinates_are_those_of_dense_matrices(n, widths):
     torch.testing.assert_close(dual, maps.dual(solved), rtol=1e-6, atol=1e-6)
 
 
-def test_leading_axes_make_a_good_preconditioner(monkeypatch):
-    monkeypatch.setattr(skmmal.heads.coordinates, "_AXES", 40)
+@pytest.mark.parametrize("n_sampled", [100, 400])
+def test_some_of_the_rows_make_a_good_preconditioner(monkeypatch, n_sampled):
+    """By Woodbury's identity, and with more of them than features."""
+    monkeypatch.setattr(skmmal.heads.coordinates, "_SAMPLED_ROWS", n_sampled)
     rng = np.random.default_rng(0)
-    values = rng.normal(size=(2000, 120)) * np.arange(1, 121) ** -1.0 @ rng.normal(size=(120, 120))
-    block = torch.from_numpy(values)
+    block = torch.from_numpy(rng.normal(size=(2000, 120)) * np.arange(1, 121) ** -1.0 @ rng.normal(size=(120, 120)))
     maps = coordinates_of(Features([block]), [0])
     maps.set_curvature(1.0, 0.5)
+    identity = torch.eye(120, dtype=torch.float64)
     Z = block - block.mean(dim=0)
-    hessian = torch.eye(120, dtype=torch.float64) + 0.5 * Z.T @ Z
-    left = maps.precondition(hessian)[0]
-    values = torch.linalg.eigvals(left).real
-    condition = float(values.max() / values.min())
-    assert condition < 0.02 * float(torch.linalg.cond(hessian))
+    rows = Z[:: 2000 // n_sampled]
+    found = maps.precondition(identity)[0]
+    expected = torch.linalg.inv(identity + 0.5 * 2000 / len(rows) * rows.T @ rows)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    hessian = identity + 0.5 * Z.T @ Z
+    values = torch.linalg.eigvals(found @ hessian).real
+    assert float(values.max() / values.min()) < 0.02 * float(torch.linalg.cond(hessian))
+
+
+@pytest.mark.parametrize(("n", "kind"), [(45, "ByColumn"), (44, "ByRow"), (41, "ByRow")])
+def test_few_rows_are_the_coordinates_where_there_are_fewer_than_features(monkeypatch, n, kind):
+    monkeypatch.setattr(skmmal.heads.coordinates, "_MOST_BY_ROW", 44)
+    blocks = [torch.randn(n, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) for width in (20, 30)]
+    assert type(coordinates_of(Features(blocks), [0, 1])).__name__ == kind
+    assert type(coordinates_of(Features(blocks), [0])).__name__ == "ByColumn"
 
 
 def test_gradient_and_curvature_by_automatic_differentiation():
@@ -191,6 +204,25 @@ def test_gradient_and_curvature_by_automatic_differentiation():
     totals = [sum(c * r for c, r in zip(mixing[:, j], point.residuals, strict=True)).sum(dim=0) for j in (0, 1)]
     for mine, theirs, mean, total in zip(found, expected, centred, totals, strict=True):
         torch.testing.assert_close(mine.weight, theirs - torch.outer(mean, total), rtol=1e-5, atol=1e-5)
+
+
+def test_a_bend_so_sharp_that_no_step_is_flat_is_passed():
+    """Where nearly separated rows have large weights, the objective along a line is like two straight pieces."""
+    emoji = load_emoji()
+    rows = np.random.default_rng(0).permutation(len(emoji.target))[:120]
+    X, y = ModalityScaler().fit_transform(emoji.data)[rows], emoji.target[rows]
+    ends = [fit(X, y, solver=solver, C=100.0).loss_curve_[-1] for solver in ("newton-cg", "lbfgs")]
+    assert ends[1] == pytest.approx(ends[0], rel=1e-6)
+
+
+@pytest.mark.parametrize("tol", [1e-6, 1e-10])
+def test_where_single_precision_gets_no_farther_double_goes_on(monkeypatch, tol):
+    """A problem that single precision should not have been used for."""
+    monkeypatch.setattr(skmmal.heads.coordinates, "_SINGLE_PRECISION", np.inf)
+    X, y = clusters(500, {"a": 60}, 5, scale=50.0)
+    best = fit(X, y, solver="newton-cg", tol=1e-12, C=100.0).loss_curve_[-1]
+    found = LateFusionClassifier(max_iter=5000, tol=tol, C=100.0, solver="lbfgs").fit(X, y).loss_curve_[-1]
+    assert best * (1 - 1e-9) <= found <= best * (1 + 5 * tol)
 
 
 def test_a_start_that_is_worse_than_zero_is_not_taken():
