@@ -1,4 +1,4 @@
-"""Fitting the three heads: beside scikit-learn's three regressions, the papers' recipe in skorch, and a cold start."""
+"""Fitting the three heads: beside scikit-learn's three regressions, the paper's recipe in skorch, and a cold start."""
 
 from __future__ import annotations
 
@@ -12,16 +12,24 @@ from harness import Comparison, Side
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from skorch import NeuralNetClassifier
+from skorch.callbacks import LRScheduler
+from torch.optim.lr_scheduler import MultiStepLR
 
 from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
 from skmmal.datasets import load_emoji
 
 RTOL = 1e-6
 """How far above the optimum the objective of each head may be."""
-OUR_TOL, THEIR_TOL = 1e-4, 1e-6
-"""Powers of ten that come about that far: at the full size ours 2e-7, scikit-learn's 1e-6."""
-BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY, N_EPOCHS = 128, 1e-3, 0.01, 200
-"""skmmal's own defaults for AdamW."""
+THEIR_TOL = 1e-6
+"""Power of ten that brings scikit-learn's about that far, at the full size to 1e-6; its default ends at 4e-3."""
+ENOUGH = 1e-4
+"""Tolerance beyond which test accuracies no longer change."""
+LEARNING_RATE, WEIGHT_DECAY = 1e-3, 0.01
+"""Of the BMMAL paper's heads, and of skmmal's AdamW."""
+RECIPES = {15: (10,), 45: (20, 30, 40)}
+"""The BMMAL paper's epochs, 15 for Food101 and 45 for videos, and those after which the rate falls to a tenth."""
+RECIPE_BATCH, BATCH_SIZE = 32, 128
+"""The paper's, and skmmal's default."""
 N_TEST = 2000
 
 
@@ -71,21 +79,28 @@ def comparisons(full: bool) -> list[Comparison]:
             size,
             make,
             (
-                Side("skmmal", lambda data: (data, fit_ours(data, tol=OUR_TOL))),
+                Side("skmmal", lambda data: (data, fit_ours(data, tol=RTOL))),
                 Side("LogisticRegression x 3", lambda data: (data, three_regressions(data, np.float64))),
                 Side("LogisticRegression x 3, float32", lambda data: (data, three_regressions(data, np.float32))),
             ),
             same_objectives,
         ),
-        Comparison(
-            "against the papers' recipe",
-            f"{size}; the recipe for {N_EPOCHS} epochs",
-            make,
-            (
-                Side("skmmal", lambda data: (data, fit_ours(data, tol=OUR_TOL))),
-                Side("skorch, AdamW", lambda data: (data, fit_skorch(data, N_EPOCHS)), repeat=1),
-            ),
-            no_less_accurate,
+        *(
+            Comparison(
+                f"against the paper's recipe, {n_recipe} epochs",
+                f"{size}; {n_recipe} epochs of {RECIPE_BATCH} rows",
+                make,
+                (
+                    Side("skmmal", lambda data: (data, fit_ours(data, tol=ENOUGH))),
+                    Side(
+                        "skorch, AdamW",
+                        lambda data, n=n_recipe: (data, fit_skorch(data, n, RECIPE_BATCH, RECIPES[n])),
+                        repeat=1,
+                    ),
+                ),
+                no_less_accurate,
+            )
+            for n_recipe in RECIPES
         ),
         Comparison(
             "epochs in small batches",
@@ -128,7 +143,7 @@ def fit_warm(data: Data) -> tuple[Data, LateFusionClassifier]:
 
 
 def fit_batches(data: Data, n_epochs: int) -> LateFusionClassifier:
-    """The papers' recipe in skmmal."""
+    """The paper's optimiser in skmmal."""
     return fit_ours(data, solver="adamw", max_iter=n_epochs, random_state=0)
 
 
@@ -163,8 +178,10 @@ class MeanOfLosses(torch.nn.CrossEntropyLoss):
         return torch.stack([super(MeanOfLosses, self).forward(each, target) for each in logits]).mean()
 
 
-def fit_skorch(data: Data, n_epochs: int) -> NeuralNetClassifier:
-    """The papers' recipe in skorch: the mean of the cross-entropies, AdamW, small batches."""
+def fit_skorch(
+    data: Data, n_epochs: int, batch_size: int = BATCH_SIZE, milestones: tuple[int, ...] = ()
+) -> NeuralNetClassifier:
+    """The paper's recipe in skorch: the mean of the cross-entropies, AdamW, small batches."""
     net = NeuralNetClassifier(
         ThreeHeads,
         module__widths=[block.shape[1] for block in data.X.blocks.values()],
@@ -173,12 +190,13 @@ def fit_skorch(data: Data, n_epochs: int) -> NeuralNetClassifier:
         optimizer=torch.optim.AdamW,
         lr=LEARNING_RATE,
         optimizer__weight_decay=WEIGHT_DECAY,
-        batch_size=BATCH_SIZE,
+        batch_size=batch_size,
         iterator_train__shuffle=True,
         max_epochs=n_epochs,
         train_split=None,
         verbose=0,
         predict_nonlinearity=None,
+        callbacks=[("schedule", LRScheduler(MultiStepLR, milestones=list(milestones)))],
     )
     with torch.random.fork_rng(devices=[]):  # skorch draws from torch's global state: it is put back
         torch.random.default_generator.manual_seed(0)
@@ -233,9 +251,9 @@ def accuracies(results: dict[str, Any]) -> tuple[float, float]:
 
 
 def no_less_accurate(results: dict[str, Any]) -> str:
-    """The optimum is at least as accurate as the recipe, up to two hundredths; the figures are printed."""
+    """The optimum is at least as accurate as what the recipe ends at, up to five thousandths."""
     ours, theirs = accuracies(results)
-    assert ours >= theirs - 0.02, (ours, theirs)
+    assert ours >= theirs - 0.005, (ours, theirs)
     return f"test accuracy of the fused head: skmmal {ours:.3f}, skorch {theirs:.3f}"
 
 
