@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-
-PROC = Path("/proc/self")
+from memory import forget_peak, peak_megabytes, resident_megabytes
 
 
 @dataclass(frozen=True)
@@ -88,12 +87,12 @@ def peak_memory(comparison: Comparison, label: str) -> float | None:
     inputs = comparison.make()
     gc.collect()
     try:
-        (PROC / "clear_refs").write_text("5")  # forget the peak of making the inputs
+        forget_peak()  # that of making the inputs
     except OSError:
         return None
-    before = _status("VmRSS")
+    before = resident_megabytes()
     kept = side.run(inputs)
-    peak = _status("VmHWM") - before
+    peak = peak_megabytes() - before
     del kept
     return peak
 
@@ -104,11 +103,6 @@ def memory_in_own_process(command: list[str]) -> float | None:
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def _status(field: str) -> float:
-    lines = (PROC / "status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from memory import peak_megabytes, resident_megabytes
 
 N_CLASSES, N_FEATURES = 101, 1_664
 CHUNK = 20_000
@@ -50,7 +51,7 @@ def measure(folder: Path, n_samples: int) -> dict:
     from skmmal.selection import OuterProductEmbedding, d2_sampling
 
     left, right = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("left", "right"))
-    before = status("VmRSS")
+    before = resident_megabytes()
     start, start_cpu = time.perf_counter(), time.process_time()
     picks = d2_sampling(OuterProductEmbedding(left, right), n_samples, random_state=0)
     seconds, cpu = time.perf_counter() - start, time.process_time() - start_cpu
@@ -61,15 +62,9 @@ def measure(folder: Path, n_samples: int) -> dict:
         "cpu_seconds": cpu,
         "ns_per_row_and_pick": 1e9 * seconds / len(left) / n_samples,
         "cpu_ns_per_row_and_pick": 1e9 * cpu / len(left) / n_samples,
-        "peak_mb": status("VmHWM"),
+        "peak_mb": peak_megabytes(),
         "before_mb": before,
     }
-
-
-def status(field: str) -> float:
-    """Megabytes of this process."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
 
 
 def main() -> None:

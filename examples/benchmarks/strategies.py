@@ -16,10 +16,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
+
+from memory import forget_peak, peak_megabytes, resident_megabytes
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 FIRST_SHARE = 768 / 1664
@@ -52,24 +53,6 @@ def make_problem(n_rows, n_columns, n_classes, n_labelled, encoder_dim=None, see
     settings = {} if encoder_dim is None else {"encoder_dim": encoder_dim, "max_iter": 30, "device": "cpu"}
     estimator = LateFusionClassifier(C=100.0, random_state=seed, **settings)
     return estimator.fit(X_labeled, y_labeled, classes=np.arange(n_classes)), X_pool, X_labeled, y_labeled
-
-
-def resident_megabytes():
-    """Memory of this process now."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
-
-
-def peak_megabytes():
-    """Largest memory of this process since the last `forget_peak`."""
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
-
-
-def forget_peak():
-    """Let the peak count from now on."""
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")
 
 
 def measure(arguments):

@@ -276,20 +276,9 @@ def solve(
     max_iter: int = 100,
     tol: float = 1e-8,
 ) -> Solution:
-    """Minimise the objective.
+    """Minimise the objective; `initial`, `max_iter` and the result are those of `skmmal.heads.convex.solve`.
 
-    Parameters
-    ----------
-    problem : Objective
-    initial : list of LinearMap, optional
-        Where to start; used if it is better than zero.
-    max_iter : int
-    tol : float
-        Stop once the estimated distance to the optimum is below `tol` times the objective.
-
-    Returns
-    -------
-    Solution
+    Iterations stop once the optimum is reckoned to be within `tol` times the objective.
     """
     single = problem.in_single()
     working = problem if single is None else single

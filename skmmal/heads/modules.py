@@ -256,10 +256,12 @@ class LateFusionModule(nn.Module):
         embeddings = []
         for m, (encoder, block) in enumerate(zip(self.encoders, blocks, strict=True)):
             there = present[:, m : m + 1]
-            if self.absent is None:
-                embeddings.append(encoder(block) * there.to(block.dtype))
-            else:
-                embeddings.append(torch.where(there, encoder(block), self.absent[m]))
+            embedding = encoder(block)
+            if self.absent is not None:
+                embedding = torch.where(there, embedding, self.absent[m])
+            elif not there.all():  # a product with ones would take as long as a small head
+                embedding = embedding * there.to(block.dtype)
+            embeddings.append(embedding)
         return embeddings
 
     def fused_logits(self, embeddings: list[torch.Tensor], present: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from numbers import Integral, Real
 
 import numpy as np
@@ -132,13 +131,11 @@ class MVOPT(QueryStrategy):
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
         # in alphabetical order, so that the order in which modalities are given cannot matter
         order = sorted(range(len(view.modality_names)), key=lambda m: str(view.modality_names[m]))
-        pool, pool_present = [view.embedding[m] for m in order], view.present[:, order]
+        pool, pool_present = [view.stored_embedding[m] for m in order], view.present[:, order]
         known, known_present = [block[:0] for block in pool], pool_present[:0]
         if view.labeled_embedding is not None:
             known, known_present = [view.labeled_embedding[m] for m in order], view.labeled_present[:, order]
-        sq_widths = [
-            _sq_width([pool[m][pool_present[:, m]], known[m][known_present[:, m]]]) for m in range(len(order))
-        ]
+        sq_widths = [_sq_width(pool[m], pool_present[:, m], known[m], known_present[:, m]) for m in range(len(order))]
         weights = _weights(view)
         is_exact = self._is_exact(len(view) + len(known_present))
         beliefs = None
@@ -176,12 +173,13 @@ class MVOPT(QueryStrategy):
         return self.kernel_approximation == "exact" or (self.kernel_approximation == "auto" and n_rows <= _EXACT_ROWS)
 
 
-def _sq_width(parts: Sequence[np.ndarray]) -> float:
-    """Median squared distance between at most 1,000 rows, evenly spaced so that none has to be drawn."""
-    n_rows = sum(len(part) for part in parts)
+def _sq_width(pool: np.ndarray, pool_present: np.ndarray, known: np.ndarray, known_present: np.ndarray) -> float:
+    """Median squared distance between at most 1,000 present rows, evenly spaced so that none has to be drawn."""
+    there, known_there = np.flatnonzero(pool_present), np.flatnonzero(known_present)
+    n_rows = len(there) + len(known_there)
     rows = np.arange(n_rows) if n_rows <= _WIDTH_ROWS else np.linspace(0, n_rows - 1, _WIDTH_ROWS).astype(np.intp)
-    n_first = len(parts[0])
-    drawn = parts[0][rows[rows < n_first]], parts[1][rows[rows >= n_first] - n_first]
+    is_pool = rows < len(there)
+    drawn = pool[there[rows[is_pool]]], known[known_there[rows[~is_pool] - len(there)]]
     return median_sq_distance(np.concatenate(drawn))
 
 

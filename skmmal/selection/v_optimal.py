@@ -254,7 +254,7 @@ def _column_sets(
 def _matrix(values: Any, argument: str) -> torch.Tensor:
     """A matrix whose values can be squared."""
     tensor = _as_tensor(values, argument)
-    largest = float(tensor.abs().max()) if tensor.numel() else 0.0
+    largest = max(abs(float(end)) for end in tensor.aminmax()) if tensor.numel() else 0.0
     if not largest <= _LARGEST:  # NaN, too
         raise ValueError(f"{argument} must hold finite numbers up to {_LARGEST:g}, found {largest}")
     return tensor
