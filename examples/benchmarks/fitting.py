@@ -22,7 +22,7 @@ RTOL = 1e-6
 """How far above the optimum the objective of each head may be."""
 THEIR_TOL = 1e-6
 """Power of ten that brings scikit-learn's about that far, at the full size to 1e-6; its default ends at 4e-3."""
-ENOUGH = 1e-4
+ENOUGH = 1e-3
 """Tolerance beyond which test accuracies no longer change."""
 LEARNING_RATE, WEIGHT_DECAY = 1e-3, 0.01
 """Of the BMMAL paper's heads, and of skmmal's AdamW."""

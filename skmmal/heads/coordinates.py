@@ -22,6 +22,8 @@ _MOST_BY_ROW = 2000
 """Rows up to which coefficients of the rows, where there are fewer of them than features, cost less than weights."""
 _SINGLE_PRECISION = 0.02
 """Largest rounding error of single precision beside the penalty at which it is used."""
+_DEFINITE = 10.0
+"""Rounding errors of the trace that a diagonal must surpass for a matrix to have a Cholesky factor."""
 _SLACK = 1e-11
 """Relative size of what is added to Z Zᵀ before it is inverted."""
 
@@ -157,16 +159,14 @@ class ByColumn(Coordinates):
         return part
 
     def set_curvature(self, l2: float, curvature: float) -> None:
-        if self._sample is None:
-            dtype = torch.float32 if self.single_will_do(l2, curvature) else torch.float64
+        dtype = torch.float32 if self.single_will_do(l2, curvature) else torch.float64
+        if self._sample is None or self._sample.dtype is not dtype:
             step = max(1, self._features.n_rows // _SAMPLED_ROWS)
             self._sample = torch.cat([self._features.values(m, dtype)[::step] for m in self._chosen], dim=1)
             self._few = len(self._sample) < self.size
             self._sample_products = self._sample @ self._sample.T if self._few else self._sample.T @ self._sample
-        weight = curvature * self._features.n_rows / len(self._sample)
-        scaled = weight * self._sample_products
-        scaled.diagonal().add_(l2)
-        self._factor, self._weight, self._l2 = torch.linalg.cholesky(scaled), weight, l2
+        self._weight = curvature * self._features.n_rows / len(self._sample)
+        self._factor, self._l2 = _factor(self._sample_products, self._weight, l2)
 
     def precondition(self, part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         assert self._sample is not None
@@ -211,10 +211,8 @@ class ByRow(Coordinates):
 
     def set_curvature(self, l2: float, curvature: float) -> None:
         curvature = max(curvature, 1e-6 * l2 / self._power)  # with less the penalty is all there is
-        scaled = self._products * curvature
-        scaled.diagonal().add_(l2)
-        self._factor = torch.linalg.cholesky(scaled)
-        self._l2, self._curvature = l2, curvature
+        self._factor, self._l2 = _factor(self._products, curvature, l2)
+        self._curvature = curvature
 
     def precondition(self, part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         solved = torch.cholesky_solve(part, self._factor)
@@ -234,6 +232,14 @@ class ByRow(Coordinates):
 
     def single_will_do(self, l2: float, curvature: float) -> bool:
         return False  # all its products are small
+
+
+def _factor(products: torch.Tensor, weight: float, l2: float) -> tuple[torch.Tensor, float]:
+    """Cholesky's factor of ``l2 + weight · products``, and l2: a larger one where rounding would swallow the given."""
+    scaled = weight * products
+    l2 = max(l2, _DEFINITE * torch.finfo(products.dtype).eps * float(scaled.diagonal().sum()))
+    scaled.diagonal().add_(l2)
+    return torch.linalg.cholesky(scaled), l2
 
 
 def coordinates_of(features: Features, chosen: list[int]) -> Coordinates:

@@ -418,7 +418,7 @@ class _Descent:
                 return point, False
             moved = _line_search(problem, point, direction, decrement)
             if moved is None:  # rounding leaves no better point along the direction
-                return point, True
+                return point, problem.dtype is torch.float64
             new, step = moved
             new_gradient = problem.gradient(new)
             curvatures = problem.mean_curvatures(new.probabilities)

@@ -168,6 +168,20 @@ def test_some_of_the_rows_make_a_good_preconditioner(monkeypatch, n_sampled):
     assert float(values.max() / values.min()) < 0.02 * float(torch.linalg.cond(hessian))
 
 
+@pytest.mark.parametrize("n", [30, 300])
+def test_a_preconditioner_of_features_beyond_all_measure_exists(n):
+    """Where the penalty is lost beside the curvature, as with features that nobody has scaled."""
+    block = torch.from_numpy(np.random.default_rng(0).normal(size=(n, 60)) * 1e9)
+    maps = coordinates_of(Features([block]), [0])
+    for curvature in (1e-12, 1.0):  # first one that single precision would do for
+        maps.set_curvature(1.0, curvature)
+        rows = torch.randn(n, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        pulled = maps.pull(rows)
+        solved, dual = maps.precondition(pulled)
+        assert torch.isfinite(solved).all()
+        assert float(torch.sum(dual * pulled)) > 0
+
+
 @pytest.mark.parametrize(("n", "kind"), [(45, "ByColumn"), (44, "ByRow"), (41, "ByRow")])
 def test_few_rows_are_the_coordinates_where_there_are_fewer_than_features(monkeypatch, n, kind):
     monkeypatch.setattr(skmmal.heads.coordinates, "_MOST_BY_ROW", 44)
