@@ -19,8 +19,6 @@ __all__ = ["ball_cover", "kernel_herding", "mixed_cover", "nearest_other", "unit
 _BLOCK = 64
 _LARGEST_FLOAT32, _LARGEST = 1e17, 1e150
 """Values above the first are computed with in float64, those above the second not at all: squares overflow."""
-_ONES = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
-"""Set bits of each byte (numpy has `bitwise_count` from 2.0 on only)."""
 
 
 def unit_rows(points: Any) -> np.ndarray:
@@ -157,7 +155,8 @@ def ball_cover(
 
     Notes
     -----
-    Who covers whom is kept as bits: N R / 8 bytes for R references.
+    Who covers whom is kept as bits: N R / 8 bytes for R references. A reference leaves the sums once, when it is
+    covered first: N R additions for all picks together, and O(N) a pick.
 
     References
     ----------
@@ -171,28 +170,20 @@ def ball_cover(
     points = _floating(points)
     n_samples = check_n_samples(n_samples, len(points))
     rows = _rows_to_cover(references, len(points))
-    targets = points[rows]
-    radius, n_bytes = _check_size("radius", radius), -(-len(rows) // 8)
-    covers = np.empty((len(points), n_bytes), dtype=np.uint8)
-    for part in row_chunks(len(points), len(targets)):
-        near = _sq_distances(points[part], targets) < radius**2
-        covers[part] = np.packbits(near, axis=1)
-    at = np.arange(len(rows))
-    covers[rows, at // 8] |= np.uint8(128) >> (at % 8).astype(np.uint8)  # itself, whatever rounding says
-    open_targets = np.ones(len(rows), dtype=bool)
+    cover = _Cover(points, rows, _check_size("radius", radius))
     if initial is not None:
-        centres = _centres(initial, points)
-        for part in row_chunks(len(centres), len(targets)):
-            open_targets &= ~(_sq_distances(centres[part], targets) < radius**2).any(axis=0)
-    uncovered = np.packbits(open_targets)
-
-    def gains_of(index: np.ndarray) -> np.ndarray:
-        return _ONES[covers[index] & uncovered].sum(axis=1, dtype=np.int64) / len(rows)
-
-    def take(index: int) -> None:
-        np.bitwise_and(uncovered, ~covers[index], out=uncovered)
-
-    return _lazy_greedy(len(points), n_bytes, n_samples, gains_of, take, 0.0, random_state)
+        cover.close(_near_any(points[rows], _centres(initial, points), radius))
+    picked: list[int] = []
+    gains: list[float] = []
+    while len(picked) < n_samples:
+        best = int(np.argmax(cover.degrees))
+        if cover.degrees[best] == 0:
+            break
+        picked.append(best)
+        gains.append(float(cover.degrees[best] / len(rows)))
+        cover.take(best)
+    left = np.setdiff1d(np.arange(len(points)), picked)
+    return _with_the_rest(picked, gains, left, n_samples, random_state)
 
 
 def mixed_cover(
@@ -255,35 +246,85 @@ def mixed_cover(
     if not isinstance(share, Real) or isinstance(share, bool) or not 0 <= share <= 1:
         raise ValueError(f"share must be a number from 0 to 1, got {share!r}")
     rows = _rows_to_cover(references, len(points))
-    targets = points[rows]
-    coverers = np.empty((len(rows), -(-len(points) // 8)), dtype=np.uint8)  # by reference: one row, all that cover it
-    for part in row_chunks(len(rows), len(points)):
-        coverers[part] = np.packbits(_sq_distances(targets[part], points) < radius**2, axis=1)
-    coverers[np.arange(len(rows)), rows // 8] |= np.uint8(128) >> (rows % 8).astype(np.uint8)  # itself, always
-    is_open = np.ones(len(rows), dtype=bool) if covered is None else ~numeric(covered, "covered").astype(bool)
-    if is_open.shape != rows.shape:
-        raise ValueError(f"covered must have shape {rows.shape}, one for each reference, found {is_open.shape}")
-    degrees = np.zeros(len(points), dtype=np.int64)
-    for reference in np.flatnonzero(is_open):
-        degrees += np.unpackbits(coverers[reference], count=len(points))
+    cover = _Cover(points, rows, radius)
+    if covered is not None:
+        is_covered = numeric(covered, "covered").astype(bool)
+        if is_covered.shape != rows.shape:
+            raise ValueError(
+                f"covered must have shape {rows.shape}, one for each reference, found {is_covered.shape}"
+            )
+        cover.close(is_covered)
     left = np.ones(len(points), dtype=bool)
     picked: list[int] = []
     scores: list[float] = []
     while len(picked) < n_samples:
-        score = share * _of_largest(uncertainty, left) + (1.0 - share) * _of_largest(degrees, left)
+        score = share * _of_largest(uncertainty, left) + (1.0 - share) * _of_largest(cover.degrees, left)
         best = int(np.argmax(np.where(left, score, -np.inf)))
         if score[best] <= 0:
             break
         picked.append(best)
         scores.append(float(score[best]))
         left[best] = False
-        new = np.flatnonzero(is_open & ((coverers[:, best // 8] >> np.uint8(7 - best % 8)) & 1).astype(bool))
-        is_open[new] = False
-        for reference in new:
-            degrees -= np.unpackbits(coverers[reference], count=len(points))
-    rest = check_rng(random_state).permutation(np.flatnonzero(left))[: n_samples - len(picked)]
+        cover.take(best)
+    return _with_the_rest(picked, scores, np.flatnonzero(left), n_samples, random_state)
+
+
+class _Cover:
+    """Which points cover which references, and how many that are open yet each would cover.
+
+    Kept as bits by reference: one row, all points that cover it. A reference leaves the degrees once, when it is
+    covered first.
+
+    Parameters
+    ----------
+    points : ndarray of shape (N, D)
+    rows : ndarray of int, shape (R,)
+        The references.
+    radius : float
+
+    Attributes
+    ----------
+    degrees : ndarray of int64, shape (N,)
+    """
+
+    def __init__(self, points: np.ndarray, rows: np.ndarray, radius: float) -> None:
+        self._coverers = np.empty((len(rows), -(-len(points) // 8)), dtype=np.uint8)
+        for part in row_chunks(len(rows), len(points)):
+            self._coverers[part] = np.packbits(_sq_distances(points[rows[part]], points) < radius**2, axis=1)
+        # itself, whatever rounding says
+        self._coverers[np.arange(len(rows)), rows // 8] |= np.uint8(128) >> (rows % 8).astype(np.uint8)
+        self._is_open = np.ones(len(rows), dtype=bool)
+        self.degrees = np.zeros(len(points), dtype=np.int64)
+        for bits in self._coverers:
+            self.degrees += np.unpackbits(bits, count=len(points))
+
+    def take(self, index: int) -> None:
+        """Cover what a point covers."""
+        self.close(((self._coverers[:, index // 8] >> np.uint8(7 - index % 8)) & 1).astype(bool))
+
+    def close(self, covered: np.ndarray) -> None:
+        """Cover references, given as a mask."""
+        new = np.flatnonzero(self._is_open & covered)
+        self._is_open[new] = False
+        for row in new:
+            self.degrees -= np.unpackbits(self._coverers[row], count=len(self.degrees))
+
+
+def _near_any(targets: np.ndarray, centres: np.ndarray, radius: float) -> np.ndarray:
+    """Which targets are nearer than `radius` to any centre."""
+    found = np.zeros(len(targets), dtype=bool)
+    for part in row_chunks(len(centres), len(targets)):
+        found |= (_sq_distances(centres[part], targets) < radius**2).any(axis=0)
+    return found
+
+
+def _with_the_rest(
+    picked: list[int], gains: list[float], left: np.ndarray, n_samples: int, random_state: RandomState
+) -> tuple[np.ndarray, np.ndarray]:
+    """Picks and, to make up their number, others drawn from those left, with a gain of zero."""
+    rest = check_rng(random_state).permutation(left)[: n_samples - len(picked)]
     indices = np.concatenate([np.asarray(picked, dtype=np.intp), rest.astype(np.intp)])
-    return indices, np.concatenate([scores, np.zeros(len(rest))])
+    return indices, np.concatenate([gains, np.zeros(len(rest))])
 
 
 def _of_largest(values: np.ndarray, left: np.ndarray) -> np.ndarray:
@@ -345,9 +386,7 @@ def _lazy_greedy(
         bounds[best] = -np.inf
         fresh[picked] = True
     left = np.setdiff1d(np.arange(n_points), picked)
-    rest = check_rng(random_state).permutation(left)[: n_samples - len(picked)]
-    indices = np.concatenate([np.asarray(picked, dtype=np.intp), rest.astype(np.intp)])
-    return indices, np.concatenate([gains, np.zeros(len(rest))])
+    return _with_the_rest(picked, gains, left, n_samples, random_state)
 
 
 def _floating(points: Any, argument: str = "points") -> np.ndarray:
