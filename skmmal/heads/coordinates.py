@@ -40,7 +40,8 @@ class Features:
     def __init__(self, blocks: list[torch.Tensor]) -> None:
         self.means = [block.mean(dim=0) for block in blocks]
         self._blocks = [block - mean for block, mean in zip(blocks, self.means, strict=True)]
-        self.powers = [float(block.square().sum()) for block in self._blocks]
+        lengths = [float(torch.linalg.vector_norm(block)) for block in self._blocks]
+        self.powers = [length * length for length in lengths]
         for block, power in zip(blocks, self.powers, strict=True):
             if not math.isfinite(power):
                 raise ValueError(
