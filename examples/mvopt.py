@@ -2,7 +2,7 @@
 
 Prints, for each data set, the area under MVOPT's learning curve, and by how many points of accuracy it is ahead of each
 other strategy, paired by seed. Every seed has its own split into pool and test rows and its own first batch, shared by
-the strategies. By default on two of the shipped data sets with three seeds, about two minutes on two cores. With
+the strategies. By default on two of the shipped data sets with three seeds, about a minute on two cores. With
 --results-dir every round is kept, and a run that was killed goes on where it was; --suite all --seeds 20
 --strategies all takes hours.
 """

@@ -170,8 +170,15 @@ class Embedding(ABC):
         return 0.0
 
     def _sq_norms_of_all(self, dtype: torch.dtype) -> torch.Tensor:
-        parts = [self._sq_norms(self._gather(rows, dtype)) for rows in self._chunks()]
-        return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64, device=self.device)
+        return self._of_chunks(lambda rows: self._sq_norms(self._gather(rows, dtype)))
+
+    def _of_chunks(self, number: Callable[[slice], torch.Tensor]) -> torch.Tensor:
+        """A number of each row (float64), read chunk by chunk."""
+        # all rows' room at once: small results kept between large chunks would tear the memory into pieces
+        found = torch.empty(self._n_rows, dtype=torch.float64, device=self.device)
+        for rows in self._chunks():
+            found[rows] = number(rows)
+        return found
 
     def _rows(self, rows: slice | torch.Tensor) -> Factors:
         return self._gather(rows, self.compute_dtype)
@@ -339,7 +346,7 @@ class OuterProductEmbedding(Embedding):
 
     def _right_norms(self) -> torch.Tensor:
         if not hasattr(self, "_right_norms_cache"):
-            left = torch.cat([_row_sq_norms(self._left[rows]) for rows in self._chunks()])
+            left = self._of_chunks(lambda rows: _row_sq_norms(self._left[rows]))
             self._right_norms_cache = (self._norms64() / left).sqrt_().nan_to_num_(nan=0.0, posinf=0.0)
         return self._right_norms_cache
 
@@ -351,7 +358,7 @@ class OuterProductEmbedding(Embedding):
 
     def _largest_sq_factor(self, norms: torch.Tensor) -> float:
         # a small left factor hides a large right one, whose products overflow all the same (and 0 · ∞ is NaN)
-        left = torch.cat([_row_sq_norms(self._left[rows].double()) for rows in self._chunks()])
+        left = self._of_chunks(lambda rows: _row_sq_norms(self._left[rows].double()))
         hidden = torch.nonzero(left == 0).squeeze(1)
         found = [norms / left.where(left > 0, torch.inf)]
         parts = [part for part in hidden.split(_HIDDEN_ROWS) if len(part)]
