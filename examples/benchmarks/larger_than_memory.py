@@ -4,7 +4,7 @@ The pool is written first, in float16 as the featurization scripts store it: 6.9
 measured in a process of its own, which maps the files; pages of files that it holds count as its memory. Linux only.
 
     python examples/benchmarks/larger_than_memory.py                          # up to 200,000 rows
-    python examples/benchmarks/larger_than_memory.py --rows 10000,2000000     # a quarter of an hour
+    python examples/benchmarks/larger_than_memory.py --rows 10000,2000000     # two minutes
 """
 
 from __future__ import annotations
