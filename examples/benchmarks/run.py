@@ -1,8 +1,8 @@
 """Measure every hot path beside its peers, and beside the matrix products it cannot beat, in one run.
 
 By default on small sizes, in a few minutes; ``--full`` takes the papers' sizes, and far longer. Every way is run in the
-same process, in turn, with pinned threads; medians and spreads are printed and, with ``--out``, written as text, CSV and a
-figure. ``--memory`` measures peak memory beyond the inputs, in a process for each way. The peers are installed by
+same process, in turn, with pinned threads; medians and spreads are printed and, with ``--out``, written as text, CSV
+and a figure. ``--memory`` measures peak memory beyond the inputs, in a process for each way. The peers are installed by
 ``pip install -c constraints.txt -e ".[benchmark]"`` and, for modAL, which asks for an old skorch,
 ``pip install --no-deps modAL-python==0.4.2.1``.
 """
