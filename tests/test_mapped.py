@@ -10,7 +10,7 @@ import pytest
 from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
 from skmmal._chunks import chunk_rows
 from skmmal._mapped import MappedRows, released_chunks
-from skmmal.query import BADGE, BMMAL, CoreSet
+from skmmal.query import BADGE, BMMAL, MVOPT, CoreSet
 from skmmal.query.view import PoolView
 from skmmal.selection import DenseEmbedding, OuterProductEmbedding, StackedEmbedding, d2_sampling, k_center_greedy
 
@@ -132,6 +132,7 @@ def test_strategies_take_float16_as_it_is_stored(tmp_path):
     for kept, given in zip(view.stored_embedding, stored.blocks.values(), strict=True):
         assert np.shares_memory(kept, given)
     assert [block.dtype for block in view.embedding] == [np.float32, np.float32]
-    for strategy in (BADGE(random_state=0), BMMAL(random_state=0), CoreSet()):
+    fourier = MVOPT(kernel_approximation="fourier", random_state=0)
+    for strategy in (BADGE(random_state=0), BMMAL(random_state=0), CoreSet(), MVOPT(), fourier):
         found = strategy.query(clf, stored, 40, X_labeled=labelled, y_labeled=y)
         np.testing.assert_array_equal(found, strategy.query(clf, wide, 40, X_labeled=labelled, y_labeled=y))

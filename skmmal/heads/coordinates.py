@@ -167,7 +167,7 @@ class ByColumn(Coordinates):
             self._few = len(self._sample) < self.size
             self._sample_products = self._sample @ self._sample.T if self._few else self._sample.T @ self._sample
         self._weight = curvature * self._features.n_rows / len(self._sample)
-        self._factor, self._l2 = _factor(self._sample_products, self._weight, l2)
+        self._factor, self._l2 = _cholesky(self._sample_products, self._weight, l2)
 
     def precondition(self, part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         assert self._sample is not None
@@ -212,7 +212,7 @@ class ByRow(Coordinates):
 
     def set_curvature(self, l2: float, curvature: float) -> None:
         curvature = max(curvature, 1e-6 * l2 / self._power)  # with less the penalty is all there is
-        self._factor, self._l2 = _factor(self._products, curvature, l2)
+        self._factor, self._l2 = _cholesky(self._products, curvature, l2)
         self._curvature = curvature
 
     def precondition(self, part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -235,7 +235,7 @@ class ByRow(Coordinates):
         return False  # all its products are small
 
 
-def _factor(products: torch.Tensor, weight: float, l2: float) -> tuple[torch.Tensor, float]:
+def _cholesky(products: torch.Tensor, weight: float, l2: float) -> tuple[torch.Tensor, float]:
     """Cholesky's factor of ``l2 + weight · products``, and l2: a larger one where rounding would swallow the given."""
     scaled = weight * products
     l2 = max(l2, _DEFINITE * torch.finfo(products.dtype).eps * float(scaled.diagonal().sum()))

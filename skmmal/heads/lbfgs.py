@@ -40,8 +40,8 @@ _PACE = 8
 """Least number of iterations over which the decrements' fall is measured; it is the last quarter of many."""
 _STALL = 20
 """Iterations without a lower decrement after which single precision is taken to be at its end."""
-_SLOWEST, _UNSEEN = 0.998, 0.0
-"""Share of a decrement that the next one is, at most, and as long as none has followed."""
+_SLOWEST = 0.998
+"""Largest share of a decrement that the next one is taken to be."""
 
 
 @dataclass
@@ -404,7 +404,9 @@ class _Descent:
         It is not where iterations have run out, or single precision gets no farther. A later run, from where the last
         one ended, takes up its count.
         """
+        # the point is the one that the last run ended at: its value and decrement are measured again
         self.curve[-1:] = [point.value]
+        del self._decrements[-1:]
         first = len(self._decrements)
         memory = _Memory(point.parameters)
         gradient = problem.gradient(point)
@@ -436,14 +438,15 @@ class _Descent:
         """How far the objective is above the optimum, from the decrement and how fast it falls.
 
         A step takes off half the decrement; where each next one takes off the share r of that before, all that are to
-        come take off ``1 / (1 − r)`` as much.
+        come take off ``1 / (1 − r)`` as much. Before the first step, one that ends at the optimum is hoped for.
         """
         self._decrements.append(decrement)
         seen = self._decrements[-1 - max(_PACE, len(self._decrements) // 4) :]
-        fall = _UNSEEN
-        if len(seen) > 1 and min(seen[0], decrement) > 0:
-            fall = min(_SLOWEST, (decrement / seen[0]) ** (1 / (len(seen) - 1)))
-        return _SAFETY * 0.5 * decrement / (1.0 - fall)
+        if len(seen) == 1:
+            return 0.5 * decrement
+        fall = (decrement / seen[0]) ** (1 / (len(seen) - 1)) if min(seen[0], decrement) > 0 else 0.0
+        # decrements may be small by chance, as the first of a run is, that knows no steps yet
+        return _SAFETY * 0.5 * max(seen[-3:]) / (1.0 - min(fall, _SLOWEST))
 
     def _is_stalled(self, first: int) -> bool:
         """Whether decrements, from the first one of a run on, have long not become smaller."""

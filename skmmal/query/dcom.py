@@ -15,7 +15,7 @@ from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query.coverage import _class_count, _labelled_unit_rows, _pure_radius, _references
 from skmmal.query.uncertainty import MarginSampling
 from skmmal.query.view import PoolView
-from skmmal.selection.coverage import _sq_distances, mixed_cover, unit_rows
+from skmmal.selection.coverage import _sq_distances, in_any_ball, mixed_cover, unit_rows
 
 __all__ = ["DCoM", "competence"]
 
@@ -202,14 +202,6 @@ def purity_radii(
             width /= 2
         radii[part] = (low + high) / 2
     return radii
-
-
-def in_any_ball(points: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Whether each point is nearer to some centre than that one's radius."""
-    inside = np.zeros(len(points), dtype=bool)
-    for part in row_chunks(len(centres), len(points)):
-        inside |= (_sq_distances(centres[part], points) < np.square(radii[part])[:, None]).any(axis=0)
-    return inside
 
 
 def _coverage(covered: np.ndarray, n_pool: int, n_labelled: int) -> float:

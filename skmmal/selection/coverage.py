@@ -14,7 +14,7 @@ from skmmal._chunks import row_chunks
 from skmmal._random import RandomState, check_rng
 from skmmal.selection._validation import check_n_samples
 
-__all__ = ["ball_cover", "kernel_herding", "mixed_cover", "nearest_other", "unit_rows"]
+__all__ = ["ball_cover", "in_any_ball", "kernel_herding", "mixed_cover", "nearest_other", "unit_rows"]
 
 _BLOCK = 64
 _LARGEST_FLOAT32, _LARGEST = 1e17, 1e150
@@ -170,9 +170,11 @@ def ball_cover(
     points = _floating(points)
     n_samples = check_n_samples(n_samples, len(points))
     rows = _rows_to_cover(references, len(points))
-    cover = _Cover(points, rows, _check_size("radius", radius))
+    radius, covered = _check_size("radius", radius), np.zeros(len(rows), dtype=bool)
     if initial is not None:
-        cover.close(_near_any(points[rows], _centres(initial, points), radius))
+        centres = _centres(initial, points)
+        covered = in_any_ball(points[rows], centres, np.full(len(centres), radius))
+    cover = _Cover(points, rows, radius, covered)
     picked: list[int] = []
     gains: list[float] = []
     while len(picked) < n_samples:
@@ -182,8 +184,7 @@ def ball_cover(
         picked.append(best)
         gains.append(float(cover.degrees[best] / len(rows)))
         cover.take(best)
-    left = np.setdiff1d(np.arange(len(points)), picked)
-    return _with_the_rest(picked, gains, left, n_samples, random_state)
+    return _with_the_rest(picked, gains, len(points), n_samples, random_state)
 
 
 def mixed_cover(
@@ -246,14 +247,10 @@ def mixed_cover(
     if not isinstance(share, Real) or isinstance(share, bool) or not 0 <= share <= 1:
         raise ValueError(f"share must be a number from 0 to 1, got {share!r}")
     rows = _rows_to_cover(references, len(points))
-    cover = _Cover(points, rows, radius)
-    if covered is not None:
-        is_covered = numeric(covered, "covered").astype(bool)
-        if is_covered.shape != rows.shape:
-            raise ValueError(
-                f"covered must have shape {rows.shape}, one for each reference, found {is_covered.shape}"
-            )
-        cover.close(is_covered)
+    is_covered = np.zeros(len(rows), dtype=bool) if covered is None else numeric(covered, "covered").astype(bool)
+    if is_covered.shape != rows.shape:
+        raise ValueError(f"covered must have shape {rows.shape}, one for each reference, found {is_covered.shape}")
+    cover = _Cover(points, rows, radius, is_covered)
     left = np.ones(len(points), dtype=bool)
     picked: list[int] = []
     scores: list[float] = []
@@ -266,7 +263,7 @@ def mixed_cover(
         scores.append(float(score[best]))
         left[best] = False
         cover.take(best)
-    return _with_the_rest(picked, scores, np.flatnonzero(left), n_samples, random_state)
+    return _with_the_rest(picked, scores, len(points), n_samples, random_state)
 
 
 class _Cover:
@@ -281,47 +278,47 @@ class _Cover:
     rows : ndarray of int, shape (R,)
         The references.
     radius : float
+    covered : ndarray of bool, shape (R,)
+        References that are covered from the beginning.
 
     Attributes
     ----------
     degrees : ndarray of int64, shape (N,)
     """
 
-    def __init__(self, points: np.ndarray, rows: np.ndarray, radius: float) -> None:
+    def __init__(self, points: np.ndarray, rows: np.ndarray, radius: float, covered: np.ndarray) -> None:
         self._coverers = np.empty((len(rows), -(-len(points) // 8)), dtype=np.uint8)
         for part in row_chunks(len(rows), len(points)):
             self._coverers[part] = np.packbits(_sq_distances(points[rows[part]], points) < radius**2, axis=1)
         # itself, whatever rounding says
         self._coverers[np.arange(len(rows)), rows // 8] |= np.uint8(128) >> (rows % 8).astype(np.uint8)
-        self._is_open = np.ones(len(rows), dtype=bool)
+        self._is_open = ~covered
         self.degrees = np.zeros(len(points), dtype=np.int64)
-        for bits in self._coverers:
-            self.degrees += np.unpackbits(bits, count=len(points))
+        for row in np.flatnonzero(self._is_open):
+            self.degrees += np.unpackbits(self._coverers[row], count=len(points))
 
     def take(self, index: int) -> None:
         """Cover what a point covers."""
-        self.close(((self._coverers[:, index // 8] >> np.uint8(7 - index % 8)) & 1).astype(bool))
-
-    def close(self, covered: np.ndarray) -> None:
-        """Cover references, given as a mask."""
-        new = np.flatnonzero(self._is_open & covered)
+        covered = (self._coverers[:, index // 8] >> np.uint8(7 - index % 8)) & 1
+        new = np.flatnonzero(self._is_open & covered.astype(bool))
         self._is_open[new] = False
         for row in new:
             self.degrees -= np.unpackbits(self._coverers[row], count=len(self.degrees))
 
 
-def _near_any(targets: np.ndarray, centres: np.ndarray, radius: float) -> np.ndarray:
-    """Which targets are nearer than `radius` to any centre."""
-    found = np.zeros(len(targets), dtype=bool)
-    for part in row_chunks(len(centres), len(targets)):
-        found |= (_sq_distances(centres[part], targets) < radius**2).any(axis=0)
-    return found
+def in_any_ball(points: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """Whether each point is nearer to some centre than that one's radius."""
+    inside = np.zeros(len(points), dtype=bool)
+    for part in row_chunks(len(centres), len(points)):
+        inside |= (_sq_distances(centres[part], points) < np.square(radii[part])[:, None]).any(axis=0)
+    return inside
 
 
 def _with_the_rest(
-    picked: list[int], gains: list[float], left: np.ndarray, n_samples: int, random_state: RandomState
+    picked: list[int], gains: list[float], n_points: int, n_samples: int, random_state: RandomState
 ) -> tuple[np.ndarray, np.ndarray]:
     """Picks and, to make up their number, others drawn from those left, with a gain of zero."""
+    left = np.setdiff1d(np.arange(n_points), picked)
     rest = check_rng(random_state).permutation(left)[: n_samples - len(picked)]
     indices = np.concatenate([np.asarray(picked, dtype=np.intp), rest.astype(np.intp)])
     return indices, np.concatenate([gains, np.zeros(len(rest))])
@@ -385,8 +382,7 @@ def _lazy_greedy(
         fresh[:] = False
         bounds[best] = -np.inf
         fresh[picked] = True
-    left = np.setdiff1d(np.arange(n_points), picked)
-    return _with_the_rest(picked, gains, left, n_samples, random_state)
+    return _with_the_rest(picked, gains, n_points, n_samples, random_state)
 
 
 def _floating(points: Any, argument: str = "points") -> np.ndarray:

@@ -65,7 +65,7 @@ def test_both_solvers_agree_with_missing_modalities_weights_and_two_classes(fusi
     weights = np.random.default_rng(0).integers(0, 3, 150).astype(float)
     for labels in (y, y == 1):
         found = {
-            solver: LateFusionClassifier(fusion=fusion, solver=solver, tol=1e-13, max_iter=1000).fit(X, labels, weights)
+            solver: LateFusionClassifier(fusion=fusion, solver=solver, tol=1e-12, max_iter=1000).fit(X, labels, weights)
             for solver in ("newton-cg", "lbfgs")
         }
         one, other = found.values()
@@ -113,7 +113,7 @@ def test_warm_start_reaches_the_same_optimum_in_fewer_iterations(fusion, widths)
     np.testing.assert_allclose(warm.predict_proba(X), cold.predict_proba(X), atol=1e-4)
     assert warm.n_iter_ < cold.n_iter_
     assert warm.loss_curve_[0] < 0.5 * cold.loss_curve_[0]
-    assert warm.fit(X, y).n_iter_ <= 2
+    assert warm.fit(X, y).n_iter_ == 1
 
 
 def test_auto_takes_lbfgs_for_many_rows(monkeypatch):
