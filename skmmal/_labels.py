@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
 from skmmal._arrays import naming
 from skmmal.modalities import MultimodalArray
 
-__all__ = ["encode_labels", "known_codes"]
+__all__ = ["class_weights", "encode_labels", "known_codes"]
 
 
 def encode_labels(estimator: Any, y: Any, classes: Any, features: MultimodalArray) -> tuple[np.ndarray, np.ndarray]:
@@ -56,3 +57,25 @@ def known_codes(y: np.ndarray, classes: np.ndarray, argument: str) -> np.ndarray
             f"{classes[:10].tolist()}{'...' if len(classes) > 10 else ''}"
         )
     return codes
+
+
+def class_weights(class_weight: Any, codes: np.ndarray, classes: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+    """Weight of each class, shape (K,), as scikit-learn's `LogisticRegression` has it.
+
+    ``"balanced"`` is ``Σ w / (k Σ_class w)`` over the k classes that have rows, with w the sample weights; releases of
+    scikit-learn before 1.7 count rows instead.
+    """
+    if class_weight is None:
+        return np.ones(len(classes))
+    if isinstance(class_weight, str):
+        totals = np.bincount(codes, weights=sample_weight, minlength=len(classes))
+        shared = totals.sum() / np.count_nonzero(totals)
+        return np.divide(shared, totals, out=np.zeros(len(classes)), where=totals > 0)
+    with naming("class_weight"):
+        weights = compute_class_weight(class_weight, classes=classes, y=classes[codes]).astype(np.float64)
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(wrong):
+        raise ValueError(
+            f"class_weight of the class {classes[wrong[0]]!s} is {weights[wrong[0]]}; weights are zero or positive numbers"
+        )
+    return weights

@@ -10,16 +10,16 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
 from skmmal._arrays import integer, naming
 from skmmal._input import validate_features
-from skmmal._labels import encode_labels, known_codes
+from skmmal._labels import class_weights, encode_labels, known_codes
 from skmmal._mapped import released_chunks
 from skmmal._persistence import decode, encode, read_folder, write_folder
 from skmmal._random import RandomState, check_rng, draw_seed, torch_generator
@@ -37,8 +37,19 @@ from skmmal.heads import (
 )
 from skmmal.heads.ablation import ABLATION_POINTS, coalition_logits, coalition_value
 from skmmal.heads.curves import TrainingCurves
-from skmmal.heads.fitting import continue_from, fit_convex, is_convex, mute_unseen_classes, wake_seen_classes
+from skmmal.heads.batches import mean_row
+from skmmal.heads.classes import (
+    class_positions,
+    classes_met,
+    continue_from,
+    known_classes,
+    mute_unmet_classes,
+    set_met,
+    wake_met_classes,
+)
+from skmmal.heads.fitting import fit_convex, is_convex
 from skmmal.heads.hooks import TrainingHooks, TrainingRun
+from skmmal.heads.precision import warn_of_lost_digits
 from skmmal.heads.tensors import (
     as_batches,
     at_least_float32,
@@ -53,7 +64,7 @@ from skmmal.modalities import MultimodalArray, presence_mask
 
 __all__ = ["LateFusionClassifier"]
 
-_FORMAT, _VERSION = "skmmal-late-fusion-classifier", 2
+_FORMAT, _VERSION = "skmmal-late-fusion-classifier", 3
 _FITTED = (
     "classes_",
     "n_iter_",
@@ -66,12 +77,16 @@ _FITTED = (
     "_widths",
     "feature_names_in_",
     "_block_feature_names",
+    "_n_rows",
+    "_anchor_classes",
 )
 """What `save` keeps beside the parameters and the network."""
 _SAVED_CLASSES = (AttentionPooling, GatedUnit, NLGate, *balancing_classes())
 """Objects among the parameters that `save` can write."""
 _CONVEX_SOLVERS = ("newton-cg", "lbfgs")
 _BATCH_SOLVERS = ("adamw", "sgd")
+_OF_ANCHORS = ("anchor_", "_anchor_classes")
+"""Attributes that only a fit with ``warm_start="anchor"`` sets."""
 _OF_BATCHES = ("loss_curve_by_head_", "discrepancy_", "balancing_log_")
 """Attributes that only the solvers in mini-batches set."""
 FUSED = "fused"
@@ -128,18 +143,35 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
     C : float, default=1.0
         Convex solvers: inverse regularisation as in scikit-learn's ``LogisticRegression``. Each head minimises
         ``C * sum of losses + ½‖W‖²``, intercepts free (with two classes, W is one row as there). With sum fusion
-        the heads share their weights, and so do the losses.
+        the heads share their weights, and so do the losses. With ``warm_start="anchor"`` the penalty is on the distance
+        from former weights.
     max_iter : int, default=200
         Solver iterations; epochs for ``adamw`` and ``sgd``.
     tol : float, default=1e-8
-        The convex solvers stop when the objective is within `tol`, relatively, of the optimum.
+        The convex solvers stop when the objective is within `tol`, relatively, of the optimum. Small problems (up to
+        100,000 rows × features × classes) they solve to the last digits, whatever `tol` is, as long as `max_iter`
+        allows.
     learning_rate, weight_decay, batch_size
         Of ``adamw`` and ``sgd``. Intercepts do not decay.
     class_weight : dict, "balanced" or None
-        As in scikit-learn.
-    warm_start : bool, default=False
-        Start from the last fit's weights; the convex solvers reach the same optimum, in fewer
-        iterations.
+        As in scikit-learn's ``LogisticRegression``. ``"balanced"`` counts sample weights:
+        ``Σ w / (n_classes Σ_class w)``, over the classes that have rows.
+    warm_start : bool or "anchor", default=False
+        True: start from the last fit's weights. The convex solvers then reach **the same optimum** as from zero, in
+        fewer iterations: it is unique, and what the rows of the last fit taught is forgotten unless they are among
+        the new ones. A fit on fewer rows than the last one therefore warns. ``adamw`` and ``sgd`` go on from there for
+        `max_iter` epochs.
+
+        ``"anchor"``: to go on from a trained model with few rows (convex solvers only). The penalty is then the
+        distance from the weights the model came with: each head minimises
+        ``C * sum of losses + ½‖W − W₀‖² + ½‖m − m₀‖²``. W₀ are the anchor's weights, less their mean over its classes
+        (which changes no probability); m are the logits of the mean row that the anchor was fitted on, m₀ the
+        anchor's. Without the last term intercepts would run away from every class that has no new row. With a small C, or with rows that it predicts well, the model
+        stays what it was; with many rows the anchor no longer matters. Classes of the anchor are kept, whether or not
+        `y` has them; a new class is anchored at zero. The anchor is the first model that such a fit found (by `fit`,
+        or by `load`), and stays it over further fits, so that a growing set of labels is not counted several times:
+        `anchor_`. ``del clf.anchor_`` makes the present model the next one, as for batches of which none comes again.
+        An estimator that is not fitted has no anchor, and is fitted as usual.
     device : str, default="auto"
         A torch device; ``"auto"`` is CUDA where there is one.
     random_state : int, RandomState, Generator or None
@@ -161,6 +193,8 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         Where X was a DataFrame with plain string columns.
     module_ : skmmal.heads.LateFusionModule
         The torch network, on the CPU.
+    anchor_ : skmmal.heads.LateFusionModule
+        With ``warm_start="anchor"``, from the second fit on: the network whose weights the penalty pulls towards.
     n_iter_ : int
         Iterations of the solver (the most of any head), or epochs.
     loss_curve_ : list of float
@@ -186,7 +220,14 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
     -----
     With linear heads on fixed features the objective is convex and, for concat fusion, the heads share nothing:
     they are M + 1 separate softmax regressions. With fewer rows than features each is solved in the span of the
-    rows. A class without training rows (see `classes` in `fit`) gets probability zero.
+    rows. Features are centred for the solver, not for the objective: an offset that is large beside what a column
+    varies by loses no direction. Where it is lost before (in the dtype of X, or in the float32 of ``adamw`` and
+    ``sgd``), a warning names the column.
+
+    A class without training rows (see `classes` in `fit`) gets probability zero. So it does in the own head of a
+    modality that all its rows lack: every head is fitted over the classes that occur in its rows. With only one
+    class that has probability one there; where no row has the modality, its head says the same of every row: with
+    concat fusion, that all classes are equally probable.
 
     References
     ----------
@@ -221,7 +262,7 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
-        "warm_start": ["boolean"],
+        "warm_start": ["boolean", StrOptions({"anchor"})],
         "device": [str],
         "random_state": ["random_state", np.random.Generator],
         "verbose": ["verbose"],
@@ -247,7 +288,7 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         weight_decay: float = 0.01,
         batch_size: int = 128,
         class_weight: dict | str | None = None,
-        warm_start: bool = False,
+        warm_start: bool | str = False,
         device: str = "auto",
         random_state: RandomState = None,
         verbose: int = 0,
@@ -287,7 +328,8 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Labels, numbers or strings.
         sample_weight : array-like of shape (n_samples,), optional
-            Rows of weight zero do not count.
+            A row of weight zero changes nothing, as if it were not there: a class with no other rows is not among
+            `classes_` (unless `classes` has it). A row of weight 2 counts as two, exactly for the convex solvers.
         classes : array-like of shape (n_classes,), optional
             All classes, in the order of the columns of `predict_proba`; `y` may hold only some of them.
 
@@ -299,31 +341,60 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             Data that cannot be used (the message names modality and row), labels outside `classes`, or
-            parameters that contradict each other.
+            parameters that contradict each other. Whatever ends a fit, the estimator stays as it was: a model that
+            was fitted before answers as before.
         """
+        # all of it happens to a copy: whatever ends a fit early leaves the estimator as it was
+        work = copy.copy(self)
+        work._fit(X, y, sample_weight, classes)
+        self.__dict__ = work.__dict__
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> None:
         former = getattr(self, "module_", None) if self.warm_start else None
-        former_classes = getattr(self, "classes_", None)
-        if former is None:
-            self.__dict__.pop("module_", None)  # a fit that fails leaves no model behind, and not half of a new one
+        former_classes, former_rows = getattr(self, "classes_", None), getattr(self, "_n_rows", 0)
+        self._set_anchor(former)
         features = validate_features(self, X, reset=former is None)
         if FUSED in features.modalities:
             raise ValueError(f"a modality cannot be named {FUSED!r}: that is the key of the fused head's scores")
-        present = presence_mask(features)
         codes, names = encode_labels(self, y, classes, features)
         with naming("sample_weight"):
             weights = _check_sample_weight(sample_weight, features, dtype=np.float64, ensure_non_negative=True)
-        if sample_weight is not None and not (weights > 0).any():
+        rows = np.flatnonzero(weights > 0)
+        if len(rows) == 0:
             raise ValueError("sample_weight is zero for every row; at least one row must count")
+        # rows of weight zero end here: nothing that follows knows of them
+        codes, weights = codes[rows], weights[rows]
+        if classes is None:
+            codes, names = _without_unused(codes, names)
+            if hasattr(self, "anchor_"):
+                codes, names = _with_former(codes, names, self._anchor_classes)
+        weights = weights * class_weights(self.class_weight, codes, names, weights)[codes]
+        rows, codes, weights = (each[weights > 0] for each in (rows, codes, weights))
+        if len(rows) == 0:
+            raise ValueError(f"class_weight={self.class_weight!r} is zero for the class of every row that counts")
+        present = presence_mask(features)
         self.classes_ = names
-        weights *= compute_sample_weight(self.class_weight, names[codes])
+        self._n_rows = len(rows)
         rng = check_rng(self.random_state)
-        module, solver = self._build_module(rng)
+        module, solver = self._build_module(rng, len(names))
         if self.missing == "token":
-            self._warn_if_tokens_stay_zero(present[weights > 0])
+            self._warn_if_tokens_stay_zero(present[rows])
+        started = None
         if former is not None:
-            continue_from(former, former_classes, module.to(former.dtype), names)
-        self._train(module, solver, features, present, codes, weights, rng, warm=former is not None)
-        return self
+            option = f"warm_start={self.warm_start!r}"
+            started = continue_from(former, class_positions(former_classes, names), module.to(former.dtype), option)
+            if self.warm_start != "anchor" and solver not in _BATCH_SOLVERS and len(rows) < former_rows:
+                _warn_of_forgetting(former_rows, len(rows))
+        self._train(module, solver, features, rows, present, codes, weights, rng, started)
+
+    def _set_anchor(self, former: LateFusionModule | None) -> None:
+        """Keep the anchor of the last fit, or take the model that there is; without ``"anchor"`` there is none."""
+        if self.warm_start != "anchor" or former is None:
+            for name in _OF_ANCHORS:
+                self.__dict__.pop(name, None)
+        elif not hasattr(self, "anchor_"):
+            self.anchor_, self._anchor_classes = former, self.classes_
 
     def _warn_if_tokens_stay_zero(self, present: np.ndarray) -> None:
         dropped = (self.modality_dropout > 0 or self.balancing is not None) and present.shape[1] > 1
@@ -332,10 +403,10 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
                 "missing='token', but nothing trains the learned embeddings, and they stay zero: no row misses a "
                 "modality and none is dropped; set modality_dropout (0.1 to 0.3 is usual)",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
-    def _build_module(self, rng: np.random.RandomState) -> tuple[LateFusionModule, str]:
+    def _build_module(self, rng: np.random.RandomState, n_classes: int) -> tuple[LateFusionModule, str]:
         generator = torch_generator(rng)
         hidden = _hidden_widths(self.encoder_dim, list(self._widths))
         method = self._balancing_method()
@@ -352,9 +423,9 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
             encoders.append(encoder)
             grids[name] = (encoder.n_tokens, encoder.n_out // encoder.n_tokens)
         if hasattr(fusion, "build"):
-            head = fusion.build(grids, len(self.classes_), generator)
+            head = fusion.build(grids, n_classes, generator)
         else:
-            head = fusion([encoder.n_out for encoder in encoders], len(self.classes_), generator)
+            head = fusion([encoder.n_out for encoder in encoders], n_classes, generator)
         module = LateFusionModule(encoders, head, learned_absence=self.missing == "token")
         if method is not None:
             _check_balancing(method, self, module)
@@ -365,6 +436,12 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
                 "modality_dropout=0, missing='zero' and no balancing; use solver='adamw'"
             )
         solver = "adamw" if self.solver == "auto" and not convex else self.solver
+        if self.warm_start == "anchor" and solver in _BATCH_SOLVERS:
+            raise ValueError(
+                f"warm_start='anchor' is a penalty of the convex solvers, and solver={solver!r} trains in mini-batches"
+                f"{'' if convex else ' (the network or its training is not convex)'}; set warm_start=True: few epochs "
+                "(max_iter) from the former weights stay near them"
+            )
         return module, solver
 
     def _balancing_method(self) -> Balancing | None:
@@ -380,32 +457,38 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         module: LateFusionModule,
         solver: str,
         features: MultimodalArray,
+        rows: np.ndarray,
         present: np.ndarray,
         codes: np.ndarray,
         weights: np.ndarray,
         rng: np.random.RandomState,
-        *,
-        warm: bool,
+        started: torch.Tensor | None,
     ) -> None:
+        """Find the weights; the `rows` of the features are those that count, and `started` the classes known before."""
         device = resolve_device(self.device)
         module.to(torch.float32 if solver in _BATCH_SOLVERS else torch.float64)
-        counted = np.flatnonzero(weights > 0)
-        seen = torch.zeros(len(self.classes_), dtype=torch.bool)
-        seen[np.unique(codes[counted])] = True
-        everything = as_batches(features, present, counted, module.dtype, device)
-        everything.labels = torch.as_tensor(codes[counted], device=device)
-        everything.weights = torch.as_tensor(weights[counted], dtype=module.dtype, device=device)
-        if warm:
-            wake_seen_classes(module, seen)
+        warn_of_lost_digits(features, rows, present[rows], module.dtype)
+        everything = as_batches(features, present, rows, module.dtype, device)
+        everything.labels = torch.as_tensor(codes, device=device)
+        everything.weights = torch.as_tensor(weights, dtype=module.dtype, device=device)
+        met = classes_met(everything, len(self.classes_))
+        anchor, anchored = self._anchor_for(module)
+        if anchored is not None:
+            met |= anchored.to(device)
+        if started is not None:
+            wake_met_classes(module, started, met)
         module.to(device)
+        set_met(module.head, met)
+        if is_convex(module):  # it may become an anchor
+            module.centre = mean_row(everything)
         for name in _OF_BATCHES:
             self.__dict__.pop(name, None)
         if solver in _BATCH_SOLVERS:
-            mute_unseen_classes(module, seen.to(device))
+            mute_unmet_classes(module, met)
             run = TrainingRun(
                 module,
                 everything,
-                seen.to(device),
+                met[0],
                 names=list(features.modalities),
                 optimizer=make_optimizer(module, solver, self.learning_rate, self.weight_decay),
                 n_epochs=self.max_iter,
@@ -417,18 +500,20 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
             hooks = self._balancing_method() or TrainingHooks()
             curves = train(run, hooks, modality_dropout=self.modality_dropout, verbose=int(self.verbose))
             self._keep_curves(curves, run)
-            mute_unseen_classes(module, seen.to(device))
+            mute_unmet_classes(module, met)
             self.n_iter_ = self.max_iter
         else:
             self.n_iter_, self.loss_curve_ = fit_convex(
                 module,
                 everything,
-                seen.to(device),
+                met,
                 C=self.C,
                 solver=solver,
                 max_iter=self.max_iter,
                 tol=self.tol,
-                warm=warm,
+                warm=started is not None,
+                anchor=None if anchor is None else anchor.to(device),
+                anchored=None if anchored is None else anchored.to(device),
             )
         if not all(bool(torch.isfinite(parameter).all()) for parameter in module.parameters()):
             raise ValueError(
@@ -437,6 +522,15 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
             )
         # float64 from here on: predictions then do not depend on which rows are predicted together
         self.module_ = module.to("cpu", torch.float64).eval()
+
+    def _anchor_for(self, module: LateFusionModule) -> tuple[LateFusionModule | None, torch.Tensor | None]:
+        """Bring the anchor into the form of the new network: its weights, and which classes each head knows."""
+        if not hasattr(self, "anchor_"):
+            return None, None
+        anchor = copy.deepcopy(module)
+        anchor.centre = getattr(self.anchor_, "centre", None)
+        position = class_positions(self._anchor_classes, self.classes_)
+        return anchor, continue_from(self.anchor_, position, anchor, "warm_start='anchor'")
 
     def _keep_curves(self, curves: TrainingCurves, run: TrainingRun) -> None:
         heads = [FUSED, *run.names]
@@ -527,7 +621,7 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
             Where the modality is absent, what its head says of a zero embedding (its intercept alone), or of the
             learned one.
         """
-        found = self._forward(X, lambda module, z, *_: [softmax(s) for s in module.head.unimodal_logits(z)])
+        found = self._forward(X, lambda module, z, *_: [softmax(s) for s in module.head.own_logits(z)])
         return dict(zip(self.modalities_, found, strict=True))
 
     def score_by_modality(self, X: Any, y: Any) -> dict[str, float]:
@@ -545,7 +639,7 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         check_consistent_length(features, y)
 
         def predicted(module: LateFusionModule, z: list, there: torch.Tensor, _: slice) -> list:
-            return [s.argmax(dim=1) for s in (*module.head.unimodal_logits(z), module.fused_logits(z, there))]
+            return [s.argmax(dim=1) for s in (*module.head.own_logits(z), module.fused_logits(z, there))]
 
         *by_modality, fused = (self.classes_[codes] == y for codes in self._forward(features, predicted))
         scores = {
@@ -749,7 +843,12 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
             },
             "fitted": {name: encode(name, getattr(self, name)) for name in _FITTED if hasattr(self, name)},
         }
-        write_folder(path, description, self.module_.state_dict())
+        modules = {name: getattr(self, name) for name in ("module_", "anchor_") if hasattr(self, name)}
+        description["met"] = {name: encode(name, known_classes(each.head).numpy()) for name, each in modules.items()}
+        tensors = _tensors_of(self.module_)
+        if "anchor_" in modules:
+            tensors.update({f"anchor_.{key}": value for key, value in _tensors_of(self.anchor_).items()})
+        write_folder(path, description, tensors)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> LateFusionClassifier:
@@ -765,12 +864,25 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
             new = cls(**{name: decode(value, _SAVED_CLASSES) for name, value in description["parameters"].items()})
             for name, value in description["fitted"].items():
                 setattr(new, name, decode(value))
-            module, _ = new._build_module(np.random.RandomState(0))
-            module.to(torch.float64).load_state_dict(tensors)
+            met = {name: torch.from_numpy(decode(value)) for name, value in description.get("met", {}).items()}
+            former = {key: tensors.pop(key) for key in list(tensors) if key.startswith("anchor_.")}
+            module = new._filled(tensors, new.classes_, met.get("module_"))
+            if former:
+                shorter = {key.removeprefix("anchor_."): value for key, value in former.items()}
+                new.anchor_ = new._filled(shorter, new._anchor_classes, met.get("anchor_"))
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"{path} does not describe a LateFusionClassifier: {error}") from error
-        new.module_ = module.eval()
+        new.module_ = module
         return new
+
+    def _filled(self, tensors: dict[str, torch.Tensor], classes: np.ndarray, met: torch.Tensor | None) -> Any:
+        """A network of the given weights; `met` is what its head knows of the classes, if that was noted."""
+        module, _ = self._build_module(np.random.RandomState(0), len(classes))
+        module.centre = tensors.pop("centre", None)
+        module.to(torch.float64).load_state_dict(tensors)
+        if met is not None:
+            set_met(module.head, met)
+        return module.eval()
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_")
@@ -801,6 +913,37 @@ def _hidden_widths(encoder_dim: Any, names: list[str]) -> dict[str, tuple[int, .
             raise ValueError(f"encoder_dim of modality {name!r} must be positive integers, got {value!r}")
         hidden[name] = tuple(int(width) for width in widths)
     return hidden
+
+
+def _tensors_of(module: LateFusionModule) -> dict[str, torch.Tensor]:
+    """What `save` writes of a network: its weights and the mean row."""
+    centre = getattr(module, "centre", None)
+    return {**module.state_dict(), **({} if centre is None else {"centre": centre})}
+
+
+def _without_unused(codes: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out the classes that no row has."""
+    used, codes = np.unique(codes, return_inverse=True)
+    return codes, names[used]
+
+
+def _with_former(codes: np.ndarray, names: np.ndarray, former: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Add the classes of a former model; in order where those are, otherwise with the new ones at the end."""
+    known = pd.Index(former)
+    together = np.concatenate([former, names[~pd.Index(names).isin(known)]])
+    if known.is_monotonic_increasing:
+        together = np.sort(together)
+    return pd.Index(together).get_indexer(pd.Index(names))[codes], together
+
+
+def _warn_of_forgetting(before: int, now: int) -> None:
+    warnings.warn(
+        f"warm_start=True only starts from the last fit's weights; the optimum is that of the {now} rows given, and what "
+        f"the model knew of the {before} rows of the last fit is forgotten. Fit on all labeled rows, or set "
+        "warm_start='anchor' to stay near the model that there is",
+        UserWarning,
+        stacklevel=5,
+    )
 
 
 def _number_of_permutations(given: Any, n_modalities: int) -> int | None:

@@ -595,7 +595,7 @@ class _Network:
             if self.head is None:
                 logits = self.module.fused_logits(embeddings, present)
             else:
-                logits = self.module.head.unimodal_logits(embeddings)[self.head]
+                logits = self.module.head.own_logits(embeddings)[self.head]
             loss = cross_entropy(logits, labels, reduction="none")
             # rows do not touch each other: the gradient of the sum holds each row's own
             found = torch.autograd.grad(loss.sum(), leaves, allow_unused=True)

@@ -1,4 +1,4 @@
-"""scikit-learn's own checks, whole, on the estimators without a layout."""
+"""scikit-learn's own checks, whole, on the estimators without a layout: every solver, class weights, fusions."""
 
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -6,6 +6,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skmmal import LateFusionClassifier, ModalityScaler
 
 MINI_BATCH = {"max_iter": 60, "learning_rate": 0.03, "random_state": 0}
+# momentum multiplies steps by ten, and plain gradients do not adapt to features that nobody has scaled
+SGD = {"solver": "sgd", "max_iter": 60, "learning_rate": 0.005, "random_state": 0}
 
 
 def expected_failures(estimator):
@@ -19,10 +21,21 @@ def expected_failures(estimator):
 @parametrize_with_checks(
     [
         LateFusionClassifier(),
+        LateFusionClassifier(solver="newton-cg"),
+        LateFusionClassifier(solver="lbfgs"),
+        LateFusionClassifier(solver="lbfgs", fusion="sum"),
         LateFusionClassifier(fusion="sum"),
+        LateFusionClassifier(class_weight="balanced"),
+        LateFusionClassifier(class_weight="balanced", solver="lbfgs"),
+        LateFusionClassifier(warm_start=True),
+        LateFusionClassifier(warm_start="anchor"),
         LateFusionClassifier(solver="adamw", **MINI_BATCH),
+        LateFusionClassifier(solver="adamw", class_weight="balanced", **MINI_BATCH),
+        LateFusionClassifier(**SGD),
         LateFusionClassifier(encoder_dim=16, **MINI_BATCH),
         LateFusionClassifier(fusion="nl-gate", **MINI_BATCH),
+        LateFusionClassifier(fusion="gated", **MINI_BATCH),
+        LateFusionClassifier(fusion="attention", **MINI_BATCH),
         ModalityScaler(),
         ModalityScaler(method="l2"),
         ModalityScaler(method="none"),

@@ -61,6 +61,7 @@ class AdditiveFusion(Fusion):
     """
 
     uses_presence = True
+    ties_classifiers = False
 
     def __init__(
         self,

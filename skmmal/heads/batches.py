@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Batches", "drop_modalities"]
+__all__ = ["Batches", "drop_modalities", "mean_row"]
 
 
 @dataclass
@@ -34,6 +34,14 @@ class Batches:
     def take(self, rows: torch.Tensor) -> Batches:
         """Some of the rows."""
         return Batches([b[rows] for b in self.blocks], self.present[rows], self.labels[rows], self.weights[rows])
+
+
+def mean_row(data: Batches) -> torch.Tensor:
+    """Weighted mean (Σ D_m,) of every block over the rows that have it, in float64; zero where none has."""
+    weights = data.weights.double()[:, None] * data.present
+    totals = weights.sum(dim=0).clamp_min(torch.finfo(torch.float64).tiny)
+    means = [share @ block.double() for share, block in zip((weights / totals).T, data.blocks, strict=True)]
+    return torch.cat(means)
 
 
 def drop_modalities(present: torch.Tensor, p: float, generator: torch.Generator) -> torch.Tensor:

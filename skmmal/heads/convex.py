@@ -4,10 +4,10 @@ Each head h has logits ``Σ_j c_hj (Z_j W_j + b_j)``; the objective is the sum o
 plus ``l2/2 Σ_j ‖W_j‖²``. A single softmax regression is one head over one map; sum fusion is M + 1 heads that share
 M maps.
 
-Features are first rotated onto the principal axes of the labelled rows. With fewer rows than features the optimum
-lies in the span of the rows, so this loses nothing and shrinks the problem to n × n; and on those axes a diagonal
-preconditioner is a good one. The solver is Newton's method with conjugate gradients; `skmmal.heads.lbfgs` is the one
-for many rows.
+Features are first centred (the intercept takes up the mean) and rotated onto the principal axes of the labelled rows.
+With fewer rows than features the optimum lies in the span of the rows, so this loses nothing and shrinks the problem to
+n × n; and on those axes a diagonal preconditioner is a good one. The solver is Newton's method with conjugate
+gradients; `skmmal.heads.lbfgs` is the one for many rows.
 """
 
 from __future__ import annotations
@@ -18,12 +18,22 @@ from dataclasses import dataclass
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from skmmal.heads.axes import PrincipalAxes
+
 Tensors = list[torch.Tensor]
 
-_RANK_TOLERANCE = 1e-13
+OUT_OF_REACH = -1e30
+"""Logit of a class that a head does not know: finite, so that it may be multiplied by zero."""
+
 _MAX_CG = 1000
 _CG_REDUCTION = 0.1
+_CG_FINEST = 1e-6
+"""Smallest reduction of the residual that is worth asking for."""
 _ARMIJO = 1e-4
+_VALUE_ROUNDING = 1e-13
+"""Relative change of the objective below which only the decrements tell whether a step gains anything."""
+POLISHED = 1e-26
+"""Decrement, relative to the objective, at which the weights are right to their last digits but one or two."""
 
 
 @dataclass
@@ -45,39 +55,6 @@ class Solution:
     converged: bool
 
 
-class PrincipalAxes:
-    """Rotation of features X (n, D) onto coordinates Z (n, r) with r ≤ min(n, D) and Z Zᵀ = X Xᵀ."""
-
-    def __init__(self, X: torch.Tensor) -> None:
-        n, n_features = X.shape
-        self._X = X
-        self._wide = n < n_features
-        products = X @ X.T if self._wide else X.T @ X
-        if not torch.isfinite(products).all():
-            raise ValueError(
-                f"X holds values up to {float(X.abs().max()):.3g}, too large to be squared: scale the features first "
-                "(skmmal.ModalityScaler)"
-            )
-        values, vectors = torch.linalg.eigh(products)
-        largest = float(values[-1]) if len(values) else 0.0
-        keep = values > _RANK_TOLERANCE * largest if largest > 0 else torch.zeros_like(values, dtype=torch.bool)
-        self.variances = values[keep]
-        self._vectors = vectors[:, keep]
-        self.Z = self._vectors * self.variances.sqrt() if self._wide else X @ self._vectors
-
-    def to_features(self, V: torch.Tensor) -> torch.Tensor:
-        """Weights on the features (D, K) of weights on the coordinates (r, K)."""
-        if self._wide:
-            return self._X.T @ (self._vectors @ (V / self.variances.sqrt()[:, None]))
-        return self._vectors @ V
-
-    def from_features(self, W: torch.Tensor) -> torch.Tensor:
-        """Weights on the coordinates: the part of `W` that lies in the rows' span."""
-        if self._wide:
-            return (self._vectors.T @ (self._X @ W)) / self.variances.sqrt()[:, None]
-        return self._vectors.T @ W
-
-
 class LinearHeads:
     """The objective, its gradient and its curvature, in the coordinates' weights.
 
@@ -92,8 +69,10 @@ class LinearHeads:
     mixing : tensor of shape (H, J)
         c_hj.
     l2 : float
-    offset : list of H tensors of shape (n, K), optional
-        Fixed logits that are added to the heads' own; the intercepts are then held at zero.
+    offset : list of H tensors of shape (n, K) or (1, K), optional
+        Fixed logits that are added to the heads' own; `OUT_OF_REACH` for a class that the head does not know.
+    intercepts : bool, default=True
+        Whether there are intercepts; otherwise they are held at zero.
     """
 
     def __init__(
@@ -104,10 +83,11 @@ class LinearHeads:
         mixing: torch.Tensor,
         l2: float,
         offset: Tensors | None = None,
+        intercepts: bool = True,
     ) -> None:
         self.axes, self.onehot, self.row_weights, self.mixing, self.l2 = axes, onehot, row_weights, mixing, l2
         self._offset = offset
-        ones = onehot.new_full((len(onehot), 1), 1.0 if offset is None else 0.0)
+        ones = onehot.new_full((len(onehot), 1), 1.0 if intercepts else 0.0)
         self._designs = [torch.cat([a.Z, ones], dim=1) for a in axes]
         self._penalty = []
         for a in axes:
@@ -134,7 +114,10 @@ class LinearHeads:
                 if len(self._designs) == 1
                 else sum(c * residual for c, residual in zip(self.mixing[:, j], per_head, strict=True))
             )
-            out.append(torch.addcmul(design.T @ total, penalty, parameters[j]))
+            part = torch.addcmul(design.T @ total, penalty, parameters[j])
+            # a shift of all intercepts changes nothing; what rounding leaves of its slope would, for want of curvature
+            part[-1] -= part[-1].mean()
+            out.append(part)
         return out
 
     def log_probabilities(self, parameters: Tensors) -> Tensors:
@@ -181,15 +164,17 @@ class LinearHeads:
 
     def maps(self, parameters: Tensors) -> list[LinearMap]:
         """The parameters as maps of the features; intercepts are centred over the classes."""
-        return [
-            LinearMap(axes.to_features(part[:-1]), part[-1] - part[-1].mean())
-            for axes, part in zip(self.axes, parameters, strict=True)
-        ]
+        found = []
+        for axes, part in zip(self.axes, parameters, strict=True):
+            weight = axes.to_features(part[:-1])
+            intercept = part[-1] - axes.mean_logits(weight)
+            found.append(LinearMap(weight, intercept - intercept.mean()))
+        return found
 
     def parameters(self, maps: list[LinearMap]) -> Tensors:
         """The parameters of given maps (their part in the rows' span)."""
         return [
-            torch.cat([axes.from_features(m.weight), m.intercept[None]])
+            torch.cat([axes.from_features(m.weight), (m.intercept + axes.mean_logits(m.weight))[None]])
             for axes, m in zip(self.axes, maps, strict=True)
         ]
 
@@ -200,6 +185,7 @@ def solve(
     initial: list[LinearMap] | None = None,
     max_iter: int = 100,
     tol: float = 1e-8,
+    polish: bool = False,
 ) -> Solution:
     """Minimise the objective.
 
@@ -211,6 +197,8 @@ def solve(
     max_iter : int
     tol : float
         Stop once the estimated distance to the optimum is below `tol` times the objective.
+    polish : bool, default=False
+        Then go on, within `max_iter`, until rounding ends it.
 
     Returns
     -------
@@ -221,6 +209,8 @@ def solve(
         former = problem.parameters(initial)
         start = _best_start(problem, [start, former, _fit_misfits(problem, former)])
     parameters, curve, converged = _newton_cg(problem, start, max_iter, tol)
+    if polish and converged:
+        parameters = _polished(problem, parameters, curve, max_iter)
     return Solution(problem.maps(parameters), curve[-1], max(1, len(curve) - 1), curve, converged)
 
 
@@ -231,7 +221,7 @@ def warn_if_not_converged(solutions: list[Solution], max_iter: int) -> None:
             f"the solver did not converge within max_iter={max_iter} iterations; increase max_iter, raise tol or "
             "scale the features (ModalityScaler)",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=8,
         )
 
 
@@ -266,6 +256,7 @@ def _fit_misfits(problem: LinearHeads, start: Tensors) -> Tensors:
         problem.mixing,
         problem.l2,
         offset=[each[rows] for each in log_p],
+        intercepts=False,
     )
     moved, _, _ = _newton_cg(small, small.zeros(), 30, 1e-3)
     return [
@@ -309,6 +300,23 @@ def _newton_cg(
     return parameters, curve, False
 
 
+def _polished(problem: LinearHeads, parameters: Tensors, curve: list[float], max_iter: int) -> Tensors:
+    """Newton's whole steps from near the optimum, as long as each leaves less than half of the decrement."""
+    value, gradient, probabilities = problem.evaluate(parameters)
+    last = float("inf")
+    while True:
+        direction = _conjugate_gradients(problem, gradient, probabilities, value)
+        decrement = -_dot(gradient, direction)
+        if not POLISHED * abs(value) < decrement < last / 2 or len(curve) > max_iter:
+            return parameters
+        trial = _step(parameters, 1.0, direction)
+        value, gradient, probabilities = problem.evaluate(trial)
+        if value > curve[-1] + _VALUE_ROUNDING * abs(curve[-1]):
+            return parameters
+        parameters, last = trial, decrement
+        curve.append(min(value, curve[-1]))
+
+
 def _conjugate_gradients(problem: LinearHeads, gradient: Tensors, probabilities: Tensors, value: float) -> Tensors:
     """Solve H d = −g as far as the distance from the optimum warrants."""
     inverse = problem.preconditioner(probabilities)
@@ -317,7 +325,8 @@ def _conjugate_gradients(problem: LinearHeads, gradient: Tensors, probabilities:
     scaled = [m * r for m, r in zip(inverse, residual, strict=True)]
     search = scaled
     energy = first = _dot(residual, scaled)
-    wanted = min(_CG_REDUCTION, (first / max(abs(value), 1e-300)) ** 0.5) ** 2 * first
+    reduction = (first / max(abs(value), 1e-300)) ** 0.5
+    wanted = min(_CG_REDUCTION, max(reduction, _CG_FINEST)) ** 2 * first
     for _ in range(_MAX_CG):
         curved = problem.curvature_product(search, probabilities)
         bend = _dot(search, curved)

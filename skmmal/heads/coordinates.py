@@ -9,10 +9,11 @@ coordinates.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 
 import torch
+
+from skmmal.heads.axes import GRAM_LIMIT, PrincipalAxes, check_power, weighted_mean
 
 __all__ = ["Coordinates", "Features", "coordinates_of"]
 
@@ -26,6 +27,8 @@ _DEFINITE = 10.0
 """Rounding errors of the trace that a diagonal must surpass for a matrix to have a Cholesky factor."""
 _SLACK = 1e-11
 """Relative size of what is added to Z Zᵀ before it is inverted."""
+_FACTOR_LIMIT = 1e13
+"""Largest ``w ‖Z‖² / l2`` at which ``l2 + c ZᵀZ`` can be factored without a penalty that is far larger than l2."""
 
 
 class Features:
@@ -35,19 +38,22 @@ class Features:
     ----------
     blocks : list of M tensors of shape (n, D_m)
         In float64.
+    weights : tensor of shape (n,), optional
+        The rows' weights in the mean.
+    centred : bool, default=True
+        False: the features are taken as they are.
     """
 
-    def __init__(self, blocks: list[torch.Tensor]) -> None:
-        self.means = [block.mean(dim=0) for block in blocks]
-        self._blocks = [block - mean for block, mean in zip(blocks, self.means, strict=True)]
-        lengths = [float(torch.linalg.vector_norm(block)) for block in self._blocks]
-        self.powers = [length * length for length in lengths]
-        for block, power in zip(blocks, self.powers, strict=True):
-            if not math.isfinite(power):
-                raise ValueError(
-                    f"X holds values up to {float(block.abs().max()):.3g}, too large to be squared: scale the features "
-                    "first (skmmal.ModalityScaler)"
-                )
+    def __init__(
+        self, blocks: list[torch.Tensor], weights: torch.Tensor | None = None, *, centred: bool = True
+    ) -> None:
+        if centred:
+            self.means = [weighted_mean(block, weights) for block in blocks]
+            self._blocks = [block - mean for block, mean in zip(blocks, self.means, strict=True)]
+        else:
+            self.means = [torch.zeros_like(block[:1]).sum(dim=0) for block in blocks]
+            self._blocks = blocks
+        self.powers = [check_power(float(torch.linalg.vector_norm(block)), block) for block in self._blocks]
         self.n_rows = len(blocks[0])
         self.widths = [block.shape[1] for block in blocks]
         self._single: dict[int, torch.Tensor] = {}
@@ -235,6 +241,41 @@ class ByRow(Coordinates):
         return False  # all its products are small
 
 
+class ByAxis(Coordinates):
+    """Weights on the principal axes, where squares of the features would lose directions that matter."""
+
+    def __init__(self, features: Features, chosen: list[int]) -> None:
+        super().__init__(features, chosen)
+        together = torch.cat([features.values(m) for m in chosen], dim=1)
+        self._axes = PrincipalAxes(together, stiffness=float("inf"))
+        self.size = self._axes.Z.shape[1]
+
+    def image(self, part: torch.Tensor) -> torch.Tensor:
+        return self._axes.Z @ part
+
+    def pull(self, rows: torch.Tensor) -> torch.Tensor:
+        return self._axes.Z.T @ rows
+
+    def dual(self, part: torch.Tensor) -> torch.Tensor:
+        return part
+
+    def set_curvature(self, l2: float, curvature: float) -> None:
+        self._inverse = 1.0 / (l2 + curvature * self._axes.variances[:, None])
+
+    def precondition(self, part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        solved = self._inverse * part
+        return solved, solved
+
+    def to_features(self, part: torch.Tensor) -> torch.Tensor:
+        return self._axes.to_features(part)
+
+    def from_features(self, weight: torch.Tensor) -> torch.Tensor:
+        return self._axes.from_features(weight)
+
+    def single_will_do(self, l2: float, curvature: float) -> bool:
+        return False  # what is small here matters
+
+
 def _cholesky(products: torch.Tensor, weight: float, l2: float) -> tuple[torch.Tensor, float]:
     """Cholesky's factor of ``l2 + weight · products``, and l2: a larger one where rounding would swallow the given."""
     scaled = weight * products
@@ -243,8 +284,18 @@ def _cholesky(products: torch.Tensor, weight: float, l2: float) -> tuple[torch.T
     return torch.linalg.cholesky(scaled), l2
 
 
-def coordinates_of(features: Features, chosen: list[int]) -> Coordinates:
-    """Coordinates for the weights of some blocks side by side."""
+def coordinates_of(features: Features, chosen: list[int], stiffness: float = 0.0) -> Coordinates:
+    """Coordinates for the weights of some blocks side by side.
+
+    Parameters
+    ----------
+    features : Features
+    chosen : list of int
+    stiffness : float, default=0.0
+        Largest weight of a row, over l2: how much small directions matter (see `skmmal.heads.axes.GRAM_LIMIT`).
+    """
     n_features = sum(features.widths[m] for m in chosen)
     is_by_row = features.n_rows < n_features and features.n_rows <= _MOST_BY_ROW
+    if stiffness * sum(features.powers[m] for m in chosen) > (GRAM_LIMIT if is_by_row else _FACTOR_LIMIT):
+        return ByAxis(features, chosen)
     return (ByRow if is_by_row else ByColumn)(features, chosen)

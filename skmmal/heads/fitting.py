@@ -1,26 +1,28 @@
-"""Fill a network's class layers from labelled rows: the convex solvers, classes without rows, warm starts."""
+"""Fill a network's class layers from labelled rows by the convex solvers: which heads are solved together, and how."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import nn
-from torch.nn.functional import one_hot
 
 from skmmal.heads import convex, lbfgs
-from skmmal.heads.batches import Batches
-from skmmal.heads.convex import LinearMap, warn_if_not_converged
+from skmmal.heads.axes import PrincipalAxes, weighted_mean
+from skmmal.heads.batches import Batches, mean_row
+from skmmal.heads.classes import mute_unmet_classes
+from skmmal.heads.convex import OUT_OF_REACH, LinearMap, Solution, warn_if_not_converged
 from skmmal.heads.coordinates import Features, coordinates_of
-from skmmal.heads.modules import UNSEEN_LOGIT, ConcatFusion, LateFusionModule, SumFusion
+from skmmal.heads.modules import ConcatFusion, LateFusionModule, SumFusion
 
-__all__ = ["continue_from", "fit_convex", "is_convex", "mute_unseen_classes", "wake_seen_classes"]
+__all__ = ["fit_convex", "is_convex"]
 
 _MANY_PRODUCTS = 10**7
 """Rows × features × classes from which on L-BFGS is faster than Newton's method."""
+_FEW_PRODUCTS = 10**5
+"""Rows × features × classes up to which the last digits of the optimum cost next to nothing."""
 
 
 def is_convex(module: LateFusionModule) -> bool:
@@ -33,13 +35,15 @@ def is_convex(module: LateFusionModule) -> bool:
 def fit_convex(
     module: LateFusionModule,
     data: Batches,
-    seen: torch.Tensor,
+    met: torch.Tensor,
     *,
     C: float,
     solver: str,
     max_iter: int,
     tol: float,
     warm: bool,
+    anchor: LateFusionModule | None = None,
+    anchored: torch.Tensor | None = None,
 ) -> tuple[int, list[float]]:
     """Solve for the head's weights; return the iterations (the most of any head) and the objective's curve.
 
@@ -49,36 +53,41 @@ def fit_convex(
         Its head is filled in; with `warm` its present weights are the starting point.
     data : Batches
         In float64, rows of weight zero left out.
-    seen : bool tensor of shape (K,)
-        Classes with rows. The others get probability zero.
+    met : bool tensor of shape (M + 1, K)
+        Which classes each head knows, the fused head first. The others get probability zero there.
     C, solver, max_iter, tol
         See `LateFusionClassifier`; ``solver="auto"`` is the faster of the two for the size.
+    warm : bool
+    anchor : LateFusionModule, optional
+        Weights that the penalty pulls towards, and logits of its mean row (`centre`): intercepts are not free then.
+    anchored : bool tensor of shape (M + 1, K), optional
+        Which classes each of the anchor's heads knows; it pulls the others towards zero.
     """
-    head = module.head
-    layers = [(layer, seen) for layer in head.class_layers()]
-    classes = torch.nonzero(seen).squeeze(1)
-    if len(classes) == 1:  # nothing to tell apart
-        for layer, _ in layers:
-            layer.weight.zero_()
-            layer.bias.zero_()
-        mute_unseen_classes(module, seen)
-        return 1, [0.0]
-    onehot = one_hot(torch.searchsorted(classes, data.labels), len(classes)).to(data.weights.dtype)
     # scikit-learn's two-class objective has one weight vector, the difference of ours
-    l2 = 2.0 if len(seen) == 2 else 1.0
+    l2 = 2.0 if met.shape[1] == 2 else 1.0
     blocks = module.embed(data.blocks, data.present)
+    n_products = len(data) * sum(block.shape[1] for block in blocks) * int(met[0].sum())
     if solver == "auto":
-        n_products = len(data) * sum(block.shape[1] for block in blocks) * len(classes)
         solver = "lbfgs" if n_products > _MANY_PRODUCTS else "newton-cg"
-    solve = {"newton-cg": _by_newton, "lbfgs": _by_lbfgs}[solver](blocks, onehot, l2, max_iter=max_iter, tol=tol)
+    options = {"max_iter": max_iter, "tol": tol, "polish": n_products <= _FEW_PRODUCTS}
+    solve = {"newton-cg": _by_newton, "lbfgs": _by_lbfgs}[solver](blocks, l2, options)
+    tasks = _tasks(module.head, data, met, C)
+    if anchor is not None and anchored is not None:
+        centre = mean_row(data) if anchor.centre is None else anchor.centre
+        centres = centre.split([block.shape[1] for block in blocks])
+        for task, former in zip(tasks, _tasks(anchor.head, data, met, C), strict=True):
+            known = anchored[task.head][task.classes]
+            task.anchor = [_centred(_read(layer, task.classes), known) for layer in former.layers]
+            task.centres = [torch.cat([centres[m] for m in some]) for some in task.chosen]
     solutions = []
-    for task in _tasks(head, data, C):
-        initial = [_read(layer, classes) for layer in task.layers] if warm else None
-        solution = solve(task, initial)
-        for layer, found in zip(task.layers, solution.maps, strict=True):
-            _write(layer, classes, found)
+    for task in tasks:
+        start = [_read(layer, task.classes) for layer in task.layers] if warm else None
+        found = solve(task, _to_anchor(task, start)) if task.is_needed else _nothing(task)
+        solution = _from_anchor(task, found)
+        for layer, new in zip(task.layers, solution.maps, strict=True):
+            _write(layer, task.classes, new)
         solutions.append(solution)
-    mute_unseen_classes(module, seen)
+    mute_unmet_classes(module, met)
     warn_if_not_converged(solutions, max_iter)
     length = max(len(solution.loss_curve) for solution in solutions)
     curves = [s.loss_curve + s.loss_curve[-1:] * (length - len(s.loss_curve)) for s in solutions]
@@ -91,58 +100,196 @@ class _Task:
 
     Parameters
     ----------
+    head : int
+        The first of the heads: 0 is the fused one.
     layers : list of J nn.Linear
     chosen : list of J lists of int
         The blocks that each layer takes.
+    classes : int tensor of shape (k,)
+        Those that any of the heads knows.
+    known : bool tensor of shape (H, k)
+        Which of them each head knows.
+    onehot : tensor of shape (n, k)
     row_weights : tensor of shape (H, n)
     mixing : tensor of shape (H, J)
+    anchor : list of J LinearMap, optional
+        What the penalty pulls towards. Learned are then, in place of weights and free intercepts, the change of the
+        weights and, below it, that of the logits of the mean row.
+    centres : list of J tensors of shape (D,), optional
+        That row.
     """
 
+    head: int
     layers: list[Any]
     chosen: list[list[int]]
+    classes: torch.Tensor
+    known: torch.Tensor
+    onehot: torch.Tensor
     row_weights: torch.Tensor
     mixing: torch.Tensor
+    anchor: list[LinearMap] | None = None
+    centres: list[torch.Tensor] = field(default_factory=list)
+
+    @property
+    def rows(self) -> torch.Tensor:
+        """Which rows count, (n,)."""
+        return (self.row_weights > 0).any(dim=0)
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is anything to tell apart, and a row to learn it from."""
+        return len(self.classes) > 1 and bool(self.rows.any())
+
+    @property
+    def map_weights(self) -> torch.Tensor:
+        """Weights of the rows for each map, (J, n)."""
+        return self.mixing.T @ self.row_weights
 
 
-def _tasks(head: Any, data: Batches, C: float) -> list[_Task]:
+def _tasks(head: Any, data: Batches, met: torch.Tensor, C: float) -> list[_Task]:
     """With concat fusion the heads share nothing; with sum fusion the fused logits are the mean of the others."""
     weights = C * data.weights
     n_modalities = data.present.shape[1]
     by_modality = [weights * data.present[:, m] for m in range(n_modalities)]
+
+    def task(first: int, n_heads: int, layers: list, chosen: list, row_weights: list, mixing: torch.Tensor) -> _Task:
+        classes = torch.nonzero(met[first]).squeeze(1)
+        known = met[first : first + n_heads, classes]
+        # an absent row's class may be none of an own head's: it is a row of zeros, of weight zero
+        onehot = (data.labels[:, None] == classes).to(weights.dtype)
+        return _Task(first, layers, chosen, classes, known, onehot, torch.stack(row_weights), mixing)
+
     if isinstance(head, SumFusion):
         mean = weights.new_full((1, n_modalities), 1.0 / n_modalities)
         mixing = torch.cat([mean, torch.eye(n_modalities, dtype=weights.dtype, device=weights.device)])
         chosen = [[m] for m in range(n_modalities)]
-        return [_Task([*head.unimodal], chosen, torch.stack([weights, *by_modality]), mixing)]
+        return [task(0, 1 + n_modalities, [*head.unimodal], chosen, [weights, *by_modality], mixing)]
     alone = weights.new_ones(1, 1)
-    tasks = [_Task([head.fused], [list(range(n_modalities))], weights[None], alone)]
+    tasks = [task(0, 1, [head.fused], [list(range(n_modalities))], [weights], alone)]
     for m, (layer, own) in enumerate(zip(head.unimodal, by_modality, strict=True)):
-        tasks.append(_Task([layer], [[m]], own[None], alone))
+        tasks.append(task(m + 1, 1, [layer], [[m]], [own], alone))
     return tasks
 
 
-_Solve = Callable[[_Task, list[LinearMap] | None], convex.Solution]
+def _nothing(task: _Task) -> Solution:
+    """Weights of zero: one class has probability one, and without rows all classes are alike."""
+    more, k = int(task.anchor is not None), len(task.classes)
+    maps = [
+        LinearMap(layer.weight.new_zeros(layer.in_features + more, k), layer.bias.new_zeros(k)) for layer in task.layers
+    ]
+    return Solution(maps, 0.0, 1, [0.0], True)
 
 
-def _by_newton(blocks: list[torch.Tensor], onehot: torch.Tensor, l2: float, **options: Any) -> _Solve:
-    def solve(task: _Task, initial: list[LinearMap] | None) -> convex.Solution:
-        rows = (task.row_weights > 0).any(dim=0)
-        axes = [convex.PrincipalAxes(torch.cat([blocks[m][rows] for m in some], dim=1)) for some in task.chosen]
-        problem = convex.LinearHeads(axes, onehot[rows], task.row_weights[:, rows], task.mixing, l2)
+_Solve = Callable[[_Task, list[LinearMap] | None], Solution]
+
+
+def _by_newton(blocks: list[torch.Tensor], l2: float, options: dict[str, Any]) -> _Solve:
+    def solve(task: _Task, initial: list[LinearMap] | None) -> Solution:
+        rows = task.rows
+        row_weights = task.row_weights[:, rows]
+        axes = []
+        for j, weights in enumerate(task.map_weights[:, rows]):
+            features = torch.cat(_inputs(blocks, task, j, rows), dim=1)
+            mean = weighted_mean(features, weights) if task.anchor is None else None
+            axes.append(PrincipalAxes(features, mean, stiffness=_largest(row_weights) / l2))
+        problem = convex.LinearHeads(
+            axes, task.onehot[rows], row_weights, task.mixing, l2, _offset(blocks, task, rows), task.anchor is None
+        )
         return convex.solve(problem, initial=initial, **options)
 
     return solve
 
 
-def _by_lbfgs(blocks: list[torch.Tensor], onehot: torch.Tensor, l2: float, **options: Any) -> _Solve:
-    features = Features(blocks)  # what the heads share is computed once
+def _by_lbfgs(blocks: list[torch.Tensor], l2: float, options: dict[str, Any]) -> _Solve:
+    shared: list[Features] = []  # of all rows: what the heads share is computed once
 
-    def solve(task: _Task, initial: list[LinearMap] | None) -> convex.Solution:
-        maps = [coordinates_of(features, some) for some in task.chosen]
-        problem = lbfgs.Objective(maps, onehot, task.row_weights, task.mixing, l2)
+    def features_of(task: _Task, rows: torch.Tensor) -> tuple[Features, list[list[int]]]:
+        if task.anchor is None and bool(rows.all()):
+            if not shared:
+                shared.append(Features(blocks, task.row_weights[0]))
+            return shared[0], task.chosen
+        given, chosen = [], []
+        for j in range(len(task.chosen)):
+            own = _inputs(blocks, task, j, rows)
+            chosen.append(list(range(len(given), len(given) + len(own))))
+            given += own
+        return Features(given, task.row_weights.sum(dim=0)[rows], centred=task.anchor is None), chosen
+
+    def solve(task: _Task, initial: list[LinearMap] | None) -> Solution:
+        rows = task.rows
+        row_weights = task.row_weights[:, rows]
+        features, chosen = features_of(task, rows)
+        maps = [coordinates_of(features, some, _largest(row_weights) / l2) for some in chosen]
+        offset = _offset(blocks, task, rows)
+        problem = lbfgs.Objective(
+            maps, task.onehot[rows], row_weights, task.mixing, l2, offset, intercepts=task.anchor is None
+        )
         return lbfgs.solve(problem, initial=initial, **options)
 
     return solve
+
+
+def _largest(row_weights: torch.Tensor) -> float:
+    return float(row_weights.max()) if row_weights.numel() else 0.0
+
+
+def _inputs(blocks: list[torch.Tensor], task: _Task, j: int, rows: torch.Tensor) -> list[torch.Tensor]:
+    """What map j takes of some rows; with an anchor less its mean row, and with a column of ones."""
+    own = [blocks[m][rows] for m in task.chosen[j]]
+    if task.anchor is None:
+        return own
+    centres = task.centres[j].split([block.shape[1] for block in own])
+    return [*(block - centre for block, centre in zip(own, centres, strict=True)), torch.ones_like(own[0][:, :1])]
+
+
+def _offset(blocks: list[torch.Tensor], task: _Task, rows: torch.Tensor) -> list[torch.Tensor] | None:
+    """What stands beside the logits that are learned: those of the anchor, and which classes a head does not know."""
+    if task.anchor is None and bool(task.known.all()):
+        return None
+    barred = task.row_weights.new_zeros(task.known.shape).masked_fill_(~task.known, OUT_OF_REACH)
+    if task.anchor is None:
+        return list(barred[:, None])
+    images = [
+        torch.cat([blocks[m][rows] for m in some], dim=1) @ each.weight + each.intercept
+        for some, each in zip(task.chosen, task.anchor, strict=True)
+    ]
+    return [
+        sum(c * image for c, image in zip(mix, images, strict=True)) + bar
+        for mix, bar in zip(task.mixing, barred, strict=True)
+    ]
+
+
+def _to_anchor(task: _Task, maps: list[LinearMap] | None) -> list[LinearMap] | None:
+    """Maps as what is learned (see `_Task`)."""
+    if task.anchor is None or maps is None:
+        return maps
+    found = []
+    for m, at, centre in zip(maps, task.anchor, task.centres, strict=True):
+        change = m.weight - at.weight
+        of_mean_row = m.intercept - at.intercept + centre @ change
+        found.append(LinearMap(torch.cat([change, of_mean_row[None]]), torch.zeros_like(of_mean_row)))
+    return found
+
+
+def _from_anchor(task: _Task, solution: Solution) -> Solution:
+    """Invert `_to_anchor` in what the solver found."""
+    if task.anchor is not None:
+        solution.maps = [
+            LinearMap(at.weight + m.weight[:-1], at.intercept + m.weight[-1] - centre @ m.weight[:-1])
+            for m, at, centre in zip(solution.maps, task.anchor, task.centres, strict=True)
+        ]
+    return solution
+
+
+def _centred(given: LinearMap, known: torch.Tensor) -> LinearMap:
+    """A map less its mean over the classes it knows, which changes no probability; zero for the others.
+
+    A class that is new is then anchored at the mean logit of the others.
+    """
+    known = known.to(given.weight.dtype)
+    n_known = known.sum().clamp_min(1.0)
+    weight = (given.weight - (given.weight @ known / n_known)[:, None]) * known
+    return LinearMap(weight, (given.intercept - given.intercept @ known / n_known) * known)
 
 
 def _read(layer: nn.Linear, classes: torch.Tensor) -> LinearMap:
@@ -152,62 +299,3 @@ def _read(layer: nn.Linear, classes: torch.Tensor) -> LinearMap:
 def _write(layer: nn.Linear, classes: torch.Tensor, found: LinearMap) -> None:
     layer.weight[classes] = found.weight.T
     layer.bias[classes] = found.intercept
-
-
-@torch.no_grad()
-def mute_unseen_classes(module: LateFusionModule, seen: torch.Tensor) -> None:
-    """Give classes without rows probability zero in every head."""
-    for layer in module.head.class_layers():
-        layer.weight[~seen] = 0.0
-        if layer.bias is not None:
-            layer.bias[~seen] = UNSEEN_LOGIT
-
-
-@torch.no_grad()
-def wake_seen_classes(module: LateFusionModule, seen: torch.Tensor) -> None:
-    """Let classes that were muted and now have rows start level with the least likely of the others."""
-    for layer in module.head.class_layers():
-        if layer.bias is None:
-            continue
-        muted = layer.bias <= UNSEEN_LOGIT / 2
-        lowest = layer.bias[~muted].min() if (~muted).any() else layer.bias.new_zeros(())
-        layer.bias[muted & seen] = lowest
-
-
-def continue_from(former: LateFusionModule, former_classes: Any, module: LateFusionModule, classes: Any) -> None:
-    """Start `module` from the weights of the last fit; classes are matched by label.
-
-    Raises
-    ------
-    ValueError
-        The networks differ in more than their classes.
-    """
-    if _shape(former) != _shape(module):
-        raise ValueError(
-            "warm_start=True, but the network's shape has changed since the last fit; set warm_start=False"
-        )
-    _copy_class_rows(former, module, pd.Index(classes).get_indexer(pd.Index(former_classes)).tolist())
-
-
-def _shape(module: LateFusionModule) -> list:
-    """What two networks must share to continue each other: all but the classes."""
-    layers = module.head.class_layers()
-    by_class = {id(p) for layer in layers for p in layer.parameters()}
-    others = [(name, tuple(p.shape)) for name, p in module.named_parameters() if id(p) not in by_class]
-    return [type(module.head), others, [layer.in_features for layer in layers]]
-
-
-@torch.no_grad()
-def _copy_class_rows(source: LateFusionModule, target: LateFusionModule, position: list[int]) -> None:
-    """Copy all weights, and class k of `source` to class ``position[k]`` of `target` (−1: dropped)."""
-    by_class = {id(p) for layer in target.head.class_layers() for p in layer.parameters()}
-    for former, parameter in zip(source.parameters(), target.parameters(), strict=True):
-        if id(parameter) not in by_class:
-            parameter.copy_(former)
-    kept = [k for k, at in enumerate(position) if at >= 0]
-    places = [position[k] for k in kept]
-    mute_unseen_classes(target, torch.zeros(target.head.n_classes, dtype=torch.bool))
-    for old, new in zip(source.head.class_layers(), target.head.class_layers(), strict=True):
-        new.weight[places] = old.weight[kept]
-        if new.bias is not None:
-            new.bias[places] = old.bias[kept]

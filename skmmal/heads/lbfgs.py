@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from skmmal.heads.convex import LinearMap, Solution
+from skmmal.heads.convex import POLISHED, LinearMap, Solution
 from skmmal.heads.coordinates import Coordinates
 
 Tensors = list[torch.Tensor]
@@ -90,6 +90,10 @@ class Objective:
     mixing : tensor of shape (H, J)
         c_hj.
     l2 : float
+    offset : list of H tensors of shape (n, K) or (1, K), optional
+        Fixed logits, and which classes a head does not know, as in `skmmal.heads.convex.LinearHeads`.
+    intercepts : bool, default=True
+        Whether there are intercepts; otherwise they are held at zero.
 
     Notes
     -----
@@ -97,10 +101,18 @@ class Objective:
     """
 
     def __init__(
-        self, maps: list[Coordinates], onehot: torch.Tensor, row_weights: torch.Tensor, mixing: torch.Tensor, l2: float
+        self,
+        maps: list[Coordinates],
+        onehot: torch.Tensor,
+        row_weights: torch.Tensor,
+        mixing: torch.Tensor,
+        l2: float,
+        offset: Tensors | None = None,
+        intercepts: bool = True,
     ) -> None:
         self.coordinates, self.l2, self.dtype = maps, l2, row_weights.dtype
         self._given = onehot, row_weights, mixing
+        self._offset, self._intercepts = offset, intercepts
         self._mixing, self._n_classes = mixing, onehot.shape[1]
         self._single_head = mixing.numel() == 1
         self._weights = [weights[:, None] for weights in row_weights]
@@ -139,7 +151,8 @@ class Objective:
                 if self._single_head
                 else sum(c * rows for c, rows in zip(self._mixing[:, j], per_head, strict=True))
             )
-            parts += [each.pull(total), total.sum(dim=0, keepdim=True)]
+            slope = total.sum(dim=0, keepdim=True)
+            parts += [each.pull(total), slope if self._intercepts else torch.zeros_like(slope)]
         return torch.cat(parts)
 
     # ------------------------------------------------------------------------------------------- the objective
@@ -151,7 +164,12 @@ class Objective:
 
     def no_logits(self) -> Tensors:
         """The heads' logits at zero."""
-        return [torch.zeros_like(targets) for targets in self._targets]
+        return self._offset_by([torch.zeros_like(targets) for targets in self._targets])
+
+    def _offset_by(self, images: Tensors) -> Tensors:
+        if self._offset is None:
+            return images
+        return [image + fixed for image, fixed in zip(images, self._offset, strict=True)]
 
     def vector(self, part: torch.Tensor) -> Vector:
         """A vector of its coordinates."""
@@ -185,7 +203,7 @@ class Objective:
     def point(self, parameters: Vector, logits: Tensors | None = None) -> Point:
         """The objective at given parameters."""
         if logits is None:
-            logits = self.images(parameters)
+            logits = self._offset_by(self.images(parameters))
         value, probabilities = self.losses(logits)
         value += 0.5 * self.penalty(parameters, parameters)
         return Point(parameters, logits, value, probabilities, self.residuals(probabilities))
@@ -246,7 +264,8 @@ class Objective:
         if not all(each.single_will_do(self.l2, c) for each, c in zip(self.coordinates, at_zero, strict=True)):
             return None
         onehot, row_weights, mixing = (each.float() for each in self._given)
-        single = Objective(self.coordinates, onehot, row_weights, mixing, self.l2)
+        offset = None if self._offset is None else [each.float() for each in self._offset]
+        single = Objective(self.coordinates, onehot, row_weights, mixing, self.l2, offset, self._intercepts)
         single.curvature = self.curvature
         return single
 
@@ -275,8 +294,9 @@ def solve(
     initial: list[LinearMap] | None = None,
     max_iter: int = 100,
     tol: float = 1e-8,
+    polish: bool = False,
 ) -> Solution:
-    """Minimise the objective; `initial`, `max_iter` and the result are those of `skmmal.heads.convex.solve`.
+    """Minimise the objective; the parameters and the result are those of `skmmal.heads.convex.solve`.
 
     Iterations stop once the optimum is reckoned to be within `tol` times the objective.
     """
@@ -285,11 +305,13 @@ def solve(
     descent = _Descent(max_iter)
     point = _start(problem, working, initial)
     point, converged = descent.run(working, point, max(tol, _SINGLE_ROUNDING) if single else tol)
-    last = working if converged and tol >= _SINGLE_TOL else problem
+    last = working if converged and tol >= _SINGLE_TOL and not polish else problem
     # from the parameters alone: rounding errors have added up along the way
     last.curvature = working.curvature
     point = last.point(last.vector(point.parameters.part.to(last.dtype)))
     point, converged = descent.run(last, point, tol)
+    if polish and converged and last is problem:
+        point, _ = descent.run(problem, point, POLISHED, until_stalled=True)
     curve = descent.curve
     if last is single:  # its sum of small losses is rough
         curve[-1] += problem.losses([each.double() for each in point.logits])[0] - last.losses(point.logits)[0]
@@ -398,12 +420,15 @@ class _Descent:
         self._max_iter = max_iter
         self._decrements: list[float] = []
 
-    def run(self, problem: Objective, point: Point, tol: float) -> tuple[Point, bool]:
+    def run(
+        self, problem: Objective, point: Point, tol: float, *, until_stalled: bool = False
+    ) -> tuple[Point, bool]:
         """Go on until the optimum is reckoned to be within `tol` times the objective; also return whether it is.
 
-        It is not where iterations have run out, or single precision gets no farther. A later run, from where the last
-        one ended, takes up its count.
+        It is not where iterations have run out, or single precision gets no farther (or any, with `until_stalled`). A
+        later run, from where the last one ended, takes up its count.
         """
+        until_stalled = until_stalled or problem.dtype is torch.float32
         # the point is the one that the last run ended at: its value and decrement are measured again
         self.curve[-1:] = [point.value]
         del self._decrements[-1:]
@@ -416,7 +441,7 @@ class _Descent:
             decrement = -direction.dot(gradient)
             if self._distance(decrement) <= tol * abs(point.value):
                 return point, True
-            if len(self.curve) > self._max_iter or (problem.dtype is torch.float32 and self._is_stalled(first)):
+            if len(self.curve) > self._max_iter or (until_stalled and self._is_stalled(first)):
                 return point, False
             moved = _line_search(problem, point, direction, decrement)
             if moved is None:  # rounding leaves no better point along the direction

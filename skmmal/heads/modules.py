@@ -132,12 +132,16 @@ class Fusion(nn.Module):
     """Whether the fused logits are linear in the embeddings (see `LinearFusion`)."""
     uses_presence = False
     """Whether `forward` takes `present`, a bool tensor of shape (n, M), as a second argument."""
+    ties_classifiers = True
+    """Whether the fused logits may depend on the modalities' own classifiers (`unimodal`). A class that is unknown to
+    one of them alone is then left out of its probabilities, but not of its weights."""
 
     def __init__(self, widths: Sequence[int], n_classes: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.widths = list(widths)
         self.n_classes = n_classes
         self.unimodal = nn.ModuleList(_linear(width, n_classes, generator) for width in widths)
+        self.register_buffer("met", None, persistent=False)
 
     @abstractmethod
     def forward(self, embeddings: list[torch.Tensor]) -> torch.Tensor:
@@ -147,6 +151,17 @@ class Fusion(nn.Module):
         """Logits (n, K) of each modality's own classifier."""
         inputs = self.unimodal_inputs(embeddings)
         return [head(values) for head, values in zip(self.unimodal, inputs, strict=True)]
+
+    def own_logits(self, embeddings: list[torch.Tensor]) -> list[torch.Tensor]:
+        """`unimodal_logits`, in which a class is out of reach that never occurred in a row with the modality.
+
+        `met`, a bool tensor of shape (M + 1, K), says which classes occurred in the rows of the fused head and of each
+        modality's; ``None`` before the first fit.
+        """
+        logits, met = self.unimodal_logits(embeddings), getattr(self, "met", None)
+        if met is None or not self.ties_classifiers:
+            return logits
+        return [own.masked_fill(~known, UNSEEN_LOGIT) for own, known in zip(logits, met[1:], strict=True)]
 
     def unimodal_inputs(self, embeddings: list[torch.Tensor]) -> list[torch.Tensor]:
         """What each modality's own classifier sees, M tensors (n, d_m); here, the embeddings."""
@@ -191,6 +206,8 @@ class LinearFusion(Fusion):
 
 class ConcatFusion(LinearFusion):
     """A linear classifier on the concatenated embeddings."""
+
+    ties_classifiers = False
 
     def __init__(self, widths: Sequence[int], n_classes: int, generator: torch.Generator | None = None) -> None:
         super().__init__(widths, n_classes, generator)
@@ -237,6 +254,7 @@ class LateFusionModule(nn.Module):
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
         self.head = head
+        self.register_buffer("centre", None, persistent=False)  # mean row of the features it was fitted on
         self.absent = (
             nn.ParameterList(torch.zeros(encoder.n_out) for encoder in encoders) if learned_absence else None
         )

@@ -31,7 +31,7 @@ def modality_scores(head: Fusion, embeddings: list[torch.Tensor], labels: torch.
         partial, intercept = head.partial_logits(embeddings)
         logits = [part + intercept / len(partial) for part in partial]
     else:
-        logits = head.unimodal_logits(embeddings)
+        logits = head.own_logits(embeddings)
     stacked = torch.stack(logits, dim=1)  # (n, M, K)
     return torch.softmax(stacked, dim=2).gather(2, labels[:, None, None].expand(-1, len(logits), 1))[:, :, 0]
 

@@ -36,7 +36,7 @@ def head_losses(
     tensor of shape (2, M + 1)
         Sums of weighted losses, and sums of weights.
     """
-    logits = [module.fused_logits(fused, batch.present), *module.head.unimodal_logits(embeddings)]
+    logits = [module.fused_logits(fused, batch.present), *module.head.own_logits(embeddings)]
     everywhere = torch.ones(len(batch), 1, dtype=torch.bool, device=batch.present.device)
     counted = torch.cat([everywhere, batch.present], dim=1)
     sums, totals = [], []

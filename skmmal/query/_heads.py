@@ -239,7 +239,7 @@ class HeadView(PoolView):
         self, module: LateFusionModule, embeddings: list[torch.Tensor], present: torch.Tensor
     ) -> torch.Tensor:
         """Logits (n, K) by the modality's head of the network, or of a copy of it, of M embeddings (n, D_m)."""
-        return module.head.unimodal_logits(embeddings)[self.index]
+        return module.head.own_logits(embeddings)[self.index]
 
     @property
     def is_linear_in_features(self) -> bool:

@@ -9,6 +9,8 @@ import torch
 from sklearn.linear_model import Ridge
 
 from skmmal.heads import Fusion
+from skmmal.heads.classes import known_classes
+from skmmal.heads.modules import UNSEEN_LOGIT
 
 __all__ = ["find_linear_head", "find_modality_head", "fit_stand_in", "log_probabilities"]
 
@@ -34,11 +36,17 @@ def find_linear_head(final: Any, widths: list[int], n_classes: int) -> LinearHea
 
 def find_modality_head(final: Any, index: int, width: int) -> LinearHead | None:
     """Read weights and intercepts of a modality's own classifier; ``None`` where it is not one linear layer."""
-    layers = getattr(getattr(getattr(final, "module_", None), "head", None), "unimodal", None)
+    head = getattr(getattr(final, "module_", None), "head", None)
+    layers = getattr(head, "unimodal", None)
     layer = None if layers is None or index >= len(layers) else layers[index]
     if not isinstance(layer, torch.nn.Linear) or layer.in_features != width:
         return None
-    return layer.weight.detach().cpu().double().numpy().copy(), layer.bias.detach().cpu().double().numpy().copy()
+    weights = layer.weight.detach().cpu().double().numpy().copy()
+    intercepts = layer.bias.detach().cpu().double().numpy().copy()
+    if isinstance(head, Fusion):  # a layer that the fused head shares says something of classes unknown to this head
+        unknown = ~known_classes(head)[index + 1].cpu().numpy()
+        weights[unknown], intercepts[unknown] = 0.0, UNSEEN_LOGIT
+    return weights, intercepts
 
 
 def fit_stand_in(points: np.ndarray, probabilities: np.ndarray) -> LinearHead:

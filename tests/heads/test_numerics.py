@@ -1,0 +1,132 @@
+"""Directions that are small beside an offset or beside other columns: both convex solvers find the optimum all the same."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax
+from sklearn.linear_model import LogisticRegression
+
+from skmmal import LateFusionClassifier, MultimodalArray
+from skmmal.heads.axes import PrincipalAxes
+
+SOLVERS = ["newton-cg", "lbfgs"]
+
+
+def overlapping(n=160, widths=(4, 3), n_classes=3, seed=0, missing=0.0):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % n_classes
+    blocks = {}
+    for name, width in zip("ab", widths, strict=True):
+        blocks[name] = rng.normal(size=(n_classes, width))[y] + rng.normal(size=(n, width))
+    if missing:
+        blocks["a"][rng.random(n) < missing] = np.nan
+    return blocks, y
+
+
+def objective(weight, intercept, features, y, C=1.0):
+    """scikit-learn's, with one row of weights for two classes."""
+    log_p = log_softmax(features @ weight.T + intercept, axis=1)[np.arange(len(y)), y]
+    return -C * log_p.sum() + (1.0 if len(weight) == 2 else 0.5) * (weight**2).sum()
+
+
+def of_peer(features, y, C=1.0):
+    peer = LogisticRegression(C=C, tol=1e-12, max_iter=10_000, solver="newton-cholesky").fit(features, y)
+    if len(peer.coef_) == 1:
+        weight, intercept = np.vstack([-peer.coef_, peer.coef_]) / 2, np.append(-peer.intercept_, peer.intercept_) / 2
+    else:
+        weight, intercept = peer.coef_, peer.intercept_
+    return objective(weight, intercept, features, y, C)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("offset", [1e3, 1e7, -1.7e9])
+@pytest.mark.parametrize(("widths", "n_classes"), [((4, 3), 3), ((4, 3), 2), ((60, 50), 3)])
+def test_an_offset_loses_no_direction(solver, offset, widths, n_classes):
+    """Every head, in the given coordinates, is as good as LogisticRegression on centred features."""
+    blocks, y = overlapping(100 if widths[0] > 50 else 160, widths, n_classes)
+    blocks["a"][:, 0] += offset  # also carries signal
+    blocks["b"] += offset / 10
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf = LateFusionClassifier(solver=solver, max_iter=2000).fit(MultimodalArray(blocks), y)
+    head = clf.module_.head
+    both = np.hstack([blocks["a"], blocks["b"]])
+    for layer, features in zip([head.fused, *head.unimodal], [both, blocks["a"], blocks["b"]], strict=True):
+        weight, intercept = (each.detach().numpy() for each in (layer.weight, layer.bias))
+        # products of 1e9 have seven digits behind the point left
+        assert objective(weight, intercept, features, y) == pytest.approx(
+            of_peer(features - features.mean(axis=0), y), rel=1e-6
+        )
+
+
+def test_unix_times_beside_the_signal():
+    rng = np.random.default_rng(0)
+    y = np.arange(300) % 2
+    X = np.c_[1.7e9 + 3e7 * rng.random(300), rng.normal(size=300) + 3 * y]
+    peer = LogisticRegression().fit((X - X.mean(axis=0)) / X.std(axis=0), y).score((X - X.mean(axis=0)) / X.std(axis=0), y)
+    for solver in SOLVERS:
+        clf = LateFusionClassifier(solver=solver, max_iter=2000).fit(X, y)
+        assert clf.score(X, y) > peer - 0.02
+
+
+@pytest.mark.parametrize("fusion", ["concat", "sum"])
+@pytest.mark.parametrize("C", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize(
+    ("offset", "scale", "missing", "n_classes"),
+    [(0.0, 1e-6, 0.3, 3), (1e7, 1e6, 0.0, 3), (1e7, 1.0, 0.3, 2), (1e9, 1e-3, 0.0, 20), (1e3, 1e3, 0.3, 5)],
+)
+def test_both_solvers_find_one_optimum(fusion, C, offset, scale, missing, n_classes):
+    blocks, y = overlapping(120, (4, 3), n_classes, missing=missing)
+    blocks["a"][:, 0] += offset
+    blocks["b"][:, 1] *= scale
+    weights = np.random.default_rng(1).integers(0, 3, 120).astype(float)
+    ends = []
+    for solver in SOLVERS:
+        clf = LateFusionClassifier(fusion=fusion, solver=solver, C=C, max_iter=5000)
+        ends.append(clf.fit(MultimodalArray(blocks), y, weights, classes=range(n_classes)).loss_curve_[-1])
+    assert ends[1] == pytest.approx(ends[0], rel=1e-6)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_rows_without_the_modality_are_zeros_in_the_given_coordinates(solver):
+    """Centring is the solver's own business: the objective is that of zeros where the block with the offset is absent."""
+    blocks, y = overlapping(missing=0.3)
+    blocks["a"] += 50.0
+    clf = LateFusionClassifier(solver=solver, C=0.5).fit(MultimodalArray(blocks), y)
+    features = np.hstack([np.nan_to_num(blocks["a"]), blocks["b"]])
+    weight, intercept = (each.detach().numpy() for each in (clf.module_.head.fused.weight, clf.module_.head.fused.bias))
+    assert objective(weight, intercept, features, y, 0.5) == pytest.approx(of_peer(features, y, 0.5), rel=1e-8)
+
+
+@pytest.mark.parametrize("shape", [(30, 80), (80, 30)])
+def test_axes_keep_directions_that_squares_would_lose(shape):
+    rng = np.random.default_rng(0)
+    X = torch.from_numpy(rng.normal(size=shape))
+    X[:, 0] *= 1e9
+    for stiffness in (0.0, 1.0):
+        axes = PrincipalAxes(X, stiffness=stiffness)
+        W = torch.from_numpy(rng.normal(size=(axes.Z.shape[1], 2)))
+        torch.testing.assert_close(axes.Z.square().sum(dim=0).sqrt(), axes.variances.sqrt(), rtol=1e-4, atol=10.0)
+        if stiffness:
+            assert axes.Z.shape[1] == min(shape)
+            torch.testing.assert_close(X @ axes.to_features(W), axes.Z @ W, rtol=1e-6, atol=1e-5)
+            torch.testing.assert_close(axes.from_features(axes.to_features(W)), W, rtol=1e-6, atol=1e-6)
+
+
+def test_digits_that_the_dtype_has_lost_are_named():
+    blocks, y = overlapping()
+    blocks["b"][:, 2] += 1e9
+    rounded = MultimodalArray({name: block.astype(np.float32) for name, block in blocks.items()})
+    with pytest.warns(UserWarning, match=r"modality 'b': column 2 has mean 1e\+09 .* 64 apart in float32: .* is lost") as caught:
+        LateFusionClassifier().fit(rounded, y)
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match=r"apart in float32, in which this solver computes.*ModalityScaler"):
+        LateFusionClassifier(solver="adamw", max_iter=1, random_state=0).fit(MultimodalArray(blocks), y)
+    whole = {name: np.round(block).astype(np.int64) for name, block in blocks.items()}
+    constant = {**blocks, "c": np.full((160, 1), 1e9, dtype=np.float32)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for good in (blocks, whole, constant):
+            LateFusionClassifier().fit(MultimodalArray(good), y)
