@@ -187,9 +187,8 @@ class ALFAMix(QueryStrategy):
             (view.points, view.probabilities.argmax(axis=1)) if labelled is None else (labelled, view.labeled_codes)
         )
         anchors = np.stack([points[codes == code].mean(axis=0) for code in np.unique(codes)])
-        reach = np.concatenate(
-            [cdist(view.points[part], anchors).max(axis=1) for part in row_chunks(len(view), view.points.shape[1])]
-        )
+        width = max(anchors.shape)
+        reach = np.concatenate([cdist(view.points[part], anchors).max(axis=1) for part in row_chunks(len(view), width)])
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             needed = steps / reach * np.sqrt(view.points.shape[1])
         return np.where(reach > 0, needed, np.inf)

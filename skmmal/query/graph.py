@@ -170,10 +170,7 @@ class CoreGCN(_GCNSampling):
             initial=DenseEmbedding(labelled) if len(labelled) else None,
             return_sq_distances=True,
         )
-        distances = np.sqrt(sq_distances)
-        if np.isinf(distances[0]):
-            distances[0] = np.linalg.norm(pool[indices[0]])
-        return indices, distances
+        return indices, np.sqrt(sq_distances)
 
 
 @dataclass

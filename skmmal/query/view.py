@@ -26,10 +26,12 @@ from skmmal.query._committee import as_classifier
 from skmmal.query._linear_head import LinearHead, find_linear_head, fit_stand_in, log_probabilities
 from skmmal.query._posterior import (
     LaplacePosterior,
+    class_weights,
     committee_probabilities,
     dropout_probabilities,
     has_dropout,
     is_committee,
+    prior_precision,
 )
 from skmmal.selection import Embedding, OuterProductEmbedding
 
@@ -290,12 +292,16 @@ class PoolView:
 
     @cached_property
     def laplace(self) -> LaplacePosterior:
-        """Laplace posterior of the head, from the labelled rows; its prior has precision 1 / C (or 1)."""
+        """Laplace posterior of the head, from the labelled rows; its prior is the classifier's penalty."""
+        precision = prior_precision(self.final, self.n_labeled)
         labelled = self.labeled_points
-        C = getattr(self.final, "C", 1.0)
-        return LaplacePosterior(
-            np.empty((0, self.points.shape[1])) if labelled is None else labelled, self.labeled_probabilities, 1.0 / C
-        )
+        if labelled is None:
+            empty = np.empty((0, self.points.shape[1]))
+            return LaplacePosterior(empty, self.labeled_probabilities, precision)
+        weights = None
+        if getattr(self.final, "class_weight", None) is not None:
+            weights = class_weights(self.final, self.labeled_codes)
+        return LaplacePosterior(labelled, self.labeled_probabilities, precision, weights)
 
     def require(self, *methods: str) -> None:
         """Raise `TypeError` if the final estimator lacks one of the methods."""
