@@ -101,6 +101,8 @@ class DeepFool(QueryStrategy):
                     "has none; use space='embedding'"
                 )
         weights, _ = view.linear_head
+        if view.shares_last_layer:  # what it sees has no blocks that could stay where they are
+            return boundary_distances(view.logits, weights)
         return boundary_distances(view.logits, weights, [block.shape[1] for block in view.embedding], view.present)
 
 

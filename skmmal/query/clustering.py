@@ -182,15 +182,16 @@ class ALFAMix(QueryStrategy):
         """The cap at which each row changes; infinite where none does."""
         weights, _ = view.linear_head
         steps = flip_distances(view.logits, view.gradient_residuals, weights)
-        labelled = view.labeled_points
+        labelled = view.labeled_head_points
         points, codes = (
-            (view.points, view.probabilities.argmax(axis=1)) if labelled is None else (labelled, view.labeled_codes)
+            (view.head_points, view.probabilities.argmax(axis=1)) if labelled is None else (labelled, view.labeled_codes)
         )
         anchors = np.stack([points[codes == code].mean(axis=0) for code in np.unique(codes)])
         width = max(anchors.shape)
-        reach = np.concatenate([cdist(view.points[part], anchors).max(axis=1) for part in row_chunks(len(view), width)])
+        parts = row_chunks(len(view), width)
+        reach = np.concatenate([cdist(view.head_points[part], anchors).max(axis=1) for part in parts])
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            needed = steps / reach * np.sqrt(view.points.shape[1])
+            needed = steps / reach * np.sqrt(view.head_points.shape[1])
         return np.where(reach > 0, needed, np.inf)
 
 
