@@ -12,7 +12,8 @@ from skmmal.query._clusters import cluster
 from skmmal.query._partition import PARTITION_CONSTRAINTS, in_partitions
 from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query.view import PoolView
-from skmmal.selection import DenseEmbedding, Embedding, k_center_greedy
+from skmmal.selection import DenseEmbedding, Embedding, PartialEmbedding, k_center_greedy
+from skmmal.selection.partial import mean_sq_distances
 
 __all__ = ["CoreSet", "KMeansSampling"]
 
@@ -71,18 +72,25 @@ class CoreSet(QueryStrategy):
         self.on = on
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        labelled = view.labeled_embedding
-        centres = None if labelled is None else DenseEmbedding(labelled)
+        pool, centres = _embeddings(view)
         indices, sq_distances = in_partitions(
-            _farthest_first,
-            DenseEmbedding(view.stored_embedding),
-            n_instances,
-            self.partitions,
-            self.n_jobs,
-            rng,
-            centres=centres,
+            _farthest_first, pool, n_instances, self.partitions, self.n_jobs, rng, centres=centres
         )
         return indices, np.sqrt(sq_distances)
+
+
+def _embeddings(view: PoolView) -> tuple[Embedding, Embedding | None]:
+    """The pool's points and the labelled ones; with distances over what both rows have, where something is missing."""
+    blocks, labelled = view.stored_embedding, view.labeled_embedding
+    present, labelled_present = view.present, view.labeled_present
+    if present.all() and labelled_present.all():
+        return DenseEmbedding(blocks), None if labelled is None else DenseEmbedding(labelled)
+    sets, masks = [blocks], [present]
+    if labelled is not None:
+        sets, masks = [blocks, labelled], [present, labelled_present]
+    scales = mean_sq_distances(sets, masks)
+    points = [PartialEmbedding(each, mask, scales) for each, mask in zip(sets, masks, strict=True)]
+    return points[0], points[1] if labelled is not None else None
 
 
 def _farthest_first(embedding: Embedding, n_instances: int, seed: int, centres: Embedding | None) -> Selection:
