@@ -62,6 +62,8 @@ class BatchBALD(QueryStrategy):
     many logarithms less the factor n_samples, whatever the size of the batch. Memory O(N K), n_samples × C × K, and a
     block.
 
+    Rows that lack a modality: as for BALD.
+
     References
     ----------
     .. [1] Kirsch, van Amersfoort and Gal, "BatchBALD: efficient and diverse batch acquisition for deep Bayesian active

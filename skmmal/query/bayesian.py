@@ -142,6 +142,9 @@ class BALD(QueryStrategy):
     Cost: memory O(N K). Laplace: a singular value decomposition of the L × D labelled rows, one product
     N × D × min(L, D), then O(N K²) a draw. Dropout: a prediction a draw.
 
+    Rows that lack a modality: their embedding is zero there, which adds nothing to the posterior's variance; they come
+    up to about as often as their share, on some data hardly ever.
+
     References
     ----------
     .. [1] Houlsby et al., "Bayesian active learning for classification and preference learning", 2011, section 2.
@@ -198,6 +201,8 @@ class PowerBALD(QueryStrategy):
     -----
     Rows are drawn one after the other without replacement, by adding Gumbel noise to ``beta · log BALD`` and taking
     the highest; that sum is the score. Cost as for BALD.
+
+    Rows that lack a modality: as for BALD, evened out by the draw.
 
     References
     ----------
@@ -263,7 +268,9 @@ class EPIG(QueryStrategy):
     -----
     Without `X_labeled` a Laplace posterior is the prior alone. Cost: twice the draws as for BALD (a Laplace draw costs
     N × D × K here), then O(C M K² n_samples) for C candidates and M targets: for 68 classes, 1,000 candidates and 100
-    targets half a billion logarithms. Memory O(N K), and C K numbers a draw.
+    targets half a billion logarithms. Memory O(N K), and C K numbers a draw; their scores take a block beside it.
+
+    Rows that lack a modality: as for BALD.
 
     References
     ----------

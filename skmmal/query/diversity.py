@@ -21,7 +21,7 @@ __all__ = ["CoreSet", "KMeansSampling"]
 class CoreSet(QueryStrategy):
     """Pick, one after the other, the row farthest from all labelled and picked ones (greedy k-centre).
 
-    Distances are Euclidean in the fused embedding (an absent modality is zero there).
+    Distances are Euclidean in the fused embedding, over the modalities that both rows have.
 
     Parameters
     ----------
@@ -39,8 +39,15 @@ class CoreSet(QueryStrategy):
     Notes
     -----
     Needs no model: with an unfitted estimator distances are between the features, and without labelled rows the
-    first pick is the row of largest norm. The score is the distance at the time of the pick. Cost: a matrix product
+    first pick is the row of largest norm. The score is the distance at the time of the pick (the norm, for that first
+    one). Cost: a matrix product
     N × D × n_instances.
+
+    Rows that lack a modality: squared distances are summed over the modalities that both rows have, and multiplied by
+    what all modalities over these contribute to the squared distance of two rows on average. Two rows that share none
+    are as far apart as two rows are on average. Zeros in place of a block, as in the papers' code, would put such rows
+    next to each other, and they would hardly ever be picked. The search then makes a plain pass over the points instead
+    of leaving out those whose norms say that nothing changes.
 
     References
     ----------
@@ -114,6 +121,8 @@ class KMeansSampling(QueryStrategy):
     cluster's centre. Where the pool has fewer distinct rows than are wanted, the rest is drawn at random. Cost:
     scikit-learn's k-means, O(N D n_instances) an iteration; where that is more than 2·10⁹, in the 128 leading principal
     components and for at most 50 iterations (ours).
+
+    Rows that lack a modality are clustered with zeros in place of the block; they make clusters of their own.
 
     References
     ----------

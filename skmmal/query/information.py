@@ -44,6 +44,9 @@ class BAIT(QueryStrategy):
     updates. Deterministic. Cost of ``"trace"``: O(N D²) once, then one product N × R × 2 for each of 2B picks, R the
     directions; memory N (D + R). Cost of ``"full"``: O(N K³ R) a pick, memory N K² R. With ``on="all"`` for each head.
 
+    Rows that lack a modality tell nothing of the weights that meet it, and more of the others where the model is less
+    sure of them.
+
     References
     ----------
     .. [1] Ash et al., "Gone fishing: neural active learning with Fisher embeddings", NeurIPS 2021, section 4.
