@@ -575,8 +575,8 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         -----
         Concat and sum fusion, and heads of your own: the encoders' outputs; without encoders the features, as a
         read-only view of X where no conversion is needed. Fusions that gate or attend: each modality's summand of the
-        vector that the last layer classifies, so that the fused logits are linear in it. The gradient of the last
-        layer, on which BADGE and BMMAL work, then has one block per modality in every fusion.
+        vector that the last layer classifies, so that the fused logits are linear in it. BADGE works on the gradient of
+        that layer, by the sum; BMMAL weighs the summands, one block per modality as in every fusion.
         """
         return {name: at_least_float32(block) for name, block in self._stored_embedding(X).items()}
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from skmmal._containers import take_rows
+from skmmal.contributions import contributions
 from skmmal.query._posterior import aligned
 
 __all__ = ["as_classifier"]
@@ -19,7 +21,7 @@ def as_classifier(final: Any) -> Any:
         return final
     members = [learner.estimator for learner in learners]
     last = [member[-1] if isinstance(member, Pipeline) else member for member in members]
-    if all(hasattr(member, "embed") and hasattr(member, "modality_contributions") for member in last):
+    if all(hasattr(member, "embed") and hasattr(member, "shapley_values") for member in last):
         return _Committee(final, members)
     return final
 
@@ -27,9 +29,10 @@ def as_classifier(final: Any) -> Any:
 class _Committee:
     """The consensus of multimodal members.
 
-    Probabilities are the committee's own. Contributions are averaged, and so are the probabilities of each modality's
-    own head. An embedding block is the members' blocks
-    side by side over the square root of their number, so that inner products are the members' average.
+    Probabilities are the committee's own. A coalition's value is the mean of what the members give the committee's
+    class; Shapley values are linear in it, so they are averaged, and contributions follow from the average. The
+    probabilities of each modality's own head are averaged, too. An embedding block is the members' blocks side by side
+    over the square root of their number, so that inner products are the members' average.
     """
 
     def __init__(self, committee: Any, members: list[Any]) -> None:
@@ -55,7 +58,10 @@ class _Committee:
         return {name: np.mean([part[name] for part in parts], axis=0) for name in parts[0]}
 
     def modality_contributions(self, X: Any) -> np.ndarray:
-        return np.mean([final.modality_contributions(Z) for final, Z in self._finals(X)], axis=0)
+        classes = np.asarray(self._committee.classes_)[self.predict_proba(X).argmax(axis=1)]
+        finals = self._finals(X)
+        names = list(finals[0][0].modalities_)
+        return contributions(np.mean([_shapley_values(final, Z, classes, names) for final, Z in finals], axis=0))
 
     def embed(self, X: Any) -> dict[str, np.ndarray]:
         parts = [final.embed(Z) for final, Z in self._finals(X)]
@@ -64,3 +70,14 @@ class _Committee:
 
     def _finals(self, X: Any) -> list[tuple[Any, Any]]:
         return [(m[-1], m[:-1].transform(X)) if isinstance(m, Pipeline) else (m, X) for m in self._members]
+
+
+def _shapley_values(final: Any, X: Any, classes: np.ndarray, names: list[str]) -> np.ndarray:
+    """Shapley values of each row's class, shape (n, M); zero where a member has never met it: it gives it nothing."""
+    found = np.zeros((len(classes), len(names)))
+    known = np.flatnonzero(np.isin(classes, final.classes_))
+    if len(known):
+        rows = X if len(known) == len(classes) else take_rows(X, known)
+        columns = [list(final.modalities_).index(name) for name in names]
+        found[known] = final.shapley_values(rows, classes[known])[:, columns]
+    return found

@@ -163,6 +163,10 @@ class HeadView(PoolView):
             raise ValueError(f"{kind}.{_METHOD} returned {list(by_modality)}, but no {self.name!r}")
         return by_modality[self.name]
 
+    @property
+    def _fusion(self) -> None:
+        return None  # the modality's head is a linear layer of its own
+
     @cached_property
     def contributions(self) -> np.ndarray:
         """One for every row: there is one modality, shape (N, 1)."""
@@ -288,11 +292,15 @@ class AllHeadsView(PoolView):
         """All heads' gradients side by side, in factors.
 
         The fused head's gradient is ``r ⊗ (z_1, …, z_M)``, that of modality m's head is ``r_m ⊗ z_m``. Together they
-        are the blocks ``(r, r_m) ⊗ z_m``: every block of features is multiplied once, not once a head (unless the
-        heads see different ones).
+        are the blocks ``(r, r_m) ⊗ z_m``: every block of features is multiplied once, not once a head. Where the
+        modalities share the last layer the fused head's is ``r ⊗ h``, and the heads have nothing in common.
         """
         fused, *own = self.by_head(lambda head: head.gradient_residuals)
         residuals = dict(zip((head.modality_names[0] for head in self.heads[1:]), own, strict=True))
+        if self.shares_last_layer:
+            own_blocks = dict(zip(self.modality_names, self.own_embedding, strict=True))
+            others = [OuterProductEmbedding(left, own_blocks[name]) for name, left in residuals.items()]
+            return StackedEmbedding([OuterProductEmbedding(fused, self.head_input), *others])
         parts = []
         for name, block, own_block in zip(self.modality_names, self.embedding, self.own_embedding, strict=True):
             if name in residuals and own_block is block:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import Ridge
 
-from skmmal.heads import Fusion
+from skmmal.heads import AdditiveFusion, Fusion
 from skmmal.heads.classes import known_classes
 from skmmal.heads.modules import UNSEEN_LOGIT
 
@@ -21,6 +21,8 @@ LinearHead = tuple[np.ndarray, np.ndarray]
 def find_linear_head(final: Any, widths: list[int], n_classes: int) -> LinearHead | None:
     """Read weights and intercepts off a fitted classifier; ``None`` where it is not linear in its embedding."""
     head = getattr(getattr(final, "module_", None), "head", None)
+    if isinstance(head, AdditiveFusion):  # one layer for all modalities, which sees their sum
+        return _of_layer(head.fused)
     if isinstance(head, Fusion):
         with torch.inference_mode():
             found = head.last_layer()
@@ -41,12 +43,15 @@ def find_modality_head(final: Any, index: int, width: int) -> LinearHead | None:
     layer = None if layers is None or index >= len(layers) else layers[index]
     if not isinstance(layer, torch.nn.Linear) or layer.in_features != width:
         return None
-    weights = layer.weight.detach().cpu().double().numpy().copy()
-    intercepts = layer.bias.detach().cpu().double().numpy().copy()
+    weights, intercepts = _of_layer(layer)
     if isinstance(head, Fusion):  # a layer that the fused head shares says something of classes unknown to this head
         unknown = ~known_classes(head)[index + 1].cpu().numpy()
         weights[unknown], intercepts[unknown] = 0.0, UNSEEN_LOGIT
     return weights, intercepts
+
+
+def _of_layer(layer: torch.nn.Linear) -> LinearHead:
+    return layer.weight.detach().cpu().double().numpy().copy(), layer.bias.detach().cpu().double().numpy().copy()
 
 
 def fit_stand_in(points: np.ndarray, probabilities: np.ndarray) -> LinearHead:

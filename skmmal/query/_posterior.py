@@ -11,6 +11,8 @@ import torch
 from scipy.special import softmax
 from sklearn.ensemble import BaggingClassifier, VotingClassifier
 from sklearn.ensemble._forest import ForestClassifier
+from sklearn.linear_model import SGDClassifier
+from sklearn.svm import SVC, NuSVC
 
 from skmmal._chunks import row_chunks
 from skmmal._random import torch_generator
@@ -19,10 +21,12 @@ from skmmal.heads.modules import Dropout
 __all__ = [
     "LaplacePosterior",
     "aligned",
+    "class_weights",
     "committee_probabilities",
     "dropout_probabilities",
     "has_dropout",
     "is_committee",
+    "prior_precision",
 ]
 
 
@@ -129,6 +133,68 @@ def _share_masks(module: torch.nn.Module) -> list[_SharedDropout]:
 # ---------------------------------------------------------------------------------------------------- Laplace
 
 
+def prior_precision(final: Any, n_rows: int) -> float:
+    """Precision λ of the Gaussian prior that a classifier's penalty ``λ/2 ‖W‖²`` on top of a sum of losses stands for.
+
+    Parameters
+    ----------
+    final : fitted classifier
+        With a `C` (or, after a search of its own, a `C_`): 1 / C, the mean over the classes where each has its own.
+        `SGDClassifier`: ``alpha`` times the number of rows, since it takes the mean of the losses. Without either, and
+        where C weighs other losses (support vector machines): 1.
+    n_rows : int
+        Labelled rows; 0 where they are not known.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        There is no penalty, or none that double precision could tell from none; C is no number above zero.
+    """
+    if isinstance(final, SGDClassifier):
+        n_rows = n_rows or max(1, round((final.t_ - 1) / max(1, final.n_iter_)))
+        given, precision = f"alpha={final.alpha!r}", np.mean(final.alpha) * n_rows
+    elif isinstance(final, (SVC, NuSVC)):
+        return 1.0
+    else:
+        C = getattr(final, "C_", getattr(final, "C", None))
+        if C is None:
+            return 1.0
+        given = f"C={C!r}"
+        try:
+            values = np.asarray(C, dtype=np.float64)
+        except (TypeError, ValueError):
+            values = np.full(1, np.nan)
+        if values.size == 0 or not (values > 0).all():
+            raise ValueError(f"{type(final).__name__} has {given}: a Laplace posterior needs a number above zero")
+        precision = float(np.mean(1.0 / values))
+    if getattr(final, "penalty", "l2") in (None, "none"):
+        given, precision = f"penalty={final.penalty!r}", 0.0
+    if not precision > np.finfo(np.float64).eps:
+        raise ValueError(
+            f"{type(final).__name__} was fitted with {given}, that is without a penalty on its weights: there is no "
+            "prior, so no Laplace posterior to draw from. Fit it with a finite C (or an alpha above zero), or take "
+            "the draws from a committee (source='committee') or from a LateFusionClassifier with dropout "
+            "(source='dropout')"
+        )
+    return precision
+
+
+def class_weights(final: Any, codes: np.ndarray) -> np.ndarray | None:
+    """Weight of each labelled row's loss by the classifier's `class_weight`, or ``None`` where all weigh the same."""
+    given = getattr(final, "class_weight", None)
+    if len(codes) == 0 or not (isinstance(given, dict) or given == "balanced"):
+        return None
+    names = getattr(final, "classes_", np.arange(codes.max() + 1))
+    if isinstance(given, dict):
+        return np.array([given.get(name, 1.0) for name in np.asarray(names).tolist()], dtype=np.float64)[codes]
+    counts = np.bincount(codes, minlength=len(names))
+    return (len(codes) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[codes]
+
+
 class LaplacePosterior:
     """Gaussian posterior of a softmax regression's weights, its Hessian in Kronecker factors.
 
@@ -143,13 +209,21 @@ class LaplacePosterior:
         The classifier's probabilities there.
     precision : float
         λ.
+    weights : ndarray of shape (n,), optional
+        Of the rows' losses; by default 1.
     """
 
-    def __init__(self, points: np.ndarray, probabilities: np.ndarray, precision: float) -> None:
+    def __init__(
+        self, points: np.ndarray, probabilities: np.ndarray, precision: float, weights: np.ndarray | None = None
+    ) -> None:
         n_classes = probabilities.shape[1]
         self.precision = precision
         design = _with_ones(points)
-        if len(points):
+        if len(points) and weights is not None:
+            _, singular, axes = np.linalg.svd(np.sqrt(weights)[:, None] * design, full_matrices=False)
+            shares = weights / weights.sum()
+            curvature = np.diag(shares @ probabilities) - (shares[:, None] * probabilities).T @ probabilities
+        elif len(points):
             _, singular, axes = np.linalg.svd(design, full_matrices=False)
             curvature = np.diag(probabilities.mean(axis=0)) - probabilities.T @ probabilities / len(points)
         else:

@@ -149,7 +149,8 @@ class QueryStrategy(BaseEstimator):
         NotFittedError
             The strategy needs a model and `estimator` is not fitted.
         TypeError, ValueError
-            `estimator` lacks a method, or an argument cannot be used.
+            `estimator` lacks a method, or an argument cannot be used; or a strategy of your own did not pick
+            `n_instances` distinct rows with finite scores.
         """
         self._validate_params()
         view = PoolView(estimator, X_pool, X_labeled, y_labeled)
@@ -157,7 +158,8 @@ class QueryStrategy(BaseEstimator):
         if self.requires_model:
             view.check_fitted()
         on = getattr(self, "on", FUSED)
-        indices, scores = select(self, view, on, n_instances, check_rng(getattr(self, "random_state", None)))
+        selection = select(self, view, on, n_instances, check_rng(getattr(self, "random_state", None)))
+        indices, scores = _checked(type(self).__name__, selection, n_instances, len(view))
         return (indices, scores) if return_scores else indices
 
     def __call__(self, learner: Any, X_pool: Any, n_instances: int = 1, **kwargs: Any) -> Selection:
@@ -211,6 +213,29 @@ def _check_n_instances(n_instances: Any, n_pool: int) -> int:
     if not 1 <= int(n_instances) <= n_pool:
         raise ValueError(f"n_instances={n_instances}, but it must be from 1 to the {n_pool} rows of X_pool")
     return int(n_instances)
+
+
+def _checked(name: str, selection: Selection, n_instances: int, n_pool: int) -> Selection:
+    """What a strategy picked, if that is as many distinct rows of the pool as asked for, with finite scores."""
+    indices, scores = np.asarray(selection[0]), np.asarray(selection[1], dtype=np.float64)
+    if indices.shape != (n_instances,) or scores.shape != (n_instances,) or indices.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name} must pick {n_instances} rows with a score each, but returned rows of shape {indices.shape} "
+            f"({indices.dtype}) and scores of shape {scores.shape}"
+        )
+    indices = indices.astype(np.intp, copy=False)
+    outside = indices[(indices < 0) | (indices >= n_pool)]
+    if len(outside):
+        raise ValueError(f"{name} picked row {outside[0]}, but the pool's rows go from 0 to {n_pool - 1}")
+    rows, counts = np.unique(indices, return_counts=True)
+    if len(rows) < n_instances:
+        raise ValueError(f"{name} picked row {rows[counts > 1][0]} more than once")
+    if not np.isfinite(scores).all():
+        at = int(np.flatnonzero(~np.isfinite(scores))[0])
+        raise ValueError(
+            f"{name} gave row {indices[at]} the score {scores[at]}, which says nothing: its ranking cannot be trusted"
+        )
+    return indices, scores
 
 
 def highest(scores: np.ndarray, n_instances: int) -> Selection:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import entr, softmax
 from sklearn.utils._param_validation import Interval
 
-from skmmal._chunks import row_chunks
+from skmmal._chunks import CHUNK_ELEMENTS, row_chunks
 from skmmal._random import RandomState, check_rng, draw_seed
 from skmmal.query.base import QueryStrategy, Selection, highest
 from skmmal.query.bayesian import _SOURCES, mutual_information
@@ -61,6 +61,8 @@ class BatchBALD(QueryStrategy):
     N × D × K here), then ``joint_size`` products n_samples × C × K × `max_configurations` for C candidates, with as
     many logarithms less the factor n_samples, whatever the size of the batch. Memory O(N K), n_samples × C × K, and a
     block.
+
+    Rows that lack a modality: as for BALD.
 
     References
     ----------
@@ -233,10 +235,12 @@ class _JointLabels:
         """Entropy (N,) of each row's label given the labels picked so far; `draws` has shape (S, N, K)."""
         n_draws, n_rows, n_classes = draws.shape
         found = np.zeros(n_rows)
-        for part in row_chunks(n_rows, min(len(self.weights), _CONFIGURATIONS_AT_ONCE) * n_classes):
+        # a chunk has 64 rows at least: where these are wide, fewer configurations at a time
+        step = min(len(self.weights), _CONFIGURATIONS_AT_ONCE, max(1, CHUNK_ELEMENTS // (64 * n_classes)))
+        for part in row_chunks(n_rows, step * n_classes):
             rows = draws[:, part].reshape(n_draws, -1)
-            for start in range(0, len(self.weights), _CONFIGURATIONS_AT_ONCE):
-                some = slice(start, start + _CONFIGURATIONS_AT_ONCE)
+            for start in range(0, len(self.weights), step):
+                some = slice(start, start + step)
                 predicted = self.posterior[some] @ rows
                 logarithms = np.maximum(predicted, np.finfo(np.float64).tiny)
                 predicted *= np.log(logarithms, out=logarithms)

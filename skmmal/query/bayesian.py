@@ -9,12 +9,14 @@ import numpy as np
 from scipy.special import entr
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skmmal._chunks import row_chunks
 from skmmal._random import RandomState, draw_seed
 from skmmal.query.base import QueryStrategy, Selection, highest
 from skmmal.query.view import PoolView
 
 __all__ = ["BALD", "EPIG", "PowerBALD", "mutual_information", "predictive_information"]
+
+_JOINT_ELEMENTS = 2**17
+"""Numbers of the joint distributions of labels that are held at a time: 1 MB, which stays in a core's cache."""
 
 _SOURCES: dict = {
     "source": [StrOptions({"auto", "committee", "dropout", "laplace"})],
@@ -72,7 +74,8 @@ def predictive_information(draws: np.ndarray, targets: np.ndarray) -> np.ndarray
 
     Notes
     -----
-    Cost: O(N M K² S) in matrix products, and N M K² logarithms, in chunks.
+    Cost: O(N M K² S) in matrix products, and N M K² logarithms. Memory: a block of 131,072 numbers, or of K² where
+    that is more, beside the arrays given.
 
     Examples
     --------
@@ -85,14 +88,23 @@ def predictive_information(draws: np.ndarray, targets: np.ndarray) -> np.ndarray
     if len(targets) != n_draws or targets.shape[2] != n_classes:
         raise ValueError(f"draws {draws.shape} and targets {targets.shape} must share draws and classes")
     n_targets = targets.shape[1]
-    by_target = targets.reshape(n_draws, -1)
     target_entropy = entr(targets.mean(axis=0)).sum() / n_targets
-    found = np.empty(n_rows)
-    for part in row_chunks(n_rows, n_targets * n_classes**2):
-        rows = draws[:, part]
-        joint = rows.reshape(n_draws, -1).T @ by_target / n_draws
-        joint_entropy = entr(joint).reshape(rows.shape[1], -1).sum(axis=1) / n_targets
-        found[part] = entr(rows.mean(axis=0)).sum(axis=1) + target_entropy - joint_entropy
+    found = entr(draws.mean(axis=0)).sum(axis=1) + target_entropy
+    # the joint distribution of a row's and a target's label takes K² numbers: a few pairs at a time, whatever K is
+    n_pairs = max(1, _JOINT_ELEMENTS // n_classes**2)
+    target_step = min(n_targets, n_pairs)
+    row_step = max(1, n_pairs // target_step)
+    tiny, buffer = np.finfo(np.float64).tiny, np.empty(row_step * target_step * n_classes**2)
+    for row in range(0, n_rows, row_step):
+        rows = draws[:, row : row + row_step]
+        by_row = np.ascontiguousarray(rows.reshape(n_draws, -1).T) / n_draws
+        for start in range(0, n_targets, target_step):
+            by_target = targets[:, start : start + target_step].reshape(n_draws, -1)
+            joint = by_row @ by_target
+            logarithms = np.maximum(joint, tiny, out=buffer[: joint.size].reshape(joint.shape))
+            np.log(logarithms, out=logarithms)
+            by_pair = (each.reshape(rows.shape[1], -1) for each in (joint, logarithms))
+            found[row : row + row_step] += np.einsum("np,np->n", *by_pair) / n_targets
     return np.maximum(found, 0.0)
 
 
@@ -118,13 +130,20 @@ class BALD(QueryStrategy):
     Notes
     -----
     The Laplace posterior gives a model without dropout something to disagree about. It is a Gaussian about the fitted
-    weights, with a prior of precision 1 / C (1 where the estimator has no C) and a Hessian in Kronecker factors from
-    the labelled rows: pass `X_labeled`, or only the prior remains and rows of large norm win. Logits are the
-    log-probabilities, so any classifier may be used; for one that is not linear in its embedding this is a linear
-    stand-in. Draws are taken for each row on its own, with common random numbers.
+    weights, with a Hessian in Kronecker factors from the labelled rows (weighted by `class_weight`): pass `X_labeled`,
+    or only the prior remains and rows of large norm win. The prior is the estimator's penalty: precision 1 / C, for
+    `SGDClassifier` ``alpha`` times the number of rows. A search of its own (`LogisticRegressionCV`) counts with the C
+    it found, an L1 penalty as if it were quadratic, and an estimator without either, or whose C weighs other losses
+    (a support vector machine), with precision 1. Without a penalty (``C=np.inf``, ``penalty=None``) there is no
+    posterior, which is an error. Logits are the log-probabilities, so any classifier may be used; for one that is not
+    linear in its embedding this is a linear stand-in. Draws are taken for each row on its own, with common random
+    numbers.
 
     Cost: memory O(N K). Laplace: a singular value decomposition of the L × D labelled rows, one product
     N × D × min(L, D), then O(N K²) a draw. Dropout: a prediction a draw.
+
+    Rows that lack a modality: their embedding is zero there, which adds nothing to the posterior's variance; they come
+    up to about as often as their share, on some data hardly ever.
 
     References
     ----------
@@ -182,6 +201,8 @@ class PowerBALD(QueryStrategy):
     -----
     Rows are drawn one after the other without replacement, by adding Gumbel noise to ``beta · log BALD`` and taking
     the highest; that sum is the score. Cost as for BALD.
+
+    Rows that lack a modality: as for BALD, evened out by the draw.
 
     References
     ----------
@@ -247,7 +268,9 @@ class EPIG(QueryStrategy):
     -----
     Without `X_labeled` a Laplace posterior is the prior alone. Cost: twice the draws as for BALD (a Laplace draw costs
     N × D × K here), then O(C M K² n_samples) for C candidates and M targets: for 68 classes, 1,000 candidates and 100
-    targets half a billion logarithms. Memory O(N K), and C K numbers a draw.
+    targets half a billion logarithms. Memory O(N K), and C K numbers a draw; their scores take a block beside it.
+
+    Rows that lack a modality: as for BALD.
 
     References
     ----------

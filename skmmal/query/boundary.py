@@ -47,10 +47,11 @@ class DeepFool(QueryStrategy):
 
     Notes
     -----
-    An absent modality is not changed: only steps in what is there count, in either space. All classes are looked at
-    (the official DeepFool looks at ten; the official BMMAL code stops at ten and uses the tenth). Where a classifier's
-    probabilities are no softmax of a linear map (a forest), logits are log-probabilities and weights those of their
-    ridge regression on the embedding, our extension. The score is minus the distance. Deterministic.
+    Rows that lack a modality: it is not changed, only steps in what is there count, in either space. (The last layer of
+    fusions that gate or attend sees one vector of all modalities: in the embedding all of it may change.) All classes
+    are looked at (the official DeepFool looks at ten; the official BMMAL code stops at ten and uses the tenth). Where a
+    classifier's probabilities are no softmax of a linear map (a forest), logits are log-probabilities and weights those
+    of their ridge regression on the embedding, our extension. The score is minus the distance. Deterministic.
 
     Cost of the closed form: the probabilities, then O(N M K + K² D). Cost of the iteration: K gradients of the network
     for each of the rows not yet across and each step (two to four steps, mostly); a first layer of h units is searched
@@ -101,6 +102,8 @@ class DeepFool(QueryStrategy):
                     "has none; use space='embedding'"
                 )
         weights, _ = view.linear_head
+        if view.shares_last_layer:  # what it sees has no blocks that could stay where they are
+            return boundary_distances(view.logits, weights)
         return boundary_distances(view.logits, weights, [block.shape[1] for block in view.embedding], view.present)
 
 
@@ -124,6 +127,8 @@ class FALCUN(QueryStrategy):
     Notes
     -----
     Any classifier with `predict_proba`; features are not looked at. The score is ``r' + u``. Cost: O(N K) a pick.
+
+    Rows that lack a modality: the fused head tends to be less sure of them, so they come more often than their share.
 
     References
     ----------
@@ -211,6 +216,8 @@ class GALAXY(QueryStrategy):
     rows take part with their predicted class; without labelled rows the batch is random. The score is minus the length
     of the stretch. Cost: sorting N rows for each of K classes, memory 2 N K integers of 4 bytes; a pick costs K
     searches in sorted lists.
+
+    Rows that lack a modality stand on the lines where their probabilities put them, like any other.
 
     References
     ----------

@@ -48,6 +48,9 @@ class ClusterMargin(QueryStrategy):
     score is the negative margin. Cost: the probabilities, then C² distances of D columns for
     C = min(factor · n_instances, 10,000) candidates (never fewer than n_instances), about 1.6 GB for 10,000.
 
+    Rows that lack a modality: uncertain ones are candidates, but zeros in place of the block put them together in few
+    clusters, so they come less often than their share.
+
     References
     ----------
     .. [1] Citovsky et al., "Batch active learning at scale", NeurIPS 2021, algorithms 1 and 2.
@@ -138,6 +141,9 @@ class ALFAMix(QueryStrategy):
     are clustered on embeddings of length one. Cost: the probabilities, O(N K (K + D)) and k-means of the candidates
     (where they are many, in their 128 leading principal components, at most 50 iterations).
 
+    Rows that lack a modality: zeros take part in mixing and in clustering, and the fused head tends to be less sure of
+    such rows: they come more often than their share.
+
     References
     ----------
     .. [1] Parvaneh et al., "Active learning by feature mixing", CVPR 2022, section 3.
@@ -182,16 +188,16 @@ class ALFAMix(QueryStrategy):
         """The cap at which each row changes; infinite where none does."""
         weights, _ = view.linear_head
         steps = flip_distances(view.logits, view.gradient_residuals, weights)
-        labelled = view.labeled_points
-        points, codes = (
-            (view.points, view.probabilities.argmax(axis=1)) if labelled is None else (labelled, view.labeled_codes)
-        )
+        labelled = view.labeled_head_points
+        points, codes = view.head_points, view.probabilities.argmax(axis=1)
+        if labelled is not None:
+            points, codes = labelled, view.labeled_codes
         anchors = np.stack([points[codes == code].mean(axis=0) for code in np.unique(codes)])
-        reach = np.concatenate(
-            [cdist(view.points[part], anchors).max(axis=1) for part in row_chunks(len(view), view.points.shape[1])]
-        )
+        width = max(anchors.shape)
+        parts = row_chunks(len(view), width)
+        reach = np.concatenate([cdist(view.head_points[part], anchors).max(axis=1) for part in parts])
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            needed = steps / reach * np.sqrt(view.points.shape[1])
+            needed = steps / reach * np.sqrt(view.head_points.shape[1])
         return np.where(reach > 0, needed, np.inf)
 
 
@@ -234,6 +240,8 @@ class DropQuery(QueryStrategy):
     log-probabilities on the embedding. The score is the number of passes that change. Cost: `n_passes` predictions from
     the embedding, and k-means of the candidates (where they are many, in their 128 leading principal components, at
     most 50 iterations).
+
+    Rows that lack a modality: zeros in place of the block stay zeros when features are dropped.
 
     References
     ----------

@@ -48,6 +48,9 @@ class MaxHerding(QueryStrategy):
     picks are those of plain greedy search (lazily: `skmmal.selection.coverage.kernel_herding`). Cost: one matrix
     product N × D × R for R references, then a few blocks of 64 × D × R a pick; memory N D.
 
+    Rows that lack a modality: what they have alone is scaled to length one, with zeros in place of the rest. They are
+    near one another and far from whole rows, and are covered mostly by their like.
+
     References
     ----------
     .. [1] Bae, Noh and Sutherland, "Generalized coverage for more robust low-budget active learning", ECCV 2024,
@@ -121,6 +124,9 @@ class UHerding(QueryStrategy):
     With an unfitted estimator every u is 1 and this is MaxHerding. The model was fitted on the labelled rows, so it
     looks well calibrated there: the temperature is a cautious correction only. The score is the mean gain in weighted
     coverage. Cost as for MaxHerding, plus the probabilities.
+
+    Rows that lack a modality: as for MaxHerding, and the model is less sure of them: they come more often than their
+    share.
 
     References
     ----------
@@ -210,6 +216,8 @@ class ProbCover(QueryStrategy):
     N = 100,000). The paper searches δ on a grid, the ALFM benchmark by bisection; here it is solved exactly from the
     distances to the nearest row of another cluster.
 
+    Rows that lack a modality: as for MaxHerding; with few of them their balls hold few rows, so they come late.
+
     References
     ----------
     .. [1] Yehuda et al., "Active learning through a covering lens", NeurIPS 2022, algorithm 1 and section 3.2.
@@ -289,6 +297,10 @@ class TypiClust(QueryStrategy):
     says distances, and so does this. Cost: k-means (for large pools in the 128 leading principal components, at most 50
     iterations; ours, the official code uses mini-batches), and the exact neighbours within each cluster that has its
     turn, about N² D / clusters in all.
+
+    Rows that lack a modality: what they have alone is scaled to length one, with zeros in place of the rest, so that
+    they make clusters of their own. Where these are many and dense, such rows come more often than their share,
+    otherwise less.
 
     References
     ----------

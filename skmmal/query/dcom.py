@@ -71,6 +71,8 @@ class DCoM(QueryStrategy):
     ``radius="auto"``, N R additions for all picks together and O(N) a pick; memory N D, and N R / 8 bytes for the
     graph (125 MB for N = 100,000).
 
+    Rows that lack a modality: as for ProbCover while coverage is low; later by their margins, which tend to be small.
+
     References
     ----------
     .. [1] Mishal and Weinshall, "DCoM: active learning for all learners", 2024 (arXiv 2407.01804), section 3, and the

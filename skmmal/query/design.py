@@ -64,16 +64,20 @@ class MVOPT(QueryStrategy):
     without `predict_proba_by_modality` gives the first part only. Without a fitted model every row weighs one, and this
     is a cold start; so it is where the model is sure of every row.
 
-    The kernel is ``k(i, j) = (1/M) Σ_m δ_im δ_jm exp(−‖z_i^m − z_j^m‖² / σ_m² − h_m(i, j))``, z what the fused head
-    sees (with encoders, the learned features), δ the presence, σ_m² the median squared distance of the modality's
-    rows (of at most 1,000 of pool and labelled rows together). h is how differently the heads see two rows, ``h_m(i,
-    j) = (‖√p_i − √p_j‖² + ‖√p_i^m − √p_j^m‖²) / 2``, from 0 to 2 (twice the squared Hellinger distance [4]_), p the
-    fused head's probabilities and p^m those of the modality's own; the fused head's alone where there is no other,
-    and 0 in a cold start and with ``kernel="features"``. With features alone, a few labels in a crowd of rows explain
-    all of it, whatever the classes in it; where there are many classes, that cost two points of accuracy. With C the
+    The kernel is ``k(i, j) = Σ_m δ_im δ_jm exp(−‖z_i^m − z_j^m‖² / σ_m² − h_m(i, j)) / √(M_i M_j)``, z what the fused
+    head sees (with encoders, the learned features), δ the presence, M_i the number of modalities that row i has, σ_m²
+    the median squared distance of the modality's rows (of at most 1,000 of pool and labelled rows together). h is how
+    differently the heads see two rows, ``h_m(i, j) = (‖√p_i − √p_j‖² + ‖√p_i^m − √p_j^m‖²) / 2``, from 0 to 2 (twice
+    the squared Hellinger distance [4]_), p the fused head's probabilities and p^m those of the modality's own; the
+    fused head's alone where there is no other, and 0 in a cold start and with ``kernel="features"``. With features
+    alone, a few labels in a crowd of rows explain all of it, whatever the classes in it; where there are many classes,
+    that cost two points of accuracy. With C the
     covariance of the process given the labelled rows, the score, ``Σ_j v_j C_ij² / (C_ii + s²)``, is by how much
     ``Σ_j v_j Var(j)`` falls when row i is labelled. Picks are those of the plain greedy loop (see
     `skmmal.selection.v_optimal`), on ties the lowest index.
+
+    Rows that lack a modality have the variance of the others, one: divided by M they would hardly ever be picked. The
+    fused head tends to be less sure of them, so that they come somewhat more often than their share.
 
     Cost, for N rows and Q = M × `n_components` features: exact O(N² D) once and O(N²) a pick, memory N²; Fourier
     O(N Q ((D / M + K) + Q)) once, K the number of classes, and O(N Q) a pick, memory N Q and 2 M N K for h. The
@@ -190,6 +194,8 @@ def _weights(view: PoolView) -> np.ndarray | None:
     weights = _uncertainty(view.probabilities)
     if hasattr(view.final, "predict_proba_by_modality"):
         by_modality = [_uncertainty(view.probabilities_by_modality[name]) for name in view.modality_names]
+        # a head has no say in rows that lack its modality; as a mean over those that have, such rows, of which the
+        # fused head is less sure anyway, would be picked twice as often again, for nothing gained
         weights = weights + (np.column_stack(by_modality) * view.present).mean(axis=1)
     # a model that is sure of every row says nothing of where to look
     return weights if weights.max() > 0 else None

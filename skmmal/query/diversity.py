@@ -12,7 +12,8 @@ from skmmal.query._clusters import cluster
 from skmmal.query._partition import PARTITION_CONSTRAINTS, in_partitions
 from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query.view import PoolView
-from skmmal.selection import DenseEmbedding, Embedding, k_center_greedy
+from skmmal.selection import DenseEmbedding, Embedding, PartialEmbedding, k_center_greedy
+from skmmal.selection.partial import mean_sq_distances
 
 __all__ = ["CoreSet", "KMeansSampling"]
 
@@ -20,7 +21,7 @@ __all__ = ["CoreSet", "KMeansSampling"]
 class CoreSet(QueryStrategy):
     """Pick, one after the other, the row farthest from all labelled and picked ones (greedy k-centre).
 
-    Distances are Euclidean in the fused embedding (an absent modality is zero there).
+    Distances are Euclidean in the fused embedding, over the modalities that both rows have.
 
     Parameters
     ----------
@@ -38,8 +39,15 @@ class CoreSet(QueryStrategy):
     Notes
     -----
     Needs no model: with an unfitted estimator distances are between the features, and without labelled rows the
-    first pick is the row of largest norm. The score is the distance at the time of the pick. Cost: a matrix product
+    first pick is the row of largest norm. The score is the distance at the time of the pick (the norm, for that first
+    one). Cost: a matrix product
     N × D × n_instances.
+
+    Rows that lack a modality: squared distances are summed over the modalities that both rows have, and multiplied by
+    what all modalities over these contribute to the squared distance of two rows on average. Two rows that share none
+    are as far apart as two rows are on average. Zeros in place of a block, as in the papers' code, would put such rows
+    next to each other, and they would hardly ever be picked. The search then makes a plain pass over the points instead
+    of leaving out those whose norms say that nothing changes.
 
     References
     ----------
@@ -71,18 +79,25 @@ class CoreSet(QueryStrategy):
         self.on = on
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        labelled = view.labeled_embedding
-        centres = None if labelled is None else DenseEmbedding(labelled)
+        pool, centres = _embeddings(view)
         indices, sq_distances = in_partitions(
-            _farthest_first,
-            DenseEmbedding(view.stored_embedding),
-            n_instances,
-            self.partitions,
-            self.n_jobs,
-            rng,
-            centres=centres,
+            _farthest_first, pool, n_instances, self.partitions, self.n_jobs, rng, centres=centres
         )
         return indices, np.sqrt(sq_distances)
+
+
+def _embeddings(view: PoolView) -> tuple[Embedding, Embedding | None]:
+    """The pool's points and the labelled ones; with distances over what both rows have, where something is missing."""
+    blocks, labelled = view.stored_embedding, view.labeled_embedding
+    present, labelled_present = view.present, view.labeled_present
+    if present.all() and labelled_present.all():
+        return DenseEmbedding(blocks), None if labelled is None else DenseEmbedding(labelled)
+    sets, masks = [blocks], [present]
+    if labelled is not None:
+        sets, masks = [blocks, labelled], [present, labelled_present]
+    scales = mean_sq_distances(sets, masks)
+    points = [PartialEmbedding(each, mask, scales) for each, mask in zip(sets, masks, strict=True)]
+    return points[0], points[1] if labelled is not None else None
 
 
 def _farthest_first(embedding: Embedding, n_instances: int, seed: int, centres: Embedding | None) -> Selection:
@@ -106,6 +121,8 @@ class KMeansSampling(QueryStrategy):
     cluster's centre. Where the pool has fewer distinct rows than are wanted, the rest is drawn at random. Cost:
     scikit-learn's k-means, O(N D n_instances) an iteration; where that is more than 2·10⁹, in the 128 leading principal
     components and for at most 50 iterations (ours).
+
+    Rows that lack a modality are clustered with zeros in place of the block; they make clusters of their own.
 
     References
     ----------

@@ -102,10 +102,17 @@ class BADGE(_GradientSampling):
 
     Notes
     -----
-    Any classifier with `predict_proba`; where it has no `embed`, z is X itself. The gradient is never multiplied out,
+    Any classifier with `predict_proba`; where it has no `embed`, z is X itself. z is what the last layer sees: the
+    modalities' embeddings side by side (with sum fusion the weights are those by which they are multiplied, each
+    modality's over M), or, for fusions that gate or attend, the one vector that the modalities add up to. A fusion of
+    your own is taken for linear in the embeddings; a committee has its members' embeddings side by side. The gradient
+    is never multiplied out,
     sampling is exact (see `skmmal.selection.d2_sampling`). Cost: memory N (K + D); one matrix product
     N × (K + D) × n_instances; with ``on="all"`` 2 K M in place of K. The score is the squared distance at the time of
     the pick.
+
+    Rows that lack a modality: an absent modality has no gradient, nor has a token that stands in for it
+    (``missing="token"``). The gradient is shorter for it, and longer where the model is less sure of the row.
 
     References
     ----------
@@ -167,11 +174,15 @@ class BMMAL(_GradientSampling):
     Asks the estimator for `embed` and `modality_contributions` (`LateFusionClassifier` has them). There is no `on`:
     what is balanced are the modalities' shares in the fused head; on one modality alone this would be BADGE with `on`.
     More than two modalities, and rows with a missing modality, are our extension: exact Shapley values over the
-    modalities that are present; an absent one has no gradient. Where every Shapley value is zero the modalities weigh
-    the same (the paper has 0/0 there). Gradients use the features as they come: scale them (`ModalityScaler`), or the
-    block with the larger values decides. Cost as for BADGE, plus the contributions: with concat and sum
-    fusion N K 2^M multiplications in one small product a row, otherwise 2^M evaluations of the head; sampled beyond
-    twelve modalities.
+    modalities that are present; an absent one has no gradient, and one that is alone keeps weight 1: a single modality
+    is no dominance. Such rows come more often than their share. Where every Shapley value is zero the modalities weigh
+    the same (the paper has 0/0 there). Fusions that gate or attend have one last layer for all modalities; to have
+    blocks that can be weighted, each modality's part of its input counts as if it met weights of its own, which is an
+    extension, too: with equal weights this is not BADGE there. A committee's contributions are those to the class that
+    the committee predicts, its coalitions' values being the mean of its members'. Gradients use the features as they
+    come: scale them (`ModalityScaler`), or the block with the larger values decides. Cost as for BADGE, plus the
+    contributions: with concat and sum fusion N K 2^M multiplications in one small product a row, otherwise 2^M
+    evaluations of the head; sampled beyond twelve modalities.
 
     References
     ----------

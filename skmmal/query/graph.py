@@ -93,6 +93,8 @@ class UncertainGCN(_GCNSampling):
     official code trains another for each 20,000 rows). The score is ``−|s − margin|``. Cost: exact neighbours in
     `n_components` columns, N² distances in the library's chunks; a step is a product N × n_components × 128.
 
+    Rows that lack a modality: zeros take the place of the block in the features of the graph.
+
     References
     ----------
     .. [1] Caramalau, Bhattarai and Kim, "Sequential graph convolutional network for active learning", CVPR 2021,
@@ -147,6 +149,8 @@ class CoreGCN(_GCNSampling):
     is the row of largest norm. The score is the distance at the time of the pick (the norm, for that first one). Cost
     as for UncertainGCN, and that of CoreSet with 128 columns.
 
+    Rows that lack a modality: as for UncertainGCN.
+
     References
     ----------
     .. [1] Caramalau, Bhattarai and Kim, "Sequential graph convolutional network for active learning", CVPR 2021,
@@ -170,10 +174,7 @@ class CoreGCN(_GCNSampling):
             initial=DenseEmbedding(labelled) if len(labelled) else None,
             return_sq_distances=True,
         )
-        distances = np.sqrt(sq_distances)
-        if np.isinf(distances[0]):
-            distances[0] = np.linalg.norm(pool[indices[0]])
-        return indices, distances
+        return indices, np.sqrt(sq_distances)
 
 
 @dataclass

@@ -44,6 +44,9 @@ class BAIT(QueryStrategy):
     updates. Deterministic. Cost of ``"trace"``: O(N D²) once, then one product N × R × 2 for each of 2B picks, R the
     directions; memory N (D + R). Cost of ``"full"``: O(N K³ R) a pick, memory N K² R. With ``on="all"`` for each head.
 
+    Rows that lack a modality tell nothing of the weights that meet it, and more of the others where the model is less
+    sure of them.
+
     References
     ----------
     .. [1] Ash et al., "Gone fishing: neural active learning with Fisher embeddings", NeurIPS 2021, section 4.
@@ -81,15 +84,16 @@ class BAIT(QueryStrategy):
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
         full = self._is_full(view)
         axes = {
-            head: _informative_axes(head.points, _spread(head.probabilities), self.n_components) for head in view.heads
+            head: _informative_axes(head.head_points, _spread(head.probabilities), self.n_components)
+            for head in view.heads
         }
         return fisher_batch(
-            view.by_head(lambda head: _row_factors(head.probabilities, _project(head.points, axes[head]), full)),
+            view.by_head(lambda head: _row_factors(head.probabilities, _project(head.head_points, axes[head]), full)),
             n_instances,
             labelled=[
                 None
-                if head.labeled_points is None
-                else _row_factors(head.labeled_probabilities, _project(head.labeled_points, axes[head]), full)
+                if head.labeled_head_points is None
+                else _row_factors(head.labeled_probabilities, _project(head.labeled_head_points, axes[head]), full)
                 for head in view.heads
             ],
             n_labelled=view.n_labeled,
@@ -98,7 +102,7 @@ class BAIT(QueryStrategy):
 
     def _is_full(self, view: PoolView) -> bool:
         # the same for all heads, whose traces are added: the fused head has most columns
-        n_classes, n_columns = view.probabilities.shape[1], view.points.shape[1]
+        n_classes, n_columns = view.probabilities.shape[1], view.head_points.shape[1]
         if self.n_components is not None:
             n_columns = min(n_columns, self.n_components)
         small = n_classes * n_columns <= 512 and len(view) * n_classes**2 * n_columns <= 2e7

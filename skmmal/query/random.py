@@ -20,7 +20,8 @@ class RandomSampling(QueryStrategy):
 
     Notes
     -----
-    Needs no model and reads no features; every score is zero. Cost: O(N).
+    Needs no model and reads no features; every score is zero. Rows that lack a modality come as often as their
+    share. Cost: O(N).
 
     Examples
     --------

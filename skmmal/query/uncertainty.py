@@ -41,6 +41,9 @@ class EntropySampling(_UncertaintySampling):
     -----
     Any classifier with `predict_proba`. Deterministic. Cost: the probabilities, then O(N (K + log N)).
 
+    Rows that lack a modality: the fused head tends to be less sure of them, so they come more often than their share,
+    up to several times where few rows lack one.
+
     References
     ----------
     .. [1] Settles, "Active learning literature survey", 2009, section 3.1.
@@ -73,6 +76,8 @@ class MarginSampling(_UncertaintySampling):
     -----
     The score is the negative margin. Any classifier with `predict_proba`. Deterministic. Cost: the probabilities,
     then O(N (K + log N)).
+
+    Rows that lack a modality: the fused head tends to be less sure of them, so they come more often than their share.
 
     References
     ----------
@@ -109,6 +114,8 @@ class LeastConfidenceSampling(_UncertaintySampling):
     -----
     modAL's ``uncertainty_sampling``. Any classifier with `predict_proba`. Deterministic. Cost: the probabilities,
     then O(N (K + log N)).
+
+    Rows that lack a modality: as for `EntropySampling`.
 
     References
     ----------

@@ -26,10 +26,12 @@ from skmmal.query._committee import as_classifier
 from skmmal.query._linear_head import LinearHead, find_linear_head, fit_stand_in, log_probabilities
 from skmmal.query._posterior import (
     LaplacePosterior,
+    class_weights,
     committee_probabilities,
     dropout_probabilities,
     has_dropout,
     is_committee,
+    prior_precision,
 )
 from skmmal.selection import Embedding, OuterProductEmbedding
 
@@ -194,8 +196,16 @@ class PoolView:
 
     @cached_property
     def gradient_embedding(self) -> Embedding:
-        """Gradient of that cross-entropy by the head's weights, ``(p − onehot(ŷ)) ⊗ z``, in factors."""
-        return OuterProductEmbedding(self.gradient_residuals, self.stored_embedding)
+        """Gradient of that cross-entropy by the weights of the head's last layer, ``(p − onehot(ŷ)) ⊗ h``, in factors.
+
+        h is `head_input`: the embedding, or its sum over the modalities where they share the last layer.
+        """
+        return OuterProductEmbedding(self.gradient_residuals, self.head_input)
+
+    @property
+    def _fusion(self) -> Any:
+        """The head of a late-fusion network, or ``None``."""
+        return getattr(getattr(self.final, "module_", None), "head", None)
 
     @cached_property
     def labeled_probabilities(self) -> np.ndarray:
@@ -221,22 +231,23 @@ class PoolView:
 
     @cached_property
     def linear_head(self) -> LinearHead:
-        """Weights (K, D) and intercepts (K,) of the head.
+        """Weights (K, D) and intercepts (K,) of the head, which multiply `head_points`.
 
-        Where the probabilities are not the softmax of a linear map of the embedding, a ridge regression of their
-        logarithms on the pool's embedding stands in.
+        Where the probabilities are not the softmax of a linear map of these, a ridge regression of their logarithms on
+        the pool's stands in.
         """
         self.check_fitted()
         found = self._read_linear_head()
         if found is not None:
             weights, intercepts = found
-            predicted = softmax(self.points @ weights.T + intercepts, axis=1)
+            predicted = softmax(self.head_points @ weights.T + intercepts, axis=1)
             if np.allclose(predicted, self.probabilities, atol=1e-5):
                 return found
-        return fit_stand_in(self.points, self.probabilities)
+        return fit_stand_in(self.head_points, self.probabilities)
 
     def _read_linear_head(self) -> LinearHead | None:
-        return find_linear_head(self.final, [block.shape[1] for block in self.embedding], self.probabilities.shape[1])
+        widths = [block.shape[1] for block in self.head_input]
+        return find_linear_head(self.final, widths, self.probabilities.shape[1])
 
     @cached_property
     def logits(self) -> np.ndarray:
@@ -282,7 +293,7 @@ class PoolView:
                 raise ValueError(f"source='dropout', but {name} has no dropout")
             return dropout_probabilities(self.final, self._X, n_samples, rng, joint=joint, predict=self._predict)
         sample = self.laplace.joint_samples if joint else self.laplace.marginal_samples
-        return sample(self.logits, self.points, n_samples, rng)
+        return sample(self.logits, self.head_points, n_samples, rng)
 
     def _predict(self, model: Any, X: Any) -> np.ndarray:
         """Probabilities of the view's rows by this head of a model: a member of the estimator, or a copy of it."""
@@ -290,12 +301,16 @@ class PoolView:
 
     @cached_property
     def laplace(self) -> LaplacePosterior:
-        """Laplace posterior of the head, from the labelled rows; its prior has precision 1 / C (or 1)."""
-        labelled = self.labeled_points
-        C = getattr(self.final, "C", 1.0)
-        return LaplacePosterior(
-            np.empty((0, self.points.shape[1])) if labelled is None else labelled, self.labeled_probabilities, 1.0 / C
-        )
+        """Laplace posterior of the head, from the labelled rows; its prior is the classifier's penalty."""
+        precision = prior_precision(self.final, self.n_labeled)
+        labelled = self.labeled_head_points
+        if labelled is None:
+            empty = np.empty((0, self.head_points.shape[1]))
+            return LaplacePosterior(empty, self.labeled_probabilities, precision)
+        weights = None
+        if getattr(self.final, "class_weight", None) is not None:
+            weights = class_weights(self.final, self.labeled_codes)
+        return LaplacePosterior(labelled, self.labeled_probabilities, precision, weights)
 
     def require(self, *methods: str) -> None:
         """Raise `TypeError` if the final estimator lacks one of the methods."""
@@ -380,8 +395,7 @@ class PoolView:
 
     def _embed_by_modality(self, X: Any) -> list[np.ndarray] | None:
         """Embeddings of the modalities' own heads, where they are of their own."""
-        head = getattr(getattr(self.final, "module_", None), "head", None)
-        if not isinstance(head, AdditiveFusion):
+        if not isinstance(self._fusion, AdditiveFusion):
             return None
         blocks = self.final.embed_by_modality(X)
         return [blocks[name] for name in self.modality_names]
@@ -401,9 +415,35 @@ class PoolView:
         """The labelled rows' embedding as one matrix, shape (L, D), or ``None`` without any."""
         return None if self.labeled_embedding is None else np.concatenate(self.labeled_embedding, axis=1)
 
+    @property
+    def shares_last_layer(self) -> bool:
+        """Whether the modalities share the weights of the head's last layer, as where a fusion gates or attends."""
+        return isinstance(self._fusion, AdditiveFusion)
+
+    @cached_property
+    def head_input(self) -> list[np.ndarray]:
+        """What the last layer of the head sees, in blocks of N rows: `stored_embedding`, or the sum of its blocks.
+
+        It is the sum where the modalities share the last layer. An absent modality has no part in either, nor has a
+        token that stands in for it.
+        """
+        return [_sum_of(self.stored_embedding)] if self.shares_last_layer else self.stored_embedding
+
+    @cached_property
+    def head_points(self) -> np.ndarray:
+        """`head_input` as one matrix."""
+        return at_least_float32(self.head_input[0]) if self.shares_last_layer else self.points
+
+    @cached_property
+    def labeled_head_points(self) -> np.ndarray | None:
+        """The same of the labelled rows, or ``None`` without any."""
+        if self.labeled_embedding is None or not self.shares_last_layer:
+            return self.labeled_points
+        return _sum_of(self.labeled_embedding)
+
     def predict_embedded(self, points: np.ndarray) -> np.ndarray:
         """Columns of the classes that the head predicts from embeddings of shape (n, D), shape (n,)."""
-        head = getattr(getattr(self.final, "module_", None), "head", None)
+        head = self._fusion
         if isinstance(head, Fusion):
             widths = [block.shape[1] for block in self.embedding]
             with torch.inference_mode():
@@ -461,6 +501,10 @@ class PoolView:
                 return presence_mask(features)[:, [list(features.blocks).index(name) for name in names]]
         # sparse, or an estimator that embeds as it likes: there is no telling what was missing
         return np.ones((_num_samples(X), len(names)), dtype=bool)
+
+
+def _sum_of(blocks: Sequence[np.ndarray]) -> np.ndarray:
+    return np.sum([at_least_float32(block) for block in blocks], axis=0)
 
 
 def _has_layers(encoders: torch.nn.Module) -> bool:

@@ -3,5 +3,14 @@
 from skmmal.selection.d2_sampling import d2_sampling
 from skmmal.selection.embedding import DenseEmbedding, Embedding, OuterProductEmbedding, StackedEmbedding
 from skmmal.selection.k_center import k_center_greedy
+from skmmal.selection.partial import PartialEmbedding
 
-__all__ = ["DenseEmbedding", "Embedding", "OuterProductEmbedding", "StackedEmbedding", "d2_sampling", "k_center_greedy"]
+__all__ = [
+    "DenseEmbedding",
+    "Embedding",
+    "OuterProductEmbedding",
+    "PartialEmbedding",
+    "StackedEmbedding",
+    "d2_sampling",
+    "k_center_greedy",
+]

@@ -93,6 +93,8 @@ class NearestCentre:
 
     def _may_improve(self, rows: slice, centre_norms: torch.Tensor) -> torch.Tensor:
         norms, current = self._norms[rows], self.sq_distances[rows]
+        if not self.embedding._is_euclidean:
+            return current > 0
         radius = current.to(torch.float64).sqrt() * (1 + 1e-3)  # room for rounding
         above = torch.searchsorted(centre_norms, norms - radius, right=True)
         below = torch.searchsorted(centre_norms, norms + radius, right=False)

@@ -73,6 +73,22 @@ class Embedding(ABC):
     def _factor_dtypes(self) -> list[torch.dtype]:
         """Dtypes of the wide factors, which decide the precision of the matrix products."""
 
+    # -- what a subclass may know of distances
+
+    _is_euclidean: bool = True
+    """Whether distances are those of a Euclidean space in which `_sq_norms` are the points' squared norms."""
+
+    def _sums_and_scales(
+        self, rows: slice | torch.Tensor, other: Embedding, cols: torch.Tensor, col_factors: Factors
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Squared distances of `rows` to points of `other`, from inner products, and the sums that cancelled in them.
+
+        `col_factors` are the factors of these points in the embedding's `compute_dtype`.
+        """
+        dtype = self.compute_dtype
+        sums = self._norms64()[rows].to(dtype)[:, None] + other._norms64()[cols].to(dtype)
+        return sums.add(self._inner(self._gather(rows, dtype), col_factors), alpha=-2), sums
+
     # -- what a subclass may know of inner products without computing them
 
     _has_bound: bool = False
@@ -595,10 +611,7 @@ def _sq_distances(
     """
     dtype = first.compute_dtype
     col_factors = second._gather(cols, dtype) if second_rows is None else second_rows
-    row_norms = first._norms64()[rows].to(dtype)
-    col_norms = second._norms64()[cols].to(dtype)
-    scale = row_norms[:, None] + col_norms
-    distances = scale.add(first._inner(first._gather(rows, dtype), col_factors), alpha=-2)
+    distances, scale = first._sums_and_scales(rows, second, cols, col_factors)
     doubtful = distances < _CANCELLATION[dtype] * scale
     doubtful |= scale == 0  # two zero points
     if current is not None:

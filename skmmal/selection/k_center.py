@@ -30,8 +30,8 @@ def k_center_greedy(embedding: Any, n_samples: int, *, initial: Any = None, retu
         Centres that are there from the beginning: an embedding of labelled points, or indices into `embedding`.
         ``None`` or no rows: the first pick is the point of largest norm.
     return_sq_distances : bool
-        Whether to return, too, the squared distance each point had when it was picked (infinite for a first pick
-        without any centre).
+        Whether to return, too, the squared distance each point had when it was picked (for a first pick without any
+        centre, its squared norm).
 
     Returns
     -------
@@ -107,7 +107,7 @@ def _k_center(
     if len(points) and math.isinf(float(nearest.sq_distances.max())):  # no centre yet
         norms = points._norms64().cpu().numpy()
         picked.append(int(np.flatnonzero(available)[np.argmax(norms[available])]))
-        found.append(math.inf)
+        found.append(float(norms[picked[0]]))
         available[picked] = False
         nearest.add(np.asarray(picked))
     while len(picked) < n_samples:

@@ -72,10 +72,11 @@ def average_kernel(
     col_extra: Sequence[Any] | None = None,
     device: torch.device | str = "cpu",
 ) -> torch.Tensor:
-    """Average of one Gaussian kernel per modality, zero where either row lacks the modality.
+    """Average of one Gaussian kernel per modality, over those that the rows have.
 
-    ``k(i, j) = (1/M) Σ_m δ_im δ_jm exp(−‖x_i^m − x_j^m‖² / σ_m² − ‖e_i^m − e_j^m‖²)``, δ the presence, e further
-    columns that have a scale of their own.
+    ``k(i, j) = Σ_m δ_im δ_jm exp(−‖x_i^m − x_j^m‖² / σ_m² − ‖e_i^m − e_j^m‖²) / √(M_i M_j)``, δ the presence, M_i the
+    number of modalities of row i, e further columns that have a scale of their own. So the variance of every row is
+    one, whatever it lacks; of one that lacks everything it is zero.
 
     Parameters
     ----------
@@ -97,8 +98,8 @@ def average_kernel(
     --------
     >>> blocks = [[[0.0], [1.0]], [[0.0], [0.0]]]
     >>> average_kernel(blocks, blocks, [[1, 1], [1, 0]], [[1, 1], [1, 0]], [1.0, 1.0])
-    tensor([[1.0000, 0.1839],
-            [0.1839, 0.5000]], dtype=torch.float64)
+    tensor([[1.0000, 0.2601],
+            [0.2601, 1.0000]], dtype=torch.float64)
     """
     if len(rows) != len(cols):
         raise ValueError(f"rows has {len(rows)} modalities, cols has {len(cols)}")
@@ -125,7 +126,11 @@ def average_kernel(
             exponents += points.square().sum(dim=1)[:, None]
             exponents.clamp_min_(0).neg_().exp_()
             kernel[part] += exponents.mul_(row_there[part, m : m + 1]).mul_(col_there[:, m])
-    return kernel.div_(len(row_sets))
+    row_counts, col_counts = (there.sum(dim=1).clamp_min(1.0) for there in (row_there, col_there))
+    for part in row_chunks(*kernel.shape):
+        # the root of a product, not the product of roots: exact where nothing is missing
+        kernel[part] /= (row_counts[part, None] * col_counts).sqrt_()
+    return kernel
 
 
 def fourier_features(
@@ -195,6 +200,8 @@ def fourier_features(
         _as_mask(mask, "present", points, device).float() for mask, points in zip(present, columns, strict=True)
     ]
     n_modalities, half = len(spreads), -(-n_components // 2)
+    # every row has norm one: what it lacks falls to the modalities that it has
+    shares = [(n_modalities / mask.sum(dim=1, keepdim=True).clamp_min(1.0)).sqrt_() for mask in masks]
     features = [torch.zeros(len(mask), n_modalities * 2 * half, device=device) for mask in masks]
     height = 1.0 / np.sqrt(half * n_modalities)
     for m in range(n_modalities):
@@ -206,10 +213,10 @@ def fourier_features(
         frequencies = _orthogonal_frequencies(n_columns, half, rng) * np.sqrt(2.0)
         spread = torch.as_tensor(frequencies, dtype=torch.float32, device=device)
         cosines, sines = (slice(at, at + half) for at in (2 * m * half, (2 * m + 1) * half))
-        for points, mask, phi in zip(columns, masks, features, strict=True):
+        for points, mask, share, phi in zip(columns, masks, shares, features, strict=True):
             for part in row_chunks(len(phi), max(n_columns, half)):
                 angles = points[m].take(part, centre).to(device, torch.float32) @ spread
-                scale = height * mask[part, m : m + 1]
+                scale = height * mask[part, m : m + 1] * share[part]
                 phi[part, cosines] = torch.cos(angles).mul_(scale)
                 phi[part, sines] = torch.sin(angles).mul_(scale)
     return features

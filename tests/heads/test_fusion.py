@@ -257,7 +257,9 @@ def test_predictions_embeddings_and_contributions(name, encoder_dim):
     seen = np.hstack(list(embedded.values()))
     np.testing.assert_allclose(softmax(seen @ array(weights).T + array(intercepts), axis=1), proba, atol=1e-10)
     view = PoolView(clf, X)
-    np.testing.assert_allclose(view.linear_head[0], array(weights))
+    # the modalities share it: it sees their sum
+    np.testing.assert_array_equal(view.linear_head[0], array(clf.module_.head.fused.weight))
+    np.testing.assert_allclose(view.head_points, sum(embedded.values()), atol=1e-12)
     assert (view.predict_embedded(view.points) == proba.argmax(axis=1)).all()
     # the modalities' own heads see the mean token
     for m, (own, head) in enumerate(zip(clf.embed_by_modality(X).values(), clf.module_.head.unimodal, strict=True)):
@@ -541,5 +543,5 @@ def test_gradients_of_the_modalities_own_heads(name):
     }
     found = BADGE(on="video").embedding(clf, X).inner()
     np.testing.assert_allclose(found, by_modality["video"] @ by_modality["video"].T, atol=1e-5)
-    everything = np.hstack([gradient(clf.predict_proba(X), np.hstack(list(fused.values()))), *by_modality.values()])
+    everything = np.hstack([gradient(clf.predict_proba(X), sum(fused.values())), *by_modality.values()])
     np.testing.assert_allclose(BADGE(on="all").embedding(clf, X).inner(), everything @ everything.T, atol=1e-5)

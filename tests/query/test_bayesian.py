@@ -1,5 +1,7 @@
 """BALD and its sources of draws against closed forms and brute force."""
 
+import tracemalloc
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,12 +9,19 @@ import pytest
 from samples import make_blocks
 from scipy.special import softmax
 from scipy.stats import chisquare
+from sklearn.base import clone
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import BaggingClassifier, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, SGDClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from sklearn.utils.class_weight import compute_sample_weight
 
 from skmmal import LateFusionClassifier, MultimodalArray
-from skmmal.query import BALD, EPIG, PoolView, PowerBALD
-from skmmal.query._posterior import LaplacePosterior
+from skmmal.query import BALD, EPIG, BatchBALD, PoolView, PowerBALD
+from skmmal.query._posterior import LaplacePosterior, prior_precision
+from skmmal.query.batchbald import _JointLabels
 from skmmal.query.bayesian import mutual_information, predictive_information
 
 
@@ -213,3 +222,123 @@ def test_joint_draws_are_one_network_for_all_rows():
     assert np.abs(draws[0] - draws[1]).max() > 1e-3
     apart = next(view.monte_carlo_probabilities(1, np.random.RandomState(0)))
     assert np.abs(apart[:30] - apart[30:]).max() > 1e-3
+
+
+# ------------------------------------------------------------------------------------------------- the prior
+
+
+def linear_problem(n_classes=3):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((160, 5))
+    return X, (X[:, :2].sum(axis=1) + 0.7 * rng.standard_normal(160) > 0).astype(int) + (n_classes > 2) * (X[:, 2] > 1)
+
+
+@pytest.mark.parametrize("strategy", [BALD, PowerBALD, EPIG, BatchBALD])
+@pytest.mark.parametrize(
+    "model",
+    [
+        LogisticRegression(C=np.inf),
+        make_pipeline(StandardScaler(), LogisticRegression(C=np.inf)),
+        LogisticRegression(penalty=None),
+        LogisticRegression(C=1e300),
+        SGDClassifier(loss="log_loss", penalty=None, random_state=0),
+        SGDClassifier(loss="log_loss", alpha=0.0, learning_rate="constant", eta0=0.1, random_state=0),
+    ],
+    ids=str,
+)
+def test_there_is_no_posterior_without_a_penalty(strategy, model):
+    X, y = linear_problem()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn's, of deprecated spellings and of convergence
+        model = clone(model).fit(X[:60], y[:60])
+    with pytest.raises(ValueError, match=r"without a penalty.*finite C.*committee.*dropout"):
+        strategy(random_state=0).query(model, X[60:], 5, X_labeled=X[:60], y_labeled=y[:60])
+
+
+def test_members_need_no_penalty():
+    X, y = linear_problem()
+    bagging = BaggingClassifier(LogisticRegression(C=np.inf), random_state=0).fit(X[:60], y[:60])
+    assert len(BALD().query(bagging, X[60:], 5)) == 5
+    bagging.C = np.inf
+    with pytest.raises(ValueError, match="without a penalty"):
+        BALD(source="laplace").query(bagging, X[60:], 5)
+
+
+def test_the_prior_is_the_penalty_of_the_model():
+    X, y = linear_problem()
+    plain = LogisticRegression(C=0.25).fit(X, y)
+    assert prior_precision(plain, 160) == pytest.approx(4.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn's, of what it will rename
+        found = LogisticRegressionCV(Cs=[0.01, 0.1], cv=3).fit(X, y)
+    assert prior_precision(found, 160) == pytest.approx(1 / np.ravel(found.C_)[0]) != 1.0
+    found.C_ = np.array([0.5, 0.25, 0.25])  # one of each class
+    assert prior_precision(found, 160) == pytest.approx(10 / 3)
+    descent = SGDClassifier(loss="log_loss", alpha=0.02, random_state=0).fit(X, y)
+    # it takes the mean of the losses: alpha / 2 for one row is n alpha / 2 beside their sum
+    assert prior_precision(descent, 160) == pytest.approx(3.2)
+    assert prior_precision(descent, 0) == pytest.approx(3.2)  # the number of rows it was fitted on
+    assert prior_precision(LinearDiscriminantAnalysis().fit(X, y), 160) == 1.0
+    assert prior_precision(SVC(C=100.0), 160) == 1.0
+    assert prior_precision(LateFusionClassifier(C=0.1).fit(X, y), 160) == pytest.approx(10.0)
+    for wrong in ("auto", -1.0, np.nan, []):
+        plain.C = wrong
+        with pytest.raises(ValueError, match="a number above zero"):
+            prior_precision(plain, 160)
+
+
+@pytest.mark.parametrize("given", ["balanced", {0: 3.0, 1: 0.5}])
+def test_class_weights_count_in_the_posterior(given):
+    """A row that weighs w is as good as w rows."""
+    X, y = linear_problem()
+    X, y = X[:40], y[:40]
+    clf = LogisticRegression(class_weight=given).fit(X, y)
+    weights = compute_sample_weight(given, y)
+    found = PoolView(clf, X, X, y).laplace
+    probabilities = clf.predict_proba(X)
+    design = np.column_stack([X, np.ones(40)])
+    A = (design * weights[:, None]).T @ design
+    G = sum(w * (np.diag(p) - np.outer(p, p)) for w, p in zip(weights, probabilities, strict=True)) / weights.sum()
+    covariance = np.linalg.inv(np.eye(18) + np.kron(A, G))
+    jacobian = np.kron(design[7][None], np.eye(3))
+    ours = found.classes @ np.diag(found.logit_deviations(X[7:8])[0] ** 2) @ found.classes.T
+    np.testing.assert_allclose(ours, jacobian @ covariance @ jacobian.T, atol=1e-9)
+
+
+# ------------------------------------------------------------------------------------------------- memory
+
+
+@pytest.mark.parametrize(("n_classes", "n_draws", "n_rows", "n_targets"), [(400, 3, 2, 3), (7, 4, 300, 60)])
+def test_predictive_information_in_blocks_is_the_brute_force(n_classes, n_draws, n_rows, n_targets):
+    rng = np.random.default_rng(3)
+    draws = rng.dirichlet(np.full(n_classes, 0.3), size=(n_draws, n_rows))
+    targets = rng.dirichlet(np.full(n_classes, 0.3), size=(n_draws, n_targets))
+    draws[0, 0], targets[0, 0] = np.eye(n_classes)[0], np.eye(n_classes)[1]  # zeros, too
+    found = predictive_information(draws, targets)
+    for row in (0, n_rows - 1):
+        joint = np.einsum("sk,smc->mkc", draws[:, row], targets) / n_draws
+        apart = draws[:, row].mean(axis=0)[None, :, None] * targets.mean(axis=0)[:, None, :]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            expected = np.where(joint > 0, joint * np.log(joint / apart), 0.0).sum(axis=(1, 2)).mean()
+        assert found[row] == pytest.approx(expected, abs=1e-10)
+
+
+def peak_memory(function):
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_memory_of_epig_and_batchbald_does_not_grow_with_the_classes():
+    rng = np.random.default_rng(0)
+    draws, targets = (rng.dirichlet(np.ones(309), size=(2, n)) for n in (64, 4))
+    assert peak_memory(lambda: predictive_information(draws, targets)) < 20e6
+    many = rng.dirichlet(np.ones(600), size=(8, 64))
+    joint = _JointLabels(8, 1000)
+    for row in range(2):
+        joint.add(many[:, row], np.random.RandomState(0))
+    assert len(joint.weights) == 1000
+    assert peak_memory(lambda: joint.conditional_entropies(many)) < 150e6

@@ -35,7 +35,9 @@ def by_hand(blocks, labelled, n, weights, noise=0.1, beliefs=None):
         exponents = distances / np.median(distances[np.triu_indices(len(z), 1)])
         if beliefs is not None:
             exponents += np.mean([sq_distances(np.sqrt(head[there])) for head in beliefs[name]], axis=0)
-        kernel[np.ix_(there, there)] += np.exp(-exponents) / len(blocks)
+        kernel[np.ix_(there, there)] += np.exp(-exponents)
+    counts = sum(~np.isnan(block[:, 0]) for block in blocks.values())
+    kernel /= np.sqrt(np.outer(counts, counts))  # every row has variance one
     pool, known = np.arange(n_rows - labelled), np.arange(n_rows - labelled, n_rows)
     C = kernel - kernel[:, known] @ np.linalg.solve(
         kernel[np.ix_(known, known)] + noise * np.eye(labelled), kernel[known]
