@@ -20,6 +20,9 @@ PACKAGE = ROOT / "skmmal"
 # a room imports only from lower floors, or from its own folder
 FLOORS = {
     "_random": 0,
+    "_names": 0,
+    "_paths": 0,
+    "_probabilities": 0.5,
     "_chunks": 0,
     "_mapped": 0.5,
     "_linear_game": 0,

@@ -12,6 +12,8 @@ import pandas as pd
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from skmmal import datasets
+from skmmal._names import find_name
+from skmmal._paths import local_path
 from skmmal.features import FeatureStore
 from skmmal.modalities import MultimodalArray
 
@@ -80,9 +82,7 @@ def load_dataset(name: str, seed: int = 0) -> Labelled:
     MultimodalArray(2000 rows: fou 76, zer 47)
     """
     kind, _, option = name.partition(":")
-    if kind not in DATASETS:
-        raise ValueError(f"unknown dataset {name!r}; there are {list(DATASETS)}")
-    return DATASETS[kind][0](option, seed)
+    return DATASETS[find_name(kind, list(DATASETS), "dataset")][0](option, seed)
 
 
 # -------------------------------------------------------------------------------------------------- from files
