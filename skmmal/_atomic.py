@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["TEMPORARY", "explained", "fsync_folder", "new_folder", "put_back", "replace_file"]
+__all__ = ["TEMPORARY", "explained", "fsync_folder", "held", "new_folder", "put_back", "replace_file"]
 
 TEMPORARY = ".tmp-"
 """Part of the name of every file that is not finished; the next writer sweeps such files away."""
@@ -111,7 +111,7 @@ def new_folder(path: Path, check_old: Callable[[Path], object] | None = None) ->
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep_folders(path)
     folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.{_NEW}-"))
-    with _held(folder):
+    with held(folder):
         try:
             folder.chmod(0o777 & ~_umask())  # mkdtemp gives the owner alone
             yield folder
@@ -180,7 +180,7 @@ def _put_in_place(folder: Path, path: Path, *, may_replace: bool) -> list[Path]:
             if exchange(folder, path):
                 return [*replaced, folder]
             old = path.parent / f"{folder.name.replace(f'.{_NEW}-', f'.{_OLD}-')}-{len(replaced)}"
-            with _held(path):
+            with held(path):
                 os.rename(path, old)
                 replaced.append(old)
                 try:
@@ -221,9 +221,12 @@ def _sweep_folders(path: Path) -> None:
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder itself; it goes with the folder through renames, and ends with the process."""
-    descriptor = _lock(folder)
+def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold the lock of a folder itself; it goes with the folder through renames, and ends with the process.
+
+    Without such locks (or, unless it should `wait`, where another holds it) nothing is held.
+    """
+    descriptor = _lock(folder, wait)
     try:
         yield
     finally:
@@ -231,7 +234,7 @@ def _held(folder: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _lock(folder: Path) -> int | None:
+def _lock(folder: Path, wait: bool = False) -> int | None:
     """Lock a folder: its open descriptor, 0 where the system has no such locks, ``None`` if another holds it."""
     try:
         import fcntl
@@ -240,7 +243,7 @@ def _lock(folder: Path) -> int | None:
     except (ImportError, OSError):
         return 0
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         os.close(descriptor)
         return None
