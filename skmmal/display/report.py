@@ -299,6 +299,7 @@ def _class_gains(report: _Report, results: ExperimentResults, baseline: str) -> 
 
 def _picture_of_row(results: ExperimentResults, run: Path, images: Path) -> Callable[[int], Path | None]:
     """Function from a row to its picture, if there is one."""
+    images = local_path(images, "--images")
     if not images.is_dir():
         raise FileNotFoundError(f"--images {images}: there is no such folder")
     if not (run / "pool.csv").is_file():
