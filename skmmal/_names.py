@@ -67,7 +67,7 @@ def _class_name(value: Any) -> str:
     return (value if isinstance(value, type) else type(value)).__name__
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[Any]) -> str:
     """Return a sentence that names what is spelt nearly so, or nothing; to be put after a list of what there is.
 
     Examples

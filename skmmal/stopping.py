@@ -687,7 +687,8 @@ class PredictedFChange(StoppingCriterion):
         if len(found) > 2:
             return None, None, f"the predicted change of F is defined for two classes; {len(found)} are predicted."
         positive = max(found, key=_order) if self.positive is None else _spelled(self.positive)
-        values = [_f_change(first.map(_spelled) == positive, second.map(_spelled) == positive) for first, second in pairs]
+        is_positive = [[part.map(_spelled) == positive for part in pair] for pair in pairs]
+        values = [_f_change(first, second) for first, second in is_positive]
         if np.isnan(values).any():
             return None, None, f"no row was predicted {positive} in one of the last rounds; ΔF is then 0/0."
         worst = max(values)
@@ -859,7 +860,7 @@ def get_criterion(name: str, **params: Any) -> StoppingCriterion:
     plain, equals, value = (part.strip() for part in name.partition("="))
     kind = _CRITERIA[find_name(plain, dict(sorted(_CRITERIA.items())), "stopping criterion")]
     if equals and kind._threshold in params:
-        raise ValueError(f"{name!r} sets {kind._threshold}, and {kind._threshold}={params[kind._threshold]!r} does, too")
+        raise ValueError(f"{name!r} sets {kind._threshold}, and so does {kind._threshold}={params[kind._threshold]!r}")
     criterion = kind(**params, **({kind._threshold: _number(value)} if equals else {}))
     criterion._validate_params()
     return criterion

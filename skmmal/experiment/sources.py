@@ -168,7 +168,8 @@ def _read_text_table(path: Path) -> pd.DataFrame:
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise ValueError(f"--labels {path} is not {encoding.removesuffix("-sig").upper()} text ({error}); save it as CSV UTF-8") from None
+        name = encoding.removesuffix("-sig").upper()
+        raise ValueError(f"--labels {path} is not {name} text ({error}); save it as CSV UTF-8") from None
     declared = re.match(r"sep=(.)\r?\n", text)  # a first line of Excel's
     text = text[declared.end() :] if declared else text
     header, _, _ = text.partition("\n")
@@ -196,9 +197,10 @@ def labelled_rows(features: Features, labels: pd.DataFrame, path: Path) -> np.nd
     rows = pd.Index(features.ids).get_indexer(pd.Index(labels["id"]))
     unknown = np.flatnonzero(rows < 0)
     if len(unknown):
+        hint = _mangled(features.ids, labels["id"].iloc[unknown])
         raise ValueError(
             f"--labels {path}: {len(unknown)} of {len(labels)} ids are not among the features, the first: "
-            f"{labels['id'].iloc[unknown[0]]!r} in line {unknown[0] + 2}{_mangled(features.ids, labels['id'].iloc[unknown])}"
+            f"{labels['id'].iloc[unknown[0]]!r} in line {unknown[0] + 2}{hint}"
         )
     return rows
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -126,8 +127,8 @@ def common_range(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     seeds = shortest.index[shortest >= n_rounds]
     part = frame[frame["seed"].isin(seeds) & frame["round"].isin(rounds[:n_rounds])]
     return part, (
-        f"not all runs have ended: compared are rounds {rounds[0]} to {rounds[n_rounds - 1]} (of {rounds[-1]}) with the "
-        f"seeds {seeds.tolist()}, which all strategies have"
+        f"not all runs have ended: compared are rounds {rounds[0]} to {rounds[n_rounds - 1]} (of {rounds[-1]}) with "
+        f"the seeds {seeds.tolist()}, which all strategies have"
     )
 
 
@@ -149,7 +150,8 @@ def pairwise_matrix(
 
     For each round and pair of strategies, a two-sided t-test of the differences, paired by seed. A significant
     difference adds ``1 / L`` to the winner's row in the loser's column, L the number of rounds; one experiment thus
-    adds at most 1. Of runs that have not ended, the `common_range` is compared, with a warning. Rounds in which all strategies have the same numbers (the first, from shared rows) are not counted.
+    adds at most 1. Of runs that have not ended, the `common_range` is compared, with a warning. Rounds in which all
+    strategies have the same numbers (the first, from shared rows) are not counted.
 
     Parameters
     ----------
@@ -261,7 +263,7 @@ def area_per_seed(frame: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame
     return _per_seed(areas, frame)
 
 
-def _per_seed(values: dict[tuple[int, str], float], frame: pd.DataFrame) -> pd.DataFrame:
+def _per_seed(values: Mapping[Any, float], frame: pd.DataFrame) -> pd.DataFrame:
     """Seeds × strategies, all of the frame's; NaN for one that is not compared."""
     if not values:
         return pd.DataFrame(columns=_names(frame), dtype=float)

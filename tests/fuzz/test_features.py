@@ -51,6 +51,9 @@ def test_write_open_load(data):
     metadata = data.draw(st.sampled_from([None, None, {}, {"a": {"backbone": "b"}}, {"nothing": {}}, {"a": {"shape": 1}}, {"a": 3}, 3, {"a": {"x": object}}, {"a": {"x": float("nan")}}]))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / data.draw(st.sampled_from(["features", "deep/er", "ä b", "."]))
+        url = data.draw(st.sampled_from(["s3://b/c", "hf://a", "FILE:///x", "a+b://c", "zip::s3://b/c.zip", Path("gs://b"), "", None, 3]))
+        for call in (FeatureStore.open, lambda path: FeatureStore.write(path, given.X, ids), lambda path: FeatureStore.import_files(path, "x.npz")):
+            answer("FeatureStore(URL)", lambda: call(url), valid=False)  # noqa: B023
         named = all(name.replace("-", "").isidentifier() for name in given.blocks)
         valid = False if not ids_good else None if not named or metadata not in (None, {}) else given.defect is None
         if given.defect in ("empty-row", "widths"):  # a row may lack everything here; a layout is not asked for
