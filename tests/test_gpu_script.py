@@ -36,7 +36,8 @@ def test_the_dry_run_agrees_with_itself(gpu, tmp_path, capsys):
     assert set(verdicts.values()) == {"ok"}, verdicts
     for part in ("fit lbfgs, sum", "Shapley values", "greedy k-centre", "query mvopt", "images, float32", "texts, autocast"):
         assert part in verdicts
-    assert sum(name.startswith("train balancing") for name in verdicts) == len(gpu.available_balancings())
+    assert sum(name.startswith("train balancing") for name in verdicts) == 2
+    assert len(gpu.FULL.balancings) == len(gpu.available_balancings())
     assert f"{len(verdicts)} ok" in capsys.readouterr().out
 
 

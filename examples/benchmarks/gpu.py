@@ -114,10 +114,11 @@ class Sizes:
     texts: int
     text_layers: int
     image_model: str
+    balancings: tuple[str, ...]
 
 
-FULL = Sizes(20_000, 512, 20, 20, 200, 64, 128, 12, "resnet101")
-QUICK = Sizes(300, 12, 3, 10, 10, 2, 4, 1, "resnet18")
+FULL = Sizes(20_000, 512, 20, 20, 200, 64, 128, 12, "resnet101", tuple(available_balancings()))
+QUICK = Sizes(400, 12, 3, 12, 10, 2, 4, 1, "resnet18", ("crmt", "ogm-ge"))
 
 
 def make_data(sizes: Sizes) -> tuple[MultimodalArray, np.ndarray]:
@@ -248,7 +249,7 @@ def trainings(X: MultimodalArray, y: np.ndarray, half: int, sizes: Sizes) -> Ite
     for fusion in ("gated", "attention", "nl-gate"):
         settings = {**whole, "solver": "adamw", "fusion": fusion}
         yield Check(f"train {fusion}", lambda device, s=settings: train(device, s).predict_proba(X[test]), apart, 2e-2)
-    drawn = [{"dropout": 0.3}, {"modality_dropout": 0.3}, *({"balancing": name} for name in available_balancings())]
+    drawn = [{"dropout": 0.3}, {"modality_dropout": 0.3}, *({"balancing": name} for name in sizes.balancings)]
     for settings in drawn:
         what = ", ".join(str(value) for value in settings.values())
         name = f"train {next(iter(settings))} {what}"
