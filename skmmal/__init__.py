@@ -23,7 +23,9 @@ _EXPORTS = {
     "unpack": "modalities",
 }
 _SUBPACKAGES = (
+    "balancing",
     "campaign",
+    "classifier",
     "contributions",
     "datasets",
     "diagnostics",
@@ -31,12 +33,16 @@ _SUBPACKAGES = (
     "experiment",
     "features",
     "heads",
+    "learner",
     "modalities",
+    "preprocessing",
     "query",
+    "representation",
     "robustness",
     "selection",
     "stopping",
 )
+"""Every public module below, so that ``import skmmal; skmmal.balancing.OGM`` works."""
 
 __all__ = [*_EXPORTS, *_SUBPACKAGES, "__version__"]
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from skmmal._atomic import replace_file
+from skmmal._atomic import fsync_folder, held, replace_file
+from skmmal._paths import local_path
 from skmmal._sealed import check_seal, parse_json, sealed
 
 _DESCRIPTION, _WEIGHTS = "estimator.json", "weights.safetensors"
+_NEXT = "weights.next.safetensors"
+"""The new weights, from when they are whole until they have taken the old ones' name."""
 
 
 def write_folder(path: str | os.PathLike, description: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Write a description and tensors so that a reader sees the old pair, the new pair, or a clear error."""
-    folder = Path(path)
+    """Write a description and tensors so that a reader sees the old pair or the new pair, also after a kill.
+
+    The description says which weights are its own, so that putting it in place is what replaces the old pair.
+    """
+    folder = local_path(path)
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file; give a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / _DESCRIPTION).is_file():
@@ -30,14 +37,48 @@ def write_folder(path: str | os.PathLike, description: dict[str, Any], tensors: 
     weights = save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()})
     text = json.dumps(sealed({**description, "weights_sha256": hashlib.sha256(weights).hexdigest()}), indent=2)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in ((_WEIGHTS, weights), (_DESCRIPTION, text.encode())):
-        with replace_file(folder / name) as file:
-            file.write(content)
+    with held(folder, wait=True):
+        _settle(folder)
+        for name, content in ((_NEXT, weights), (_DESCRIPTION, text.encode())):
+            with replace_file(folder / name) as file:
+                file.write(content)
+        os.replace(folder / _NEXT, folder / _WEIGHTS)
+        fsync_folder(folder)
+
+
+def _settle(folder: Path) -> None:
+    """Give the weights of a save that was killed their name, if the description is theirs already."""
+    if (folder / _NEXT).is_file() and (folder / _DESCRIPTION).is_file():
+        with suppress(ValueError):
+            if _digest(folder / _NEXT) == parse_json(folder / _DESCRIPTION).get("weights_sha256"):
+                os.replace(folder / _NEXT, folder / _WEIGHTS)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_folder(path: str | os.PathLike, format_name: str, version: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read what `write_folder` wrote; `ValueError` says what is wrong with the folder."""
-    folder = Path(path)
+    folder = local_path(path)
+    before = None
+    while True:
+        description = _read_description(folder, format_name, version)
+        for name in (_WEIGHTS, _NEXT):
+            with suppress(FileNotFoundError):
+                if not (folder / name).is_file():  # a pipe would block for ever
+                    continue
+                weights = (folder / name).read_bytes()
+                if hashlib.sha256(weights).hexdigest() == description.get("weights_sha256"):
+                    return description, _tensors(folder / name, weights)
+        if description == before:
+            if not (folder / _WEIGHTS).is_file():
+                raise ValueError(f"{folder} holds no {_WEIGHTS}")
+            raise ValueError(f"{folder / _WEIGHTS} is damaged or belongs to another save: its checksum differs")
+        before = description  # perhaps another process saves there: once more
+
+
+def _read_description(folder: Path, format_name: str, version: int) -> dict[str, Any]:
     if not (folder / _DESCRIPTION).is_file():
         raise FileNotFoundError(f"{folder} holds no {_DESCRIPTION}; it was not written by save")
     description = parse_json(folder / _DESCRIPTION)
@@ -48,15 +89,14 @@ def read_folder(path: str | os.PathLike, format_name: str, version: int) -> tupl
         raise ValueError(f"{folder} has format version {description.get('version')}, this skmmal reads up to {version}")
     if description["version"] > 1:  # the first version had no checksum of the description
         check_seal(description, folder / _DESCRIPTION)
-    if not (folder / _WEIGHTS).is_file():
-        raise ValueError(f"{folder} holds no {_WEIGHTS}")
-    weights = (folder / _WEIGHTS).read_bytes()
-    if hashlib.sha256(weights).hexdigest() != description.get("weights_sha256"):
-        raise ValueError(f"{folder / _WEIGHTS} is damaged or belongs to another save: its checksum differs")
+    return description
+
+
+def _tensors(path: Path, weights: bytes) -> dict[str, Tensor]:
     try:
-        return description, load(weights)
+        return load(weights)
     except SafetensorError as error:
-        raise ValueError(f"{folder / _WEIGHTS} is not a safetensors file: {error}") from None
+        raise ValueError(f"{path} is not a safetensors file: {error}") from None
 
 
 def encode(name: str, value: Any, classes: Sequence[type] = ()) -> Any:

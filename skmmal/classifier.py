@@ -21,6 +21,7 @@ from skmmal._arrays import integer, naming
 from skmmal._input import validate_features
 from skmmal._labels import class_weights, encode_labels, known_codes
 from skmmal._mapped import released_chunks
+from skmmal._names import find_name
 from skmmal._persistence import decode, encode, read_folder, write_folder
 from skmmal._random import RandomState, check_rng, draw_seed, torch_generator
 from skmmal.balancing import Balancing, ModalityDropout, balancing_classes, get_balancing
@@ -247,7 +248,7 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "modalities": [Mapping, None],
-        "fusion": [StrOptions(set(FUSIONS)), HasMethods("build"), callable],
+        "fusion": [str, HasMethods("build"), callable],
         "encoder_dim": [Interval(Integral, 1, None, closed="left"), "array-like", Mapping, None],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "balancing": [str, Balancing, None],
@@ -410,7 +411,7 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         generator = torch_generator(rng)
         hidden = _hidden_widths(self.encoder_dim, list(self._widths))
         method = self._balancing_method()
-        fusion: Any = FUSIONS[self.fusion] if isinstance(self.fusion, str) else self.fusion
+        fusion: Any = _fusion_of(self.fusion)
         if method is not None and method.fusion is not None:
             fusion = method.fusion
         if isinstance(fusion, type) and issubclass(fusion, FusionFactory):
@@ -955,10 +956,15 @@ def _number_of_permutations(given: Any, n_modalities: int) -> int | None:
     return integer(given, "n_permutations", 4)
 
 
+def _fusion_of(fusion: Any) -> Any:
+    """Return what builds the fused head; names in any spelling."""
+    return FUSIONS[find_name(fusion, FUSIONS, "fusion")] if isinstance(fusion, str) else fusion
+
+
 def _check_balancing(method: Balancing, estimator: LateFusionClassifier, module: LateFusionModule) -> None:
     """Refuse settings under which a method would do nothing, or something else."""
     given = f"balancing={estimator.balancing!r}"
-    if method.fusion is not None and estimator.fusion != "concat":
+    if method.fusion is not None and _fusion_of(estimator.fusion) is not FUSIONS["concat"]:
         raise ValueError(f"{given} brings its own fusion: leave fusion='concat', got fusion={estimator.fusion!r}")
     if isinstance(method, ModalityDropout) and estimator.modality_dropout > 0:
         raise ValueError(

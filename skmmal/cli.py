@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from skmmal.experiment import ExperimentResults
     from skmmal.experiment.sources import Features, Labelled
 
 __all__ = ["app"]
@@ -130,9 +131,11 @@ def simulate(
     command goes on with a run that was killed, and ends with the same bytes.
     """
     from skmmal import LateFusionClassifier
+    from skmmal._paths import local_path
     from skmmal.experiment import run_experiment
     from skmmal.experiment.sources import split
 
+    out = local_path(out, "--out")
     if (dataset is None) == (features is None):
         raise typer.BadParameter("give either --dataset or --features with --labels")
     if dataset is not None and labels is not None:
@@ -163,7 +166,7 @@ def simulate(
     )
     _write_csv(out / "pool.csv", {"row": range(len(pool.y)), "id": pool.ids, "label": pool.y})
     if not quiet:
-        _print_summary(results.summary())
+        _print_summary(results)
         _note(f"Written to {out}. Tables and figures: skmmal report {out}")
 
 
@@ -179,7 +182,7 @@ def _labelled_data(dataset: str | None, features: Path | None, labels: Path | No
     assert features is not None
     if labels is None:
         raise typer.BadParameter("--features needs --labels")
-    cache = _usable(sources.load_features(features))
+    cache = sources.load_features(features)
     table = sources.read_labels(labels)
     without = table["label"] == ""
     if without.any():
@@ -188,18 +191,22 @@ def _labelled_data(dataset: str | None, features: Path | None, labels: Path | No
     rows = sources.labelled_rows(cache, table, labels)
     if len(rows) < len(cache.ids):
         _note(f"{len(cache.ids) - len(rows)} of {len(cache.ids)} rows have no label; they are left out.")
+    usable = _has_features(cache)[rows]
+    rows, table = rows[usable], table[usable]
+    if not len(rows):
+        raise ValueError(f"--labels {labels}: no labelled row has features; see skmmal info {features}")
     test = (table["split"] == "test").to_numpy() if "split" in table else None
     return sources.Labelled(cache.X[rows], table["label"].to_numpy(dtype=str), cache.ids[rows], test)
 
 
-def _usable(cache: Features) -> Features:
-    from skmmal.experiment.sources import Features, usable_rows
+def _has_features(cache: Features) -> np.ndarray:
+    """Mask of the rows that have a modality; the others are counted aloud: their featurization failed."""
+    from skmmal.experiment.sources import usable_rows
 
     usable = usable_rows(cache.X)
-    if usable.all():
-        return cache
-    _note(f"{int((~usable).sum())} of {len(usable)} rows have no modality at all; they are left out.")
-    return Features(cache.X[usable], cache.ids[usable])
+    if not usable.all():
+        _note(f"{int((~usable).sum())} of {len(usable)} rows have no modality at all; they are left out.")
+    return usable
 
 
 def _scaled(X: Any, scale: Scale) -> Any:
@@ -217,9 +224,16 @@ def _write_csv(path: Path, columns: dict[str, Any] | pd.DataFrame) -> None:
         file.write(pd.DataFrame(columns).to_csv(index=False, lineterminator="\n").encode())
 
 
-def _print_summary(summary: pd.DataFrame) -> None:
+def _print_summary(results: ExperimentResults) -> None:
+    import warnings
+
     from skmmal.experiment.results import summary_text
 
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        summary = results.summary()
+    for warning in said:
+        _note(str(warning.message))
     table = Table(title="Accuracy on the test rows, mean ± standard error", title_justify="left", box=None)
     text = summary_text(summary).drop(columns="s/fit", errors="ignore")
     for name in text.columns:
@@ -299,15 +313,23 @@ def select(
     import numpy as np
 
     from skmmal import LateFusionClassifier
+    from skmmal._paths import local_path
+    from skmmal.campaign._settings import strategy_name
     from skmmal.campaign.batch import batch_table, choose
     from skmmal.experiment import sources
     from skmmal.experiment.problem import random_seed, set_random_states
     from skmmal.query import get_strategy
 
     query = get_strategy(strategy)
+    strategy = strategy_name(query)
     set_random_states(query, "select", seed)
-    cache = _usable(sources.load_features(features))
+    out = local_path(out, "--out")
+    cache = sources.load_features(features)
     rows, y = _labels_so_far(cache, labels)
+    usable = _has_features(cache)
+    if not usable.all():  # labels are joined by id before any row is left out
+        y, rows = y[usable[rows]], (np.cumsum(usable) - 1)[rows[usable[rows]]]
+        cache = sources.Features(cache.X[usable], cache.ids[usable])
     X = _scaled(cache.X, scale)
     pool = np.setdiff1d(np.arange(len(X)), rows)
     if n_instances > len(pool):
@@ -374,11 +396,17 @@ def strategies() -> None:
 @_friendly
 def info(folder: Annotated[Path, typer.Argument(help="A feature cache, or the folder of a run.")]) -> None:
     """Say what a feature cache or a run holds."""
+    from skmmal._atomic import put_back
+    from skmmal._paths import local_path
+
+    folder = put_back(local_path(folder, "folder"))
     if (folder / "manifest.json").is_file():
         _info_features(folder)
     elif (folder / "config.json").is_file():
         _info_run(folder)
     else:
+        if (folder / "log").is_dir() or (folder / "campaign.json").is_file():
+            raise ValueError(f"{folder} is a campaign: skmmal campaign status {folder}")
         raise FileNotFoundError(f"{folder} is neither a feature cache (manifest.json) nor a run (config.json)")
 
 
@@ -415,4 +443,4 @@ def _info_run(folder: Path) -> None:
         f"{config['n_test']} test rows, data {config['metadata'].get('dataset', 'not named')}",
         highlight=False,
     )
-    _print_summary(results.summary())
+    _print_summary(results)

@@ -601,7 +601,8 @@ def presence_mask(X: MultimodalArray) -> np.ndarray:
     if len(nothing):
         raise ValueError(
             f"row {nothing[0]} of X has no modality: all of {list(X.modalities)} are NaN there "
-            f"({len(nothing)} such row{'s' if len(nothing) > 1 else ''})"
+            f"({len(nothing)} such row{'s' if len(nothing) > 1 else ''}); leave such rows out, of a feature cache by "
+            "store.load(rows=store.present().any(axis=1))"
         )
     return present
 

@@ -16,13 +16,15 @@ from sklearn.base import BaseEstimator
 from sklearn.metrics import cohen_kappa_score
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skmmal._arrays import numeric
+from skmmal._names import find_name
+from skmmal._probabilities import check_distribution
 
 __all__ = [
     "Advice",
     "Budget",
     "ClassificationChange",
     "ConfidenceThreshold",
+    "MaxRounds",
     "OverallUncertainty",
     "Patience",
     "PerformanceChange",
@@ -93,29 +95,27 @@ class RoundState:
         -------
         RoundState
 
+        Raises
+        ------
+        ValueError
+            Rows that are no distribution (logits, independent probabilities), or of another width than `classes`.
+
         Examples
         --------
         >>> state = RoundState.from_probabilities(1, 40, [[0.5, 0.5], [1.0, 0.0]], ["cat", "dog"])
         >>> state.mean_entropy, state.mean_confidence
         (0.5, 0.75)
         """
-        probabilities = numeric(probabilities, "probabilities", finite=True).astype(np.float64)
         classes = np.asarray(classes)
         if classes.ndim != 1 or len(classes) == 0:
             raise ValueError(f"classes must be a list of at least one class, got {classes!r}")
-        if probabilities.ndim != 2 or probabilities.shape[1] != len(classes):
-            raise ValueError(
-                f"probabilities must have shape (n_rows, {len(classes)}), one column for each class, "
-                f"found {probabilities.shape}"
-            )
+        probabilities = check_distribution(probabilities, n_classes=len(classes), argument="the unlabelled rows")
         if stop_rows is not None and not isinstance(stop_rows, Mapping):
             raise TypeError(f"stop_rows must map row positions to names, got {stop_rows!r}")
         rows = {i: i for i in range(len(probabilities))} if stop_rows is None else dict(stop_rows)
         for row in rows:
             if not isinstance(row, Integral) or not 0 <= int(row) < len(probabilities):
                 raise ValueError(f"stop_rows: there is no row {row!r} among the {len(probabilities)} of probabilities")
-        if (probabilities < 0).any():
-            raise ValueError("probabilities must not be negative")
         predicted = classes[probabilities[list(rows)].argmax(axis=1)] if len(rows) else classes[:0]
         has_rows = len(probabilities) > 0
         scale = np.log(len(classes)) if len(classes) > 1 else 1.0
@@ -161,6 +161,8 @@ class StoppingCriterion(BaseEstimator):
     """
 
     _parameter_constraints: dict = {}
+    _threshold: str
+    """The parameter that ``NAME=VALUE`` sets: how much is enough."""
     _watches_model = True
     """Whether a model that predicts one class only fools the criterion."""
 
@@ -234,6 +236,7 @@ class Budget(StoppingCriterion):
     True
     """
 
+    _threshold = "max_labels"
     _watches_model = False
     _parameter_constraints: dict = {"max_labels": [Interval(Integral, 1, None, closed="left")]}
 
@@ -245,6 +248,34 @@ class Budget(StoppingCriterion):
         if n >= self.max_labels:
             return True, float(n), f"{n} labels are there, the budget was {self.max_labels}."
         return False, float(n), f"{n} of {self.max_labels} labels are spent, {self.max_labels - n} are left."
+
+
+class MaxRounds(StoppingCriterion):
+    """Stop when so many rounds are done.
+
+    Parameters
+    ----------
+    max_rounds : int, default=20
+        Rounds with a model, the first one's included.
+
+    Examples
+    --------
+    >>> MaxRounds(2).advise([RoundState(0, 40), RoundState(1, 80)]).stop
+    True
+    """
+
+    _threshold = "max_rounds"
+    _watches_model = False
+    _parameter_constraints: dict = {"max_rounds": [Interval(Integral, 1, None, closed="left")]}
+
+    def __init__(self, max_rounds: int = 20) -> None:
+        self.max_rounds = max_rounds
+
+    def _judge(self, history: Sequence[RoundState]) -> Judgement:
+        n = len(history)
+        if n >= self.max_rounds:
+            return True, float(n), f"{n} rounds are done, the limit was {self.max_rounds}."
+        return False, float(n), f"{n} of {self.max_rounds} rounds are done."
 
 
 # ------------------------------------------------------------------------------------------ measured performance
@@ -286,6 +317,7 @@ class TargetAccuracy(StoppingCriterion):
     True
     """
 
+    _threshold = "target"
     _watches_model = False
     _parameter_constraints: dict = {"target": _SHARE, "measure": _MEASURE}
 
@@ -331,6 +363,7 @@ class PerformanceChange(StoppingCriterion):
     True
     """
 
+    _threshold = "threshold"
     _watches_model = False
     _parameter_constraints: dict = {
         "threshold": [Interval(Real, 0, None, closed="left")],
@@ -381,6 +414,7 @@ class Patience(StoppingCriterion):
     True
     """
 
+    _threshold = "patience"
     _watches_model = False
     _parameter_constraints: dict = {
         "patience": _WINDOW,
@@ -431,6 +465,7 @@ class SelectedAccuracy(StoppingCriterion):
     True
     """
 
+    _threshold = "threshold"
     _parameter_constraints: dict = {"threshold": _SHARE, "min_labels": _WINDOW, **_MIN_ROUNDS}
 
     def __init__(self, threshold: float = 0.9, min_labels: int = 10, min_rounds: int = 2) -> None:
@@ -477,7 +512,7 @@ def kappa(first: pd.Series, second: pd.Series) -> float:
         if not isinstance(values, pd.Series):
             raise TypeError(f"{argument} must be a Series of predicted classes, got {type(values).__name__}")
     both = first.index.intersection(second.index)
-    a, b = first.loc[both].to_numpy(dtype=str), second.loc[both].to_numpy(dtype=str)
+    a, b = (part.loc[both].map(_spelled).to_numpy(dtype=str) for part in (first, second))
     if len(both) == 0 or (len(np.unique(np.concatenate([a, b]))) < 2):
         return float("nan")
     return float(cohen_kappa_score(a, b))
@@ -531,6 +566,7 @@ class StabilizingPredictions(StoppingCriterion):
     True
     """
 
+    _threshold = "threshold"
     _parameter_constraints: dict = {"threshold": _SHARE, "window": _WINDOW, **_MIN_ROUNDS}
 
     def __init__(self, threshold: float = 0.99, window: int = 3, min_rounds: int = 4) -> None:
@@ -575,6 +611,7 @@ class ClassificationChange(StoppingCriterion):
     True
     """
 
+    _threshold = "threshold"
     _parameter_constraints: dict = {"threshold": _SHARE, **_MIN_ROUNDS}
 
     def __init__(self, threshold: float = 0.0, min_rounds: int = 3) -> None:
@@ -586,7 +623,7 @@ class ClassificationChange(StoppingCriterion):
         if pairs is None:
             return _too_few(1)
         first, second = pairs[0]
-        changed = int((first.to_numpy() != second.to_numpy()).sum())
+        changed = int((first.map(_spelled) != second.map(_spelled)).sum())
         share = changed / len(first)
         return (
             share <= self.threshold,
@@ -603,8 +640,8 @@ class PredictedFChange(StoppingCriterion):
 
     Parameters
     ----------
-    positive : str, optional
-        The positive class. Default: the last of the two by name.
+    positive : str, int or bool, optional
+        The positive class. Default: the last of the two, numbers by value and strings by name.
     threshold : float, default=0.05
         Every one of the last `window` values must be below.
     window : int, default=3
@@ -622,10 +659,20 @@ class PredictedFChange(StoppingCriterion):
     True
     """
 
-    _parameter_constraints: dict = {"positive": [str, None], "threshold": _SHARE, "window": _WINDOW, **_MIN_ROUNDS}
+    _threshold = "threshold"
+    _parameter_constraints: dict = {
+        "positive": [str, Real, "boolean", None],
+        "threshold": _SHARE,
+        "window": _WINDOW,
+        **_MIN_ROUNDS,
+    }
 
     def __init__(
-        self, positive: str | None = None, threshold: float = 0.05, window: int = 3, min_rounds: int = 4
+        self,
+        positive: str | float | bool | None = None,
+        threshold: float = 0.05,
+        window: int = 3,
+        min_rounds: int = 4,
     ) -> None:
         self.positive = positive
         self.threshold = threshold
@@ -636,11 +683,12 @@ class PredictedFChange(StoppingCriterion):
         pairs = _successive(history, self.window)
         if pairs is None:
             return _too_few(self.window)
-        predicted = sorted({str(label) for pair in pairs for part in pair for label in part})
-        if len(predicted) > 2:
-            return None, None, f"the predicted change of F is defined for two classes; {len(predicted)} are predicted."
-        positive = predicted[-1] if self.positive is None else self.positive
-        values = [_f_change(first == positive, second == positive) for first, second in pairs]
+        found = {_spelled(label) for pair in pairs for part in pair for label in part}
+        if len(found) > 2:
+            return None, None, f"the predicted change of F is defined for two classes; {len(found)} are predicted."
+        positive = max(found, key=_order) if self.positive is None else _spelled(self.positive)
+        is_positive = [[part.map(_spelled) == positive for part in pair] for pair in pairs]
+        values = [_f_change(first, second) for first, second in is_positive]
         if np.isnan(values).any():
             return None, None, f"no row was predicted {positive} in one of the last rounds; ΔF is then 0/0."
         worst = max(values)
@@ -650,6 +698,21 @@ class PredictedFChange(StoppingCriterion):
             f"the predicted change of F of {positive} is {', '.join(f'{value:.3f}' for value in values)} "
             f"(threshold {self.threshold:g}).",
         )
+
+
+def _spelled(label: Any) -> str:
+    """How a class is compared: a label that went through a file is a string, and numpy's scalars are no others."""
+    value = label.item() if isinstance(label, np.generic) else label
+    # a column with a gap makes floats of whole numbers
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _order(name: str) -> tuple[bool, float, str]:
+    """Key of the order of classes: numbers by value, also as the strings that a file makes of them; then names."""
+    try:
+        return False, float(name), name
+    except ValueError:
+        return True, 0.0, name
 
 
 def _f_change(first: pd.Series, second: pd.Series) -> float:
@@ -682,6 +745,7 @@ class OverallUncertainty(StoppingCriterion):
     False
     """
 
+    _threshold = "threshold"
     _parameter_constraints: dict = {"threshold": _SHARE, **_MIN_ROUNDS}
 
     def __init__(self, threshold: float = 0.05, min_rounds: int = 2) -> None:
@@ -717,6 +781,7 @@ class ConfidenceThreshold(StoppingCriterion):
     True
     """
 
+    _threshold = "threshold"
     _parameter_constraints: dict = {"threshold": _SHARE, **_MIN_ROUNDS}
 
     def __init__(self, threshold: float = 0.95, min_rounds: int = 2) -> None:
@@ -740,6 +805,7 @@ _CRITERIA: dict[str, type[StoppingCriterion]] = {
     "budget": Budget,
     "classification-change": ClassificationChange,
     "confidence": ConfidenceThreshold,
+    "max-rounds": MaxRounds,
     "overall-uncertainty": OverallUncertainty,
     "patience": Patience,
     "performance-change": PerformanceChange,
@@ -762,12 +828,14 @@ def available_criteria() -> list[str]:
 
 
 def get_criterion(name: str, **params: Any) -> StoppingCriterion:
-    """Return a criterion by its name; ``NAME=VALUE`` sets its first parameter.
+    """Return a criterion by its name; ``NAME=VALUE`` sets its threshold.
 
     Parameters
     ----------
     name : str
-        One of `available_criteria`, or such as ``"budget=500"``.
+        One of `available_criteria` or the class's name (case, hyphens and underscores do not matter), or such as
+        ``"budget=500"``: what is enough for this criterion, such as the labels of a budget, the target of an accuracy,
+        the rounds of a patience, the threshold of the others.
     **params
         The criterion's parameters.
 
@@ -784,16 +852,16 @@ def get_criterion(name: str, **params: Any) -> StoppingCriterion:
     --------
     >>> get_criterion("budget=500")
     Budget(max_labels=500)
+    >>> get_criterion("predicted-f-change=0.1")
+    PredictedFChange(threshold=0.1)
     """
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, got {name!r}")
     plain, equals, value = (part.strip() for part in name.partition("="))
-    if plain not in _CRITERIA:
-        raise ValueError(f"unknown stopping criterion {plain!r}; there are {available_criteria()}")
-    criterion = _CRITERIA[plain](**params)
-    if equals:
-        first = next(iter(criterion._parameter_constraints))
-        criterion.set_params(**{first: _number(value)})
+    kind = _CRITERIA[find_name(plain, dict(sorted(_CRITERIA.items())), "stopping criterion")]
+    if equals and kind._threshold in params:
+        raise ValueError(f"{name!r} sets {kind._threshold}, and so does {kind._threshold}={params[kind._threshold]!r}")
+    criterion = kind(**params, **({kind._threshold: _number(value)} if equals else {}))
     criterion._validate_params()
     return criterion
 

@@ -13,7 +13,7 @@ from skmmal.cli import app
 from skmmal.datasets import make_multimodal_classification
 from skmmal.experiment import ExperimentResults
 from skmmal.experiment.problem import random_seed
-from skmmal.experiment.sources import load_dataset, load_features, split
+from skmmal.experiment.sources import load_dataset, load_features, read_labels, split
 from skmmal.features import FeatureStore
 from skmmal.query import BMMAL, available_strategies
 
@@ -226,6 +226,98 @@ def test_rows_without_any_modality_are_left_out(data, files):
     )
     assert "1 of 200 rows have no modality at all" in output
     assert "s007" not in set(pd.read_csv(files / "next.csv")["id"])
+
+
+def test_a_failed_item_never_breaks_a_job_nor_shifts_a_row(data, files):
+    """The labels name an item whose featurization failed: it is left out, and every other keeps its own label."""
+    X, _ = data
+    blocks = {name: block.copy() for name, block in X.blocks.items()}
+    for block in blocks.values():
+        block[[7, 150]] = np.nan
+    ids = [f"s{i:03d}" for i in range(200)]
+    FeatureStore.write(files / "holes", blocks, ids=ids)
+    truth = pd.read_csv(files / "labels.csv").set_index("id")["label"]
+    mixed = pd.read_csv(files / "labels.csv").sample(frac=1, random_state=0)
+    mixed["split"] = np.where(mixed["label"].index % 3 == 0, "test", "train")
+    mixed.to_csv(files / "mixed.csv", index=False)
+    for labels, kept in ((files / "labels.csv", 198), (files / "mixed.csv", 198)):
+        out = files / f"run {labels.stem}"
+        args = ["simulate", "--features", files / "holes", "--labels", labels, "--strategies", "margin"]
+        assert "2 of 200 rows have no modality at all" in skmmal(*args, "--out", out, *SMALL)
+        pool = pd.read_csv(out / "pool.csv")
+        assert len(pool) + ExperimentResults.load(out).config["n_test"] == kept
+        assert not {"s007", "s150"} & set(pool["id"])
+        assert pool["label"].tolist() == truth[pool["id"]].tolist()
+    # a cache that never had them gives the same results: the same rows stand beside the same labels
+    good = np.setdiff1d(np.arange(200), [7, 150])
+    FeatureStore.write(files / "good", {name: block[good] for name, block in blocks.items()}, ids=[ids[i] for i in good])
+    mixed[mixed["id"].isin([ids[i] for i in good])].to_csv(files / "good.csv", index=False)
+    args = ["--features", files / "good", "--labels", files / "good.csv", "--strategies", "margin"]
+    skmmal("simulate", *args, "--out", files / "run good", *SMALL)
+    for name in ("results.csv", "selected.csv", "pool.csv"):
+        assert (files / "run good" / name).read_bytes() == (files / "run mixed" / name).read_bytes()
+    for features, labels, out in (("holes", mixed[:60], "a.csv"), ("good", mixed[:60][mixed["id"][:60].isin([ids[i] for i in good])], "b.csv")):
+        labels.to_csv(files / "part.csv", index=False)
+        skmmal("select", "--features", files / features, "--labels", files / "part.csv", "-n", "20", "--out", files / out)
+    assert (files / "a.csv").read_bytes() == (files / "b.csv").read_bytes()
+    # estimators name the row, and the store says which rows to load
+    store = FeatureStore.open(files / "holes")
+    with pytest.raises(ValueError, match="row 7 of X has no modality"):
+        LateFusionClassifier().fit(store.load(), data[1])
+    rows = store.present().any(axis=1)
+    LateFusionClassifier().fit(store.load(rows=rows), data[1][rows])
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        ("id,label\n{}", "utf-8"),
+        ("id;label\n{}", "utf-8-sig"),
+        ("id\tlabel\n{}", "utf-16"),
+        ("sep=;\nid;label\n{}", "utf-8"),
+        ("note,label,id\n{}", "utf-8"),
+    ],
+)
+def test_labels_of_every_dialect_keep_their_ids(tmp_path, content, encoding):
+    mark = next(mark for mark in "\t;," if mark in content)
+    ids, labels = ["007", "NA", "1e5", "ä"], ["null", "0", f"a{mark}b", "ö"]
+    lines = "".join(f'x{mark}"{label}"{mark}{name}\n' if "note" in content else f'{name}{mark}"{label}"\n' for name, label in zip(ids, labels, strict=True))
+    (tmp_path / "labels.csv").write_text(content.format(lines), encoding=encoding)
+    table = read_labels(tmp_path / "labels.csv")
+    assert table["id"].tolist() == ids
+    assert table["label"].tolist() == labels
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"id,label\ns001,cat,dog\n", "line 2 has 3 fields: 's001,cat,dog'"),
+        (b"id,label\ns001\n", "line 2 has 1 fields"),
+        (b"id,label\ns001,caf\xe9\n", "is not UTF-8 text"),
+        (b"PK\x03\x04xxxx", "is a workbook or an archive; save it as CSV"),
+        (b"ID,label\ns001,cat\n", "no column 'id'; it has ['ID', 'label']. Did you mean 'ID'?"),
+        (b"id,label,label\ns001,a,b\n", "a column is there twice"),
+        (b'id,label\ns001,"cat\n', "not a CSV file"),
+        (b"id,label\n7,cat\n", "The features have '007': a spreadsheet has dropped zeros in front"),
+    ],
+)
+def test_labels_that_cannot_be_read_are_refused_with_the_reason(tmp_path, content, words):
+    FeatureStore.write(tmp_path / "f", {"a": np.eye(8)}, ids=[f"00{k}" for k in range(8)])
+    (tmp_path / "labels.csv").write_bytes(content)
+    args = ["select", "--features", tmp_path / "f", "--labels", tmp_path / "labels.csv", "--out", tmp_path / "next.csv"]
+    assert words in skmmal(*args, code=1)
+    assert not (tmp_path / "next.csv").exists()
+
+
+def test_names_in_any_spelling_give_the_same(files):
+    args = ["select", "--features", files / "features", "--labels", files / "labels.csv", "-n", "1"]
+    pd.read_csv(files / "labels.csv")[:50].to_csv(files / "labels.csv", index=False)
+    skmmal(*args, "--strategy", "least-confidence", "--out", files / "a.csv")
+    for spelling in ("Least_Confidence", "LEAST-CONFIDENCE", "LeastConfidenceSampling"):
+        skmmal(*args, "--strategy", spelling, "--out", files / "b.csv")
+        assert (files / "a.csv").read_bytes() == (files / "b.csv").read_bytes()
+    assert "Did you mean 'least-confidence'?" in skmmal(*args, "--strategy", "leastconfidnce", "--out", files / "c.csv", code=1)
+    assert "Did you mean 'emoji'?" in skmmal("simulate", "--dataset", "emojis", "--out", files / "x", code=1)
 
 
 def test_info_of_a_cache(files):

@@ -20,6 +20,9 @@ PACKAGE = ROOT / "skmmal"
 # a room imports only from lower floors, or from its own folder
 FLOORS = {
     "_random": 0,
+    "_names": 0,
+    "_paths": 0,
+    "_probabilities": 0.5,
     "_chunks": 0,
     "_mapped": 0.5,
     "_linear_game": 0,
@@ -99,6 +102,22 @@ def test_everything_exported_is_there():
         _ = skmmal.nonsense
     assert f'version = "{skmmal.__version__}"' in (ROOT / "pyproject.toml").read_text()
     assert skmmal.__version__ in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_every_public_module_is_there_after_a_bare_import():
+    """All that lies in the folder but private modules and the command line, whose libraries are an extra."""
+    names = sorted(
+        path.name.removesuffix(".py")
+        for path in PACKAGE.iterdir()
+        if not path.name.startswith(("_", ".", "cli")) and (path.suffix == ".py" or (path / "__init__.py").is_file())
+    )
+    assert set(names) > {"balancing", "query", "stopping", "learner"}
+    code = f"import skmmal\nfor name in {names}: assert name in dir(skmmal) and name in skmmal.__all__, name"
+    # each in a process of its own would be certain that no other import helps; one after the other is quick
+    code += f"\nfor name in {names}: assert getattr(skmmal, name).__name__ == 'skmmal.' + name"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    code = "import skmmal; print(skmmal.balancing.OGM.__name__, skmmal.query.BADGE.__name__)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "OGM BADGE\n"
 
 
 def public_objects():

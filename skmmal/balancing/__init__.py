@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from skmmal._names import find_name
 from skmmal.balancing.base import Balancing
 from skmmal.balancing.crmt import CRMT, CRMTFusion, certified_margins, margin_penalty
 from skmmal.balancing.mmpareto import MMPareto, pareto_weights
@@ -81,7 +82,7 @@ def get_balancing(name: str, **params: Any) -> Balancing:
     Parameters
     ----------
     name : str
-        One of `available_balancings`; case, hyphens, underscores and plus signs do not matter.
+        One of `available_balancings`, or the class's name; case, hyphens, underscores and plus signs do not matter.
     **params
         The method's parameters.
 
@@ -92,20 +93,11 @@ def get_balancing(name: str, **params: Any) -> Balancing:
     Raises
     ------
     ValueError
-        There is no such method.
+        There is no such method; the message names the nearest.
 
     Examples
     --------
     >>> get_balancing("ogm-ge", alpha=0.1)
     OGMGE(alpha=0.1)
     """
-    if not isinstance(name, str):
-        raise TypeError(f"name must be a string, got {name!r}")
-    by_plain_name = {_plain(known): method for known, method in _METHODS.items()}
-    if _plain(name) not in by_plain_name:
-        raise ValueError(f"unknown balancing method {name!r}; there are {available_balancings()}")
-    return by_plain_name[_plain(name)](**params)
-
-
-def _plain(name: str) -> str:
-    return name.lower().translate(str.maketrans("", "", "-_+ "))
+    return _METHODS[find_name(name, _METHODS, "balancing method")](**params)

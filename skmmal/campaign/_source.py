@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from skmmal._chunks import row_chunks
+from skmmal._paths import local_path
 from skmmal.campaign._files import CampaignError
 from skmmal.experiment.sources import Features, load_features
 from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal
@@ -22,7 +23,7 @@ def load(features: Any, ids: Any) -> Features:
     if isinstance(features, str | os.PathLike):
         if ids is not None:
             raise ValueError("ids come with the features' file; give them with arrays only")
-        return load_features(Path(features))
+        return load_features(local_path(features, "features"))
     if not is_multimodal(features):
         raise TypeError(
             "features must be the path of a feature cache or .npz file, or a MultimodalArray, mapping of blocks or "
@@ -41,7 +42,7 @@ def relative_path(features: Any, folder: Path) -> str | None:
     """Path of the features as the campaign keeps it: relative, so that both can be moved together."""
     if not isinstance(features, str | os.PathLike):
         return None
-    return Path(os.path.relpath(Path(features).absolute(), folder.absolute())).as_posix()
+    return Path(os.path.relpath(local_path(features, "features").absolute(), folder.absolute())).as_posix()
 
 
 def ids_digest(ids: np.ndarray) -> str:

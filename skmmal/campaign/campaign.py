@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from skmmal._atomic import TEMPORARY, explained, fsync_folder
+from skmmal._paths import local_path
 from skmmal.campaign import _incoming, _log, _source
 from skmmal.campaign._files import (
     SEAL,
@@ -115,7 +116,7 @@ class LabelingCampaign:
         ids: Any = None,
         lock_timeout: float = 60.0,
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = local_path(folder, "folder")
         self.lock_timeout = lock_timeout
         self._features_given, self._ids_given = features, ids
         self._config = _read_config(self.folder)
@@ -204,7 +205,7 @@ class LabelingCampaign:
         ValueError
             An argument cannot be used, or the folder holds a campaign with other settings.
         """
-        folder = Path(folder)
+        folder = local_path(folder, "folder")
         loaded = _source.load(features, ids)
         settings = Settings.checked(
             strategy,
@@ -795,7 +796,7 @@ def _check_validation(validation: Any, features: Features, settings: Settings) -
     if validation is None:
         return None
     if _is_path(validation):
-        validation = read_labels_file(Path(validation), "auto")
+        validation = read_labels_file(local_path(validation, "validation"), "auto")
     incoming = _incoming.normalize(validation, "")
     events = incoming.events[incoming.events["state"] == "label"]
     if events.empty:

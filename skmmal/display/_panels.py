@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from skmmal._names import did_you_mean
 from skmmal.display._style import grid_of_axes, strategy_styles
 from skmmal.experiment.results import ExperimentResults
+from skmmal.experiment.statistics import UnfinishedWarning
 
 _MANY = 12
 """More lines than that want a legend beside the axes."""
 
-__all__ = ["CurvesDisplay", "check_strategies", "mean_curves"]
+__all__ = ["CurvesDisplay", "check_strategies", "mean_curves", "paired_rows"]
 
 
 class CurvesDisplay:
@@ -94,8 +97,28 @@ def check_strategies(results: ExperimentResults, strategies: Sequence[str] | Non
     names = results.strategies if strategies is None else list(strategies)
     for name in names:
         if name not in results.strategies:
-            raise ValueError(f"strategy {name!r} was not run; there are {results.strategies}")
+            known = results.strategies
+            raise ValueError(f"strategy {name!r} was not run; there are {known}{did_you_mean(str(name), known)}")
     return names
+
+
+def paired_rows(table: pd.DataFrame, strategies: Sequence[str], round: int | None = None) -> pd.DataFrame:
+    """Rows of one round, of the seeds that all these strategies have there; by default the last round with such seeds.
+
+    Warns where seeds or a later round are left out, because runs have not ended.
+    """
+    part = table[table["strategy"].isin(strategies)]
+    rounds = sorted(part["round"].unique(), reverse=True) if round is None else [round]
+    for at in rounds:
+        rows = part[part["round"] == at]
+        seeds = [set(rows.loc[rows["strategy"] == name, "seed"]) for name in strategies]
+        shared = set.intersection(*seeds)
+        if shared or round is not None:
+            break
+    if at != rounds[0] or any(each != shared for each in seeds):
+        what = f"shown is round {at}, with the seeds {sorted(shared)}, which all strategies have"
+        warnings.warn(f"not all runs have ended: {what}", UnfinishedWarning, stacklevel=3)
+    return rows[rows["seed"].isin(shared)]
 
 
 def mean_curves(table: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:

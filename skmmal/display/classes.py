@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skmmal.display._panels import check_strategies, paired_rows
 from skmmal.display._style import grid_of_axes
 from skmmal.experiment.results import ExperimentResults
 
@@ -66,14 +67,12 @@ class ClassGainDisplay:
         -------
         ClassGainDisplay
         """
-        for name in (strategy, baseline):
-            if name not in results.strategies:
-                raise ValueError(f"strategy {name!r} was not run; there are {results.strategies}")
-        table = results.classes
-        last = int(table["round"].max()) if round is None else round
-        table = table[table["round"] == last]
+        check_strategies(results, [strategy, baseline])
+        if round is not None and round not in results.classes["round"].tolist():
+            raise ValueError(f"round {round} was not run; there are 0 to {int(results.classes['round'].max())}")
+        table = paired_rows(results.classes, [strategy, baseline], round)
         if table.empty:
-            raise ValueError(f"round {last} was not run; there are 0 to {int(results.classes['round'].max())}")
+            raise ValueError(f"{strategy!r} and {baseline!r} share no seed that got so far; nothing can be compared")
         heads = [name for name in table.columns if name.startswith("accuracy_")]
         of = {name: table[table["strategy"] == name] for name in (strategy, baseline)}
         by_seed = {name: part.pivot(index="seed", columns="label", values="accuracy") for name, part in of.items()}

@@ -9,7 +9,7 @@ import pandas as pd
 
 from skmmal.display._panels import CurvesDisplay, check_strategies, mean_curves
 from skmmal.experiment.results import ExperimentResults
-from skmmal.experiment.statistics import check_metric
+from skmmal.experiment.statistics import check_metric, comparable
 
 __all__ = ["ContributionDisplay", "DominanceWeightDisplay", "LearningCurveDisplay", "ModalityCurveDisplay"]
 
@@ -17,8 +17,9 @@ _LABELS = {"ece": "expected calibration error", "shapley_imbalance": "Shapley im
 
 
 def _curves(results: ExperimentResults, metrics: Sequence[str], strategies: Sequence[str] | None) -> pd.DataFrame:
-    frame = results.frame
     names = check_strategies(results, strategies)
+    check_metric(results.frame, metrics[0])
+    frame = comparable(results.frame[results.frame["strategy"].isin(names)])
     parts = []
     for metric in metrics:
         check_metric(frame, metric)

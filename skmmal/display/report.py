@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from collections.abc import Callable
 from functools import partial
 from html import escape
@@ -13,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from skmmal._atomic import replace_file
+from skmmal._paths import local_path
 from skmmal.display.classes import ClassGainDisplay
 from skmmal.display.curves import (
     ContributionDisplay,
@@ -25,6 +27,7 @@ from skmmal.display.robustness import RobustnessDisplay, is_curve
 from skmmal.display.selection import SelectionGridDisplay
 from skmmal.experiment import ExperimentResults, average_ranks, compare, friedman, pairwise_matrix
 from skmmal.experiment.results import summary_text
+from skmmal.experiment.statistics import UnfinishedWarning, area_under_curve, check_metric, common_range
 
 __all__ = ["write_comparison", "write_report"]
 
@@ -141,7 +144,23 @@ def write_report(
         Of ``report.html``.
     """
     _use_agg()
+    run, folder = local_path(run, "run"), local_path(folder, "folder")
     results = ExperimentResults.load(run)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnfinishedWarning)  # the page says it
+        return _write_report(results, run, folder, metric, baseline, confidence, images)
+
+
+def _write_report(
+    results: ExperimentResults,
+    run: Path,
+    folder: Path,
+    metric: str,
+    baseline: str,
+    confidence: float,
+    images: Path | None,
+) -> Path:
+    check_metric(results.frame, metric)
     picture = None if images is None else _picture_of_row(results, run, images)
     report = _Report(folder, f"Active learning on {_name(results, run)}")
     _about(report, results)
@@ -160,7 +179,7 @@ def write_report(
         lambda: LearningCurveDisplay.from_results(results, metric),
         f"{metric} against the number of labels; mean over seeds, the band is one standard error.",
     )
-    if results.frame["seed"].nunique() > 1 and len(results.strategies) > 1:
+    if common_range(results.frame)[0]["seed"].nunique() > 1 and len(results.strategies) > 1:
         _tests(report, results, metric, baseline, confidence)
     if results.modalities:
         _modalities(report, results)
@@ -182,6 +201,9 @@ def _about(report: _Report, results: ExperimentResults) -> None:
     n_expected = len(config["strategies"]) * len(config["seeds"]) * (config["n_rounds"] + 1)
     if len(results.frame) < n_expected:
         report.note(f"This run has not ended: {len(results.frame)} of {n_expected} rounds are done.")
+        sentence = common_range(results.frame)[1]
+        if sentence:
+            report.note(f"In all tables and figures, {sentence}.")
     report.note(
         f"{len(results.strategies)} strategies, {len(config['seeds'])} seeds. {config['n_initial']} rows chosen first "
         f"({config['initial']['name']}), then {config['n_rounds']} rounds of {config['n_instances']}. Pool: "
@@ -277,6 +299,7 @@ def _class_gains(report: _Report, results: ExperimentResults, baseline: str) -> 
 
 def _picture_of_row(results: ExperimentResults, run: Path, images: Path) -> Callable[[int], Path | None]:
     """Function from a row to its picture, if there is one."""
+    images = local_path(images, "--images")
     if not images.is_dir():
         raise FileNotFoundError(f"--images {images}: there is no such folder")
     if not (run / "pool.csv").is_file():
@@ -318,7 +341,8 @@ def write_comparison(runs: list[Path], folder: Path, *, metric: str = "accuracy"
     """
     _use_agg()
     results = {}
-    for run in runs:
+    folder = local_path(folder, "folder")
+    for run in map(local_path, runs):
         found = ExperimentResults.load(run)
         name = _name(found, run)
         results[name if name not in results else str(run)] = found
@@ -327,8 +351,28 @@ def write_comparison(runs: list[Path], folder: Path, *, metric: str = "accuracy"
     if len(names) < 2:
         raise ValueError(f"the runs share the strategies {names}; a comparison needs two")
     frames = [found.frame[found.frame["strategy"].isin(names)] for found in results.values()]
-    areas = pd.DataFrame({name: found.area_under_curve(metric)["mean"][names] for name, found in results.items()}).T
+    for frame in frames:
+        check_metric(frame, metric)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnfinishedWarning)  # the page says it
+        return _write_comparison(results, names, frames, folder, metric, confidence)
+
+
+def _write_comparison(
+    results: dict[str, ExperimentResults],
+    names: list[str],
+    frames: list[pd.DataFrame],
+    folder: Path,
+    metric: str,
+    confidence: float,
+) -> Path:
+    by_run = dict(zip(results, frames, strict=True))
+    areas = pd.DataFrame({name: area_under_curve(frame, metric)["mean"][names] for name, frame in by_run.items()}).T
     report = _Report(folder, f"Active learning on {len(results)} data sets")
+    for name, frame in by_run.items():
+        sentence = common_range(frame)[1]
+        if sentence:
+            report.note(f"{name}: {sentence}.")
     report.heading(f"Area under the curve of {metric.replace('_', ' ')}", "Mean over seeds; a flat curve's height.")
     report.table("areas", areas)
     report.heading(

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from skmmal import robustness
-from skmmal.display._panels import CurvesDisplay, check_strategies, mean_curves
+from skmmal._names import did_you_mean
+from skmmal.display._panels import CurvesDisplay, check_strategies, mean_curves, paired_rows
 from skmmal.experiment.results import ExperimentResults
 
 __all__ = ["RobustnessDisplay", "is_curve"]
@@ -144,16 +145,16 @@ class RobustnessDisplay(CurvesDisplay):
         RobustnessDisplay
         """
         if name not in results.evaluations:
-            raise ValueError(f"evaluation {name!r} was not made; there are {list(results.evaluations)}")
+            made = list(results.evaluations)
+            raise ValueError(f"evaluation {name!r} was not made; there are {made}{did_you_mean(str(name), made)}")
         table = results.evaluations[name]
         kind = _kind_of(table)
-        last = int(table["round"].max()) if round is None else round
-        for column, value in (("round", last), ("head", head)):
-            if value not in table[column].tolist():
+        for column, value in (("round", round), ("head", head)):
+            if value is not None and value not in table[column].tolist():
                 known = list(dict.fromkeys(table[column].tolist()))
                 raise ValueError(f"evaluation {name!r} has no {column} {value!r}; there are {known}")
         names = check_strategies(results, strategies)
-        table = table[(table["round"] == last) & (table["head"] == head)]
+        table = paired_rows(table[table["head"] == head], names, round)
         table = pd.concat([table[table["strategy"] == strategy] for strategy in names])
         # repeats belong to their seed: the error is over seeds
         by_seed = mean_curves(table, ["strategy", "seed", "modality", "level"], "accuracy")

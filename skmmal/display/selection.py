@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from skmmal.display._panels import check_strategies
 from skmmal.display._style import grid_of_axes
 from skmmal.experiment.results import ExperimentResults
 
@@ -62,9 +63,8 @@ class SelectionGridDisplay:
         -------
         SelectionGridDisplay
         """
+        check_strategies(results, [strategy])
         table = results.selected[results.selected["strategy"] == strategy]
-        if table.empty:
-            raise ValueError(f"strategy {strategy!r} was not run; there are {results.strategies}")
         seed = int(table["seed"].iloc[0]) if seed is None else seed
         table = table[(table["seed"] == seed) & table["round"].between(1, n_rounds) & (table["rank"] < n_per_round)]
         if table.empty:

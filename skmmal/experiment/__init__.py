@@ -4,8 +4,10 @@ from skmmal.experiment.evaluations import Adversarial, Evaluation, MissingRates,
 from skmmal.experiment.results import ExperimentResults
 from skmmal.experiment.runner import run_experiment
 from skmmal.experiment.statistics import (
+    UnfinishedWarning,
     area_under_curve,
     average_ranks,
+    common_range,
     compare,
     critical_difference,
     friedman,
@@ -21,8 +23,10 @@ __all__ = [
     "ExperimentResults",
     "MissingRates",
     "Noise",
+    "UnfinishedWarning",
     "area_under_curve",
     "average_ranks",
+    "common_range",
     "compare",
     "critical_difference",
     "friedman",

@@ -11,6 +11,8 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
 from skmmal import robustness
+from skmmal._arrays import naming
+from skmmal._names import find_name
 
 __all__ = [
     "EVALUATIONS",
@@ -208,7 +210,7 @@ def resolve_evaluations(evaluations: Any) -> dict[str, Any]:
     if isinstance(evaluations, Mapping):
         named = list(evaluations.items())
     elif isinstance(evaluations, Iterable):
-        named = [(value, value) for value in evaluations]
+        named = [(_registered(value) if isinstance(value, str) else value, value) for value in evaluations]
     else:
         raise TypeError(f"evaluations must be a dict or a list of names, got {evaluations!r}")
     resolved: dict[str, Any] = {}
@@ -218,13 +220,16 @@ def resolve_evaluations(evaluations: Any) -> dict[str, Any]:
         if name in resolved:
             raise ValueError(f"evaluations holds {name!r} twice")
         if isinstance(value, str):
-            if value not in EVALUATIONS:
-                raise ValueError(f"evaluations: unknown name {value!r}; there are {list(EVALUATIONS)}")
-            value = EVALUATIONS[value]
+            value = EVALUATIONS[_registered(value)]
         if not callable(value):
             raise TypeError(f"evaluations[{name!r}] must be an Evaluation, a function or a name, got {value!r}")
         resolved[name] = clone(value) if isinstance(value, BaseEstimator) else value
     return resolved
+
+
+def _registered(name: str) -> str:
+    with naming("evaluations"):
+        return find_name(name, list(EVALUATIONS), "name")
 
 
 def due(evaluation: Any, round_: int, last: int) -> bool:

@@ -29,6 +29,7 @@ import torch
 
 import skmmal
 from skmmal._atomic import TEMPORARY, replace_file
+from skmmal._paths import local_path
 from skmmal._sealed import check_seal, parse_json, sealed
 
 __all__ = ["RunFolder", "read_config"]
@@ -55,7 +56,7 @@ class RunFolder:
         ValueError
             It holds a run with another configuration; the message shows the difference.
         """
-        folder = cls(Path(path).absolute())
+        folder = cls(local_path(path, "results_dir").absolute())
         if folder.path.exists() and not folder.path.is_dir():
             raise FileExistsError(f"results_dir {path} is a file; give a folder")
         folder.path.mkdir(parents=True, exist_ok=True)

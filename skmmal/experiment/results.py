@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from skmmal._atomic import replace_file
+from skmmal._paths import local_path
 from skmmal.experiment import statistics
 from skmmal.experiment.folder import RunFolder, read_config
 from skmmal.experiment.problem import TIMINGS
@@ -21,6 +22,7 @@ __all__ = ["ExperimentResults", "summary_text"]
 KEYS = ["strategy", "seed", "round"]
 SUMS = "sha256sums.txt"
 _INTEGERS = ("seed", "round", "n_labeled", "rank", "row")
+_SUMMARY = ("final", "final_se", "area", "area_se")
 FILES = {"frame": "results.csv", "selected": "selected.csv", "classes": "classes.csv", "timings": "timings.csv"}
 
 
@@ -105,24 +107,28 @@ class ExperimentResults:
         Returns
         -------
         DataFrame
-            Indexed by strategy: ``final`` and ``final_se`` (mean over seeds after the last round, standard error),
+            Of a run that has not ended, over the `common_range`, with an `UnfinishedWarning`. Indexed by strategy:
+            ``final`` and ``final_se`` (mean over seeds after the last round, standard error),
             ``area`` and ``area_se`` (see `area_under_curve`), ``labels`` and ``reached`` (mean labels to the target and
             the share of the seeds that reach it), ``saved`` (of the baseline's labels, over the seeds where both reach
             it), ``fit_seconds`` and ``query_seconds`` (means per round).
         """
         self._check_metric(metric)
-        last = self.frame[self.frame["round"] == self.frame["round"].max()].groupby("strategy", sort=False)[metric]
-        area = self.area_under_curve(metric)
+        frame = statistics.comparable(self.frame)
+        if frame.empty:  # no seed is shared
+            return pd.DataFrame(index=pd.Index(self.strategies, name="strategy"), columns=list(_SUMMARY), dtype=float)
+        last = frame[frame["round"] == frame["round"].max()].groupby("strategy", sort=False)[metric]
+        area = statistics.area_under_curve(frame, metric)
         table = pd.DataFrame({"final": last.mean(), "final_se": last.sem()})
         table["area"], table["area_se"] = area["mean"], area["standard_error"]
         if baseline in self.strategies:
             target = float(table["final"][baseline])
-            reached = statistics.labels_saved(self.frame, target, metric=metric, baseline=baseline)
+            reached = statistics.labels_saved(frame, target, metric=metric, baseline=baseline)
             table["labels"], table["reached"] = reached["labels"], reached["reached"]
             table["saved"] = reached["saved"]
         for name in TIMINGS:
-            if name in self.frame:
-                table[name] = self.frame.groupby("strategy", sort=False)[name].mean()
+            if name in frame:
+                table[name] = frame.groupby("strategy", sort=False)[name].mean()
         return table.loc[self.strategies]
 
     def pairwise_matrix(self, metric: str = "accuracy", confidence: float = 0.9) -> pd.DataFrame:
@@ -176,8 +182,11 @@ class ExperimentResults:
         return cls(tidy, pd.DataFrame(selected), per_class, config, evaluations)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the tables as CSV; the seconds go to a file of their own, so that the others are reproducible."""
-        folder = Path(path)
+        """Write the tables as CSV; the seconds go to a file of their own, so that the others are reproducible.
+
+        The checksums go first and come last: while they are not there, `load` reads the records of the rounds.
+        """
+        folder = local_path(path)
         folder.mkdir(parents=True, exist_ok=True)
         timings = [name for name in TIMINGS if name in self.frame]
         tables = {
@@ -188,6 +197,7 @@ class ExperimentResults:
         }
         files = {FILES[name]: table for name, table in tables.items()}
         files |= {_evaluation_file(name): table for name, table in self.evaluations.items()}
+        (folder / SUMS).unlink(missing_ok=True)
         sums = []
         for name, table in files.items():
             text = table.to_csv(index=False, lineterminator="\n").encode()
@@ -217,20 +227,21 @@ class ExperimentResults:
         FileNotFoundError, ValueError
             The folder holds no run, or no round of it has ended.
         """
-        folder = Path(path)
+        folder = local_path(path)
         description = read_config(folder)
         config = description["experiment"]
         for key in ("strategies", "seeds", "classes"):
             if not isinstance(config.get(key), dict | list):
                 raise ValueError(f"{folder}: the configuration of this run lacks its {key}")
         _check_sums(folder)
-        if not (folder / FILES["frame"]).is_file():
+        if not (folder / SUMS).is_file() and (folder / "units").is_dir():  # it has not ended, or just wrote its tables
             reader = RunFolder(folder, description["version"])
             units = [(name, seed) for name in config["strategies"] for seed in config["seeds"]]
             records = {unit: found for unit in units if (found := reader.read_unit(*unit))}
-            if not records:
-                raise ValueError(f"{folder}: no round of this run has ended yet")
-            return cls.from_records(records, config)
+            if records:
+                return cls.from_records(records, config)
+        if not (folder / FILES["frame"]).is_file():
+            raise ValueError(f"{folder}: no round of this run has ended yet")
         labels = config["classes"]
         tables = {name: _read_csv(folder / file, labels) for name, file in FILES.items() if (folder / file).is_file()}
         missing = [FILES[name] for name in ("selected", "classes") if name not in tables]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
+import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +16,9 @@ import pandas as pd
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from skmmal import datasets
+from skmmal._atomic import put_back
+from skmmal._names import did_you_mean, find_name
+from skmmal._paths import local_path
 from skmmal.features import FeatureStore
 from skmmal.modalities import MultimodalArray
 
@@ -80,9 +87,7 @@ def load_dataset(name: str, seed: int = 0) -> Labelled:
     MultimodalArray(2000 rows: fou 76, zer 47)
     """
     kind, _, option = name.partition(":")
-    if kind not in DATASETS:
-        raise ValueError(f"unknown dataset {name!r}; there are {list(DATASETS)}")
-    return DATASETS[kind][0](option, seed)
+    return DATASETS[find_name(kind, list(DATASETS), "dataset")][0](option, seed)
 
 
 # -------------------------------------------------------------------------------------------------- from files
@@ -93,7 +98,8 @@ def load_features(path: Path) -> Features:
 
     An .npz file may hold ``ids``; otherwise the row numbers, from 0, are the ids.
     """
-    if path.is_dir():
+    path = local_path(path, "--features")
+    if put_back(path).is_dir():
         store = FeatureStore.open(path)
         return Features(store.load(), np.asarray(store.ids))
     if not path.is_file():
@@ -121,15 +127,12 @@ def read_labels(path: Path) -> pd.DataFrame:
     ValueError
         A column is missing, an id is empty or there twice, a split is neither train nor test.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except pd.errors.ParserError as error:
-        raise ValueError(f"--labels {path}: not a CSV file ({error})") from None
-    except pd.errors.EmptyDataError:
-        raise ValueError(f"--labels {path} is empty; expected the columns id,label") from None
+    path = local_path(path, "--labels")
+    table = _read_text_table(path)
     missing = [name for name in ("id", "label") if name not in table.columns]
     if missing:
-        raise ValueError(f"--labels {path}: no column {missing[0]!r}; it has {list(table.columns)}")
+        near = did_you_mean(missing[0], table.columns)
+        raise ValueError(f"--labels {path}: no column {missing[0]!r}; it has {list(table.columns)}{near}")
     table = table[[name for name in ("id", "label", "split") if name in table.columns]]
     empty = np.flatnonzero(table["id"] == "")
     if len(empty):
@@ -150,16 +153,63 @@ def read_labels(path: Path) -> pd.DataFrame:
     return table
 
 
+def _read_text_table(path: Path) -> pd.DataFrame:
+    """Read a table of texts, as they stand there: ``007`` and ``NA`` stay what they are.
+
+    Comma, semicolon or tab between the fields, UTF-8 or UTF-16 (as spreadsheets write them); a line with another
+    number of fields than the header's is an error, for its values would stand under the wrong names.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"--labels {path}: there is no such file")
+    content = path.read_bytes()
+    if content[:4] == b"PK\x03\x04":
+        raise ValueError(f"--labels {path} is a workbook or an archive; save it as CSV")
+    encoding = "utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        name = encoding.removesuffix("-sig").upper()
+        raise ValueError(f"--labels {path} is not {name} text ({error}); save it as CSV UTF-8") from None
+    declared = re.match(r"sep=(.)\r?\n", text)  # a first line of Excel's
+    text = text[declared.end() :] if declared else text
+    header, _, _ = text.partition("\n")
+    mark = declared[1] if declared else max(",;\t", key=header.count)
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True) if row]
+    except csv.Error as error:
+        raise ValueError(f"--labels {path}: not a CSV file ({error})") from None
+    if not rows:
+        raise ValueError(f"--labels {path} is empty; expected the columns id,label")
+    names, *lines = rows
+    for number, row in enumerate(lines, start=2):
+        if len(row) != len(names):
+            raise ValueError(
+                f"--labels {path}: not a CSV file of {len(names)} columns: line {number} has {len(row)} fields: "
+                f"{mark.join(row)[:80]!r}; a field that holds {mark!r} needs quotes"
+            )
+    if len(set(names)) < len(names):
+        raise ValueError(f"--labels {path}: a column is there twice: {names}")
+    return pd.DataFrame(lines, columns=names, dtype=str)
+
+
 def labelled_rows(features: Features, labels: pd.DataFrame, path: Path) -> np.ndarray:
     """Row of the features for each line of the labels; ids that are not there are an error."""
     rows = pd.Index(features.ids).get_indexer(pd.Index(labels["id"]))
     unknown = np.flatnonzero(rows < 0)
     if len(unknown):
+        hint = _mangled(features.ids, labels["id"].iloc[unknown])
         raise ValueError(
             f"--labels {path}: {len(unknown)} of {len(labels)} ids are not among the features, the first: "
-            f"{labels['id'].iloc[unknown[0]]!r} in line {unknown[0] + 2}"
+            f"{labels['id'].iloc[unknown[0]]!r} in line {unknown[0] + 2}{hint}"
         )
     return rows
+
+
+def _mangled(ids: np.ndarray, unknown: pd.Series) -> str:
+    """What a spreadsheet may have done to ids: zeros in front dropped."""
+    whole = {str(name).lstrip("0"): str(name) for name in ids if str(name).startswith("0")}
+    found = next((whole[name] for name in unknown if name in whole), None)
+    return "" if found is None else f". The features have {found!r}: a spreadsheet has dropped zeros in front"
 
 
 def usable_rows(X: MultimodalArray) -> np.ndarray:

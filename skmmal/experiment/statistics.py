@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from skmmal._arrays import integer, number
+from skmmal._names import did_you_mean
 
 __all__ = [
+    "UnfinishedWarning",
     "area_per_seed",
     "area_under_curve",
     "average_ranks",
+    "common_range",
     "compare",
     "critical_difference",
     "friedman",
@@ -26,8 +31,7 @@ __all__ = [
 _RESAMPLES = 9999
 
 
-def check_metric(frame: pd.DataFrame, metric: str) -> None:
-    """Refuse a metric that the frame does not hold, and a frame that is none."""
+def _check_frame(frame: pd.DataFrame) -> None:
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(f"frame must be a DataFrame such as ExperimentResults.frame, got {type(frame).__name__}")
     for name in ("strategy", "seed", "round"):
@@ -35,11 +39,16 @@ def check_metric(frame: pd.DataFrame, metric: str) -> None:
             raise ValueError(f"frame has no column {name!r}; it has {list(frame.columns)}")
     if len(frame) == 0:
         raise ValueError("frame is empty")
+
+
+def check_metric(frame: pd.DataFrame, metric: str) -> None:
+    """Refuse a metric that the frame does not hold, and a frame that is none."""
+    _check_frame(frame)
     if not isinstance(metric, str):
         raise TypeError(f"metric must be a column's name, got {metric!r}")
     if metric not in frame.columns:
         known = [name for name in frame.columns if name not in ("strategy", "seed", "round", "n_labeled")]
-        raise ValueError(f"metric {metric!r} was not measured; there are {known}")
+        raise ValueError(f"metric {metric!r} was not measured; there are {known}{did_you_mean(metric, known)}")
     if not pd.api.types.is_numeric_dtype(frame[metric]):
         raise TypeError(f"metric {metric!r} must hold numbers, found dtype {frame[metric].dtype}")
 
@@ -62,9 +71,73 @@ def _names(frame: pd.DataFrame) -> list[str]:
 
 def _by_seed(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Rounds × (strategy, seed)."""
-    check_metric(frame, metric)
-    _check_once(frame)
     return frame.pivot(index="round", columns=["strategy", "seed"], values=metric)
+
+
+# ---------------------------------------------------------------------------------------------- unfinished runs
+
+
+class UnfinishedWarning(UserWarning):
+    """Runs have different rounds or seeds: only what all of them have is compared."""
+
+
+def common_range(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return the part of an experiment on which its strategies can be compared: seeds and rounds that all of them have.
+
+    Where seeds have got differently far, those seeds and that last round are taken which keep most rounds, two seeds
+    at least if that can be.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``results.frame``, of a run that has ended or not.
+
+    Returns
+    -------
+    part : DataFrame
+        The frame itself if nothing is lacking; empty if the strategies share no seed.
+    sentence : str
+        What is left out, empty if nothing is.
+
+    Examples
+    --------
+    ``b`` has not ended:
+
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({
+    ...     "strategy": ["a"] * 3 + ["b"] * 2, "seed": 0, "round": [0, 1, 2, 0, 1], "accuracy": [.5, .7, .8, .5, .6],
+    ... })
+    >>> part, sentence = common_range(frame)
+    >>> part["round"].max()
+    1
+    >>> sentence
+    'not all runs have ended: compared are rounds 0 to 1 (of 2) with the seeds [0], which all strategies have'
+    """
+    _check_frame(frame)
+    _check_once(frame)
+    there = frame.assign(there=1).pivot(index="round", columns=["strategy", "seed"], values="there").fillna(0)
+    lengths = there.cummin().sum().unstack("seed").fillna(0).astype(int)  # rounds of each run before its first gap
+    rounds, shortest = there.index.to_numpy(), lengths.min(axis=0)
+    if (lengths == len(rounds)).all(axis=None):
+        return frame, ""
+    choices = [(int((shortest >= n).sum()), int(n)) for n in set(shortest[shortest > 0])]
+    if not choices:
+        return frame.iloc[:0], f"the strategies {list(lengths.index)} share no seed: nothing is compared"
+    _, n_rounds = max(choices, key=lambda choice: (min(choice[0], 2), choice[0] * choice[1], choice[1]))
+    seeds = shortest.index[shortest >= n_rounds]
+    part = frame[frame["seed"].isin(seeds) & frame["round"].isin(rounds[:n_rounds])]
+    return part, (
+        f"not all runs have ended: compared are rounds {rounds[0]} to {rounds[n_rounds - 1]} (of {rounds[-1]}) with "
+        f"the seeds {seeds.tolist()}, which all strategies have"
+    )
+
+
+def comparable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the `common_range`, with a warning if it is not all."""
+    part, sentence = common_range(frame)
+    if sentence:
+        warnings.warn(sentence, UnfinishedWarning, stacklevel=3)
+    return part
 
 
 # -------------------------------------------------------------------------------------------- pairwise matrix
@@ -77,7 +150,8 @@ def pairwise_matrix(
 
     For each round and pair of strategies, a two-sided t-test of the differences, paired by seed. A significant
     difference adds ``1 / L`` to the winner's row in the loser's column, L the number of rounds; one experiment thus
-    adds at most 1. Rounds in which all strategies have the same numbers (the first, from shared rows) are not counted.
+    adds at most 1. Of runs that have not ended, the `common_range` is compared, with a warning. Rounds in which all
+    strategies have the same numbers (the first, from shared rows) are not counted.
 
     Parameters
     ----------
@@ -132,12 +206,13 @@ def pairwise_matrix(
         raise ValueError("frames is empty; give at least one experiment")
     for frame in frames:
         check_metric(frame, metric)
+        _check_once(frame)
     names = _names(frames[0])
     total = pd.DataFrame(0.0, index=names, columns=names)
     for frame in frames:
         if set(_names(frame)) != set(names):
             raise ValueError(f"experiments with different strategies: {names} and {_names(frame)}")
-        total += _wins(_by_seed(frame, metric), names, confidence)
+        total += _wins(_by_seed(comparable(frame), metric), names, confidence)
     return total
 
 
@@ -168,7 +243,7 @@ def _significant_sign(differences: np.ndarray, confidence: float) -> np.ndarray:
 
 
 def _common_seeds(table: pd.DataFrame, names: list[str]) -> list[int]:
-    seeds = sorted(set.intersection(*(set(table[name].columns) for name in names)))
+    seeds = sorted(set.intersection(*(set(table[name].columns) for name in names))) if table.size else []
     if len(seeds) < 2:
         raise ValueError(f"a t-test needs at least two seeds that all strategies share, found {seeds}")
     return seeds
@@ -183,9 +258,16 @@ def area_per_seed(frame: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame
     The trapezoid over the number of labels, divided by its range: a mean height between the first and the last point.
     """
     _check_curves(frame, metric)
-    curves = frame.sort_values("n_labeled").groupby(["seed", "strategy"])[["n_labeled", metric]]
+    curves = comparable(frame).sort_values("n_labeled").groupby(["seed", "strategy"])[["n_labeled", metric]]
     areas = {key: _area(curve["n_labeled"].to_numpy(), curve[metric].to_numpy()) for key, curve in curves}
-    return pd.Series(areas).unstack().reindex(columns=_names(frame))
+    return _per_seed(areas, frame)
+
+
+def _per_seed(values: Mapping[Any, float], frame: pd.DataFrame) -> pd.DataFrame:
+    """Seeds × strategies, all of the frame's; NaN for one that is not compared."""
+    if not values:
+        return pd.DataFrame(columns=_names(frame), dtype=float)
+    return pd.Series(values).unstack().reindex(columns=_names(frame))
 
 
 def _area(n_labeled: np.ndarray, values: np.ndarray) -> float:
@@ -196,6 +278,8 @@ def _area(n_labeled: np.ndarray, values: np.ndarray) -> float:
 
 def area_under_curve(frame: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
     """Area under the learning curve, normalised to the height of a flat curve of the same area.
+
+    Of runs that have not ended, the `common_range` is compared, with an `UnfinishedWarning`; so it is below.
 
     Parameters
     ----------
@@ -243,12 +327,12 @@ def labels_to_reach(frame: pd.DataFrame, target: float, metric: str = "accuracy"
     """
     _check_curves(frame, metric)
     target = number(target, "target")
-    curves = frame.sort_values("n_labeled").groupby(["seed", "strategy"])[["n_labeled", metric]]
+    curves = comparable(frame).sort_values("n_labeled").groupby(["seed", "strategy"])[["n_labeled", metric]]
     first = {
         key: _first_at(curve["n_labeled"].to_numpy(dtype=float), curve[metric].to_numpy(), target)
         for key, curve in curves
     }
-    return pd.Series(first).unstack().reindex(columns=_names(frame))
+    return _per_seed(first, frame)
 
 
 def _first_at(n_labeled: np.ndarray, values: np.ndarray, target: float) -> float:
@@ -295,7 +379,9 @@ def labels_saved(
     """
     needed = labels_to_reach(frame, target, metric)
     if baseline not in needed:
-        raise ValueError(f"baseline {baseline!r} is not among the strategies {list(needed)}")
+        raise ValueError(
+            f"baseline {baseline!r} is not among the strategies {list(needed)}{did_you_mean(str(baseline), needed)}"
+        )
     both = needed.notna().mul(needed[baseline].notna(), axis=0)
     spent = needed.where(both).sum(min_count=1)
     spent_by_baseline = both.mul(needed[baseline].fillna(0), axis=0).sum()
@@ -350,7 +436,9 @@ def compare(
     confidence = number(confidence, "confidence", 0, 1)
     areas = area_per_seed(frame, metric)
     if not isinstance(baseline, str) or baseline not in areas:
-        raise ValueError(f"baseline {baseline!r} is not among the strategies {list(areas)}")
+        raise ValueError(
+            f"baseline {baseline!r} is not among the strategies {list(areas)}{did_you_mean(str(baseline), areas)}"
+        )
     rows = {}
     for name in areas.columns.drop(baseline):
         difference = (areas[name] - areas[baseline]).dropna().to_numpy()

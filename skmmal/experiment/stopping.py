@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from skmmal.experiment.problem import random_seed, set_random_states
 from skmmal.experiment.results import ExperimentResults
+from skmmal.experiment.statistics import UnfinishedWarning
 from skmmal.stopping import RoundState, as_criteria
 
 __all__ = ["stopping_history", "stopping_points"]
@@ -138,7 +140,7 @@ def stopping_points(
     DataFrame
         ``strategy``, ``seed``, ``criterion``, ``round`` and ``n_labeled`` (NaN: it never says stop), ``accuracy``
         (on the test rows, at that round; at the end if it never stops), ``final_accuracy``, ``saved`` (share of the
-        labels that would not have been needed).
+        labels that would not have been needed). Runs that have not ended are left out, with a warning.
 
     Examples
     --------
@@ -157,7 +159,16 @@ def stopping_points(
     """
     found = as_criteria(criteria)
     lines = []
-    runs = results.frame[["strategy", "seed"]].drop_duplicates()
+    ends = results.frame.groupby(["strategy", "seed"], sort=False, as_index=False)["round"].max()
+    ended = ends["round"] == ends["round"].max()
+    if not ended.all():
+        warnings.warn(
+            f"{int((~ended).sum())} of {len(ends)} runs have not ended; what a criterion would have saved of them is "
+            "not known, and they are left out",
+            UnfinishedWarning,
+            stacklevel=2,
+        )
+    runs = ends[ended]
     for strategy, seed in zip(runs["strategy"].tolist(), runs["seed"].tolist(), strict=True):
         run = results.frame[(results.frame["strategy"] == strategy) & (results.frame["seed"] == seed)]
         accuracy: dict[int, float] = dict(zip(run["round"], run["accuracy"], strict=True))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from skmmal._paths import local_path
 from skmmal.features._files import CacheError, read_json
 
 Blocks = dict[str, np.ndarray]
@@ -17,14 +18,15 @@ Blocks = dict[str, np.ndarray]
 def read_sources(sources: Any, id_column: str) -> tuple[Blocks, list[str] | None, dict[str, str]]:
     """Return blocks, ids (where a source has them) and each block's origin."""
     if not isinstance(sources, Mapping):
-        blocks, ids = _read_all(Path(sources), id_column)
-        return blocks, ids, {name: f"{Path(sources).name}:{name}" for name in blocks}
+        path = local_path(sources, "sources")
+        blocks, ids = _read_all(path, id_column)
+        return blocks, ids, {name: f"{path.name}:{name}" for name in blocks}
     if not sources:
         raise ValueError("sources is empty; at least one modality is needed")
     blocks, origin, ids, ids_from = {}, {}, None, None
     for name, source in sources.items():
         file, key = (source, name) if isinstance(source, str | os.PathLike) else source
-        file = Path(file)
+        file = local_path(file, f"sources[{name!r}]")
         blocks[name], found = _read_one(file, key, id_column)
         origin[name] = file.name if file.suffix == ".npy" else f"{file.name}:{key}"
         if found is not None and ids is not None and found != ids:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skmmal._atomic import fsync_folder, replace_file
+from skmmal._atomic import new_folder, put_back, replace_file
+from skmmal._paths import local_path
 from skmmal.features._files import (
     BFLOAT16,
     CacheError,
@@ -37,11 +37,13 @@ from skmmal.features._ranges import (
     read_markers,
 )
 from skmmal.features._sources import read_sources
-from skmmal.features._writer import RowWriter, plain, running
+from skmmal.features._writer import CacheInUseError, RowWriter, plain, running
 from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal, presence_mask
 
 OWN_KEYS = ("file", "present", "shape", "dtype", "range_rows", "fingerprint")
 """Keys of a manifest entry that this module writes; what else there is came with `metadata`."""
+_TRIES = 1000
+"""How often a cache may be replaced while it is being opened."""
 
 
 class FeatureStore:
@@ -77,9 +79,14 @@ class FeatureStore:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = local_path(path)
+        self._identity = _identity(self.path)
         self._manifest = Manifest(self.path)
         self.ids = self._read_ids()
+        self._kept: dict[tuple[str, str], Any] = {}  # what was opened: it stays readable when the cache is replaced
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": {}}  # mapped arrays would be pickled as their values
 
     def __repr__(self) -> str:
         parts = (f"{n} {'×'.join(map(str, w)) if isinstance(w, tuple) else w}" for n, w in self.modalities.items())
@@ -108,13 +115,61 @@ class FeatureStore:
         CacheError
             A ``ValueError``: not a cache, written by a newer version, a file missing, truncated or of another
             shape or dtype than the manifest says, or a name that leaves the folder.
+        ValueError
+            `path` is a URL.
+
+        Notes
+        -----
+        While another process replaces the cache (``write(..., overwrite=True)``), this gives the old one or the new
+        one, and what it gave stays what it was: an opened store goes on reading the files that it opened.
         """
-        store = cls(path)
-        for name in store.metadata:
-            store._values(name)
-            store.present(name)
-            store._markers(name)
-        return store
+        given = local_path(path)
+        for _ in range(_TRIES):
+            place = put_back(given)
+            before = _identity(place)
+            try:
+                store = cls(place)
+                store._keep()
+            except (CacheError, OSError):
+                if _identity(put_back(given)) == before:
+                    raise
+                continue  # it was replaced while it was read
+            if before == store._identity == _identity(place):
+                return store
+        raise CacheError(f"{given} is replaced again and again; it cannot be read meanwhile")
+
+    def _keep(self) -> None:
+        """Open and check every file."""
+        for name in self.metadata:
+            self._kept.update(
+                {
+                    ("values", name): self._values(name),
+                    ("present", name): self._open_present(name),
+                    ("markers", name): self._markers(name),
+                }
+            )
+
+    def _replaced(self) -> bool:
+        """Whether another cache stands at the path now."""
+        return _identity(self.path) != self._identity
+
+    def _check_current(self) -> None:
+        if self._replaced():
+            raise CacheError(f"{self.path} was replaced by another cache since it was opened; open it again")
+
+    def _or_kept(self, what: str, name: str, read: Callable[[], Any]) -> Any:
+        """Read a file of the cache; if another cache has taken its place, what was opened of this one."""
+        try:
+            found = read()
+        except (CacheError, OSError):
+            if not self._replaced():
+                raise
+            found = None
+        if not self._replaced():
+            return found
+        if (what, name) not in self._kept:
+            self._check_current()
+        return self._kept[what, name]
 
     def load(
         self,
@@ -155,9 +210,26 @@ class FeatureStore:
             blocks[name] = decode_block(values if rows is None else values[rows], self.metadata[name]["dtype"])
         return MultimodalArray(blocks)
 
-    def present(self, name: str) -> np.ndarray:
-        """Return which rows have a modality: bool, shape (n_samples,), memory-mapped."""
+    def present(self, name: str | None = None) -> np.ndarray:
+        """Return which rows have a modality.
+
+        Parameters
+        ----------
+        name : str, optional
+            Default: all modalities, in the order of `modalities`.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_samples,), memory-mapped, or (n_samples, n_modalities)
+            ``store.load(rows=store.present().any(axis=1))`` leaves out the rows whose featurization failed.
+        """
+        if name is None:
+            parts = [self.present(each) for each in self.metadata]
+            return np.stack(parts, axis=1) if parts else np.zeros((self.n_samples, 0), dtype=bool)
         self._check_known(name)
+        return self._or_kept("present", name, lambda: self._open_present(name))
+
+    def _open_present(self, name: str) -> np.ndarray:
         path = self.metadata[name].get("present", f"{name}.present.npy")
         file = inside(self.path, path, f"modality {name!r}")
         return open_npy(file, (self.n_samples,), np.dtype(bool)).view(np.ndarray)
@@ -188,6 +260,7 @@ class FeatureStore:
             writing now), ``"seconds_left"`` at the pace of the last ranges, None where that cannot be told.
         """
         self._check_known(name)
+        self._check_current()
         done = self._rows_done(name)
         seconds: dict[str, float] = {}
         for marker in self._markers(name).values():
@@ -248,7 +321,7 @@ class FeatureStore:
         FileExistsError
             `path` is not empty and not a cache.
         """
-        path, text = Path(path), _ids_text(ids)
+        path, text = put_back(local_path(path)), _ids_text(ids)
         path.mkdir(parents=True, exist_ok=True)
         with mutex(path):
             sweep(path, "manifest.json")
@@ -295,12 +368,23 @@ class FeatureStore:
         metadata : mapping of str to mapping, optional
             Name to what should be remembered: backbone, weights, preprocessing, ...
         overwrite : bool, default=False
-            Replace a cache that is there.
+            Replace a cache that is there. At every moment, also after a kill, there is the old one at `path` or the
+            new one.
 
         Returns
         -------
         FeatureStore
+
+        Raises
+        ------
+        ValueError
+            `path` is a URL, ids or values that cannot be used.
+        FileExistsError
+            `path` holds something, and `overwrite` is false.
+        CacheInUseError
+            Another process is writing into the cache that is to be replaced.
         """
+        path = local_path(path)
         array = as_multimodal(blocks) if is_multimodal(blocks) else MultimodalArray(blocks)
         _check_metadata(metadata, array.modalities)
         for name in array.modalities:
@@ -308,7 +392,7 @@ class FeatureStore:
         n_ids = _ids_text(ids).count(b"\n")
         if n_ids != len(array):
             raise ValueError(f"blocks have {len(array)} rows, and there are {n_ids} ids; one id for each row is needed")
-        with _new_folder(Path(path), overwrite) as folder:
+        with new_folder(path, _may_be_replaced if overwrite else None) as folder:
             store = cls.create(folder, ids)
             for name, block in array.blocks.items():
                 width = array.modalities[name]
@@ -338,6 +422,7 @@ class FeatureStore:
         FeatureStore
             This one.
         """
+        self._check_current()
         array = MultimodalArray({check_name(name): block})
         block, width = array[name], array.modalities[name]
         rows = np.arange(len(block))
@@ -383,6 +468,7 @@ class FeatureStore:
         FingerprintError
             The modality was made by a different job; the message shows the difference.
         """
+        self._check_current()
         return RowWriter(self._manifest, check_name(name), width, **options)
 
     def join(self, other: FeatureStore, path: str | os.PathLike[str], how: str = "inner") -> FeatureStore:
@@ -401,6 +487,7 @@ class FeatureStore:
         -------
         FeatureStore
         """
+        path = local_path(path)
         if how not in ("inner", "left", "outer"):
             raise ValueError(f"how must be 'inner', 'left' or 'outer', got {how!r}")
         same = sorted({*self.metadata} & {*other.metadata})
@@ -411,7 +498,7 @@ class FeatureStore:
         ids += [i for i in theirs if how == "outer" and i not in mine]
         if not ids:
             raise ValueError(f"{self.path} and {other.path} have no id in common")
-        with _new_folder(Path(path)) as folder:
+        with new_folder(path) as folder:
             new = type(self).create(folder, ids)
             for store, row_of in ((self, mine), (other, theirs)):
                 store._copy_to(new, np.array([row_of.get(i, -1) for i in ids]), list(store.metadata))
@@ -440,11 +527,12 @@ class FeatureStore:
         -------
         FeatureStore
         """
+        path = local_path(path)
         if rows is not None and ids is not None:
             raise ValueError("give rows or ids, not both")
         numbers = self.index(ids) if ids is not None else _row_numbers(slice(None) if rows is None else rows, len(self))
         names = self._names(modalities)
-        with _new_folder(Path(path)) as folder:
+        with new_folder(path) as folder:
             self._copy_to(type(self).create(folder, self.ids[numbers]), numbers, names)
         return self.open(path)
 
@@ -487,6 +575,7 @@ class FeatureStore:
         >>> FeatureStore.import_files(folder + "/new", folder + "/old.npz")
         FeatureStore(2 samples: image 3, text 2)
         """
+        path = local_path(path)
         blocks, found, origin = read_sources(sources, id_column)
         if ids is None:
             n_samples = len(next(iter(blocks.values())))
@@ -498,6 +587,7 @@ class FeatureStore:
 
     def info(self) -> dict[str, Any]:
         """Return what the cache holds: sizes, dtypes, missing rows, failures, provenance. Plain types only."""
+        self._check_current()
         modalities = {}
         for name, entry in self.metadata.items():
             markers, present = self._markers(name), self.present(name)
@@ -541,6 +631,7 @@ class FeatureStore:
             ``done``, ``missing``, and with `checksum` ``zero`` and ``duplicates`` (which are no problem in
             themselves).
         """
+        self._check_current()
         problems: list[str] = []
         report: dict[str, Any] = {}
         for name in self.metadata:
@@ -624,11 +715,16 @@ class FeatureStore:
 
     def _values(self, name: str, mode: str = "r") -> np.ndarray:
         entry = self.metadata[name]
-        return open_npy(self._file(name), tuple(entry["shape"]), stored_dtype(entry["dtype"]), mode)
+        shape, dtype = tuple(entry["shape"]), stored_dtype(entry["dtype"])
+        found = self._or_kept("values", name, lambda: open_npy(self._file(name), shape, dtype, mode))
+        return np.array(found) if mode == "c" and not found.flags.writeable else found
 
     def _markers(self, name: str) -> dict[int, dict[str, Any]]:
         rows = self.metadata[name].get("range_rows")
-        return {} if rows is None else read_markers(self.path, name, all_ranges(self.n_samples, rows))
+        if rows is None:
+            return {}
+        ranges = all_ranges(self.n_samples, rows)
+        return self._or_kept("markers", name, lambda: read_markers(self.path, name, ranges))
 
     def _rows_done(self, name: str) -> int:
         if "range_rows" not in self.metadata[name]:
@@ -780,29 +876,17 @@ def _sum_notes(markers: Any) -> dict[str, Any]:
     return total
 
 
-@contextmanager
-def _new_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """Give a folder to fill beside `path`, and rename it to `path` when that succeeded."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        if not overwrite:
-            raise FileExistsError(f"{path} exists and is not empty; choose another folder or pass overwrite=True")
-        read_manifest(path)  # only a cache is overwritten, never a folder of something else
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = path.parent / f".{path.name}.new-{os.getpid()}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    old = path.parent / f".{path.name}.old-{os.getpid()}"
+def _may_be_replaced(path: Path) -> None:
+    """Only a cache is overwritten, never a folder of something else, and none that is being written."""
+    for name in read_manifest(path)["modalities"]:
+        for holder in running(path, name):
+            raise CacheInUseError(f"another job is writing modality {name!r} in {path}: {holder}; it is not replaced")
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    """What tells a cache from another one that takes its place; ``None`` where there is none."""
     try:
-        yield folder
-        if path.exists() and any(path.iterdir()):
-            os.rename(path, old)
-        elif path.exists():
-            path.rmdir()
-        os.rename(folder, path)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        if old.exists() and not path.exists():
-            os.rename(old, path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-    fsync_folder(path.parent)
+        folder, ids = path.stat(), (path / "ids.txt").stat()
+    except OSError:
+        return None
+    return folder.st_dev, folder.st_ino, ids.st_ino, ids.st_mtime_ns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from skmmal._names import find_name
 from skmmal.query.base import QueryStrategy
 from skmmal.query.batchbald import BatchBALD
 from skmmal.query.bayesian import BALD, EPIG, PowerBALD
@@ -105,7 +106,7 @@ def get_strategy(name: str, **params: Any) -> QueryStrategy:
     Parameters
     ----------
     name : str
-        One of `available_strategies`; case, hyphens and underscores do not matter.
+        One of `available_strategies`, or the class's name; case, hyphens and underscores do not matter.
     **params
         The strategy's parameters.
 
@@ -116,20 +117,11 @@ def get_strategy(name: str, **params: Any) -> QueryStrategy:
     Raises
     ------
     ValueError
-        There is no such strategy.
+        There is no such strategy; the message names the nearest.
 
     Examples
     --------
     >>> get_strategy("bmmal", random_state=0)
     BMMAL(random_state=0)
     """
-    if not isinstance(name, str):
-        raise TypeError(f"name must be a string, got {name!r}")
-    by_plain_name = {_plain(known): strategy for known, strategy in _STRATEGIES.items()}
-    if _plain(name) not in by_plain_name:
-        raise ValueError(f"unknown strategy {name!r}; there are {available_strategies()}")
-    return by_plain_name[_plain(name)](**params)
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "")
+    return _STRATEGIES[find_name(name, _STRATEGIES, "strategy")](**params)

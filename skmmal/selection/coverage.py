@@ -307,7 +307,13 @@ class _Cover:
 
 
 def in_any_ball(points: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Whether each point is nearer to some centre than that one's radius."""
+    """Whether each point is nearer to some centre than that one's radius.
+
+    Examples
+    --------
+    >>> in_any_ball(np.array([[0.5], [3.0]]), np.array([[0.0]]), np.array([1.0]))
+    array([ True, False])
+    """
     inside = np.zeros(len(points), dtype=bool)
     for part in row_chunks(len(centres), len(points)):
         inside |= (_sq_distances(centres[part], points) < np.square(radii[part])[:, None]).any(axis=0)

@@ -14,6 +14,7 @@ from skmmal.stopping import (
     Budget,
     ClassificationChange,
     ConfidenceThreshold,
+    MaxRounds,
     OverallUncertainty,
     Patience,
     PerformanceChange,
@@ -115,7 +116,7 @@ def test_uncertainty():
     assert ConfidenceThreshold().advise(history).stop is True
     assert ConfidenceThreshold(0.97).advise(history).stop is False
     assert ConfidenceThreshold().advise(history[:1]).stop is None
-    with pytest.raises(ValueError, match=r"probabilities must have shape \(n_rows, 2\)"):
+    with pytest.raises(ValueError, match=r"probabilities has shape \(1, 1\), expected \(n_samples, 2\)"):
         RoundState.from_probabilities(1, 1, [[1.0]], ["a", "b"])
 
 
@@ -170,6 +171,63 @@ def test_by_name_and_as_estimators():
         StabilizingPredictions(threshold=2).advise([])
     with pytest.raises(ValueError, match="in the order of the rounds"):
         Budget().advise([RoundState(2, 1), RoundState(1, 2)])
+
+
+THRESHOLDS = {
+    "budget": ("max_labels", 7),
+    "classification-change": ("threshold", 0.07),
+    "confidence": ("threshold", 0.7),
+    "max-rounds": ("max_rounds", 7),
+    "overall-uncertainty": ("threshold", 0.07),
+    "patience": ("patience", 7),
+    "performance-change": ("threshold", 0.07),
+    "predicted-f-change": ("threshold", 0.07),
+    "selected-accuracy": ("threshold", 0.7),
+    "stabilizing-predictions": ("threshold", 0.7),
+    "target-accuracy": ("target", 0.7),
+}
+
+
+@pytest.mark.parametrize("name", available_criteria())
+def test_a_value_beside_the_name_is_the_threshold(name):
+    parameter, value = THRESHOLDS[name]
+    plain, given = get_criterion(name).get_params(), get_criterion(f"{name}={value}").get_params()
+    assert given == {**plain, parameter: value}
+    # every spelling of the name, and the class's own name
+    kind = type(get_criterion(name))
+    for spelling in (name.upper(), name.replace("-", "_"), name.title(), name.replace("-", " "), kind.__name__):
+        assert type(get_criterion(f"{spelling}={value}")) is kind
+
+
+def test_max_rounds():
+    assert MaxRounds(3).advise(measured(0.1, 0.2)).stop is False
+    assert MaxRounds(3).advise(measured(0.1, 0.2, 0.3)).stop is True
+    assert MaxRounds(3).advise(measured(0.1, 0.2)).sentence == "2 of 3 rounds are done."
+
+
+SAME = [["no", "yes"], ["0", "1"], [0, 1], [False, True], [np.int64(0), np.int64(1)], [np.bool_(False), np.bool_(True)], [0.0, 1.0], [2, 10], ["2", "10"]]  # fmt: skip
+
+
+@pytest.mark.parametrize("classes", SAME, ids=repr)
+def test_labels_of_every_type_get_the_same_advice(classes):
+    """Strings, integers, booleans, numpy's scalars, and what a file makes of them, in one round or in every other."""
+    codes = np.array([[1, 1, 1, 0, 0, 0], [1, 1, 0, 0, 0, 1], [1, 1, 0, 0, 1, 1], [1, 1, 0, 0, 1, 1]])
+    values = np.empty(2, dtype=object)
+    values[:] = classes
+    history = [RoundState(r, r, pd.Series(values[row])) for r, row in enumerate(codes)]
+    mixed = [RoundState(r, r, state.predictions.map(str) if r % 2 else state.predictions) for r, state in enumerate(history)]
+    reference = [RoundState(r, r, pd.Series(np.array(["n", "p"], dtype=object)[row])) for r, row in enumerate(codes)]
+    for criterion in (PredictedFChange(), PredictedFChange(threshold=0.9), ClassificationChange(), StabilizingPredictions()):
+        expected = criterion.advise(reference)
+        assert expected.value is not None
+        for given in (history,) if isinstance(classes[0], float) else (history, mixed):
+            found = criterion.advise(given)
+            assert (found.stop, found.value) == (expected.stop, expected.value)
+    for positive in (classes[1], str(classes[1])) if not isinstance(classes[0], float) else (classes[1],):
+        assert PredictedFChange(positive).advise(history).value == PredictedFChange("p").advise(reference).value
+    assert PredictedFChange(classes[0]).advise(history).value == PredictedFChange("n").advise(reference).value
+    # by hand: 2a / (2a + b + c) with a = 2, 2, 3 rows positive twice, and 2, 1, 0 that flip
+    assert PredictedFChange().advise(history).value == pytest.approx(1 - 4 / 6)
 
 
 # ------------------------------------------------------------------------------------------------ after the fact
@@ -248,8 +306,12 @@ def test_plain_classifiers_work_too():
         (lambda: Budget().advise(None), TypeError, "history must be a sequence of RoundState"),
         (lambda: Budget().advise(["a"]), TypeError, "history must be a sequence of RoundState"),
         (lambda: RoundState.from_probabilities(1, 2, "a", ["x"]), TypeError, "probabilities must be numeric"),
-        (lambda: RoundState.from_probabilities(1, 2, [[np.nan]], ["x"]), ValueError, "probabilities must be finite"),
-        (lambda: RoundState.from_probabilities(1, 2, [[-1.0]], ["x"]), ValueError, "must not be negative"),
+        (lambda: RoundState.from_probabilities(1, 2, [[np.nan]], ["x"]), ValueError, "probabilities is not finite in row 0"),
+        (lambda: RoundState.from_probabilities(1, 2, [[-1.0]], ["x"]), ValueError, "rows must sum to one, but row 0"),
+        (lambda: RoundState.from_probabilities(1, 2, [[0.9, 0.8]], ["x", "y"]), ValueError, "independent probabilities"),
+        (lambda: RoundState.from_probabilities(1, 2, [[3.0, -4.0]], ["x", "y"]), ValueError, "logits"),
+        (lambda: get_criterion("predicted_f_chang"), ValueError, "Did you mean 'predicted-f-change'"),
+        (lambda: get_criterion("budget=5", max_labels=7), ValueError, "'budget=5' sets max_labels"),
         (lambda: RoundState.from_probabilities(1, 2, [[1.0]], None), ValueError, "classes must be"),
         (lambda: RoundState.from_probabilities(1, 2, [[1.0]], ["x"], {1: "a"}), ValueError, "there is no row 1"),
         (lambda: RoundState.from_probabilities(1, 2, [[1.0]], ["x"], [0]), TypeError, "stop_rows must map"),

@@ -7,8 +7,11 @@ import scikit_posthocs
 from scipy import stats
 
 from skmmal.experiment import (
+    ExperimentResults,
+    UnfinishedWarning,
     area_under_curve,
     average_ranks,
+    common_range,
     compare,
     critical_difference,
     friedman,
@@ -61,6 +64,78 @@ def test_pairwise_matrix_edges():
     # a missing value is no win
     better[0, 1, 2] = np.nan
     assert pairwise_matrix(make_frame(better)).to_numpy() == pytest.approx(np.array([[0, 2 / 3], [0, 0]]))
+
+
+# what a run that is killed, or still going on, leaves: (strategy, seed) -> rounds that are there
+UNFINISHED = {
+    "a strategy": ({("b", seed): 4 for seed in range(5)}, [0, 1, 2, 3, 4], 4),
+    "a strategy's last seeds": ({("d", 3): 0, ("d", 4): 0}, [0, 1, 2], 7),
+    "a seed half-way": ({("d", 3): 2, ("d", 4): 0}, [0, 1, 2], 7),
+    "a seed of one, another of another": ({("a", 0): 1, ("b", 4): 0}, [1, 2, 3], 7),
+    "a seed of all": ({(name, 4): 3 for name in "abcd"}, [0, 1, 2, 3], 7),
+    "few rounds more than seeds": ({(name, seed): 6 for name in "abcd" for seed in (1, 2, 3)}, [0, 1, 2, 3, 4], 6),
+}
+
+
+def cut(frame, lengths):
+    for (name, seed), n in lengths.items():
+        frame = frame[(frame["strategy"] != name) | (frame["seed"] != seed) | (frame["round"] < n)]
+    return frame
+
+
+@pytest.mark.parametrize("case", UNFINISHED)
+def test_unfinished_runs_are_compared_on_what_all_have(case):
+    """Every statistic is that of the frame cut by hand to the rounds and seeds that all strategies have."""
+    whole, _ = random_frame(3)
+    lengths, seeds, n_rounds = UNFINISHED[case]
+    frame = cut(whole, lengths)
+    by_hand = whole[whole["seed"].isin(seeds) & (whole["round"] < n_rounds)]
+    part, sentence = common_range(frame.sample(frac=1, random_state=0))
+    pd.testing.assert_frame_equal(part.sort_index(), by_hand)
+    assert f"rounds 0 to {n_rounds - 1} (of 6) with the seeds {seeds}" in sentence
+    results = ExperimentResults(frame, None, None, {})
+    expected = ExperimentResults(by_hand, None, None, {})
+    for question in (
+        lambda found: pairwise_matrix(found.frame),
+        lambda found: area_under_curve(found.frame),
+        lambda found: labels_to_reach(found.frame, 0.72),
+        lambda found: labels_saved(found.frame, 0.72, baseline="a"),
+        lambda found: compare(found.frame, baseline="a"),
+        lambda found: found.summary(baseline="a"),
+        lambda found: found.pairwise_matrix(),
+        lambda found: found.area_under_curve(),
+    ):
+        with pytest.warns(UnfinishedWarning, match="not all runs have ended"):
+            answered = question(results)
+        pd.testing.assert_frame_equal(answered, question(expected))
+
+
+def test_a_frame_that_is_whole_is_its_own_common_range():
+    frame, _ = random_frame(0)
+    part, sentence = common_range(frame)
+    assert part is frame
+    assert sentence == ""
+
+
+def test_strategies_without_a_common_seed_are_not_compared():
+    frame, _ = random_frame(0)
+    frame = frame[(frame["strategy"] == "a") == (frame["seed"] < 2)]
+    assert common_range(frame)[0].empty
+    with pytest.warns(UnfinishedWarning, match="share no seed"):
+        assert area_under_curve(frame)["mean"].isna().all()
+    with pytest.warns(UnfinishedWarning, match="share no seed"):
+        assert ExperimentResults(frame, None, None, {}).summary()["final"].isna().all()
+    with pytest.warns(UnfinishedWarning), pytest.raises(ValueError, match="two seeds"):
+        pairwise_matrix(frame)
+
+
+def test_a_misspelt_metric_or_baseline_is_answered_with_the_nearest():
+    frame, _ = random_frame(0)
+    for question in (pairwise_matrix, area_under_curve):
+        with pytest.raises(ValueError, match=r"metric 'accurcy' was not measured; .* Did you mean 'accuracy'\?"):
+            question(frame, metric="accurcy")
+    with pytest.raises(ValueError, match="Did you mean 'random'"):
+        compare(frame.replace("a", "random"), baseline="randon")
 
 
 def test_pairwise_matrix_sums_over_experiments():

@@ -229,6 +229,10 @@ def test_stopping(data):
     if found is not REFUSED:
         assert found.stop in (True, False, None)
         assert found.sentence.endswith(".")
+    spelled = "".join(data.draw(st.sampled_from([letter.upper(), letter.lower()])) for letter in name).replace("-", data.draw(st.sampled_from(["-", "_", " ", ""])))
+    assert type(answer("get_criterion", lambda: get_criterion(spelled), valid=True)) is type(criterion)
+    misspelt = name[: (cut := data.draw(st.integers(1, len(name) - 1)))] + name[cut + 1 :]
+    found = answer("get_criterion", lambda: get_criterion(misspelt))
     given = data.draw(st.sampled_from(["budget=3", "budget", "budget=a", "nothing", "target-accuracy=0.5", "=", "a=b=c", ["budget=2", name], *ODD]))
     answer("as_criteria", lambda: as_criteria(given))
 
@@ -239,6 +243,9 @@ def test_round_states_and_kappa(data):
     classes = data.draw(st.sampled_from([["a", "b"], ["a"], [], None, 3, [["a"]]]))
     rows = data.draw(st.sampled_from([None, {0: "x"}, {}, {9: "x"}, {-1: "x"}, {"a": 1}, [0], 3]))
     answer("RoundState.from_probabilities", lambda: RoundState.from_probabilities(1, 2, probabilities, classes, rows))
+    logits = np.random.default_rng(data.draw(st.integers(0, 99))).normal(size=(3, 2))
+    for wrong in (logits, 1 / (1 + np.exp(-logits)), np.log(np.full((3, 2), 0.5)), 100 * np.full((3, 2), 0.5)):
+        answer("RoundState.from_probabilities", lambda: RoundState.from_probabilities(1, 2, wrong, ["a", "b"]), valid=False)  # noqa: B023
     series = st.sampled_from([pd.Series(["a", "b"]), pd.Series(["a", "a"]), pd.Series([], dtype=object), pd.Series([1, 2], index=[5, 6]), None, [1, 2]])
     found = answer("kappa", lambda: kappa(data.draw(series), data.draw(series)))
     if found is not REFUSED:

@@ -1,0 +1,82 @@
+"""Names of registered things: every spelling that is meant, and an answer to one that is not known."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+__all__ = ["did_you_mean", "find_name", "plain_name"]
+
+
+def plain_name(name: str) -> str:
+    """Return the letters and digits of a name, in lower case: what two spellings of it have in common.
+
+    Examples
+    --------
+    >>> plain_name("Least_Confidence") == plain_name("least-confidence")
+    True
+    """
+    return re.sub(r"[\W_]+", "", name).casefold()
+
+
+def find_name(name: Any, known: Iterable[str], what: str) -> str:
+    """Return the registered spelling of a name.
+
+    Case, hyphens, underscores, blanks and plus signs do not matter; where `known` maps names to classes (or objects),
+    the class's own name is one more spelling.
+
+    Parameters
+    ----------
+    name : str
+    known : mapping or iterable of str
+        The registered names.
+    what : str
+        What they name, for the error message.
+
+    Raises
+    ------
+    TypeError
+        Not a string.
+    ValueError
+        Not known; the message holds the nearest name and all of them.
+
+    Examples
+    --------
+    >>> find_name("OGM_GE", ["ogm", "ogm-ge"], "balancing method")
+    'ogm-ge'
+    >>> find_name("ogm-eg", ["ogm", "ogm-ge"], "balancing method")
+    Traceback (most recent call last):
+    ValueError: unknown balancing method 'ogm-eg'; there are ['ogm', 'ogm-ge']. Did you mean 'ogm-ge'?
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, got {name!r}")
+    names = list(known)
+    spellings = {plain_name(each): each for each in names}
+    if isinstance(known, Mapping):
+        of_classes = {plain_name(_class_name(value)): each for each, value in known.items()}
+        spellings = {**of_classes, **spellings}
+    found = spellings.get(plain_name(name))
+    if found is None:
+        raise ValueError(f"unknown {what} {name!r}; there are {names}{did_you_mean(name, names)}")
+    return found
+
+
+def _class_name(value: Any) -> str:
+    return (value if isinstance(value, type) else type(value)).__name__
+
+
+def did_you_mean(name: str, known: Iterable[Any]) -> str:
+    """Return a sentence that names what is spelt nearly so, or nothing; to be put after a list of what there is.
+
+    Examples
+    --------
+    >>> did_you_mean("accurcy", ["accuracy", "ece"])
+    ". Did you mean 'accuracy'?"
+    >>> did_you_mean("weather", ["accuracy", "ece"])
+    ''
+    """
+    spellings = {plain_name(each): each for each in known if isinstance(each, str)}
+    near = difflib.get_close_matches(plain_name(name), spellings, n=1)
+    return f". Did you mean {spellings[near[0]]!r}?" if near else ""

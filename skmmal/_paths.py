@@ -1,0 +1,66 @@
+"""Paths of this machine: what comes in as one at a public entry, and what only looks like one."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+__all__ = ["local_path"]
+
+# two letters or more before the colon: "C:/" is a drive. ``Path`` makes "s3:/bucket" of "s3://bucket"
+_URL = re.compile(r"[a-z][a-z0-9+.-]+(::[a-z][a-z0-9+.-]+)*:/", re.IGNORECASE)
+
+
+def local_path(path: Any, argument: str = "path") -> Path:
+    """Return a path on this machine's file systems; a leading ``~`` is the home folder.
+
+    Parameters
+    ----------
+    path : str or path-like
+    argument : str, default="path"
+        Its name in the error message.
+
+    Raises
+    ------
+    TypeError
+        Neither a string nor path-like.
+    ValueError
+        Empty, or a URL: it would name a local folder such as ``s3:``.
+
+    Examples
+    --------
+    >>> local_path("features").name
+    'features'
+    >>> local_path("s3://bucket/features")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    ValueError: path: 's3://bucket/features' is a URL, and only files of this machine are read and written. ...
+    """
+    if not isinstance(path, str | os.PathLike) or isinstance(text := os.fspath(path), bytes):
+        raise TypeError(f"{argument} must be a path (a string or a Path), got {path!r}")
+    if not text:
+        raise ValueError(f"{argument} is empty; give the path of a file or folder")
+    if _URL.match(text):
+        if re.match(r"file:/", text, re.IGNORECASE):
+            way = f"Give the path itself: {re.sub(r'^file:/+', '/', text, flags=re.IGNORECASE)!r}"
+        else:
+            way = (
+                "Mount it (s3fs, gcsfuse, rclone mount), or copy it there and back (fsspec: "
+                "fs.get(url, folder, recursive=True), fs.put)"
+            )
+        raise ValueError(
+            f"{argument}: {_as_url(text)!r} is a URL, and only files of this machine are read and written. {way}"
+        )
+    if text[0] != "~":
+        return Path(text)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # "~$draft.csv" is a name, not a user
+        return Path(text)
+
+
+def _as_url(text: str) -> str:
+    """Put back the slash that ``Path`` took."""
+    return re.sub(r":/(?!/)", "://", text, count=1)
