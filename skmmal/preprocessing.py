@@ -10,7 +10,8 @@ import numpy as np
 from sklearn.base import OneToOneFeatureMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skmmal._input import BlockTransformer, validate_features
+from skmmal._input import BlockTransformer, input_labels, is_plain, validate_features
+from skmmal._layout import n_columns_of
 from skmmal._mapped import released_chunks
 from skmmal.modalities import MultimodalArray, presence_mask
 
@@ -28,8 +29,9 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
     modalities : mapping, optional
         The layout of a plain matrix (see the README); other forms of X carry their own.
     method : {"standard", "l2", "none"}, default="standard"
-        ``"standard"``: centre and standardise every column (constant columns become zero), then multiply the block
-        so that its rows have a root-mean-square norm of `norm`. ``"l2"``: give every row of the block the norm
+        ``"standard"``: centre and standardise every column, then multiply the block so that its rows have a
+        root-mean-square norm of `norm`. Constant columns become zero: those whose values differ by no more than their
+        type rounds at their size. ``"l2"``: give every row of the block the norm
         `norm`. ``"none"``: leave the features as they are, the papers' raw behaviour.
     norm : float, default=8.0
         Root-mean-square norm of a block's rows after scaling.
@@ -46,6 +48,10 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
         Columns of all modalities together.
     feature_names_in_ : ndarray of str
         Column names, where X had any.
+
+    See Also
+    --------
+    PerModality : Any scikit-learn transformer, one for each modality.
 
     Notes
     -----
@@ -102,31 +108,44 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
                 self.mean_[name], self.scale_[name] = np.zeros(block.shape[1]), np.ones(block.shape[1])
                 continue
             with np.errstate(over="ignore", invalid="ignore"):
-                mean, variance = _moments(block, present[:, index])
-            if not np.isfinite(variance).all():
+                mean, deviation = _moments(block, present[:, index])
+                fits = np.isfinite(deviation**2).all()
+            if not fits:
                 del self.mean_, self.scale_
                 raise ValueError(f"modality {name!r} holds values that are too large to be squared; divide them first")
-            # rounding leaves a constant column a tiny variance
-            varies = variance > 1e-12 * (mean**2 + variance)
-            n_varying = max(1, int(varies.sum()))
-            scale = np.zeros(len(mean))
+            varies = deviation > 0
             # every standardised column adds 1 to a row's mean squared norm
-            np.divide(self.norm / np.sqrt(n_varying), np.sqrt(variance), out=scale, where=varies)
-            self.mean_[name], self.scale_[name] = mean, scale
+            share = self.norm / np.sqrt(max(1, int(varies.sum())))
+            self.mean_[name], self.scale_[name] = mean, np.divide(share, deviation, out=np.zeros(len(mean)), where=varies)
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "scale_")
 
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns, one modality after the other.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Names of X's columns; by default those seen in `fit`, or ``"x0"``, ``"x1"``, ... A modality's own columns
+            are prefixed with its name (``"image__x0"``) where X came in blocks.
+
+        Returns
+        -------
+        ndarray of str
+        """
+        names = super().get_feature_names_out(input_features)
+        if input_features is None and not hasattr(self, "feature_names_in_") and not is_plain(self):
+            owners = [name for name, width in self._widths.items() for _ in range(n_columns_of(width))]
+            return np.array([f"{name}__{label}" for name, label in zip(owners, input_labels(self), strict=True)], object)
+        return np.concatenate([names[columns] for columns in self.modalities_.values()])
+
+    def _labels(self) -> list[Any]:
+        return input_labels(self)
+
     def _as_blocks(self, blocks: dict[str, np.ndarray], features: MultimodalArray) -> MultimodalArray:
         return MultimodalArray(blocks, features.modalities)  # token grids stay grids
-
-    def _as_matrix(self, blocks: dict[str, np.ndarray]) -> np.ndarray:
-        shape = len(next(iter(blocks.values()))), self.n_features_in_
-        matrix = np.empty(shape, dtype=np.result_type(*(block.dtype for block in blocks.values())))
-        for name, columns in self.modalities_.items():  # columns in their places
-            matrix[:, columns] = blocks[name]
-        return matrix
 
     def _transform_block(self, name: str, block: np.ndarray, present: np.ndarray) -> np.ndarray:
         dtype = np.float64 if block.dtype == np.float64 else np.float32
@@ -145,14 +164,42 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
         return out
 
 
+_ROUNDED = 2
+"""Steps of a floating-point type that two roundings of the same number can lie apart."""
+
+
 def _moments(block: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of the columns over present rows, in two passes of bounded size."""
-    count = max(1, int(present.sum()))
-    mean = np.zeros(block.shape[1])
-    variance = np.zeros(block.shape[1])
-    for rows in released_chunks([block], block.shape[1]):
-        mean += block[rows][present[rows]].sum(axis=0, dtype=np.float64)
-    mean /= count
-    for rows in released_chunks([block], block.shape[1]):
-        variance += ((block[rows][present[rows]].astype(np.float64) - mean) ** 2).sum(axis=0)
-    return mean, variance / count
+    """Mean and standard deviation of the columns over present rows, in two passes of bounded size.
+
+    Constant columns have deviation zero: those whose values do not differ, or by no more than the type that they come
+    in rounds at their size. What is small beside the mean alone is no rounding: times in seconds since 1970 vary in
+    the seventh digit.
+    """
+    n_columns, rows_there = block.shape[1], np.flatnonzero(present)
+    if len(rows_there) == 0:
+        return np.zeros(n_columns), np.zeros(n_columns)
+    count = len(rows_there)
+    # from one of the values on, nothing of the column's offset is left to be rounded
+    origin = block[rows_there[0]].astype(np.float64)
+    total, low, high = np.zeros(n_columns), np.zeros(n_columns), np.zeros(n_columns)
+    for rows in released_chunks([block], n_columns):
+        values = block[rows][present[rows]].astype(np.float64) - origin
+        if len(values):
+            total += values.sum(axis=0)
+            low, high = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
+    shift, spread = total / count, high - low
+    kind = block.dtype if block.dtype.kind == "f" else np.dtype(np.float64)
+    largest = np.maximum(np.abs(origin + low), np.abs(origin + high))
+    varies = spread > _ROUNDED * np.finfo(kind).eps * largest
+    spread = np.where(varies, spread, 1.0)
+    squares, rest = np.zeros(n_columns), np.zeros(n_columns)
+    for rows in released_chunks([block], n_columns):
+        # in units of the spread: squares neither overflow nor vanish
+        values = (block[rows][present[rows]].astype(np.float64) - origin - shift) / spread
+        squares += (values**2).sum(axis=0)
+        rest += values.sum(axis=0)
+    rest /= count  # what rounding left of the mean
+    deviation = spread * np.sqrt(np.maximum(squares / count - rest**2, 0.0))
+    # below it the factor that brings a column to its scale would overflow
+    varies &= deviation >= np.finfo(np.float64).tiny
+    return origin + (shift + rest * spread), np.where(varies, deviation, 0.0)
