@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["as_array", "integer", "naming", "number", "numeric"]
+__all__ = ["as_array", "integer", "naming", "number", "numeric", "off_device"]
 
 
 def as_array(values: Any) -> np.ndarray:
@@ -48,6 +48,15 @@ def as_array(values: Any) -> np.ndarray:
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         return array.astype(np.float64)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def off_device(values: Any) -> Any:
+    """Return tensors and arrays of other libraries as numpy's, everything else as it is.
+
+    With scikit-learn's ``array_api_dispatch`` on, its functions keep them as they come, and nothing after them can.
+    """
+    foreign = hasattr(values, "detach") or (hasattr(values, "__array_namespace__") and not isinstance(values, np.ndarray))
+    return as_array(values) if foreign else values
 
 
 def _from_tensor(values: Any) -> np.ndarray:

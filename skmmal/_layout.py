@@ -158,9 +158,9 @@ def expected_widths(modalities: Mapping[str, Any], found: Mapping[str, Width]) -
     widths: dict[str, Width] = {}
     for name, value in modalities.items():
         if isinstance(value, slice):
-            if value.stop is None or (value.step or 1) != 1:
-                raise ValueError(f"modality {name!r}: {value} has no definite width, and X comes in blocks")
-            widths[name] = value.stop - (value.start or 0)
+            parts = (value.start or 0, value.stop, value.step or 1)
+            definite = all(is_int(part) and part >= 0 for part in parts)  # "to the end" is as wide as it comes
+            widths[name] = len(range(*parts)) if definite else found[name]
         elif is_int(value) or is_grid(value):
             widths[name] = value
         elif is_selector(value):

@@ -48,7 +48,7 @@ def rows_of(X: Any, argument: str) -> dict[str, Any]:
         X's name in the message.
     """
     if isinstance(X, Mapping) and not sparse.issparse(X):
-        return {f"{argument}[{name!r}]": block for name, block in X.items()}
+        return {f"modality {name!r}": block for name, block in X.items()}
     return {argument: X}
 
 

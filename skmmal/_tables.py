@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from skmmal._arrays import as_array, naming
+from skmmal._arrays import as_array, naming, off_device
 from skmmal._blocks import (
     beside,
     holds_vectors,
@@ -70,8 +70,9 @@ def in_memory(X: Any, argument: str = "X") -> Any:
     with naming(argument):
         if isinstance(X, list | tuple) and X and hasattr(X[0], "detach"):
             return stack_rows_of(X)
-        if hasattr(X, "detach") or isinstance(X, np.ma.MaskedArray) or hasattr(X, "__array_namespace__"):
+        if isinstance(X, np.ma.MaskedArray):
             return as_array(X)
+        X = off_device(X)
         if library_of(X) not in ("polars", "pyarrow"):
             return _from_series(X) if isinstance(X, pd.Series) else X
         if not is_table(X):

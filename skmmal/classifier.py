@@ -17,12 +17,13 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
-from skmmal._arrays import integer, naming
+from skmmal._arrays import integer, naming, off_device
 from skmmal._input import validate_features
 from skmmal._labels import encode_labels, known_codes
 from skmmal._mapped import released_chunks
 from skmmal._persistence import decode, encode, read_folder, write_folder
 from skmmal._random import RandomState, check_rng, draw_seed, torch_generator
+from skmmal._rows import check_same_rows, rows_of
 from skmmal.balancing import Balancing, ModalityDropout, balancing_classes, get_balancing
 from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, contributions, sampled_shapley_values, shapley_values
 from skmmal.heads import (
@@ -305,13 +306,17 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         former_classes = getattr(self, "classes_", None)
         if former is None:
             self.__dict__.pop("module_", None)  # a fit that fails leaves no model behind, and not half of a new one
+        check_same_rows({**rows_of(X, "X"), "y": y, "sample_weight": sample_weight})
         features = validate_features(self, X, reset=former is None)
         if FUSED in features.modalities:
             raise ValueError(f"a modality cannot be named {FUSED!r}: that is the key of the fused head's scores")
         present = presence_mask(features)
         codes, names = encode_labels(self, y, classes, features)
         with naming("sample_weight"):
-            weights = _check_sample_weight(sample_weight, features, dtype=np.float64, ensure_non_negative=True)
+            # `present` is an array of as many rows: scikit-learn may ask for X's namespace, and features have none
+            weights = _check_sample_weight(
+                off_device(sample_weight), present, dtype=np.float64, ensure_non_negative=True
+            )
         if sample_weight is not None and not (weights > 0).any():
             raise ValueError("sample_weight is zero for every row; at least one row must count")
         self.classes_ = names
@@ -530,6 +535,22 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         found = self._forward(X, lambda module, z, *_: [softmax(s) for s in module.head.unimodal_logits(z)])
         return dict(zip(self.modalities_, found, strict=True))
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy of the fused head.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+        """
+        check_same_rows({**rows_of(X, "X"), "y": y})
+        return super().score(X, off_device(y), off_device(sample_weight))
+
     def score_by_modality(self, X: Any, y: Any) -> dict[str, float]:
         """Accuracy of each modality's own head on the rows that have it, and of the fused head.
 
@@ -539,9 +560,10 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
             By modality name, then ``"fused"``. NaN for a modality that no row has.
         """
         check_is_fitted(self)
+        check_same_rows({**rows_of(X, "X"), "y": y})
         features = validate_features(self, X, reset=False)
         present = presence_mask(features)
-        y = column_or_1d(y)
+        y = column_or_1d(off_device(y))
         check_consistent_length(features, y)
 
         def predicted(module: LateFusionModule, z: list, there: torch.Tensor, _: slice) -> list:
@@ -631,7 +653,8 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         n_permutations = _number_of_permutations(n_permutations, len(self.modalities_))
         seed = draw_seed(check_rng(random_state))  # one, whatever the number of chunks
-        targets = None if y is None else known_codes(column_or_1d(y), self.classes_, "y")
+        check_same_rows({**rows_of(X, "X"), "y": y})
+        targets = None if y is None else known_codes(column_or_1d(off_device(y)), self.classes_, "y")
         features = validate_features(self, X, reset=False)
         present = presence_mask(features)
         if targets is not None:

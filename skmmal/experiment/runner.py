@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from joblib import Parallel, delayed
 from joblib.parallel import get_active_backend
+from sklearn.utils.parallel import Parallel, delayed  # they take scikit-learn's configuration to the workers
 
 from skmmal.experiment.folder import RunFolder
 from skmmal.experiment.problem import Problem, describe, make_problem, resolve_seeds

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
+from skmmal._containers import take_rows
 from skmmal.experiment.evaluations import due, table_of
 from skmmal.experiment.folder import RunFolder
 from skmmal.experiment.metrics import evaluate
@@ -85,9 +85,9 @@ def _choose(problem: Problem, model: Any, labeled: np.ndarray, name: str, seed: 
     strategy = _seeded(problem.strategies[name], "query", name, seed, round_)
     picked = strategy.query(
         model,
-        _safe_indexing(problem.X, pool),
+        take_rows(problem.X, pool),
         problem.n_instances,
-        X_labeled=_safe_indexing(problem.X, labeled),
+        X_labeled=take_rows(problem.X, labeled),
         y_labeled=problem.y[labeled],
     )
     return pool[picked]
@@ -106,7 +106,7 @@ def _fit(problem: Problem, labeled: np.ndarray, seed: int, round_: int) -> Any:
     prefix = f"{model.steps[-1][0]}__" if isinstance(model, Pipeline) else ""
     final = model[-1] if isinstance(model, Pipeline) else model
     fit_params = {f"{prefix}classes": problem.classes} if has_fit_parameter(final, "classes") else {}
-    return model.fit(_safe_indexing(problem.X, labeled), problem.y[labeled], **fit_params)
+    return model.fit(take_rows(problem.X, labeled), problem.y[labeled], **fit_params)
 
 
 # ------------------------------------------------------------------------------------------------------ threads
