@@ -41,7 +41,8 @@ def as_array(values: Any) -> np.ndarray:
     if hasattr(values, "detach"):  # a torch tensor, possibly on a GPU
         values = _from_tensor(values)
     if isinstance(values, np.ma.MaskedArray):
-        values = values.astype(np.result_type(values.dtype, np.float16)).filled(np.nan) if values.mask.any() else values.data
+        with_nan = np.result_type(values.dtype, np.float16)
+        values = np.ma.filled(values.astype(with_nan), np.nan) if np.ma.is_masked(values) else values.data
     array = np.asarray(values)
     if array.dtype.kind == "V" and array.dtype.names is None and "float" in array.dtype.name:  # JAX's small floats
         return array.astype(np.float32)
@@ -55,8 +56,9 @@ def off_device(values: Any) -> Any:
 
     With scikit-learn's ``array_api_dispatch`` on, its functions keep them as they come, and nothing after them can.
     """
-    foreign = hasattr(values, "detach") or (hasattr(values, "__array_namespace__") and not isinstance(values, np.ndarray))
-    return as_array(values) if foreign else values
+    if isinstance(values, np.ndarray) or not (hasattr(values, "detach") or hasattr(values, "__array_namespace__")):
+        return values
+    return as_array(values)
 
 
 def _from_tensor(values: Any) -> np.ndarray:

@@ -33,6 +33,9 @@ __all__ = [
 
 _UNREAD = {
     "dask": "call .compute() on it where it fits into memory, or write it once with FeatureStore.write and open that",
+    "xarray": "call .compute() on it where it fits into memory",
+    "polars": "call .collect() on it",
+    "pyarrow": "call .to_table() on it",
     "pyspark": "collect it (.toPandas()), or write it once with FeatureStore.write and open that",
     "ray": "collect it (.to_pandas()), or write it once with FeatureStore.write and open that",
     "datasets": "take its columns: {'image': dataset.with_format('numpy')['image'][:], ...}",
@@ -68,16 +71,16 @@ def refuse_unread(values: Any, argument: str) -> None:
     library = library_of(values)
     # the columns of a Hugging Face dataset are sequences of rows like any other
     lazy = library in _UNREAD and not (library == "datasets" and type(values).__name__ == "Column")
-    unread = {"LazyFrame": "call .collect() on it", "DataArray": "call .compute() on it", "Dataset": "call .to_table() on it"}
     if library == "xarray":
         lazy = bool(getattr(values, "chunks", None))
-    elif library in _TABLES:
-        lazy = type(values).__name__ in unread or "dataset" in type(values).__module__
+    elif library == "polars":
+        lazy = type(values).__name__ == "LazyFrame"
+    elif library == "pyarrow":
+        lazy = "dataset" in type(values).__module__
     if lazy:
-        way = _UNREAD.get(library) or unread.get(type(values).__name__, unread["Dataset"])
         raise TypeError(
-            f"{argument} is a {type(values).__module__}.{type(values).__name__}, which holds no values in memory and is "
-            f"not loaded without being asked: {way}"
+            f"{argument} is a {type(values).__module__}.{type(values).__name__}, which holds no values in memory and "
+            f"is not loaded without being asked: {_UNREAD[library]}"
         )
 
 
@@ -137,7 +140,8 @@ def _numbers(values: Any) -> np.ndarray:
         array = as_array(values)
         return stack_rows_of(array) if array.dtype == object and array.ndim == 1 else array
     # a Hugging Face dataset's column is a sequence in all but name
-    return stack_rows_of(values) if isinstance(values, Sequence) or library_of(values) == "datasets" else as_array(values)
+    in_rows = isinstance(values, Sequence) or library_of(values) == "datasets"
+    return stack_rows_of(values) if in_rows else as_array(values)
 
 
 def is_table(values: Any) -> bool:
@@ -168,7 +172,7 @@ def holds_vectors(column: Any) -> bool:
 
 def may_hold_vectors(dtype: Any) -> bool:
     """Whether the cells of a pandas column of this type could be vectors."""
-    return dtype == object or (isinstance(dtype, pd.ArrowDtype) and "list" in str(dtype).split("<")[0])
+    return dtype == np.dtype(object) or (isinstance(dtype, pd.ArrowDtype) and "list" in str(dtype).split("<")[0])
 
 
 def beside(columns: list[np.ndarray]) -> np.ndarray:
@@ -290,7 +294,7 @@ def stack_rows_of(values: Iterable[Any]) -> np.ndarray:
             array = np.asarray(values)
             if array.dtype.kind in "biuf":
                 return as_array(array)
-    rows = [None if _is_missing(row) else _row(at, row) for at, row in enumerate(values)]
+    rows: list[Any] = [None if _is_missing(row) else _row(at, row) for at, row in enumerate(values)]
     there = np.array([row is not None for row in rows], dtype=bool)
     if not there.any():
         if not rows:

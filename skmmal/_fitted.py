@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.pipeline import Pipeline
 
 from skmmal._containers import n_rows_of
-from skmmal._input import validate_features
+from skmmal._input import modal_output, validate_features
 from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal
 
 __all__ = ["classifier_features", "final_step"]
@@ -24,7 +24,8 @@ def final_step(model: Any, X: Any) -> tuple[Any, Any]:
         if not isinstance(model, Pipeline):
             return model, X
         if len(model) > 1 and n_rows_of(X):
-            X = model[:-1].transform(X)
+            with modal_output(X):
+                X = model[:-1].transform(X)
         model = model[-1]
 
 

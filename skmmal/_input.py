@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._set_output import _get_output_config, _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -52,8 +55,21 @@ def fitted_features(estimator: Any, X: Any) -> tuple[MultimodalArray, np.ndarray
     return features, presence_mask(features)
 
 
+@contextmanager
+def modal_output(X: Any) -> Iterator[None]:
+    """Run the steps of a user's Pipeline so that what they make of an X with modalities can carry them.
+
+    Frames of polars cannot; where the user has set scikit-learn's output to them, blocks stay blocks within.
+    """
+    if get_config()["transform_output"] == "polars" and is_multimodal(X):
+        with config_context(transform_output="default"):
+            yield
+    else:
+        yield
+
+
 # the output is put into its container here: scikit-learn's own wrapping knows no modalities
-class BlockTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class BlockTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Transformer that makes a new block of every modality's block, row by row."""
 
     modalities: Any

@@ -228,8 +228,8 @@ def _column_positions(name: str, value: Any, n_columns: int, column_names: Any, 
         positions = _listed_positions(name, list(value), n_columns, column_names)
     else:
         raise TypeError(
-            f"modality {name!r}: expected a width, a (tokens, dim) grid, a slice, a list of columns, a prefix of column "
-            f"names or a callable that selects columns, got {value!r}"
+            f"modality {name!r}: expected a width, a (tokens, dim) grid, a slice, a list of columns, a prefix of "
+            f"column names or a callable that selects columns, got {value!r}"
         )
     if len(positions) == 0:
         raise ValueError(f"modality {name!r} has no column")
@@ -276,9 +276,7 @@ def _prefixed(name: str, prefix: str, column_names: Sequence[Any]) -> np.ndarray
     return np.asarray(found, dtype=np.intp)
 
 
-def _selected(
-    name: str, selector: Callable[[Any], Any], n_columns: int, column_names: Any, table: Any
-) -> np.ndarray:
+def _selected(name: str, selector: Callable[[Any], Any], n_columns: int, column_names: Any, table: Any) -> np.ndarray:
     """What a callable selects, in any form that scikit-learn's ColumnTransformer takes."""
     found = selector(pd.DataFrame(columns=list(column_names)) if table is None else table)
     if isinstance(found, str):
@@ -290,7 +288,9 @@ def _selected(
     entries = list(found)
     if entries and all(isinstance(entry, bool | np.bool_) for entry in entries):
         if len(entries) != n_columns:
-            raise ValueError(f"modality {name!r}: {selector!r} returned {len(entries)} booleans, X has {n_columns} columns")
+            raise ValueError(
+                f"modality {name!r}: {selector!r} returned {len(entries)} booleans, X has {n_columns} columns"
+            )
         entries = np.flatnonzero(entries).tolist()
     if not entries:
         described = getattr(selector, "pattern", None)

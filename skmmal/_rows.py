@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from skmmal._blocks import library_of
 
-__all__ = ["check_same_rows", "row_names", "rows_of"]
+__all__ = ["check_ids", "check_same_rows", "row_names", "rows_of"]
 
 
 def row_names(values: Any) -> pd.Index | None:
@@ -81,6 +80,32 @@ def check_same_rows(named: Mapping[str, Any]) -> None:
             raise ValueError(_difference(first, reference, name, index))
 
 
+def check_ids(values: Any, ids: Any, argument: str) -> None:
+    """Raise `ValueError` where rows are named by the very ids given beside them, in another order.
+
+    Parameters
+    ----------
+    values : mapping, DataFrame or other container
+    ids : sequence
+        One for each row.
+    argument : str
+        What a message calls the values.
+    """
+    given = [str(each) for each in ids]
+    for name, part in rows_of(values, argument).items():
+        index = row_names(part)
+        if index is None or len(index) != len(given):
+            continue
+        own = [str(each) for each in index]
+        if own != given and sorted(own) == sorted(given):
+            row = next(at for at, pair in enumerate(zip(own, given, strict=True)) if pair[0] != pair[1])
+            raise ValueError(
+                f"ids and the index of {name} are the same names in another order, and rows are paired by position: "
+                f"row {row} is {given[row]!r} in ids and {own[row]!r} in {name}. Pass ids=list(frame.index), or align "
+                "with frame.loc[ids]"
+            )
+
+
 def _difference(first: str, reference: pd.Index, name: str, index: pd.Index) -> str:
     pairs = zip(reference, index, strict=True)
     row, (expected, found) = next(
@@ -89,8 +114,8 @@ def _difference(first: str, reference: pd.Index, name: str, index: pd.Index) -> 
     same = len(reference) == len(index.union(reference)) if index.is_unique and reference.is_unique else False
     how = "both name the same rows, in another order" if same else "not all of their rows have the same names"
     return (
-        f"{first} and {name} name their rows differently, and rows are paired by position: row {row} is {expected!r} in "
-        f"{first} and {found!r} in {name} ({how}). Align them first, for example with "
+        f"{first} and {name} name their rows differently, and rows are paired by position: row {row} is {expected!r} "
+        f"in {first} and {found!r} in {name} ({how}). Align them first, for example with "
         f"{'b.loc[a.index]' if same else 'b.reindex(a.index)'}; or drop the names (.to_numpy(), "
         ".reset_index(drop=True)) where the order is right"
     )

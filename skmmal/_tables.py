@@ -37,7 +37,8 @@ def has_vectors(X: Any) -> bool:
     """Whether X is a table with one level of columns, some of which hold a vector in each cell."""
     if not is_table(X):
         return False
-    if isinstance(X, pd.DataFrame) and (isinstance(X.columns, pd.MultiIndex) or not any(map(may_hold_vectors, X.dtypes))):
+    frame = isinstance(X, pd.DataFrame)
+    if frame and (isinstance(X.columns, pd.MultiIndex) or not any(map(may_hold_vectors, X.dtypes))):
         return False
     return any(holds_vectors(column) for _, column in table_columns(X))
 

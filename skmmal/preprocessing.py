@@ -21,7 +21,7 @@ from skmmal._layout import n_columns_of
 from skmmal._mapped import released_chunks
 from skmmal._rows import check_same_rows, rows_of
 from skmmal._tables import in_memory
-from skmmal.modalities import Layout, MultimodalArray, presence_mask
+from skmmal.modalities import MultimodalArray, presence_mask
 
 __all__ = ["ModalityScaler", "PerModality"]
 
@@ -124,7 +124,8 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
             varies = deviation > 0
             # every standardised column adds 1 to a row's mean squared norm
             share = self.norm / np.sqrt(max(1, int(varies.sum())))
-            self.mean_[name], self.scale_[name] = mean, np.divide(share, deviation, out=np.zeros(len(mean)), where=varies)
+            self.mean_[name] = mean
+            self.scale_[name] = np.divide(share, deviation, out=np.zeros(len(mean)), where=varies)
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -146,7 +147,8 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
         names = super().get_feature_names_out(input_features)
         if input_features is None and not hasattr(self, "feature_names_in_") and not is_plain(self):
             owners = [name for name, width in self._widths.items() for _ in range(n_columns_of(width))]
-            return np.array([f"{name}__{label}" for name, label in zip(owners, input_labels(self), strict=True)], object)
+            pairs = zip(owners, input_labels(self), strict=True)
+            return np.array([f"{name}__{label}" for name, label in pairs], dtype=object)
         return np.concatenate([names[columns] for columns in self.modalities_.values()])
 
     def _labels(self) -> list[Any]:
@@ -302,10 +304,12 @@ class PerModality(BlockTransformer):
             return
         owner = next((name for name in self.transformer if key.startswith(f"{name}__")), None)
         if owner is None:
-            raise ValueError(f"transformer__{key} is no parameter: transformer names the modalities {list(self.transformer)}")
-        if not hasattr(self.transformer[owner], "set_params"):
-            raise ValueError(f"transformer__{key} is no parameter: transformer[{owner!r}] is {self.transformer[owner]!r}")
-        self.transformer[owner].set_params(**{key.removeprefix(f"{owner}__"): value})
+            known = list(self.transformer)
+            raise ValueError(f"transformer__{key} is no parameter: transformer names the modalities {known}")
+        inner = self.transformer[owner]
+        if not hasattr(inner, "set_params"):
+            raise ValueError(f"transformer__{key} is no parameter: transformer[{owner!r}] is {inner!r}")
+        inner.set_params(**{key.removeprefix(f"{owner}__"): value})
 
     # -------------------------------------------------------------------------------------------------- fitting
 
@@ -369,7 +373,9 @@ class PerModality(BlockTransformer):
                 raise TypeError(f"transformer[{name!r}] must be a transformer, 'passthrough' or None, got {each!r}")
         for name in names:
             if name not in self.transformer:
-                raise ValueError(f"transformer says nothing of modality {name!r}; name it, with 'passthrough' to keep it")
+                raise ValueError(
+                    f"transformer says nothing of modality {name!r}; name it, with 'passthrough' to keep it as it is"
+                )
         return dict(self.transformer)
 
     # --------------------------------------------------------------------------------------------- transforming
@@ -421,7 +427,7 @@ class PerModality(BlockTransformer):
             if block.dtype.kind not in "biuf":
                 raise TypeError(f"modality {name!r}: expected numbers, found a sparse matrix of dtype {block.dtype}")
             if not np.isfinite(block.data).all():
-                raise ValueError(f"modality {name!r} is sparse and contains NaN or infinity; sparse blocks are complete")
+                raise ValueError(f"modality {name!r} is sparse and contains NaN or infinity; those must be complete")
         return {name: found.get(name, block) for name, block in features.blocks.items()}, presence_mask(features)
 
     # ---------------------------------------------------------------------------------------------------- names
@@ -454,16 +460,19 @@ class PerModality(BlockTransformer):
         for name, columns in self.modalities_.items():
             count = n_columns_of(self._widths[name])
             own, seen = (seen[:count] if given is None else given[columns]), seen[count:]
-            found += list(_names_out(self.transformers_[name], np.array([str(label) for label in own], object), self._n_out[name]))
+            names = np.array([str(label) for label in own], dtype=object)
+            found += list(_names_out(self.transformers_[name], names, self._n_out[name]))
         return found
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.modalities is not None
-        single = self.transformer if isinstance(self.transformer, BaseEstimator) else None
-        tags.input_tags.sparse = single is not None and get_tags(single).input_tags.sparse
-        tags.target_tags.required = single is not None and get_tags(single).target_tags.required
-        tags.transformer_tags.preserves_dtype = [] if single is None else get_tags(single).transformer_tags.preserves_dtype
+        if isinstance(self.transformer, BaseEstimator):
+            inner = get_tags(self.transformer)
+            tags.input_tags.sparse = inner.input_tags.sparse
+            tags.target_tags.required = inner.target_tags.required
+            if inner.transformer_tags is not None:
+                tags.transformer_tags.preserves_dtype = inner.transformer_tags.preserves_dtype
         return tags
 
 
@@ -484,12 +493,12 @@ def _applied(transformer: Any, name: str, block: Any) -> np.ndarray:
             "sklearn.decomposition.TruncatedSVD in its place, or behind it in a Pipeline"
         )
     if isinstance(values, MultimodalArray):
-        raise TypeError(f"modality {name!r}: its transformer makes several modalities of one; use it without PerModality")
+        raise TypeError(f"modality {name!r}: its transformer makes blocks of its own; use it without PerModality")
     values = as_array(values)
     if values.ndim != 2 or len(values) != _num_samples(block):
         raise ValueError(
-            f"modality {name!r}: its transformer returned shape {values.shape} for {_num_samples(block)} rows; expected "
-            "(n_samples, n_features)"
+            f"modality {name!r}: its transformer returned shape {values.shape} for {_num_samples(block)} rows; "
+            "expected (n_samples, n_features)"
         )
     return values
 

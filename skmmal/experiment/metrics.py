@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from skmmal._containers import take_rows
 from skmmal._arrays import integer, numeric
+from skmmal._containers import take_rows
 from skmmal._fitted import classifier_features, final_step
 from skmmal.contributions import balance_weights
 from skmmal.diagnostics import accuracy_shapley, shapley_imbalance

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from skmmal._atomic import fsync_folder, replace_file
+from skmmal._rows import check_ids
 from skmmal.features._files import (
     BFLOAT16,
     CacheError,
@@ -308,6 +309,7 @@ class FeatureStore:
         n_ids = _ids_text(ids).count(b"\n")
         if n_ids != len(array):
             raise ValueError(f"blocks have {len(array)} rows, and there are {n_ids} ids; one id for each row is needed")
+        check_ids(blocks, ids, "blocks")
         with _new_folder(Path(path), overwrite) as folder:
             store = cls.create(folder, ids)
             for name, block in array.blocks.items():
@@ -339,6 +341,7 @@ class FeatureStore:
             This one.
         """
         array = MultimodalArray({check_name(name): block})
+        check_ids(block, self.ids if ids is None else ids, f"modality {name!r}")
         block, width = array[name], array.modalities[name]
         rows = np.arange(len(block))
         if ids is not None:

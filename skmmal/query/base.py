@@ -9,6 +9,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from skmmal._alone import modalities_of, warn_if_alone, warn_if_lost
 from skmmal._containers import stack_labels, stack_rows
 from skmmal._random import check_rng
 from skmmal.query._heads import FUSED, select
@@ -80,6 +81,9 @@ class QueryStrategy(BaseEstimator):
     requires_model = True
     """Whether the strategy needs a fitted estimator."""
 
+    compares_modalities = False
+    """Whether the strategy weighs modalities against each other, so that it needs more than one."""
+
     _heads_take_turns = False
     """With ``on="all"``, whether each head chooses on its own, in turn with the others."""
 
@@ -150,6 +154,12 @@ class QueryStrategy(BaseEstimator):
             The strategy needs a model and `estimator` is not fitted.
         TypeError, ValueError
             `estimator` lacks a method, or an argument cannot be used.
+
+        Warns
+        -----
+        UserWarning
+            The strategy, or its `on`, is about several modalities, or `X_pool` has several, and the model knows one:
+            a step in front of the classifier has made one matrix of them.
         """
         self._validate_params()
         view = PoolView(estimator, X_pool, X_labeled, y_labeled)
@@ -158,6 +168,11 @@ class QueryStrategy(BaseEstimator):
             view.check_fitted()
         on = getattr(self, "on", FUSED)
         indices, scores = select(self, view, on, n_instances, check_rng(getattr(self, "random_state", None)))
+        if self.compares_modalities or on != FUSED:
+            asked = type(self).__name__ + ("" if on == FUSED else f"(on={on!r})")
+            warn_if_alone(view.modality_names, asked)
+        else:
+            warn_if_lost(X_pool, modalities_of(estimator))
         return (indices, scores) if return_scores else indices
 
     def __call__(self, learner: Any, X_pool: Any, n_instances: int = 1, **kwargs: Any) -> Selection:
