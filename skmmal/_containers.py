@@ -28,6 +28,16 @@ def countable(X: Any) -> Any:
     return next(iter(X.values())) if is_mapping(X) else X
 
 
+def in_one(X: Any) -> Any:
+    """A mapping as one container, so that any classifier takes it; everything else as it is.
+
+    A mapping with sparse blocks stays one: a step that makes them dense is still to come.
+    """
+    if is_mapping(X) and not any(map(sparse.issparse, X.values())):
+        return MultimodalArray(X)
+    return X
+
+
 def n_rows_of(X: Any) -> int:
     """Return the number of rows."""
     return _num_samples(countable(X))

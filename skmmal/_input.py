@@ -15,6 +15,7 @@ from sklearn.utils._set_output import _get_output_config, _wrap_data_with_contai
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmmal._arrays import naming
+from skmmal._layout import is_selector
 from skmmal._rows import row_names, rows_of
 from skmmal._tables import has_vectors, in_memory
 from skmmal.modalities import (
@@ -215,6 +216,17 @@ def _validate_blocks(estimator: Any, X: Any, reset: bool) -> MultimodalArray:
                     f"(expected {expected_names[:5]}..., found {names[modality][:5]}...)"
                 )
     return features
+
+
+def plain_layout(estimator: Any) -> Any:
+    """The estimator's `modalities` in values that can be written down: callables as the columns that they selected."""
+    given = estimator.modalities
+    if given is None or not any(is_selector(value) and not isinstance(value, str) for value in given.values()):
+        return given
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None:  # fitted on blocks, of which nothing was selected
+        return dict(estimator._widths)
+    return {name: list(names[columns]) for name, columns in estimator.modalities_.items()}
 
 
 def _remember(estimator: Any, layout: Layout) -> None:

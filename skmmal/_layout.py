@@ -36,7 +36,7 @@ def n_columns_of(width: Width) -> int:
 
 def is_selector(value: object) -> bool:
     """Whether a value says by a table's names which columns are meant: a prefix, or a callable."""
-    return isinstance(value, str) or callable(value)
+    return isinstance(value, str) or (callable(value) and not isinstance(value, type))
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def _column_positions(name: str, value: Any, n_columns: int, column_names: Any, 
         )
     if isinstance(value, str):
         positions = _prefixed(name, value, list(column_names))
-    elif callable(value):
+    elif is_selector(value):
         positions = _selected(name, value, n_columns, column_names, table)
     elif isinstance(value, slice):
         positions = _slice_positions(name, value, n_columns)

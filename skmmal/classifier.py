@@ -18,7 +18,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
 from skmmal._arrays import integer, naming, off_device
-from skmmal._input import validate_features
+from skmmal._input import plain_layout, validate_features
 from skmmal._labels import encode_labels, known_codes
 from skmmal._mapped import released_chunks
 from skmmal._persistence import decode, encode, read_folder, write_folder
@@ -89,9 +89,11 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
     ----------
     modalities : mapping, optional
         Which columns of a plain matrix belong to which modality: ``{"image": 2048, "text": 768}`` (widths, in
-        order), slices, lists of columns or of column names; ``(tokens, dim)`` for a flattened token grid. Other
-        forms of X (MultimodalArray, mapping, DataFrame with two column levels) carry their layout. ``None`` on a
-        plain matrix is one modality named ``"X"``.
+        order), slices, lists of columns or of column names; ``(tokens, dim)`` for a flattened token grid. On a table
+        (pandas, polars, pyarrow) also a prefix of column names (``"image__"``) or a callable that selects columns
+        (``sklearn.compose.make_column_selector("^image__")``): what a ColumnTransformer with pandas output needs. Other
+        forms of X (MultimodalArray, mapping, DataFrame with two column levels, table with a vector in each cell) carry
+        their layout. ``None`` on a plain matrix is one modality named ``"X"``.
     fusion : str, FusionFactory or callable, default="concat"
         ``"concat"``: a linear classifier on the concatenated embeddings. ``"sum"``: the mean of the unimodal
         logits. ``"nl-gate"``: the first modality's tokens attend to all modalities' (`skmmal.heads.NLGate`).
@@ -764,11 +766,12 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
             The folder holds something else.
         """
         check_is_fitted(self)
+        parameters = {**self.get_params(deep=False), "modalities": plain_layout(self)}
         description = {
             "format": _FORMAT,
             "version": _VERSION,
             "parameters": {
-                name: encode(name, value, _SAVED_CLASSES) for name, value in self.get_params(deep=False).items()
+                name: encode(name, value, _SAVED_CLASSES) for name, value in parameters.items()
             },
             "fitted": {name: encode(name, getattr(self, name)) for name in _FITTED if hasattr(self, name)},
         }

@@ -56,16 +56,19 @@ def test_constant_columns_become_zero():
 
 
 @pytest.mark.parametrize("form", ["matrix", "matrix-slices", "matrix-columns", "frame"])
-def test_matrices_stay_matrices(form):
+def test_a_layout_survives_on_any_matrix(form):
+    """A matrix with a layout comes out in blocks: as a matrix, whatever stands behind would see one modality."""
     blocks, y = make_blocks(missing=0.2)
     X, modalities = containers(blocks)[form]
     expected = ModalityScaler().fit_transform(MultimodalArray(blocks))
     scaled = ModalityScaler(modalities).fit_transform(X)
-    assert isinstance(scaled, np.ndarray)
-    np.testing.assert_allclose(scaled, np.asarray(expected))
-    pipeline = make_pipeline(ModalityScaler(modalities), LateFusionClassifier({"image": 5, "text": 3}))
+    assert scaled.modalities == {"image": 5, "text": 3}
+    np.testing.assert_allclose(np.asarray(scaled), np.asarray(expected))
     direct = LateFusionClassifier().fit(expected, y).predict(expected)
-    assert pipeline.fit(X, y).predict(X).tolist() == direct.tolist()
+    for layout in ({"image": 5, "text": 3}, None):
+        pipeline = make_pipeline(ModalityScaler(modalities), LateFusionClassifier(layout))
+        assert pipeline.fit(X, y).predict(X).tolist() == direct.tolist()
+        assert list(pipeline[-1].modalities_) == ["image", "text"]
 
 
 @pytest.mark.parametrize(
