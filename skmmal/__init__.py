@@ -17,6 +17,7 @@ _EXPORTS = {
     "LateFusionClassifier": "classifier",
     "ModalityScaler": "preprocessing",
     "MultimodalArray": "modalities",
+    "PerModality": "preprocessing",
     "concatenate": "modalities",
     "pack": "modalities",
     "run_experiment": "experiment",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from skmmal.modalities import pack as pack
     from skmmal.modalities import unpack as unpack
     from skmmal.preprocessing import ModalityScaler as ModalityScaler
+    from skmmal.preprocessing import PerModality as PerModality
     from skmmal.representation import CrossModalEncoder as CrossModalEncoder
 
 

@@ -9,7 +9,66 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["integer", "naming", "number", "numeric"]
+__all__ = ["as_array", "integer", "naming", "number", "numeric", "off_device"]
+
+
+def as_array(values: Any) -> np.ndarray:
+    """Return what numpy makes of an array or tensor, in a type that numpy and torch both compute with.
+
+    bfloat16 becomes float32, extended precision float64, foreign byte order the machine's own; masked numbers become
+    NaN. Everything else keeps its type, and is not copied where numpy need not.
+
+    Parameters
+    ----------
+    values : array-like or tensor
+
+    Returns
+    -------
+    ndarray
+        Of any type; objects are left as they are.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Numpy cannot, or a tensor is sparse.
+
+    Examples
+    --------
+    >>> import torch
+    >>> as_array(torch.ones(2, dtype=torch.bfloat16))
+    array([1., 1.], dtype=float32)
+    """
+    if hasattr(values, "detach"):  # a torch tensor, possibly on a GPU
+        values = _from_tensor(values)
+    if isinstance(values, np.ma.MaskedArray):
+        with_nan = np.result_type(values.dtype, np.float16)
+        values = np.ma.filled(values.astype(with_nan), np.nan) if np.ma.is_masked(values) else values.data
+    array = np.asarray(values)
+    if array.dtype.kind == "V" and array.dtype.names is None and "float" in array.dtype.name:  # JAX's small floats
+        return array.astype(np.float32)
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def off_device(values: Any) -> Any:
+    """Return tensors and arrays of other libraries as numpy's, everything else as it is.
+
+    With scikit-learn's ``array_api_dispatch`` on, its functions keep them as they come, and nothing after them can.
+    """
+    if isinstance(values, np.ndarray) or not (hasattr(values, "detach") or hasattr(values, "__array_namespace__")):
+        return values
+    return as_array(values)
+
+
+def _from_tensor(values: Any) -> np.ndarray:
+    values = values.detach().cpu()
+    if str(getattr(values, "layout", "torch.strided")) != "torch.strided":
+        raise TypeError("a sparse tensor cannot be used; convert it with .to_dense()")
+    try:
+        return values.resolve_conj().resolve_neg().numpy()
+    except TypeError:  # numpy has no bfloat16 and no float8
+        return values.float().numpy()
 
 
 def numeric(values: Any, argument: str, ndim: int | None = None, *, finite: bool = False) -> np.ndarray:
@@ -37,10 +96,8 @@ def numeric(values: Any, argument: str, ndim: int | None = None, *, finite: bool
     >>> numeric([[1, 2]], "X")
     array([[1, 2]])
     """
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
     try:
-        array = np.asarray(values)
+        array = as_array(values)
         if array.dtype == object:
             array = array.astype(np.float64)
     except (TypeError, ValueError) as error:

@@ -11,6 +11,8 @@ from scipy import sparse
 from sklearn.utils.validation import _num_samples
 
 from skmmal._arrays import naming
+from skmmal._blocks import library_of
+from skmmal._rows import row_names
 from skmmal.modalities import MultimodalArray, as_multimodal, concatenate
 
 
@@ -24,6 +26,16 @@ def countable(X: Any) -> Any:
     if is_mapping(X) and not X:
         raise ValueError("X is an empty mapping; at least one modality is needed")
     return next(iter(X.values())) if is_mapping(X) else X
+
+
+def in_one(X: Any) -> Any:
+    """A mapping as one container, so that any classifier takes it; everything else as it is.
+
+    A mapping with sparse blocks stays one: a step that makes them dense is still to come.
+    """
+    if is_mapping(X) and not any(map(sparse.issparse, X.values())):
+        return MultimodalArray(X)
+    return X
 
 
 def n_rows_of(X: Any) -> int:
@@ -41,7 +53,7 @@ def take_rows(X: Any, rows: np.ndarray) -> Any:
         return X.tocsr()[rows]
     if isinstance(X, list | tuple):
         return [X[row] for row in np.atleast_1d(rows)]
-    return X[rows]
+    return X.take(np.arange(len(X))[rows]) if library_of(X) == "pyarrow" else X[rows]
 
 
 def stack_rows(old: Any, new: Any) -> Any:
@@ -64,7 +76,11 @@ def _stack(old: Any, new: Any) -> Any:
         new = new if isinstance(new, pd.DataFrame) else pd.DataFrame(np.asarray(new), columns=old.columns)
         if list(new.columns) != list(old.columns):
             raise ValueError(f"their columns {list(new.columns)[:5]} differ from {list(old.columns)[:5]}")
-        return pd.concat([old, new])
+        return _concat(old, new)
+    if isinstance(old, pd.Series):
+        return _concat(old, pd.Series(new))
+    if library_of(old) in ("polars", "pyarrow"):
+        return _concat_foreign(old, new)
     if not isinstance(old, list | tuple) and np.shape(new)[1:] != np.shape(old)[1:]:
         raise ValueError(f"they have shape {np.shape(new)}, those from before {np.shape(old)}")
     if sparse.issparse(old):
@@ -78,13 +94,35 @@ def _stack(old: Any, new: Any) -> Any:
     return np.concatenate([np.asarray(old), np.asarray(new)])
 
 
+def _concat(old: Any, new: Any) -> Any:
+    """Rows of both; where not all of them have names of their own, none has."""
+    return pd.concat([old, new], ignore_index=row_names(old) is None or row_names(new) is None)
+
+
+def _concat_foreign(old: Any, new: Any) -> Any:
+    """Rows of both, in a container of polars or pyarrow."""
+    if type(new) is not type(old):
+        raise TypeError(f"they must come in a {type(old).__name__}, as those from before, found {type(new).__name__}")
+    if library_of(old) == "polars":
+        import polars
+
+        return polars.concat([old, new])
+    import pyarrow
+
+    if isinstance(old, pyarrow.Table):
+        return pyarrow.concat_tables([old, new])
+    if isinstance(old, pyarrow.ChunkedArray):
+        return pyarrow.chunked_array([*old.chunks, *new.chunks])
+    return pyarrow.concat_arrays([old, new]) if isinstance(old, pyarrow.Array) else pyarrow.concat_batches([old, new])
+
+
 def stack_labels(old: Any, new: Any) -> Any:
     """Labels of both, one after the other."""
     if _is_text(old) != _is_text(new):  # numpy would turn the numbers into text
         kinds = ["text" if _is_text(labels) else "numbers" for labels in (new, old)]
         raise TypeError(f"the new labels are {kinds[0]}, those from before {kinds[1]}")
     if isinstance(old, pd.Series):
-        return pd.concat([old, pd.Series(np.asarray(new), name=old.name)])
+        return _concat(old, new if isinstance(new, pd.Series) else pd.Series(np.asarray(new))).rename(old.name)
     if np.ndim(old) != np.ndim(new):
         raise ValueError(f"the new labels have shape {np.shape(new)}, those from before {np.shape(old)}")
     return np.concatenate([np.asarray(old), np.asarray(new)])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from scipy import sparse
 from sklearn.pipeline import Pipeline
 
-from skmmal._containers import n_rows_of
-from skmmal._input import validate_features
+from skmmal._containers import in_one, n_rows_of
+from skmmal._input import modal_output, validate_features
 from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal
 
 __all__ = ["classifier_features", "final_step"]
@@ -17,14 +15,14 @@ __all__ = ["classifier_features", "final_step"]
 
 def final_step(model: Any, X: Any) -> tuple[Any, Any]:
     """Return the classifier of a pipeline or a search, and X after the steps before it."""
-    if isinstance(X, Mapping) and not sparse.issparse(X):
-        X = MultimodalArray(X)
+    X = in_one(X)
     while True:
         model = getattr(model, "best_estimator_", model)
         if not isinstance(model, Pipeline):
             return model, X
         if len(model) > 1 and n_rows_of(X):
-            X = model[:-1].transform(X)
+            with modal_output(X):
+                X = model[:-1].transform(X)
         model = model[-1]
 
 

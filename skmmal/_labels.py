@@ -11,7 +11,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
-from skmmal._arrays import naming
+from skmmal._arrays import naming, off_device
 from skmmal.modalities import MultimodalArray
 
 __all__ = ["class_weights", "encode_labels", "known_codes"]
@@ -24,7 +24,7 @@ def encode_labels(estimator: Any, y: Any, classes: Any, features: MultimodalArra
             f"{type(estimator).__name__} requires y to be passed, but the target y is None: labels are needed"
         )
     with naming("y"):
-        y = column_or_1d(y, warn=True)
+        y = column_or_1d(off_device(y), warn=True)
         check_consistent_length(features, y)
     absent = np.flatnonzero(pd.isna(y))
     if len(absent):
@@ -39,7 +39,7 @@ def encode_labels(estimator: Any, y: Any, classes: Any, features: MultimodalArra
         names, codes = np.unique(y, return_inverse=True)
         return codes, names
     with naming("classes"):
-        names = column_or_1d(classes)
+        names = column_or_1d(off_device(classes))
     if pd.isna(names).any():
         raise ValueError(f"classes must not be None or NaN, got {list(names)}")
     if len(names) == 0 or len(pd.unique(names)) < len(names):

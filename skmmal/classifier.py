@@ -17,13 +17,14 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
-from skmmal._arrays import integer, naming
-from skmmal._input import validate_features
+from skmmal._arrays import integer, naming, off_device
+from skmmal._input import plain_layout, validate_features
 from skmmal._labels import class_weights, encode_labels, known_codes
 from skmmal._mapped import released_chunks
 from skmmal._names import find_name
 from skmmal._persistence import decode, encode, read_folder, write_folder
 from skmmal._random import RandomState, check_rng, draw_seed, torch_generator
+from skmmal._rows import check_same_rows, rows_of
 from skmmal.balancing import Balancing, ModalityDropout, balancing_classes, get_balancing
 from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, contributions, sampled_shapley_values, shapley_values
 from skmmal.heads import (
@@ -104,9 +105,11 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
     ----------
     modalities : mapping, optional
         Which columns of a plain matrix belong to which modality: ``{"image": 2048, "text": 768}`` (widths, in
-        order), slices, lists of columns or of column names; ``(tokens, dim)`` for a flattened token grid. Other
-        forms of X (MultimodalArray, mapping, DataFrame with two column levels) carry their layout. ``None`` on a
-        plain matrix is one modality named ``"X"``.
+        order), slices, lists of columns or of column names; ``(tokens, dim)`` for a flattened token grid. On a table
+        (pandas, polars, pyarrow) also a prefix of column names (``"image__"``) or a callable that selects columns
+        (``sklearn.compose.make_column_selector("^image__")``): what a ColumnTransformer with pandas output needs. Other
+        forms of X (MultimodalArray, mapping, DataFrame with two column levels, table with a vector in each cell) carry
+        their layout. ``None`` on a plain matrix is one modality named ``"X"``.
     fusion : str, FusionFactory or callable, default="concat"
         ``"concat"``: a linear classifier on the concatenated embeddings. ``"sum"``: the mean of the unimodal
         logits. ``"nl-gate"``: the first modality's tokens attend to all modalities' (`skmmal.heads.NLGate`).
@@ -355,12 +358,17 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         former = getattr(self, "module_", None) if self.warm_start else None
         former_classes, former_rows = getattr(self, "classes_", None), getattr(self, "_n_rows", 0)
         self._set_anchor(former)
+        check_same_rows({**rows_of(X, "X"), "y": y, "sample_weight": sample_weight})
         features = validate_features(self, X, reset=former is None)
         if FUSED in features.modalities:
             raise ValueError(f"a modality cannot be named {FUSED!r}: that is the key of the fused head's scores")
+        present = presence_mask(features)
         codes, names = encode_labels(self, y, classes, features)
         with naming("sample_weight"):
-            weights = _check_sample_weight(sample_weight, features, dtype=np.float64, ensure_non_negative=True)
+            # `present` is an array of as many rows: scikit-learn may ask for X's namespace, and features have none
+            weights = _check_sample_weight(
+                off_device(sample_weight), present, dtype=np.float64, ensure_non_negative=True
+            )
         rows = np.flatnonzero(weights > 0)
         if len(rows) == 0:
             raise ValueError("sample_weight is zero for every row; at least one row must count")
@@ -374,7 +382,6 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         rows, codes, weights = (each[weights > 0] for each in (rows, codes, weights))
         if len(rows) == 0:
             raise ValueError(f"class_weight={self.class_weight!r} is zero for the class of every row that counts")
-        present = presence_mask(features)
         self.classes_ = names
         self._n_rows = len(rows)
         rng = check_rng(self.random_state)
@@ -625,6 +632,22 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         found = self._forward(X, lambda module, z, *_: [softmax(s) for s in module.head.own_logits(z)])
         return dict(zip(self.modalities_, found, strict=True))
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy of the fused head.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+        """
+        check_same_rows({**rows_of(X, "X"), "y": y})
+        return super().score(X, off_device(y), off_device(sample_weight))
+
     def score_by_modality(self, X: Any, y: Any) -> dict[str, float]:
         """Accuracy of each modality's own head on the rows that have it, and of the fused head.
 
@@ -634,9 +657,10 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
             By modality name, then ``"fused"``. NaN for a modality that no row has.
         """
         check_is_fitted(self)
+        check_same_rows({**rows_of(X, "X"), "y": y})
         features = validate_features(self, X, reset=False)
         present = presence_mask(features)
-        y = column_or_1d(y)
+        y = column_or_1d(off_device(y))
         check_consistent_length(features, y)
 
         def predicted(module: LateFusionModule, z: list, there: torch.Tensor, _: slice) -> list:
@@ -726,7 +750,8 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         n_permutations = _number_of_permutations(n_permutations, len(self.modalities_))
         seed = draw_seed(check_rng(random_state))  # one, whatever the number of chunks
-        targets = None if y is None else known_codes(column_or_1d(y), self.classes_, "y")
+        check_same_rows({**rows_of(X, "X"), "y": y})
+        targets = None if y is None else known_codes(column_or_1d(off_device(y)), self.classes_, "y")
         features = validate_features(self, X, reset=False)
         present = presence_mask(features)
         if targets is not None:
@@ -836,11 +861,12 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
             The folder holds something else.
         """
         check_is_fitted(self)
+        parameters = {**self.get_params(deep=False), "modalities": plain_layout(self)}
         description = {
             "format": _FORMAT,
             "version": _VERSION,
             "parameters": {
-                name: encode(name, value, _SAVED_CLASSES) for name, value in self.get_params(deep=False).items()
+                name: encode(name, value, _SAVED_CLASSES) for name, value in parameters.items()
             },
             "fitted": {name: encode(name, getattr(self, name)) for name in _FITTED if hasattr(self, name)},
         }

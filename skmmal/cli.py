@@ -212,7 +212,7 @@ def _has_features(cache: Features) -> np.ndarray:
 def _scaled(X: Any, scale: Scale) -> Any:
     from skmmal import ModalityScaler
 
-    return X if scale is Scale.none else ModalityScaler(method=scale.value).fit_transform(X)
+    return X if scale is Scale.none else ModalityScaler(method=scale.value).fit(X).transform_blocks(X)
 
 
 def _write_csv(path: Path, columns: dict[str, Any] | pd.DataFrame) -> None:

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from skmmal._arrays import numeric
+from skmmal._arrays import numeric, off_device
 from skmmal._fitted import classifier_features, final_step
 from skmmal.balancing.relearning import purity
 from skmmal.contributions import EXACT_MODALITIES, sampled_shapley_values, shapley_values
@@ -250,7 +250,7 @@ def _require(final: Any, attribute: str) -> None:
 
 
 def _labels(y: Any, rows: Any, argument: str = "y") -> np.ndarray:
-    y = column_or_1d(y)
+    y = column_or_1d(off_device(y))
     if len(y) != len(rows):
         raise ValueError(f"{argument} has {len(y)} labels, there are {len(rows)} rows")
     return y

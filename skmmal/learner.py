@@ -9,9 +9,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length
 
-from skmmal._arrays import naming
+from skmmal._alone import modalities_of, warn_if_lost
+from skmmal._arrays import naming, off_device
 from skmmal._containers import countable, n_rows_of, stack_labels, stack_rows, take_rows
 from skmmal._random import RandomState, check_rng
+from skmmal._rows import check_same_rows, rows_of
 from skmmal.query import LeastConfidenceSampling, QueryStrategy, get_strategy
 
 __all__ = ["ActiveLearner"]
@@ -205,6 +207,7 @@ class ActiveLearner(BaseEstimator):
             rows = check_rng(self.random_state).randint(n_rows, size=n_rows)
             X, y = take_rows(X, rows), take_rows(y, rows)
         self.estimator.fit(X, y, **{**self._fit_kwargs, **fit_kwargs})
+        warn_if_lost(X, modalities_of(self.estimator), stacklevel=3)
 
     # --------------------------------------------------------------------------------------------- predicting
 
@@ -229,4 +232,5 @@ def _check_pair(X: Any, y: Any) -> None:
         if value is None:
             raise ValueError(f"{argument} is None; rows and their labels are needed")
     with naming("X and y"):
-        check_consistent_length(countable(X), y)
+        check_consistent_length(countable(X), off_device(y))
+    check_same_rows({**rows_of(X, "X"), "y": y})

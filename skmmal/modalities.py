@@ -8,9 +8,7 @@ A modality that is missing from a row is a block that is entirely NaN in that ro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from numbers import Integral
+from collections.abc import Iterator, Mapping, Sequence
 from types import EllipsisType, MappingProxyType
 from typing import Any
 
@@ -20,9 +18,26 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from skmmal._arrays import naming
+from skmmal._blocks import as_block
+from skmmal._layout import (
+    DEFAULT_NAME,
+    Layout,
+    Width,
+    check_names,
+    check_same_names,
+    check_width,
+    expected_widths,
+    is_grid,
+    is_int,
+    n_columns_of,
+    resolve_layout,
+)
 from skmmal._mapped import released_chunks
+from skmmal._rows import check_same_rows
+from skmmal._tables import column_names, has_vectors, in_memory, vector_blocks
 
 __all__ = [
+    "DEFAULT_NAME",
     "Layout",
     "MultimodalArray",
     "as_multimodal",
@@ -33,185 +48,6 @@ __all__ = [
     "resolve_layout",
     "unpack",
 ]
-
-DEFAULT_NAME = "X"
-"""Name of the only modality of a plain matrix without a layout."""
-
-Columns = slice | np.ndarray
-Width = int | tuple[int, int]
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _is_grid(value: object) -> bool:
-    return isinstance(value, tuple) and len(value) == 2 and all(_is_int(part) for part in value)
-
-
-def _n_columns(width: Width) -> int:
-    return width[0] * width[1] if isinstance(width, tuple) else width
-
-
-# ---------------------------------------------------------------------------------------------------- layouts
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Which columns of a packed matrix belong to which modality.
-
-    Parameters
-    ----------
-    columns : dict of str to slice or ndarray of int
-        Columns of each modality, in the order of the modalities.
-    grids : dict of str to (int, int)
-        ``(tokens, dim)`` of those modalities that are flattened token grids.
-    """
-
-    columns: dict[str, Columns]
-    grids: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-    @property
-    def widths(self) -> dict[str, Width]:
-        """Width of each modality: a number of columns, or ``(tokens, dim)`` for a token grid."""
-        return {name: self.grids.get(name, self._count(columns)) for name, columns in self.columns.items()}
-
-    @staticmethod
-    def _count(columns: Columns) -> int:
-        return columns.stop - columns.start if isinstance(columns, slice) else len(columns)
-
-
-def resolve_layout(modalities: Mapping[str, Any] | None, n_columns: int, column_names: Any = None) -> Layout:
-    """Turn the user's `modalities` into columns of a matrix with `n_columns` columns.
-
-    Parameters
-    ----------
-    modalities : mapping or None
-        Name to width (``int``), token grid (``(tokens, dim)``), ``slice``, or a list of column positions or
-        column names. Widths and grids are laid out one after the other; they cannot be mixed with explicit
-        columns. ``None`` is one modality named ``"X"``.
-    n_columns : int
-        Number of columns of the matrix.
-    column_names : sequence of str, optional
-        The names that lists of strings refer to.
-
-    Returns
-    -------
-    Layout
-
-    Raises
-    ------
-    TypeError
-        `modalities` is not a mapping, or a value is none of the forms above.
-    ValueError
-        Widths do not add up to `n_columns`; columns overlap, are out of range, or belong to no modality.
-
-    Examples
-    --------
-    >>> resolve_layout({"image": 3, "text": 2}, 5).columns
-    {'image': slice(0, 3, None), 'text': slice(3, 5, None)}
-    """
-    if modalities is None:
-        return Layout({DEFAULT_NAME: slice(0, n_columns)})
-    _check_names(modalities, "modalities")
-    by_width = {name: _is_int(value) or _is_grid(value) for name, value in modalities.items()}
-    if all(by_width.values()):
-        return _layout_from_widths(modalities, n_columns)
-    if any(by_width.values()):
-        raise ValueError(
-            f"modalities mixes widths ({[n for n, w in by_width.items() if w]}) with explicit columns "
-            f"({[n for n, w in by_width.items() if not w]}); give widths for all, or columns for all"
-        )
-    return _layout_from_columns(modalities, n_columns, column_names)
-
-
-def _check_names(mapping: object, argument: str) -> None:
-    if not isinstance(mapping, Mapping):
-        raise TypeError(f"{argument} must map modality names to columns or blocks, got {type(mapping).__name__}")
-    if not mapping:
-        raise ValueError(f"{argument} is empty; at least one modality is needed")
-    for name in mapping:
-        if not isinstance(name, str) or not name:
-            raise TypeError(f"{argument}: a modality's name must be a non-empty string, got {name!r}")
-
-
-def _check_width(name: str, width: Width) -> Width:
-    parts = width if isinstance(width, tuple) else (width,)
-    if min(parts) < 1:
-        raise ValueError(f"modality {name!r} has width {width}; it needs at least one column")
-    return tuple(int(part) for part in parts) if isinstance(width, tuple) else int(width)  # type: ignore[return-value]
-
-
-def _layout_from_widths(modalities: Mapping[str, Width], n_columns: int) -> Layout:
-    columns: dict[str, Columns] = {}
-    grids = {}
-    start = 0
-    for name, value in modalities.items():
-        width = _check_width(name, value)
-        columns[name] = slice(start, start + _n_columns(width))
-        start += _n_columns(width)
-        if isinstance(width, tuple):
-            grids[name] = width
-    if start != n_columns:
-        raise ValueError(f"modalities {dict(modalities)} describe {start} columns, X has {n_columns}")
-    return Layout(columns, grids)
-
-
-def _layout_from_columns(modalities: Mapping[str, Any], n_columns: int, column_names: Any) -> Layout:
-    columns: dict[str, Columns] = {}
-    owner = np.full(n_columns, -1)
-    for index, (name, value) in enumerate(modalities.items()):
-        positions = _column_positions(name, value, n_columns, column_names)
-        taken = owner[positions]
-        if len(np.unique(positions)) < len(positions):
-            raise ValueError(f"modality {name!r} names a column twice")
-        if (taken >= 0).any():
-            first = int(np.flatnonzero(taken >= 0)[0])
-            other = list(modalities)[taken[first]]
-            raise ValueError(f"column {int(positions[first])} belongs to both {other!r} and {name!r}")
-        owner[positions] = index
-        contiguous = len(positions) == positions[-1] - positions[0] + 1 and (np.diff(positions) == 1).all()
-        columns[name] = slice(int(positions[0]), int(positions[-1]) + 1) if contiguous else positions
-    left = np.flatnonzero(owner < 0)
-    if len(left):
-        shown = [column_names[i] for i in left[:5]] if column_names is not None else left[:5].tolist()
-        raise ValueError(
-            f"{len(left)} of X's {n_columns} columns belong to no modality (the first: {shown}); "
-            "select the columns to use before"
-        )
-    return Layout(columns)
-
-
-def _column_positions(name: str, value: Any, n_columns: int, column_names: Any) -> np.ndarray:
-    if isinstance(value, slice):
-        if not all(part is None or _is_int(part) for part in (value.start, value.stop, value.step)):
-            raise TypeError(f"modality {name!r}: the parts of a slice must be integers, got {value}")
-        positions = np.arange(n_columns)[value]
-        if value.stop is not None and value.stop > n_columns:
-            raise ValueError(f"modality {name!r} reaches to column {value.stop}, X has {n_columns}")
-    elif isinstance(value, str) or not isinstance(value, Iterable):
-        raise TypeError(
-            f"modality {name!r}: expected a width, a (tokens, dim) grid, a slice or a list of columns, got {value!r}"
-        )
-    else:
-        entries = list(value)
-        if entries and all(isinstance(entry, str) for entry in entries):
-            if column_names is None:
-                raise ValueError(f"modality {name!r} names its columns, but X is not a DataFrame with named columns")
-            positions = pd.Index(column_names).get_indexer(entries)
-            if (positions < 0).any():
-                unknown = [entry for entry, at in zip(entries, positions, strict=True) if at < 0]
-                raise ValueError(f"modality {name!r}: X has no column {unknown[0]!r}")
-        elif all(_is_int(entry) for entry in entries):
-            positions = np.asarray(entries, dtype=np.intp)
-            if len(positions) and not (positions.min() >= 0 and positions.max() < n_columns):
-                raise ValueError(f"modality {name!r}: columns must lie in 0..{n_columns - 1}, got {entries[:5]}")
-        else:
-            raise TypeError(f"modality {name!r}: columns must be all positions or all names, got {entries[:5]}")
-    if len(positions) == 0:
-        raise ValueError(f"modality {name!r} has no column")
-    return positions
-
 
 # -------------------------------------------------------------------------------------------------- container
 
@@ -226,7 +62,10 @@ class MultimodalArray:
     Parameters
     ----------
     blocks : mapping of str to array-like of shape (n_samples, n_features) or (n_samples, tokens, dim)
-        One numeric block per modality. A three-dimensional block is a grid of tokens, kept flattened.
+        One numeric block per modality: an array, a torch tensor of any float type, a DataFrame, or a column of vectors
+        (list, object array, Series; of pandas, polars or pyarrow) with ``None`` where a row lacks the modality. One
+        number per row is one column. A three-dimensional block is a grid of tokens, kept flattened. Blocks that name
+        their rows (a pandas index other than the default one) must name the same ones in the same order.
     modalities : mapping of str to int or (int, int), optional
         Declares widths, and which two-dimensional blocks are flattened token grids.
 
@@ -242,9 +81,9 @@ class MultimodalArray:
     Raises
     ------
     TypeError
-        A block is not numeric.
+        A block is not numeric, sparse, or not in memory (a Dask array, a path).
     ValueError
-        Blocks differ in length, are not two- or three-dimensional, or contradict `modalities`.
+        Blocks differ in length or in their rows' names, have more than three dimensions, or contradict `modalities`.
 
     Examples
     --------
@@ -259,31 +98,32 @@ class MultimodalArray:
     ndim = 2
 
     def __init__(self, blocks: Mapping[str, Any], modalities: Mapping[str, Width] | None = None) -> None:
-        _check_names(blocks, "blocks")
+        check_names(blocks, "blocks")
         self._blocks: dict[str, np.ndarray] = {}
         self.modalities: dict[str, Width] = {}
         for name, values in blocks.items():
-            block = _as_block(name, values)
+            block = as_block(name, values)
             width: Width = block.shape[1] if block.ndim == 2 else (block.shape[1], block.shape[2])
-            self.modalities[name] = _check_width(name, width)
+            self.modalities[name] = check_width(name, width)
             self._blocks[name] = block.reshape(len(block), -1) if block.ndim == 3 else block
         (first, reference), *others = self._blocks.items()
         for name, block in others:
             if len(block) != len(reference):
                 raise ValueError(f"modality {name!r} has {len(block)} rows, {first!r} has {len(reference)}")
+        check_same_rows({f"modality {name!r}": values for name, values in blocks.items()})
         if modalities is not None:
             self._declare(modalities)
 
     def _declare(self, modalities: Mapping[str, Width]) -> None:
         """Check declared widths, and reshape widths into declared grids."""
-        _check_names(modalities, "modalities")
-        _check_same_names(self.modalities, modalities)
+        check_names(modalities, "modalities")
+        check_same_names(self.modalities, modalities)
         for name in self.modalities:
             declared, found = modalities[name], self.modalities[name]
-            if not (_is_int(declared) or _is_grid(declared)):
+            if not (is_int(declared) or is_grid(declared)):
                 raise TypeError(f"modality {name!r}: expected a width or a (tokens, dim) grid, got {declared!r}")
-            declared = _check_width(name, declared)
-            if _n_columns(declared) != _n_columns(found):
+            declared = check_width(name, declared)
+            if n_columns_of(declared) != n_columns_of(found):
                 raise ValueError(f"modality {name!r} is declared as {declared}, its block has {found} columns")
             if isinstance(declared, tuple) and isinstance(found, tuple) and declared != found:
                 raise ValueError(f"modality {name!r} is declared as the grid {declared}, its block is {found}")
@@ -342,7 +182,7 @@ class MultimodalArray:
                 self._check_known(name)
             return self._from_parts({n: self._blocks[n] for n in key}, {n: self.modalities[n] for n in key})
         rows = self._row_key(key)
-        if _is_int(rows):
+        if is_int(rows):
             return np.concatenate([block[rows] for block in self._blocks.values()])
         return self._from_parts({name: block[rows] for name, block in self._blocks.items()}, dict(self.modalities))
 
@@ -358,7 +198,7 @@ class MultimodalArray:
                     "for columns, index np.asarray(A)"
                 )
             key = key[0]
-        if _is_int(key) or isinstance(key, slice):
+        if is_int(key) or isinstance(key, slice):
             return key
         rows = np.asarray(key)
         if rows.size == 0 and rows.dtype != bool:
@@ -378,57 +218,19 @@ class MultimodalArray:
         return np.concatenate(blocks, axis=1, dtype=target)
 
 
-def _as_block(name: str, values: Any) -> np.ndarray:
-    if sparse.issparse(values):
-        raise TypeError(f"modality {name!r} is a sparse matrix; blocks are dense, convert it with .toarray()")
-    if hasattr(values, "detach"):  # a torch tensor, possibly on a GPU
-        values = values.detach().cpu()
-    if isinstance(values, pd.DataFrame):
-        values = _frame_to_numpy(name, values)
-    with naming(f"modality {name!r}"):
-        block = np.asarray(values)
-    if block.dtype.kind not in "biuf":
-        raise TypeError(f"modality {name!r}: expected a numeric block, found dtype {block.dtype}")
-    if block.ndim not in (2, 3):
-        raise ValueError(
-            f"modality {name!r}: expected shape (n_samples, n_features) or (n_samples, tokens, dim), "
-            f"found {block.shape}"
-        )
-    return block
-
-
-def _frame_to_numpy(name: str, frame: pd.DataFrame) -> np.ndarray:
-    values = frame.to_numpy()
-    if values.dtype != object:
-        return values
-    try:  # nullable columns hold pd.NA
-        return frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"modality {name!r}: expected numeric columns, found dtype object ({error})") from None
-
-
-def _check_same_names(found: Iterable[str], expected: Iterable[str]) -> None:
-    found, expected = list(found), list(expected)
-    for name in found:
-        if name not in expected:
-            raise ValueError(f"unknown modality {name!r}; expected {expected}")
-    for name in expected:
-        if name not in found:
-            raise ValueError(
-                f"modality {name!r} is missing from X, which has {found}; where it is absent, pass a block of NaN"
-            )
-
-
 # ------------------------------------------------------------------------------------------------ conversions
 
 
 def is_multimodal(X: Any) -> bool:
-    """Whether `X` carries its own layout: a `MultimodalArray`, a mapping, a DataFrame with two column levels."""
+    """Whether `X` carries its own layout.
+
+    A `MultimodalArray`, a mapping, a DataFrame with two column levels, a table with a vector in each cell.
+    """
     if sparse.issparse(X):  # a dok_matrix is a mapping
         return False
-    return isinstance(X, MultimodalArray | Mapping) or (
-        isinstance(X, pd.DataFrame) and isinstance(X.columns, pd.MultiIndex)
-    )
+    if isinstance(X, MultimodalArray | Mapping):
+        return True
+    return (isinstance(X, pd.DataFrame) and isinstance(X.columns, pd.MultiIndex)) or has_vectors(X)
 
 
 def as_multimodal(X: Any, modalities: Mapping[str, Any] | None = None) -> MultimodalArray:
@@ -439,8 +241,8 @@ def as_multimodal(X: Any, modalities: Mapping[str, Any] | None = None) -> Multim
     X : array-like, DataFrame, mapping or MultimodalArray
         See the package's README for the forms.
     modalities : mapping, optional
-        The layout of a plain matrix (see `resolve_layout`). For the other forms, the expected names, widths
-        and order.
+        The layout of a plain matrix, or of a table whose cells hold vectors (see `resolve_layout`). For the other
+        forms, the expected names, widths and order.
 
     Returns
     -------
@@ -457,35 +259,27 @@ def as_multimodal(X: Any, modalities: Mapping[str, Any] | None = None) -> Multim
     >>> as_multimodal(np.zeros((2, 5)), {"audio": 2, "video": 3})
     MultimodalArray(2 rows: audio 2, video 3)
     """
-    if not is_multimodal(X):
-        names = list(X.columns) if isinstance(X, pd.DataFrame) else None
-        if hasattr(X, "detach"):
-            X = X.detach().cpu().numpy()
+    X = in_memory(X)
+    if has_vectors(X):
+        array, modalities = _from_cells(X, modalities)
+    elif isinstance(X, pd.DataFrame) and isinstance(X.columns, pd.MultiIndex):
+        array = _frame_blocks(X)
+    elif is_multimodal(X):
+        array = X if isinstance(X, MultimodalArray) else MultimodalArray(X)
+    else:
         with naming("X"):
             matrix = check_array(X, dtype="numeric", ensure_all_finite=False, ensure_min_samples=0, input_name="X")
-        return unpack(matrix, resolve_layout(modalities, matrix.shape[1], names))
-    if isinstance(X, pd.DataFrame):
-        X = _frame_blocks(X)
-    array = X if isinstance(X, MultimodalArray) else MultimodalArray(X)
+        return unpack(matrix, resolve_layout(modalities, matrix.shape[1], column_names(X), X))
     if modalities is None or list(array.modalities.items()) == list(modalities.items()):
         return array
-    return MultimodalArray(array.blocks, _expected_widths(modalities))
+    return MultimodalArray(array.blocks, expected_widths(modalities, array.modalities))
 
 
-def _expected_widths(modalities: Mapping[str, Any]) -> dict[str, Width]:
-    """Widths that a layout asks for, where the columns themselves mean nothing (X comes in blocks)."""
-    _check_names(modalities, "modalities")
-    widths: dict[str, Width] = {}
-    for name, value in modalities.items():
-        if isinstance(value, slice):
-            if value.stop is None or (value.step or 1) != 1:
-                raise ValueError(f"modality {name!r}: {value} has no definite width, and X comes in blocks")
-            widths[name] = value.stop - (value.start or 0)
-        elif _is_int(value) or _is_grid(value):
-            widths[name] = value
-        else:
-            widths[name] = len(list(value))
-    return widths
+def _from_cells(table: Any, modalities: Mapping[str, Any] | None) -> tuple[MultimodalArray, Mapping[str, Any] | None]:
+    """Blocks of a table of vectors, and what is still expected of them: columns that were named are taken already."""
+    by_column = modalities is not None and not all(is_int(width) or is_grid(width) for width in modalities.values())
+    array = MultimodalArray(vector_blocks(table, modalities if by_column else None))
+    return array, None if by_column else modalities
 
 
 def _frame_blocks(frame: pd.DataFrame) -> MultimodalArray:

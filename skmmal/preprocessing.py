@@ -1,4 +1,4 @@
-"""Scaling that lets every modality weigh the same."""
+"""Transformers that keep the modalities apart: scaling to one weight, and any other of scikit-learn's."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import OneToOneFeatureMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from scipy import sparse
+from sklearn import config_context
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, _fit_context, clone
+from sklearn.utils import get_tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import _check_feature_names_in, _num_samples, check_consistent_length, check_is_fitted
 
-from skmmal._input import BlockTransformer, validate_features
+from skmmal._arrays import as_array, naming
+from skmmal._containers import is_mapping, take_rows
+from skmmal._input import BlockTransformer, input_labels, is_plain, validate_features
+from skmmal._layout import n_columns_of
 from skmmal._mapped import released_chunks
+from skmmal._rows import check_same_rows, rows_of
+from skmmal._tables import in_memory
 from skmmal.modalities import MultimodalArray, presence_mask
 
-__all__ = ["ModalityScaler"]
+__all__ = ["ModalityScaler", "PerModality"]
 
 
 class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
@@ -28,8 +37,9 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
     modalities : mapping, optional
         The layout of a plain matrix (see the README); other forms of X carry their own.
     method : {"standard", "l2", "none"}, default="standard"
-        ``"standard"``: centre and standardise every column (constant columns become zero), then multiply the block
-        so that its rows have a root-mean-square norm of `norm`. ``"l2"``: give every row of the block the norm
+        ``"standard"``: centre and standardise every column, then multiply the block so that its rows have a
+        root-mean-square norm of `norm`. Constant columns become zero: those whose values differ by no more than their
+        type rounds at their size. ``"l2"``: give every row of the block the norm
         `norm`. ``"none"``: leave the features as they are, the papers' raw behaviour.
     norm : float, default=8.0
         Root-mean-square norm of a block's rows after scaling.
@@ -46,6 +56,10 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
         Columns of all modalities together.
     feature_names_in_ : ndarray of str
         Column names, where X had any.
+
+    See Also
+    --------
+    PerModality : Any scikit-learn transformer, one for each modality.
 
     Notes
     -----
@@ -102,31 +116,46 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
                 self.mean_[name], self.scale_[name] = np.zeros(block.shape[1]), np.ones(block.shape[1])
                 continue
             with np.errstate(over="ignore", invalid="ignore"):
-                mean, variance = _moments(block, present[:, index])
-            if not np.isfinite(variance).all():
+                mean, deviation = _moments(block, present[:, index])
+                fits = np.isfinite(deviation**2).all()
+            if not fits:
                 del self.mean_, self.scale_
                 raise ValueError(f"modality {name!r} holds values that are too large to be squared; divide them first")
-            # rounding leaves a constant column a tiny variance
-            varies = variance > 1e-12 * (mean**2 + variance)
-            n_varying = max(1, int(varies.sum()))
-            scale = np.zeros(len(mean))
+            varies = deviation > 0
             # every standardised column adds 1 to a row's mean squared norm
-            np.divide(self.norm / np.sqrt(n_varying), np.sqrt(variance), out=scale, where=varies)
-            self.mean_[name], self.scale_[name] = mean, scale
+            share = self.norm / np.sqrt(max(1, int(varies.sum())))
+            self.mean_[name] = mean
+            self.scale_[name] = np.divide(share, deviation, out=np.zeros(len(mean)), where=varies)
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "scale_")
 
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns, one modality after the other.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Names of X's columns; by default those seen in `fit`, or ``"x0"``, ``"x1"``, ... A modality's own columns
+            are prefixed with its name (``"image__x0"``) where X came in blocks.
+
+        Returns
+        -------
+        ndarray of str
+        """
+        names = super().get_feature_names_out(input_features)
+        if input_features is None and not hasattr(self, "feature_names_in_") and not is_plain(self):
+            owners = [name for name, width in self._widths.items() for _ in range(n_columns_of(width))]
+            pairs = zip(owners, input_labels(self), strict=True)
+            return np.array([f"{name}__{label}" for name, label in pairs], dtype=object)
+        return np.concatenate([names[columns] for columns in self.modalities_.values()])
+
+    def _labels(self) -> list[Any]:
+        return input_labels(self)
+
     def _as_blocks(self, blocks: dict[str, np.ndarray], features: MultimodalArray) -> MultimodalArray:
         return MultimodalArray(blocks, features.modalities)  # token grids stay grids
-
-    def _as_matrix(self, blocks: dict[str, np.ndarray]) -> np.ndarray:
-        shape = len(next(iter(blocks.values()))), self.n_features_in_
-        matrix = np.empty(shape, dtype=np.result_type(*(block.dtype for block in blocks.values())))
-        for name, columns in self.modalities_.items():  # columns in their places
-            matrix[:, columns] = blocks[name]
-        return matrix
 
     def _transform_block(self, name: str, block: np.ndarray, present: np.ndarray) -> np.ndarray:
         dtype = np.float64 if block.dtype == np.float64 else np.float32
@@ -145,14 +174,339 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
         return out
 
 
+_ROUNDED = 2
+"""Steps of a floating-point type that two roundings of the same number can lie apart."""
+
+
 def _moments(block: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of the columns over present rows, in two passes of bounded size."""
-    count = max(1, int(present.sum()))
-    mean = np.zeros(block.shape[1])
-    variance = np.zeros(block.shape[1])
-    for rows in released_chunks([block], block.shape[1]):
-        mean += block[rows][present[rows]].sum(axis=0, dtype=np.float64)
-    mean /= count
-    for rows in released_chunks([block], block.shape[1]):
-        variance += ((block[rows][present[rows]].astype(np.float64) - mean) ** 2).sum(axis=0)
-    return mean, variance / count
+    """Mean and standard deviation of the columns over present rows, in two passes of bounded size.
+
+    Constant columns have deviation zero: those whose values do not differ, or by no more than the type that they come
+    in rounds at their size. What is small beside the mean alone is no rounding: times in seconds since 1970 vary in
+    the seventh digit.
+    """
+    n_columns, rows_there = block.shape[1], np.flatnonzero(present)
+    if len(rows_there) == 0:
+        return np.zeros(n_columns), np.zeros(n_columns)
+    count = len(rows_there)
+    # from one of the values on, nothing of the column's offset is left to be rounded
+    origin = block[rows_there[0]].astype(np.float64)
+    total, low, high = np.zeros(n_columns), np.zeros(n_columns), np.zeros(n_columns)
+    for rows in released_chunks([block], n_columns):
+        values = block[rows][present[rows]].astype(np.float64) - origin
+        if len(values):
+            total += values.sum(axis=0)
+            low, high = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
+    shift, spread = total / count, high - low
+    kind = block.dtype if block.dtype.kind == "f" else np.dtype(np.float64)
+    largest = np.maximum(np.abs(origin + low), np.abs(origin + high))
+    varies = spread > _ROUNDED * np.finfo(kind).eps * largest
+    spread = np.where(varies, spread, 1.0)
+    squares, rest = np.zeros(n_columns), np.zeros(n_columns)
+    for rows in released_chunks([block], n_columns):
+        # in units of the spread: squares neither overflow nor vanish
+        values = (block[rows][present[rows]].astype(np.float64) - origin - shift) / spread
+        squares += (values**2).sum(axis=0)
+        rest += values.sum(axis=0)
+    rest /= count  # what rounding left of the mean
+    deviation = spread * np.sqrt(np.maximum(squares / count - rest**2, 0.0))
+    # below it the factor that brings a column to its scale would overflow
+    varies &= deviation >= np.finfo(np.float64).tiny
+    return origin + (shift + rest * spread), np.where(varies, deviation, 0.0)
+
+
+class PerModality(BlockTransformer):
+    """Apply a scikit-learn transformer to every modality on its own, and keep them apart.
+
+    A scikit-learn transformer makes one matrix of several modalities; whatever stands behind it then knows of one
+    only. This one fits a clone of it on each modality's block. Missing blocks are left out of the fit and stay missing
+    (NaN).
+
+    Parameters
+    ----------
+    transformer : transformer, "passthrough", None, or mapping of these, default="passthrough"
+        Cloned for every modality; or one for each modality's name. ``"passthrough"`` and ``None`` leave a block as it
+        is.
+    modalities : mapping, optional
+        The layout of a plain matrix (see the README); other forms of X carry their own.
+
+    Attributes
+    ----------
+    transformers_ : dict of str to transformer
+        The fitted ones, ``"passthrough"`` where there is none.
+    modalities_ : dict of str to slice or ndarray
+        Columns of each modality.
+    n_features_in_ : int
+        Columns of all modalities together.
+    feature_names_in_ : ndarray of str
+        Column names, where X had any.
+
+    See Also
+    --------
+    ModalityScaler : Brings all modalities to the same scale.
+
+    Notes
+    -----
+    Blocks of a mapping may be scipy sparse matrices (TF-IDF, counts), and so may a plain X, as long as what comes out
+    is dense: `sklearn.decomposition.TruncatedSVD` makes it so. A sparse block has no missing rows.
+
+    Parameters of the transformers are reached as ``transformer__n_components``, with a mapping as
+    ``transformer__image__n_components`` and, for one of its transformers as a whole, ``transformer__image``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn.preprocessing import RobustScaler
+    >>> from skmmal import MultimodalArray, PerModality
+    >>> rng = np.random.default_rng(0)
+    >>> A = MultimodalArray({"image": rng.normal(size=(50, 20)), "text": rng.normal(size=(50, 8))})
+    >>> PerModality(PCA(3)).fit_transform(A)
+    MultimodalArray(50 rows: image 3, text 3)
+    >>> PerModality({"image": PCA(3), "text": RobustScaler()}).fit_transform(A)
+    MultimodalArray(50 rows: image 3, text 8)
+    """
+
+    _parameter_constraints: dict = {
+        "transformer": [HasMethods(["fit", "transform"]), StrOptions({"passthrough"}), Mapping, None],
+        "modalities": [Mapping, None],
+    }
+
+    def __init__(self, transformer: Any = "passthrough", modalities: Mapping[str, Any] | None = None) -> None:
+        self.transformer = transformer
+        self.modalities = modalities
+
+    # ----------------------------------------------------------------------------------------------- parameters
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, with `deep` those of the transformers too."""
+        params = super().get_params(deep)
+        if deep and isinstance(self.transformer, Mapping):
+            for name, each in self.transformer.items():
+                params[f"transformer__{name}"] = each
+                if hasattr(each, "get_params") and not isinstance(each, type):
+                    params |= {f"transformer__{name}__{key}": value for key, value in each.get_params().items()}
+        return params
+
+    def set_params(self, **params: Any) -> PerModality:
+        """Set parameters, also ``transformer__...`` of a mapping's transformers."""
+        if "transformer" in params:  # before what is inside of it
+            self.transformer = params.pop("transformer")
+        if isinstance(self.transformer, Mapping):
+            inner = {key: params.pop(key) for key in list(params) if key.startswith("transformer__")}
+            for key, value in sorted(inner.items(), key=lambda item: len(item[0])):
+                self._set_inner(key.removeprefix("transformer__"), value)
+        return super().set_params(**params)
+
+    def _set_inner(self, key: str, value: Any) -> None:
+        if key in self.transformer:
+            self.transformer = {**self.transformer, key: value}
+            return
+        owner = next((name for name in self.transformer if key.startswith(f"{name}__")), None)
+        if owner is None:
+            known = list(self.transformer)
+            raise ValueError(f"transformer__{key} is no parameter: transformer names the modalities {known}")
+        inner = self.transformer[owner]
+        if not hasattr(inner, "set_params"):
+            raise ValueError(f"transformer__{key} is no parameter: transformer[{owner!r}] is {inner!r}")
+        inner.set_params(**{key.removeprefix(f"{owner}__"): value})
+
+    # -------------------------------------------------------------------------------------------------- fitting
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any = None) -> PerModality:
+        """Fit a transformer on every modality.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, sparse matrix, mapping or MultimodalArray of shape (n_samples, n_features)
+            A mapping's blocks may be sparse.
+        y : array-like of shape (n_samples,), optional
+            Passed to the transformers, without the rows that lack the modality.
+
+        Returns
+        -------
+        PerModality
+
+        Raises
+        ------
+        TypeError, ValueError
+            A modality is missing everywhere, a transformer gives a sparse matrix, or refuses (the message names the
+            modality).
+        """
+        self.__dict__.pop("transformers_", None)  # a fit that fails leaves nothing fitted
+        if y is not None:
+            check_same_rows({**rows_of(X, "X"), "y": y})
+        blocks, present = self._read(X, reset=True)
+        chosen = self._chosen(list(blocks))
+        if y is not None:
+            y = as_array(y) if hasattr(y, "detach") else y
+            check_consistent_length(present, y)
+        transformers: dict[str, Any] = {}
+        self._n_out: dict[str, int] = {}
+        with config_context(transform_output="default"):
+            for index, (name, block) in enumerate(blocks.items()):
+                there = np.flatnonzero(present[:, index])
+                if len(there) == 0:
+                    raise ValueError(f"modality {name!r} is missing from every row; there is nothing to fit on")
+                transformers[name] = "passthrough"
+                if chosen[name] not in (None, "passthrough"):
+                    rows = block if len(there) == _num_samples(block) else block[there]
+                    labels = y if y is None or len(there) == len(present) else take_rows(y, there)
+                    with naming(f"modality {name!r}"):
+                        transformers[name] = clone(chosen[name]).fit(rows, labels)
+                self._n_out[name] = _applied(transformers[name], name, block[there[:1]]).shape[1]
+        self.transformers_ = transformers
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "transformers_")
+
+    def _chosen(self, names: list[str]) -> dict[str, Any]:
+        """The transformer of each modality."""
+        if not isinstance(self.transformer, Mapping):
+            return dict.fromkeys(names, self.transformer)
+        for name, each in self.transformer.items():
+            if name not in names:
+                raise ValueError(f"transformer names the unknown modality {name!r}; there are {names}")
+            if each not in (None, "passthrough") and not (hasattr(each, "fit") and hasattr(each, "transform")):
+                raise TypeError(f"transformer[{name!r}] must be a transformer, 'passthrough' or None, got {each!r}")
+        for name in names:
+            if name not in self.transformer:
+                raise ValueError(
+                    f"transformer says nothing of modality {name!r}; name it, with 'passthrough' to keep it as it is"
+                )
+        return dict(self.transformer)
+
+    # --------------------------------------------------------------------------------------------- transforming
+
+    def transform_blocks(self, X: Any) -> MultimodalArray:
+        """Transform as `transform` does, into a `MultimodalArray` whatever scikit-learn's output is set to.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, sparse matrix, mapping or MultimodalArray of shape (n_samples, n_features)
+
+        Returns
+        -------
+        MultimodalArray
+        """
+        check_is_fitted(self)
+        blocks, present = self._read(X, reset=False)
+        with config_context(transform_output="default"):
+            return MultimodalArray(
+                {
+                    name: self._transform_block(name, block, present[:, index])
+                    for index, (name, block) in enumerate(blocks.items())
+                }
+            )
+
+    def _transform_block(self, name: str, block: Any, present: np.ndarray) -> np.ndarray:
+        if present.all():
+            return _applied(self.transformers_[name], name, block)
+        if not present.any():
+            return np.full((len(present), self._n_out[name]), np.nan)
+        values = _applied(self.transformers_[name], name, block[np.flatnonzero(present)])
+        out = np.full((len(present), values.shape[1]), np.nan, dtype=np.result_type(values.dtype, np.float16))
+        out[present] = values
+        return out
+
+    def _read(self, X: Any, *, reset: bool) -> tuple[dict[str, Any], np.ndarray]:
+        """The blocks of X, sparse ones as they are, and which modality is there in which row."""
+        X = in_memory(X)
+        if sparse.issparse(X):
+            features = validate_features(self, _stand_in(X), reset=reset)
+            columns = X.tocsc()
+            found = {name: columns[:, part].tocsr() for name, part in self.modalities_.items()}
+        elif is_mapping(X):
+            features = validate_features(self, {name: _stand_in(block) for name, block in X.items()}, reset=reset)
+            found = {name: block.tocsr() for name, block in X.items() if sparse.issparse(block)}
+        else:
+            features, found = validate_features(self, X, reset=reset), {}
+        for name, block in found.items():
+            if block.dtype.kind not in "biuf":
+                raise TypeError(f"modality {name!r}: expected numbers, found a sparse matrix of dtype {block.dtype}")
+            if not np.isfinite(block.data).all():
+                raise ValueError(f"modality {name!r} is sparse and contains NaN or infinity; those must be complete")
+        return {name: found.get(name, block) for name, block in features.blocks.items()}, presence_mask(features)
+
+    # ---------------------------------------------------------------------------------------------------- names
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the new columns, one modality after the other.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Names of X's columns; by default those seen in `fit`, or ``"x0"``, ``"x1"``, ...
+
+        Returns
+        -------
+        ndarray of str
+            As the transformers name them, prefixed with the modality (``"image__pca0"``) where X has modalities.
+        """
+        check_is_fitted(self)
+        if is_plain(self):
+            (transformer,), (name,) = self.transformers_.values(), self.transformers_
+            return _names_out(transformer, _check_feature_names_in(self, input_features), self._n_out[name])
+        labels = self._labels(input_features)
+        owners = [name for name, count in self._n_out.items() for _ in range(count)]
+        return np.array([f"{name}__{label}" for name, label in zip(owners, labels, strict=True)], dtype=object)
+
+    def _labels(self, input_features: Any = None) -> list[Any]:
+        given = None if input_features is None else _check_feature_names_in(self, input_features)
+        seen = np.asarray(input_labels(self), dtype=object)
+        found: list[Any] = []
+        for name, columns in self.modalities_.items():
+            count = n_columns_of(self._widths[name])
+            own, seen = (seen[:count] if given is None else given[columns]), seen[count:]
+            names = np.array([str(label) for label in own], dtype=object)
+            found += list(_names_out(self.transformers_[name], names, self._n_out[name]))
+        return found
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.modalities is not None
+        if isinstance(self.transformer, BaseEstimator):
+            inner = get_tags(self.transformer)
+            tags.input_tags.sparse = inner.input_tags.sparse
+            tags.target_tags.required = inner.target_tags.required
+            if inner.transformer_tags is not None:
+                tags.transformer_tags.preserves_dtype = inner.transformer_tags.preserves_dtype
+        return tags
+
+
+def _stand_in(block: Any) -> Any:
+    """Something of a sparse block's shape that takes no memory and no time to validate; other blocks themselves."""
+    return np.broadcast_to(np.zeros(1, dtype=bool), block.shape) if sparse.issparse(block) else block
+
+
+def _applied(transformer: Any, name: str, block: Any) -> np.ndarray:
+    """The new block of rows that have the modality."""
+    values = block
+    if not isinstance(transformer, str):
+        with naming(f"modality {name!r}"):
+            values = transformer.transform(block)
+    if sparse.issparse(values):
+        raise TypeError(
+            f"modality {name!r} is sparse after its transformer, and blocks are dense: put "
+            "sklearn.decomposition.TruncatedSVD in its place, or behind it in a Pipeline"
+        )
+    if isinstance(values, MultimodalArray):
+        raise TypeError(f"modality {name!r}: its transformer makes blocks of its own; use it without PerModality")
+    values = as_array(values)
+    if values.ndim != 2 or len(values) != _num_samples(block):
+        raise ValueError(
+            f"modality {name!r}: its transformer returned shape {values.shape} for {_num_samples(block)} rows; "
+            "expected (n_samples, n_features)"
+        )
+    return values
+
+
+def _names_out(transformer: Any, names: np.ndarray, count: int) -> np.ndarray:
+    if isinstance(transformer, str):
+        return names
+    if hasattr(transformer, "get_feature_names_out"):
+        with_names = transformer.get_feature_names_out(names)
+        return np.asarray(with_names, dtype=object)
+    return np.array([f"{type(transformer).__name__.lower()}{at}" for at in range(count)], dtype=object)

@@ -24,6 +24,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from torch.nn.functional import cross_entropy
 
+from skmmal._arrays import off_device
 from skmmal._chunks import row_chunks
 from skmmal._fitted import classifier_features, final_step
 from skmmal._labels import known_codes
@@ -355,7 +356,7 @@ class _Subject:
         self.names = list(self.features.modalities)
         if ALL in self.names:
             raise ValueError(f"a modality is named {ALL!r}, which here means all modalities; rename it")
-        self.y = column_or_1d(y)
+        self.y = column_or_1d(off_device(y))
         check_consistent_length(self.features, self.y)
         # a classifier that knows no modalities was fitted on a matrix or a frame, and is given one again
         self._like = None if is_multimodal(seen) or hasattr(self.final, "modalities") else seen

@@ -1,9 +1,10 @@
 """scikit-learn's own checks, whole, on the estimators without a layout: every solver, class weights, fusions."""
 
 import pytest
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmmal import LateFusionClassifier, ModalityScaler
+from skmmal import LateFusionClassifier, ModalityScaler, PerModality
 
 MINI_BATCH = {"max_iter": 60, "learning_rate": 0.03, "random_state": 0}
 # momentum multiplies steps by ten, and plain gradients do not adapt to features that nobody has scaled
@@ -39,6 +40,8 @@ def expected_failures(estimator):
         ModalityScaler(),
         ModalityScaler(method="l2"),
         ModalityScaler(method="none"),
+        PerModality(),
+        PerModality(StandardScaler()),
     ],
     expected_failed_checks=expected_failures,
 )

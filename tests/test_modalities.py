@@ -230,7 +230,11 @@ def test_values_that_cannot_be_used(make, match):
             ValueError,
             "'b' has 4 rows, 'a' has 3",
         ),
-        (lambda: MultimodalArray({"a": np.zeros(3)}), ValueError, r"modality 'a': expected shape .* found \(3,\)"),
+        (
+            lambda: MultimodalArray({"a": np.zeros((3, 1, 1, 1))}),
+            ValueError,
+            r"modality 'a': expected shape .* found \(3, 1, 1, 1\)",
+        ),
         (lambda: MultimodalArray({"a": np.array([["x"]])}), TypeError, "modality 'a': expected a numeric block"),
         (lambda: MultimodalArray({"a": np.array([[None]])}), TypeError, "found dtype object"),
         (lambda: MultimodalArray({"a": sparse.eye(3)}), TypeError, "modality 'a' is a sparse matrix"),

@@ -11,6 +11,7 @@ import numpy as np
 
 from skmmal._chunks import row_chunks
 from skmmal._paths import local_path
+from skmmal._rows import check_ids
 from skmmal.campaign._files import CampaignError
 from skmmal.experiment.sources import Features, load_features
 from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal
@@ -32,6 +33,7 @@ def load(features: Any, ids: Any) -> Features:
     X: MultimodalArray = as_multimodal(features)
     if ids is None:
         raise ValueError("ids are needed with arrays: one name for each row")
+    check_ids(features, ids, "features")
     names = np.array([str(name) for name in ids], dtype=object)
     if len(names) != len(X) or len(set(names)) < len(names):
         raise ValueError(f"ids must be {len(X)} distinct names, found {len(names)}, {len(set(names))} of them distinct")

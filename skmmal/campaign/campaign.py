@@ -333,7 +333,7 @@ class LabelingCampaign:
         usable = np.flatnonzero(usable_rows(features.X))
         X = features.X[usable]
         if self.settings.scale != "none":
-            X = ModalityScaler(method=self.settings.scale).fit_transform(X)
+            X = ModalityScaler(method=self.settings.scale).fit(X).transform_blocks(X)
         return X, np.asarray(features.ids, dtype=object)[usable]
 
     def verify(self) -> None:

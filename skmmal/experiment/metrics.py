@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils import _safe_indexing
 
 from skmmal._arrays import integer, numeric
+from skmmal._containers import take_rows
 from skmmal._fitted import classifier_features, final_step
 from skmmal._probabilities import check_distribution
 from skmmal.contributions import balance_weights
@@ -128,7 +128,7 @@ def evaluate(model: Any, problem: Problem, pool: np.ndarray) -> tuple[dict[str, 
     for name in names:
         metrics[f"balanced_accuracy_{name}"] = _nanmean(recalls[name])
     if hasattr(final, "modality_contributions"):
-        metrics.update(_balance(final, X, y, names, final_step(model, _safe_indexing(problem.X, pool))[1]))
+        metrics.update(_balance(final, X, y, names, final_step(model, take_rows(problem.X, pool))[1]))
     for name, scorer in problem.scorers.items():
         metrics[name] = float(scorer(model, problem.X_test, y))
     by_class = {_class_column(name): values.tolist() for name, values in recalls.items()}

@@ -18,8 +18,10 @@ from sklearn.metrics import get_scorer
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
-from skmmal._arrays import naming, numeric
+from skmmal._arrays import naming, numeric, off_device
+from skmmal._blocks import refuse_unread
 from skmmal._chunks import row_chunks
+from skmmal._rows import check_same_rows, rows_of
 from skmmal.experiment.evaluations import resolve_evaluations
 from skmmal.modalities import as_multimodal, is_multimodal
 from skmmal.query import QueryStrategy, available_strategies, get_strategy
@@ -124,8 +126,9 @@ def _check_count(name: str, value: Any, least: int) -> int:
 
 
 def _check_data(X: Any, y: Any, X_name: str, y_name: str) -> tuple[Any, np.ndarray]:
-    if hasattr(X, "detach"):
-        X = X.detach().cpu().numpy()
+    check_same_rows({**rows_of(X, X_name), y_name: y})
+    refuse_unread(X, X_name)
+    X, y = off_device(X), off_device(y)
     if is_multimodal(X):
         X = as_multimodal(X)
     elif not hasattr(X, "shape"):

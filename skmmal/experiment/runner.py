@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from joblib import Parallel, delayed
 from joblib.parallel import get_active_backend
+from sklearn.utils.parallel import Parallel, delayed  # they take scikit-learn's configuration to the workers
 
+from skmmal._alone import n_modalities_of, warn_if_alone, warn_if_lost
 from skmmal.experiment.folder import RunFolder
 from skmmal.experiment.problem import Problem, describe, make_problem, resolve_seeds
 from skmmal.experiment.progress import track
@@ -17,6 +18,9 @@ from skmmal.experiment.unit import Record, run_unit
 from skmmal.query import QueryStrategy
 
 __all__ = ["run_experiment"]
+
+_SHARE = "contribution_"
+"""What the columns begin with that every modality has one of, and the fused head none."""
 
 
 def run_experiment(
@@ -94,6 +98,11 @@ def run_experiment(
     FileExistsError
         `results_dir` holds something else.
 
+    Warns
+    -----
+    UserWarning
+        X has several modalities, or a strategy compares them, and the estimator's classifier was fitted on one.
+
     Notes
     -----
     Features are used as they come: scale them (`ModalityScaler`, fitted on pool and test rows, for it needs no
@@ -147,4 +156,18 @@ def _run(
     return_as = "generator" if backend.supports_return_generator else "list"
     parallel = Parallel(n_jobs=n_jobs, return_as=return_as)
     done = parallel(delayed(run_unit)(problem, name, seed, folder) for name, seed in units)
-    return dict(zip(units, track(done, len(units), verbose), strict=True))
+    return dict(zip(units, track(_watched(done, problem), len(units), verbose), strict=True))
+
+
+def _watched(done: Iterable[list[Record]], problem: Problem) -> Iterator[list[Record]]:
+    """Pass on the units' records; say after the first where several modalities were to be compared and one is left."""
+    for at, records in enumerate(done):
+        if at == 0:
+            measured = [name for name in records[-1]["metrics"] if name.startswith(_SHARE)]
+            known = [name.removeprefix(_SHARE) for name in measured] or None
+            asked = [name for name, strategy in problem.strategies.items() if strategy.compares_modalities]
+            if n_modalities_of(problem.X) > 1:
+                warn_if_lost(problem.X, known)
+            elif asked and known:
+                warn_if_alone(known, f"strategies={asked}")
+        yield records

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.utils import _safe_indexing, column_or_1d
+from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
+from skmmal._containers import take_rows
 from skmmal.experiment.problem import random_seed, set_random_states
 from skmmal.experiment.results import ExperimentResults
 from skmmal.experiment.statistics import UnfinishedWarning
@@ -69,7 +70,7 @@ def stopping_history(
         if X is not None:
             batch = chosen[chosen["round"] == line["round"]].sort_values("rank")["row"].to_numpy(dtype=np.intp)
             if model is not None:  # the labels of the last batch are there now
-                hits = model.predict(_safe_indexing(X, batch)) == column_or_1d(y)[batch]
+                hits = model.predict(take_rows(X, batch)) == column_or_1d(y)[batch]
                 history[-1] = replace(history[-1], batch_accuracy=float(hits.mean()), n_batch=len(batch))
             labeled = np.concatenate([labeled, batch])
             model = _fit(estimator, X, column_or_1d(y), labeled, seed, int(line["round"]), results)
@@ -90,7 +91,7 @@ def _fit(
     params = {}
     if has_fit_parameter(final, "classes"):
         params[f"{prefix}classes"] = np.array(results.config["classes"], dtype=y.dtype)
-    return model.fit(_safe_indexing(X, labeled), y[labeled], **params)
+    return model.fit(take_rows(X, labeled), y[labeled], **params)
 
 
 def _with_predictions(
@@ -105,7 +106,7 @@ def _with_predictions(
     seen = RoundState.from_probabilities(
         state.round,
         state.n_labeled,
-        model.predict_proba(_safe_indexing(X, pool)),
+        model.predict_proba(take_rows(X, pool)),
         model.classes_,
         {i: int(row) for i, row in enumerate(pool) if int(row) in wanted},
     )

@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
+from skmmal._alone import said_elsewhere
+from skmmal._containers import take_rows
+from skmmal._input import modal_output
 from skmmal.experiment.evaluations import due, table_of
 from skmmal.experiment.folder import RunFolder
 from skmmal.experiment.metrics import evaluate
@@ -40,7 +42,7 @@ def run_unit(problem: Problem, name: str, seed: int, folder: RunFolder | None) -
     n_done = len(records)
     if n_done > problem.n_rounds:
         return records
-    with _one_thread():
+    with _one_thread(), modal_output(problem.X):
         labeled = np.array([row for record in records for row in record["selected"]], dtype=np.intp)
         # a round's model follows from its rows alone: nothing else has to be kept to go on
         model = _fit(problem, labeled, seed, n_done - 1) if n_done else clone(problem.estimator)
@@ -80,16 +82,18 @@ def _choose(problem: Problem, model: Any, labeled: np.ndarray, name: str, seed: 
     """Rows of X to label next."""
     if round_ == 0:
         strategy = _seeded(problem.initial, "initial", problem.initial_name, seed)
-        return np.asarray(strategy.query(model, problem.X, problem.n_initial))
+        with said_elsewhere():
+            return np.asarray(strategy.query(model, problem.X, problem.n_initial))
     pool = _others(labeled, len(problem.y))
     strategy = _seeded(problem.strategies[name], "query", name, seed, round_)
-    picked = strategy.query(
-        model,
-        _safe_indexing(problem.X, pool),
-        problem.n_instances,
-        X_labeled=_safe_indexing(problem.X, labeled),
-        y_labeled=problem.y[labeled],
-    )
+    with said_elsewhere():
+        picked = strategy.query(
+            model,
+            take_rows(problem.X, pool),
+            problem.n_instances,
+            X_labeled=take_rows(problem.X, labeled),
+            y_labeled=problem.y[labeled],
+        )
     return pool[picked]
 
 
@@ -106,7 +110,7 @@ def _fit(problem: Problem, labeled: np.ndarray, seed: int, round_: int) -> Any:
     prefix = f"{model.steps[-1][0]}__" if isinstance(model, Pipeline) else ""
     final = model[-1] if isinstance(model, Pipeline) else model
     fit_params = {f"{prefix}classes": problem.classes} if has_fit_parameter(final, "classes") else {}
-    return model.fit(_safe_indexing(problem.X, labeled), problem.y[labeled], **fit_params)
+    return model.fit(take_rows(problem.X, labeled), problem.y[labeled], **fit_params)
 
 
 # ------------------------------------------------------------------------------------------------------ threads

@@ -15,6 +15,7 @@ import numpy as np
 
 from skmmal._atomic import new_folder, put_back, replace_file
 from skmmal._paths import local_path
+from skmmal._rows import check_ids
 from skmmal.features._files import (
     BFLOAT16,
     CacheError,
@@ -392,6 +393,7 @@ class FeatureStore:
         n_ids = _ids_text(ids).count(b"\n")
         if n_ids != len(array):
             raise ValueError(f"blocks have {len(array)} rows, and there are {n_ids} ids; one id for each row is needed")
+        check_ids(blocks, ids, "blocks")
         with new_folder(path, _may_be_replaced if overwrite else None) as folder:
             store = cls.create(folder, ids)
             for name, block in array.blocks.items():
@@ -424,6 +426,7 @@ class FeatureStore:
         """
         self._check_current()
         array = MultimodalArray({check_name(name): block})
+        check_ids(block, self.ids if ids is None else ids, f"modality {name!r}")
         block, width = array[name], array.modalities[name]
         rows = np.arange(len(block))
         if ids is not None:

@@ -36,6 +36,7 @@ def cluster(
         max_iter = min(max_iter, _ITERATIONS)
         if points.shape[1] > _COMPONENTS < len(points):
             pca = PCA(_COMPONENTS, svd_solver="randomized", iterated_power=2, random_state=seed)
+            pca.set_output(transform="default")  # whatever scikit-learn's own setting is
             with np.errstate(invalid="ignore"):  # equal points have no variance whose shares there could be
                 seen = pca.fit_transform(points)
     model = KMeans(n_clusters, n_init=1, max_iter=max_iter, random_state=seed)

@@ -9,6 +9,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from skmmal._alone import modalities_of, warn_if_alone, warn_if_lost
 from skmmal._containers import stack_labels, stack_rows
 from skmmal._random import check_rng
 from skmmal.query._heads import FUSED, select
@@ -79,6 +80,9 @@ class QueryStrategy(BaseEstimator):
 
     requires_model = True
     """Whether the strategy needs a fitted estimator."""
+
+    compares_modalities = False
+    """Whether the strategy weighs modalities against each other, so that it needs more than one."""
 
     _heads_take_turns = False
     """With ``on="all"``, whether each head chooses on its own, in turn with the others."""
@@ -151,6 +155,12 @@ class QueryStrategy(BaseEstimator):
         TypeError, ValueError
             `estimator` lacks a method, or an argument cannot be used; or a strategy of your own did not pick
             `n_instances` distinct rows with finite scores.
+
+        Warns
+        -----
+        UserWarning
+            The strategy, or its `on`, is about several modalities, or `X_pool` has several, and the model knows one:
+            a step in front of the classifier has made one matrix of them.
         """
         self._validate_params()
         view = PoolView(estimator, X_pool, X_labeled, y_labeled)
@@ -160,6 +170,11 @@ class QueryStrategy(BaseEstimator):
         on = getattr(self, "on", FUSED)
         selection = select(self, view, on, n_instances, check_rng(getattr(self, "random_state", None)))
         indices, scores = _checked(type(self).__name__, selection, n_instances, len(view))
+        if self.compares_modalities or on != FUSED:
+            asked = type(self).__name__ + ("" if on == FUSED else f"(on={on!r})")
+            warn_if_alone(view.modality_names, asked)
+        else:
+            warn_if_lost(X_pool, modalities_of(estimator))
         return (indices, scores) if return_scores else indices
 
     def __call__(self, learner: Any, X_pool: Any, n_instances: int = 1, **kwargs: Any) -> Selection:

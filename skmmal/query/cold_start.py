@@ -124,6 +124,7 @@ class MMCSAL(QueryStrategy):
     """
 
     requires_model = False
+    compares_modalities = True
     _parameter_constraints: dict = {
         "on_features": [StrOptions({"encoder", "raw"})],
         "optimizer": [StrOptions({"continuous", "greedy"})],
@@ -178,8 +179,8 @@ class MMCSAL(QueryStrategy):
             seed = draw_seed(rng) if encoder.random_state is None else encoder.random_state
             # the pool's blocks are its modalities, whatever layout the encoder was made for
             encoder.set_params(modalities=None, random_state=seed).fit(pool)
-            pool = encoder.transform(pool)
-            labelled = None if labelled is None else encoder.transform(labelled)
+            pool = encoder.transform_blocks(pool)
+            labelled = None if labelled is None else encoder.transform_blocks(labelled)
         blocks, present = _unit_blocks(pool)
         known, known_present = (None, None) if labelled is None else _unit_blocks(labelled)
         n_distinct = min(n_instances, int(groups.max()) + 1)

@@ -201,6 +201,8 @@ class BMMAL(_GradientSampling):
     5
     """
 
+    compares_modalities = True
+
     def _embedding(self, view: PoolView) -> Embedding:
         view.check_fitted()
         view.require("embed", "modality_contributions")

@@ -56,6 +56,7 @@ class _GCNSampling(QueryStrategy):
         is_labelled = np.arange(len(everything)) >= len(points)
         if self.n_components is not None and everything.shape[1] > self.n_components < len(everything):
             pca = PCA(int(self.n_components), svd_solver="randomized", random_state=draw_seed(rng))
+            pca.set_output(transform="default")  # whatever scikit-learn's own setting is
             with np.errstate(invalid="ignore"):  # equal points have no variance whose shares there could be
                 everything = pca.fit_transform(everything)
         features = unit_rows(everything)

@@ -15,9 +15,11 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from skmmal._arrays import naming
-from skmmal._containers import take_rows
-from skmmal._input import validate_features
+from skmmal._arrays import naming, off_device
+from skmmal._blocks import refuse_unread
+from skmmal._containers import in_one, is_mapping, n_rows_of, take_rows
+from skmmal._input import modal_output, validate_features
+from skmmal._rows import check_same_rows, rows_of
 from skmmal.heads import AdditiveFusion, Fusion
 from skmmal.heads.modules import LateFusionModule
 from skmmal.heads.tensors import at_least_float32
@@ -66,7 +68,7 @@ class PoolView:
             self._steps, final = None, self.estimator
         self.final = as_classifier(final)
         self._X_pool = _as_container(X_pool, "X_pool")
-        self._n_rows = _num_samples(self._X_pool)
+        self._n_rows = n_rows_of(self._X_pool)
         self.pool_rows = np.arange(self._n_rows)
         self.n_pool = self._n_rows
         self._X_labeled = None if X_labeled is None else _as_container(X_labeled, "X_labeled")
@@ -77,8 +79,9 @@ class PoolView:
             absent = np.flatnonzero(pd.isna(np.asarray(y_labeled, dtype=object)))
             if len(absent):
                 raise ValueError(f"y_labeled is missing (None or NaN) in row {absent[0]} ({len(absent)} such rows)")
-            if X_labeled is not None and _num_samples(self._X_labeled) != n_labels:
-                raise ValueError(f"X_labeled has {_num_samples(self._X_labeled)} rows, y_labeled has {n_labels}")
+            if X_labeled is not None and n_rows_of(self._X_labeled) != n_labels:
+                raise ValueError(f"X_labeled has {n_rows_of(self._X_labeled)} rows, y_labeled has {n_labels}")
+            check_same_rows({**rows_of(X_labeled, "X_labeled"), "y_labeled": y_labeled})
 
     def __len__(self) -> int:
         return self._n_rows
@@ -334,7 +337,10 @@ class PoolView:
         return self._apply_steps(self._X_pool)
 
     def _apply_steps(self, X: Any) -> Any:
-        return self._steps.transform(X) if self._steps is not None and len(self._steps) and self.is_fitted else X
+        if self._steps is None or not len(self._steps) or not self.is_fitted:
+            return X
+        with modal_output(X):
+            return self._steps.transform(X)
 
     @cached_property
     def modality_names(self) -> list[str]:
@@ -356,7 +362,7 @@ class PoolView:
     @property
     def n_labeled(self) -> int:
         """Number of labelled rows."""
-        return 0 if self._X_labeled is None else _num_samples(self._X_labeled)
+        return 0 if self._X_labeled is None else n_rows_of(self._X_labeled)
 
     @cached_property
     def embedding(self) -> list[np.ndarray]:
@@ -513,10 +519,10 @@ def _has_layers(encoders: torch.nn.Module) -> bool:
 
 def _as_container(X: Any, argument: str) -> Any:
     """A mapping as one container (so that any classifier takes it); everything else as it is."""
-    if isinstance(X, Mapping) and not sparse.issparse(X):
-        return MultimodalArray(X)
-    if hasattr(X, "detach"):
-        X = X.detach().cpu().numpy()
+    if is_mapping(X):
+        return in_one(X)
+    refuse_unread(X, argument)
+    X = off_device(X)
     with naming(argument):
         shape = getattr(X, "shape", None) or np.shape(X)
     if len(shape) != 2:

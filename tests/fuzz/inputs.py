@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars
 import torch
 from hypothesis import strategies as st
 from scipy import sparse
+from sklearn.compose import make_column_selector
 
 from skmmal import MultimodalArray
 
@@ -24,17 +26,23 @@ GENTLE = ["normal", "normal", "normal", "integers", "duplicates", "constant", "z
 """Values that every estimator must cope with."""
 WILD = ["tiny", "subnormal", "large", "huge"]
 """Values at the ends of the float range: refusing them is right, too."""
-BLOCK_CONTAINERS = ["multimodal", "mapping", "mapping-torch", "mapping-frame", "mapping-memmap", "multiindex"]
+BLOCK_CONTAINERS = [
+    *("multimodal", "mapping", "mapping-torch", "mapping-frame", "mapping-memmap", "multiindex"),
+    *("mapping-bfloat16", "mapping-vectors", "mapping-named", "mapping-polars", "mapping-arrow", "mapping-flat"),
+]
 MATRIX_CONTAINERS = [
     *("matrix", "slices", "columns", "frame", "fortran", "strided", "readonly", "memmap", "torch", "object", "lists"),
+    *("prefixes", "selectors", "polars", "arrow", "vectors", "polars-vectors"),
 ]
 CONTAINERS = [*BLOCK_CONTAINERS, *MATRIX_CONTAINERS]
 VALUE_DEFECTS = ["partly-nan", "infinity", "empty-row"]
 """Blocks that look right but hold values the contract refuses."""
 FORM_DEFECTS = [
-    *("strings", "complex", "dates", "objects", "one-dimension", "four-dimensions", "ragged", "no-rows", "no-columns"),
+    *("strings", "complex", "dates", "objects", "four-dimensions", "ragged", "no-rows", "no-columns"),
     *("other-lengths", "scalar", "none", "text", "set", "generator", "sparse", "sparse-block", "empty-mapping"),
     *("names", "widths", "extra-level", "frame-of-text", "categories", "nested"),
+    *("rows-in-another-order", "other-rows", "ragged-vectors", "vectors-as-text", "views", "path", "lazy"),
+    *("mixed-cells", "unknown-prefix", "overlapping-prefixes"),
 ]
 """Things that are no features at all."""
 
@@ -75,6 +83,8 @@ class Features:
 def _rows(X: Any, rows: Any) -> Any:
     if isinstance(X, pd.DataFrame):
         return X.iloc[rows]
+    if type(X).__module__.startswith("pyarrow"):
+        return X.take(np.arange(len(X))[rows])
     if isinstance(X, list):
         return [X[row] for row in np.arange(len(X))[rows]]
     return X[torch.as_tensor(np.arange(len(X))[rows]) if isinstance(X, torch.Tensor) else rows]
@@ -187,6 +197,23 @@ def contain(blocks: dict[str, np.ndarray], container: str) -> tuple[Any, Any]:
         return {name: torch.as_tensor(block) for name, block in blocks.items()}, None
     if container == "mapping-frame":
         return {name: pd.DataFrame(block) for name, block in blocks.items()}, None
+    if container == "mapping-bfloat16":
+        # only values that bfloat16 holds, so that the blocks stay the truth
+        for name, block in blocks.items():
+            if block.dtype == np.float32:
+                block[...] = torch.as_tensor(block).to(torch.bfloat16).float().numpy()
+        as_tensor = {name: torch.as_tensor(block) for name, block in blocks.items()}
+        return {name: t.to(torch.bfloat16) if t.dtype == torch.float32 else t for name, t in as_tensor.items()}, None
+    if container == "mapping-vectors":
+        return {name: _vectors(block) for name, block in blocks.items()}, None
+    if container == "mapping-named":
+        return {name: _named(block) for name, block in blocks.items()}, None
+    if container == "mapping-polars":
+        return _polars_vectors(blocks), None
+    if container == "mapping-arrow":
+        return {name: column.to_arrow() for name, column in _polars_vectors(blocks).items()}, None
+    if container == "mapping-flat":
+        return {name: block[:, 0] if widths[name] == 1 else block for name, block in blocks.items()}, None
     if container == "mapping-memmap":
         return {name: _memmap(block) for name, block in blocks.items()}, None
     if container == "multiindex":
@@ -201,6 +228,11 @@ def contain(blocks: dict[str, np.ndarray], container: str) -> tuple[Any, Any]:
         named = [f"{name} {i}" for name, width in widths.items() for i in range(width)]
         layout = {name: named[part] for name, part in by_position.items()}
         return pd.DataFrame(matrix, columns=named, index=np.arange(len(matrix))[::-1] + 7), layout
+    if container in ("prefixes", "selectors", "polars", "arrow"):
+        return _table(blocks, matrix, container)
+    if container in ("vectors", "polars-vectors"):
+        cells = {name: _vectors(block) for name, block in blocks.items()}
+        return (pd.DataFrame(cells) if container == "vectors" else polars.DataFrame(_polars_vectors(blocks))), None
     converted = {
         "matrix": lambda: matrix,
         "fortran": lambda: np.asfortranarray(matrix),
@@ -212,6 +244,46 @@ def contain(blocks: dict[str, np.ndarray], container: str) -> tuple[Any, Any]:
         "lists": lambda: matrix.tolist(),
     }[container]()
     return converted, widths
+
+
+def _named(block: np.ndarray, name: str = "row") -> pd.DataFrame:
+    """A frame whose rows have names of their own."""
+    return pd.DataFrame(block, index=[f"{name} {at + 7}" for at in range(len(block))])
+
+
+def _vectors(block: np.ndarray) -> list[Any]:
+    """A column of vectors, ``None`` where the row is missing (unless no row is left to show the width)."""
+    lost = np.isnan(block).all(axis=1) if block.dtype.kind == "f" else np.zeros(len(block), dtype=bool)
+    return list(block) if lost.all() else [None if gone else row for gone, row in zip(lost, block, strict=True)]
+
+
+def _polars_vectors(blocks: dict[str, np.ndarray]) -> dict[str, polars.Series]:
+    """The same as columns of polars, in the nearest type that it has."""
+    found = {}
+    for name, block in blocks.items():
+        rows = [None if row is None else row.tolist() for row in _vectors(block)]
+        kind = {"float16": "float32"}.get(block.dtype.name, block.dtype.name)
+        inner = polars.Series(np.zeros(1, dtype=kind)).dtype
+        found[name] = polars.Series(rows, dtype=polars.List(polars.Float64 if inner == polars.Boolean else inner))
+    return found
+
+
+def _flat_frame(blocks: dict[str, np.ndarray]) -> pd.DataFrame:
+    named = [f"{name}__{i}" for name, block in blocks.items() for i in range(block.shape[1])]
+    return pd.DataFrame(np.concatenate(list(blocks.values()), axis=1), columns=named)
+
+
+def _table(blocks: dict[str, np.ndarray], matrix: np.ndarray, container: str) -> tuple[Any, Any]:
+    """A table whose columns say by their names whose they are."""
+    frame = _flat_frame(blocks)
+    prefixes = {name: f"{name}__" for name in blocks}
+    if container == "selectors":
+        return frame, {name: make_column_selector(f"^{name}__") for name in blocks}
+    if container == "prefixes":
+        return frame, prefixes
+    wide = matrix.astype(np.float32) if matrix.dtype == np.float16 else matrix
+    table = polars.DataFrame({name: wide[:, at] for at, name in enumerate(frame.columns)})
+    return (table if container == "polars" else table.to_arrow()), prefixes
 
 
 def _readonly(matrix: np.ndarray) -> np.ndarray:
@@ -238,7 +310,6 @@ def broken(blocks: dict[str, np.ndarray], defect: str) -> tuple[Any, Any]:
         "complex": lambda: ({**blocks, first: block.astype(np.complex64)}, None),
         "dates": lambda: ({**blocks, first: np.full(block.shape, "2020-01-01", dtype="datetime64[D]")}, None),
         "objects": lambda: (np.full(matrix.shape, {"a": 1}, dtype=object), widths),
-        "one-dimension": lambda: ({**blocks, first: block[:, 0]}, None),
         "four-dimensions": lambda: ({**blocks, first: block[:, None, :, None]}, None),
         "ragged": lambda: ([[1.0, 2.0], [3.0]], None),
         "no-rows": lambda: ({name: each[:0] for name, each in blocks.items()}, None),
@@ -261,6 +332,18 @@ def broken(blocks: dict[str, np.ndarray], defect: str) -> tuple[Any, Any]:
         "frame-of-text": lambda: ({**blocks, first: pd.DataFrame({"a": ["x"] * len(block)})}, None),
         "categories": lambda: ({**blocks, first: pd.DataFrame({"a": pd.Categorical(["x"] * len(block))})}, None),
         "nested": lambda: ({**blocks, first: {"deeper": block}}, None),
+        "rows-in-another-order": lambda: ({"one": _named(block), "two": _named(block).iloc[[*range(1, len(block)), 0]]}, None)
+        if len(block) > 1
+        else ({first: "no two rows"}, None),
+        "other-rows": lambda: ({"one": _named(block), "two": _named(block, "else")}, None),
+        "ragged-vectors": lambda: ({**blocks, first: [*block, np.zeros(block.shape[1] + 1)][-max(2, len(block)) :]}, None),
+        "vectors-as-text": lambda: ({**blocks, first: [str(row.tolist()) for row in block]}, None),
+        "views": lambda: (list(blocks.values()), None),
+        "path": lambda: (Path("features.npy"), None),
+        "lazy": lambda: ({**blocks, first: polars.LazyFrame({"a": block[:, 0].astype(float)})}, None),
+        "mixed-cells": lambda: (pd.DataFrame({first: list(block), "age": np.arange(len(block))}), None),
+        "unknown-prefix": lambda: (_flat_frame(blocks), {name: f"{name} no" for name in blocks}),
+        "overlapping-prefixes": lambda: (_flat_frame(blocks), {"one": first, "two": first}),
     }
     return made[defect]()
 
@@ -299,7 +382,7 @@ def draw_labels(draw: Any, n: int, bad: bool = True, n_classes: int | None = Non
         "negative": lambda: -codes - 1,
         "object-strings": lambda: words[codes].astype(object),
         "list": lambda: codes.tolist(),
-        "series": lambda: pd.Series(codes, index=np.arange(n)[::-1] + 3),
+        "series": lambda: pd.Series(codes, index=np.arange(n)[::-1] + 7),  # the frames' own index
         "categorical": lambda: pd.Categorical(words[codes]),
         "text-series": lambda: pd.Series(words[codes]),
         "none": lambda: np.array([None] * n, dtype=object),
