@@ -1,4 +1,4 @@
-"""A delivery of labels, and labels taken back: what an entry of the log will hold, computed before anything is written."""
+"""A delivery of labels, and labels taken back: what an entry of the log will hold, before anything is written."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from skmmal.campaign import _identity, _incoming
@@ -150,22 +151,22 @@ def _vanished(
         projects = set(about["projects"]) - {""}
         if not projects:
             raise ValueError(
-                "snapshot (--snapshot): the export names no project, or holds no task at all, so that nothing tells what "
-                "it no longer holds; nothing was retracted. Retract by hand: skmmal campaign retract"
+                "snapshot (--snapshot): the export names no project, or holds no task at all, so that nothing tells "
+                "what it no longer holds; nothing was retracted. Retract by hand: skmmal campaign retract"
             )
         numbered = history["annotation"] != ""
         from_here = history["project"].isin(projects)
         if set(history["project"][numbered]) - {""} <= projects:
             from_here |= history["project"] == ""  # flat formats and the first version name none, and there is one only
         held = set(zip(incoming.events["id"], incoming.events["annotation"], strict=True))
-        gone = [pair not in held for pair in zip(history["id"], history["annotation"], strict=True)]
-        return history[numbered & from_here & gone]
+        there = np.array([pair in held for pair in zip(history["id"], history["annotation"], strict=True)], dtype=bool)
+        return history[numbered & from_here & ~there]
     if incoming.events.empty:
         raise ValueError("snapshot (--snapshot): there is no label at all in it; nothing was retracted")
     by_hand = (history["annotation"] == "") & history["annotator"].isin(set(events["annotator"]))
     said = set(zip(events["id"], events["annotator"], strict=True))
-    gone = [pair not in said for pair in zip(history["id"], history["annotator"], strict=True)]
-    return history[by_hand & gone]
+    there = np.array([pair in said for pair in zip(history["id"], history["annotator"], strict=True)], dtype=bool)
+    return history[by_hand & ~there]
 
 
 def _notes(incoming: _incoming.Incoming, mark: str) -> list[str]:
@@ -173,8 +174,8 @@ def _notes(incoming: _incoming.Incoming, mark: str) -> list[str]:
     foreign = [name for name in incoming.about.get("campaigns", ()) if name != mark]
     if foreign:
         notes.append(
-            f"tasks in it were written by another campaign (its mark is {foreign[0]}, this one's {mark}); their ids are "
-            "those of rows here, too"
+            f"tasks in it were written by another campaign (its mark is {foreign[0]}, this one's {mark}); their ids "
+            "are those of rows here, too"
         )
     return notes
 

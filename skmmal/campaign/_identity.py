@@ -31,7 +31,9 @@ def learn(events: pd.DataFrame) -> People:
     named = events["annotator"].to_numpy() != numbers.to_numpy()
     pairs = dict.fromkeys(
         (number, name)
-        for number, name in zip(numbers[named & (numbers != "")], events["annotator"][named & (numbers != "")], strict=True)
+        for number, name in zip(
+            numbers[named & (numbers != "")], events["annotator"][named & (numbers != "")], strict=True
+        )
     )
     marked = (events["annotation"] != "") & (events["when"] != "")
     if marked.any():

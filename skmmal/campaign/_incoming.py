@@ -13,6 +13,7 @@ import pandas as pd
 
 from skmmal.campaign._files import digest
 from skmmal.campaign._mangled import advice_against_mangling, mangled
+from skmmal.campaign.huggingface import from_dataset
 from skmmal.campaign.label_studio import UNSURE, UNSURE_TEXT
 from skmmal.campaign.votes import ALL_COLUMNS, STATES, latest
 
@@ -66,7 +67,7 @@ def normalize(labels: Any, annotator: str, map_classes: Mapping[str, str] | None
         two things about one id and no time tells which is the later.
     """
     table = _as_table(labels)
-    about = dict(table.attrs)
+    about = {str(name): value for name, value in table.attrs.items()}
     lines = [int(line) for line in about.get("lines", range(1, len(table) + 1))]
     for name in ("id", "label"):
         if name not in table.columns:
@@ -92,7 +93,9 @@ def normalize(labels: Any, annotator: str, map_classes: Mapping[str, str] | None
         lines,
         "label",
     )
-    _complain((events["state"] == "reject") & (events["label"] == ""), "the state is reject, and no class", events, lines)
+    _complain(
+        (events["state"] == "reject") & (events["label"] == ""), "the state is reject, and no class", events, lines
+    )
     odd = ~events["authority"].str.lower().isin(["", "yes", "true", "1", "no", "false", "0"])
     _complain(odd, "authority is neither yes nor no", events, lines, "authority")
     events["authority"] = np.where(events["authority"].str.lower().isin(["yes", "true", "1"]), "yes", "").astype(object)
@@ -156,7 +159,9 @@ def _complain_of_contradictions(events: pd.DataFrame, times: pd.Series, delivery
 def _as_table(labels: Any) -> pd.DataFrame:
     if isinstance(labels, pd.DataFrame):
         return labels
-    if hasattr(labels, "to_pandas"):  # polars, pyarrow, datasets
+    if hasattr(labels, "column_names") and hasattr(labels, "features"):  # datasets: a ClassLabel is a number there
+        return from_dataset(labels)
+    if hasattr(labels, "to_pandas") and not isinstance(labels, type):  # polars, pyarrow
         return _as_table(labels.to_pandas())
     if isinstance(labels, pd.Series):
         return pd.DataFrame({"id": labels.index, "label": labels.to_numpy()})
@@ -188,9 +193,7 @@ def _one_line(value: Any) -> str:
     return text
 
 
-def _complain(
-    wrong: pd.Series, what: str, events: pd.DataFrame, lines: list[int], column: str | None = None
-) -> None:
+def _complain(wrong: pd.Series, what: str, events: pd.DataFrame, lines: list[int], column: str | None = None) -> None:
     rows = np.flatnonzero(wrong)
     if len(rows):
         found = "" if column is None else f", found {events[column].iloc[rows[0]]!r}"
@@ -252,9 +255,7 @@ def _unknown_ids(
         return message + (
             "Not one id is this campaign's: is it the file, or the project, of another one? Nothing was recorded"
         )
-    return message + (
-        "Nothing was recorded; ignore_unknown (--ignore-unknown) leaves such labels out"
-    )
+    return message + ("Nothing was recorded; ignore_unknown (--ignore-unknown) leaves such labels out")
 
 
 def check_class_names(names: Collection[str], what: str = "classes") -> None:
@@ -328,6 +329,7 @@ def new_events(
     received = set(history[list(_KEY)].itertuples(index=False, name=None))
     taken_back = set() if retracted is None else set(retracted[list(_KEY)].itertuples(index=False, name=None))
     said: dict[tuple[str, ...], tuple[Any, ...]] = {}
+    row: Any
     for row in latest(history).itertuples(index=False):
         said[_lane(row)] = (row.label, row.state, row.authority, row.when)
     last_of = {_lane(row): row.Index for row in incoming.itertuples()}

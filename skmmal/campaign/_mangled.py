@@ -1,4 +1,4 @@
-"""Ids that a spreadsheet has changed: ``007`` to 7, ``1e5`` to 1.00E+05, ``1-2`` to 02-Jan. Recognized, never guessed."""
+"""Ids that a spreadsheet has changed: ``007`` to 7, ``1e5`` to 1.00E+05, ``1-2`` to 02-Jan. Recognized, not guessed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _MONTHS = {
     name: number
     for number, names in enumerate(
         (
-            "jan janv ene gen", "feb févr fév", "mar mär mrz mars maart mrt", "apr avr abr", "may mai mei mag", "jun juin giu",
-            "jul juil lug", "aug août ago", "sep sept set", "oct okt ott out", "nov", "dec dez déc dic",
+            "jan janv ene gen", "feb févr fév", "mar mär mrz mars maart mrt", "apr avr abr", "may mai mei mag",
+            "jun juin giu", "jul juil lug", "aug août ago", "sep sept set", "oct okt ott out", "nov", "dec dez déc dic",
         ),
         start=1,
     )
@@ -101,9 +101,9 @@ def _typed_dates(name: str) -> set[tuple[int, int]]:
                 found.add((month, other % 100))
     word = re.fullmatch(r"([^\W\d_]{3,9})[-/. ]?(\d{1,4})|(\d{1,4})[-/. ]?([^\W\d_]{3,9})", name)
     if word:
-        month = _month(word[1] or word[4])
-        if month:
-            found.add((month, int(word[2] or word[3]) % 100))
+        named = _month(word[1] or word[4])
+        if named:
+            found.add((named, int(word[2] or word[3]) % 100))
     return found
 
 
@@ -121,15 +121,17 @@ def _as_date(text: str, dates: dict[tuple[int, int], str]) -> str | None:
 
 def _month(word: str) -> int | None:
     word = word.lower().rstrip(".")
-    return next((number for name, number in _MONTHS.items() if word == name or (len(word) > 4 and word[:3] == name[:3])), None)
+    return next(
+        (number for name, number in _MONTHS.items() if word == name or (len(word) > 4 and word[:3] == name[:3])), None
+    )
 
 
 def advice_against_mangling(pairs: Collection[tuple[str, str]]) -> str:
     """What has happened to the ids, and how to get them through."""
     examples = ", ".join(f"{name!r} for {match!r}" for name, match in list(pairs)[:_MOST])
     return (
-        f"{len(pairs)} of them look like ids that a spreadsheet took for numbers or dates and changed: {examples}. Take "
-        "the ids from the batch's own file again: in Excel open it by Data > From Text/CSV and set the column id to Text "
-        "(in LibreOffice: 'Text' above the column), or fill in labels in another column and keep the file's ids; in "
-        "pandas read it with dtype=str. Nothing was recorded"
+        f"{len(pairs)} of them look like ids that a spreadsheet took for numbers or dates and changed: {examples}. "
+        "Take the ids from the batch's own file again: in Excel open it by Data > From Text/CSV and set the column id "
+        "to Text (in LibreOffice: 'Text' above the column), or fill in the labels where the ids are text; in pandas "
+        "read it with dtype=str. Nothing was recorded"
     )

@@ -57,7 +57,9 @@ def read_table(path: Path, *, encoding: str | None = None, fits: Fits | None = N
     if not content.strip():
         raise ValueError(f"{path} is empty; expected the columns id,label")
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise ValueError(f"{path} is an Excel workbook by its content, not a CSV file; name it .xlsx, or save it as CSV")
+        raise ValueError(
+            f"{path} is an Excel workbook by its content, not a CSV file; name it .xlsx, or save it as CSV"
+        )
     if encoding is not None:
         return _parse(_decode(content, encoding, path), path, key)
     guessed = _unicode(content)
@@ -110,8 +112,8 @@ def _legacy(content: bytes, path: Path, key: str, fits: Fits | None) -> pd.DataF
     number = next(number for number, line in enumerate(content.splitlines(), 1) if any(byte > 127 for byte in line))
     raise ValueError(
         f"{path} is not text in UTF-8 (first in line {number}), and its ids and labels tell no other encoding for "
-        "certain. In Excel save it as 'CSV UTF-8', or say what it is: encoding='cp1252' (--encoding cp1252) for Western "
-        "Europe, cp1250 for Central Europe, cp1251 for Cyrillic"
+        "certain. In Excel save it as 'CSV UTF-8', or say what it is: encoding='cp1252' (--encoding cp1252) for "
+        "Western Europe, cp1250 for Central Europe, cp1251 for Cyrillic"
     )
 
 
@@ -142,7 +144,9 @@ def _separator(header: str, path: Path, key: str) -> str:
         if _plain(key) in names or "skmmal_id" in names:
             found[separator] = len(names)
     if not found:
-        expected = "should be a header with id and label, such as id,label" if key == "id" else "should name its columns"
+        expected = (
+            "should be a header with id and label, such as id,label" if key == "id" else "should name its columns"
+        )
         raise ValueError(f"{path} has no column {key!r}: its first line is {header.strip()[:80]!r}, and it {expected}")
     return max(found, key=lambda separator: found[separator])
 
@@ -175,7 +179,9 @@ def _frame(rows: list[list[str]], lines: list[int], path: Path, separator: str) 
         for column, cell in zip(columns, [*row, *[""] * len(names)], strict=False):
             column.append(cell)
     table = pd.DataFrame(
-        {name: column for name, column in zip(names, columns, strict=True) if name}, dtype=object, index=range(len(rows) - 1)
+        {name: column for name, column in zip(names, columns, strict=True) if name},
+        dtype=object,
+        index=range(len(rows) - 1),
     )
     table.attrs["lines"] = lines[1:]
     return table
@@ -195,13 +201,13 @@ def _names(given: Sequence[str], path: Path) -> list[str]:
 
 def our_columns(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """Give the columns that labels come in the names that they have here, whatever their case (``ID``, ``Label``)."""
-    ours = {}
+    ours: dict[str, str] = {}
     for name in table.columns:
         plain = _plain(str(name))
         if plain in ALL_COLUMNS:
             if plain in ours:
                 raise ValueError(f"{where}: the columns {ours[plain]!r} and {name!r} both are {plain!r}")
-            ours[plain] = name
+            ours[plain] = str(name)
     return table.rename(columns={name: plain for plain, name in ours.items()})
 
 
@@ -217,7 +223,9 @@ def read_excel(path: Path) -> pd.DataFrame:
     try:
         from openpyxl import load_workbook
     except ImportError:
-        raise ImportError(f"{path}: reading Excel files needs openpyxl (pip install openpyxl); or save it as CSV UTF-8") from None
+        raise ImportError(
+            f"{path}: reading Excel files needs openpyxl (pip install openpyxl); or save it as CSV UTF-8"
+        ) from None
     try:
         book = load_workbook(path, data_only=True)
     except Exception as error:  # openpyxl lets through what zipfile, xml and others raise

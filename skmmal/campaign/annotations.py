@@ -21,7 +21,8 @@ __all__ = ["looks_flat", "read_annotations", "read_flat"]
 _FLAT = ("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement", "history")
 """Columns that the flat formats have beside the task's data and the controls."""
 _NO_SKIPS = (
-    "this format leaves skipped (cancelled) annotations out, so that skipped rows stay pending; the JSON export has them"
+    "this format holds no skips: Label Studio leaves cancelled annotations out of it, so that skipped rows stay "
+    "pending; the JSON export has them"
 )
 
 
@@ -62,7 +63,9 @@ def read_annotations(content: Any, where: str = "the export", *, control: str = 
         key = _key(task.get("data"), here)
         marks[_text(task["data"].get(CAMPAIGN_KEY))] = None
         if "annotations" not in task and "completions" in task:
-            raise ValueError(f"{where} is an export of Label Studio before 1.0 (completions); export it from a newer one")
+            raise ValueError(
+                f"{where} is an export of Label Studio before 1.0 (completions); export it from a newer one"
+            )
         annotations = task.get("annotations") or []
         if not isinstance(annotations, list):
             raise ValueError(f"{where}: the annotations of task {number} are not a list")
@@ -216,11 +219,12 @@ def read_flat(
     if answered and control not in columns:
         candidates = [name for name in columns if name not in _FLAT and not name.startswith("skmmal_")]
         raise ValueError(
-            f"{where} has no column {control!r}, the control whose choice is the label, and {len(answered)} annotations "
-            f"that are no skips. Columns of data and of other controls: {candidates}; name the control: control "
-            "(--control NAME). Nothing was recorded"
+            f"{where} has no column {control!r}, the control whose choice is the label, and {len(answered)} "
+            f"annotations that are no skips. Columns of data and of other controls: {candidates}; name the control: "
+            "control (--control NAME). Nothing was recorded"
         )
-    events, marks, n_empty = [], {}, 0
+    events, n_empty = [], 0
+    marks: dict[str, None] = {}
     for number, row in enumerate(rows):
         here = f"{where}: entry {number}"
         if row.get(KEY) in (None, ""):

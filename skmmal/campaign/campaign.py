@@ -299,7 +299,7 @@ class LabelingCampaign:
 
     @property
     def conflicts(self) -> pd.DataFrame:
-        """Ids whose annotators disagree: ``id``, ``settled`` (the label, if it is settled), ``said`` (who said what)."""
+        """Ids whose annotators disagree: ``id``, ``settled`` (the label, if settled), ``said`` (who said what)."""
         return conflicts(self.state().events)
 
     def agreement(self) -> dict[str, Any]:
@@ -570,8 +570,8 @@ class LabelingCampaign:
     ) -> dict[str, Any]:
         """Take labels in: all that are valid at once, or none.
 
-        The latest word of each annotator about a row counts, by the labels' own times, or else by arrival. Only the very
-        same file (name, content, time of its last change) brings nothing back that was changed since.
+        The latest word of each annotator about a row counts, by the labels' own times, or else by arrival. Only the
+        very same file (name, content, time of its last change) brings nothing back that was changed since.
 
         Parameters
         ----------
@@ -624,9 +624,7 @@ class LabelingCampaign:
         if isinstance(labels, str | os.PathLike):
             path = Path(labels)
             classes = {*self.state().classes, *(map_classes or {})}
-            labels = read_labels_file(
-                path, source, control=control, encoding=encoding, classes=classes, ids=known_ids
-            )
+            labels = read_labels_file(path, source, control=control, encoding=encoding, classes=classes, ids=known_ids)
             file = _delivery.file_mark(path)
         incoming = _incoming.normalize(labels, annotator or user_name(), map_classes)
         with locked(self.folder, "add-labels", self.lock_timeout):
@@ -646,9 +644,7 @@ class LabelingCampaign:
             if not delivery.is_news:
                 return {"entry": None, **delivery.found}
             about = stamp(by, file=file) if file else stamp(by)
-            entry = _log.append(
-                self.folder, state.entries, self._config[SEAL], delivery.receipt, about, delivery.fill
-            )
+            entry = _log.append(self.folder, state.entries, self._config[SEAL], delivery.receipt, about, delivery.fill)
             return {"entry": entry.number, **delivery.found}
 
     def retract(
@@ -697,9 +693,7 @@ class LabelingCampaign:
                 write_new(path / RETRACTED, _delivery.whose_csv(events))
 
             receipt = {"kind": "retract", "annotator": annotator, **found}
-            entry = _log.append(
-                self.folder, state.entries, self._config[SEAL], receipt, stamp(by, reason=reason), fill
-            )
+            entry = _log.append(self.folder, state.entries, self._config[SEAL], receipt, stamp(by, reason=reason), fill)
             return {"entry": entry.number, **found}
 
     def undo(self, entry: int | None = None, *, by: str | None = None, reason: str = "") -> dict[str, Any]:

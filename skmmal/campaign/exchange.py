@@ -15,19 +15,28 @@ import pandas as pd
 from skmmal.campaign import label_studio
 from skmmal.campaign._files import SEAL, dumps, write
 from skmmal.campaign._tables import our_columns, read_excel, read_parquet, read_table
-from skmmal.campaign.batch import RANDOM_SLICE
 from skmmal.campaign.annotations import looks_flat, read_annotations, read_flat
+from skmmal.campaign.batch import RANDOM_SLICE
 from skmmal.campaign.huggingface import read_dataset, write_dataset
 from skmmal.campaign.prodigy import looks_like_prodigy, prodigy_tasks, read_prodigy
 
 if TYPE_CHECKING:
     from skmmal.campaign.campaign import LabelingCampaign
 
-__all__ = ["EXPORTS", "SOURCES", "empty_fields", "export_batch", "export_labels", "mark", "read_data", "read_labels_file"]
+__all__ = [
+    "EXPORTS",
+    "SOURCES",
+    "empty_fields",
+    "export_batch",
+    "export_labels",
+    "mark",
+    "read_data",
+    "read_labels_file",
+]
 
 SOURCES = (
-    "auto", "csv", "excel", "json", "jsonl", "parquet", "label-studio", "label-studio-min", "label-studio-csv", "prodigy",
-    "huggingface",
+    "auto", "csv", "excel", "json", "jsonl", "parquet", "label-studio", "label-studio-min", "label-studio-csv",
+    "prodigy", "huggingface",
 )  # fmt: skip
 EXPORTS = ("csv", "jsonl", "label-studio", "prodigy", "huggingface")
 _SHEETS = {".xls", ".xlsb", ".ods", ".fods", ".numbers", ".gsheet"}
@@ -93,7 +102,7 @@ def read_labels_file(
 
         table = read_table(path, encoding=encoding, fits=fits)
         if source == "label-studio-csv" or looks_flat(table.columns):
-            return read_flat(table.to_dict("records"), where, control=control, classes=classes)
+            return read_flat(_records(table), where, control=control, classes=classes)
         return our_columns(table, where)
     if source in ("excel", "parquet"):
         return our_columns(read_excel(path) if source == "excel" else read_parquet(path), where)
@@ -111,6 +120,10 @@ def read_labels_file(
     if source == "json":
         return our_columns(_table(content), where)
     return read_flat(content, where, control=control, classes=classes)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _says_what_is_known(table: pd.DataFrame, classes: Collection[str], ids: Collection[str]) -> bool:
@@ -149,7 +162,11 @@ def _guess(path: Path) -> str:
 def _guess_json(path: Path) -> str:
     content = _read_json(path)
     if isinstance(content, dict):
-        return "json" if content and not any(isinstance(part, dict | list) for part in content.values()) else "label-studio"
+        return (
+            "json"
+            if content and not any(isinstance(part, dict | list) for part in content.values())
+            else "label-studio"
+        )
     first = content[0] if isinstance(content, list) and content else {}
     if not isinstance(first, dict) or not first or isinstance(first.get("data"), dict):
         return "label-studio"
@@ -242,9 +259,7 @@ def mark(campaign: LabelingCampaign) -> str:
     return str(campaign._config[SEAL])[:12]
 
 
-def _batch_to_write(
-    campaign: LabelingCampaign, round: int | None, again: bool
-) -> tuple[int, pd.DataFrame]:
+def _batch_to_write(campaign: LabelingCampaign, round: int | None, again: bool) -> tuple[int, pd.DataFrame]:
     state = campaign.state()
     if not state.rounds:
         raise ValueError("no batch was handed out yet")

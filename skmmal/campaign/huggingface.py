@@ -107,7 +107,7 @@ def from_dataset(dataset: Any) -> pd.DataFrame:
         values = {code for code in table["label"] if code is not None}
         if -1 in values and not values <= {-1, 1}:
             raise ValueError(
-                "the column 'label' holds −1 among other numbers: is it a class, or no label? Give a ClassLabel, or null "
-                "where there is none"
+                "the column 'label' holds −1 among other numbers: is it a class, or no label? Give a ClassLabel, or "
+                "null where there is none"
             )
     return table

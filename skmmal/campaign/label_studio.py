@@ -1,4 +1,4 @@
-"""Label Studio: tasks and the labelling configuration that go out (`skmmal.campaign.annotations` reads what comes back).
+"""Label Studio: tasks and labelling configuration out (`skmmal.campaign.annotations` reads what comes back).
 
 Label Studio gives every task an id of its own on import, so ours travels in the task's data, as ``skmmal_id``. What it
 calls a prediction's score is a confidence, and it lists the lowest first: the largest probability goes there; the
@@ -106,7 +106,13 @@ def labeling_config(
         ElementTree.SubElement(
             side,
             "Filter",
-            {"name": f"{control}_filter", "toName": control, "hotkey": "shift+f", "minlength": "0", "placeholder": "filter"},
+            {
+                "name": f"{control}_filter",
+                "toName": control,
+                "hotkey": "shift+f",
+                "minlength": "0",
+                "placeholder": "filter",
+            },
         )
     choices = ElementTree.SubElement(
         side, "Choices", {"name": control, "toName": next(iter(fields)), "choice": "single", "required": "true"}
@@ -194,7 +200,9 @@ def tasks(
                 **{name: value if value != "" else placeholder(name, fields[name]) for name, value in given.items()},
                 "skmmal_round": int(round),
                 "skmmal_rank": int(row["rank"]),
-                "skmmal_why": "; ".join([part for part in (why,) if part] + [f"no {name} for this row" for name in absent])
+                "skmmal_why": "; ".join(
+                    [part for part in (why,) if part] + [f"no {name} for this row" for name in absent]
+                )
                 or f"round {round}",
             }
         }

@@ -122,8 +122,8 @@ def _said(line: dict[str, Any], answer: str | None, where: str) -> tuple[str, st
         if chosen[0] in (None, "") or isinstance(chosen[0], dict | list):
             found = sorted(name for name in line if not name.startswith("_") and name not in ("meta", "answer", "text"))
             raise ValueError(
-                f"{where} is answered {answer!r} and holds neither an option nor one label, but {found}; a class is read "
-                "from the choice interface (options, accept) or the binary one (label)"
+                f"{where} is answered {answer!r} and holds neither an option nor one label, but {found}; a class is "
+                "read from the choice interface (options, accept) or the binary one (label)"
             )
     return str(chosen[0]), "label" if answer == "accept" else "reject"
 

@@ -205,10 +205,10 @@ def agreement(events: pd.DataFrame) -> dict[str, Any]:
     dict
         ``n_several`` (ids with two labels or more), ``n_unanimous``, ``n_differ`` (the others), ``by_annotator`` (for
         each annotator ``n``, rows with another annotator's label, and ``agrees``, the share of them in which both say
-        the same; with more than two annotators every other one counts as much), ``fleiss`` (Fleiss' κ over the ids with the most
-        usual number of labels, `n_fleiss` of them; ``None`` where it is undefined or statsmodels is not installed), and
-        ``pairs``: for each two annotators with common ids ``first``, ``second``, ``n``, ``agree`` (share), ``kappa``
-        (Cohen's; ``None`` where it is undefined).
+        the same; with more than two annotators every other one counts as much), ``fleiss`` (Fleiss' κ over the ids with
+        the most usual number of labels, `n_fleiss` of them; ``None`` where it is undefined or without
+        statsmodels), and ``pairs``: for each two annotators with common ids ``first``, ``second``, ``n``, ``agree`` (share),
+        ``kappa`` (Cohen's; ``None`` where it is undefined).
 
     Examples
     --------
