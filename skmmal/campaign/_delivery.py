@@ -81,11 +81,8 @@ def receive(
     if snapshot and len(vanished):
         history = history.drop(index=vanished.index)
     leads = sorted({_name(name, everyone) for name in authority} - state.authorities)
-    if _was_received(state, content, file):
-        counts = {"known": len(events), "changed": 0, "retracted": 0}
-        kept = events.iloc[:0]
-    else:
-        kept, counts = _incoming.new_events(events, history, _identity.one_person(state.retracted, everyone))
+    retracted = _identity.one_person(state.retracted, everyone)
+    kept, counts = _incoming.new_events(events, history, retracted, again=_was_received(state, content, file))
     fresh = incoming.events.loc[kept.index].reset_index(drop=True)
     found = {
         "new": len(fresh),

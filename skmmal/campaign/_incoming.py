@@ -305,7 +305,7 @@ _KEY = ("id", "label", "state", "annotator", "when", "annotation", "authority")
 
 
 def new_events(
-    incoming: pd.DataFrame, history: pd.DataFrame, retracted: pd.DataFrame | None = None
+    incoming: pd.DataFrame, history: pd.DataFrame, retracted: pd.DataFrame | None = None, *, again: bool = False
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Events that say something new, and counts of the others.
 
@@ -318,6 +318,8 @@ def new_events(
         Events, everyone under one name.
     retracted : DataFrame, optional
         Events that were taken back here by hand. With a time they stay so when they are received again.
+    again : bool, default=False
+        It is a file that was received before: words without a time are known, whatever was said since.
 
     Returns
     -------
@@ -347,7 +349,7 @@ def new_events(
             shares_time = before is not None and before[3] == row.when and last_of[person] == row.Index
             known = key in received and (repeats or not shares_time)
         else:
-            known = repeats
+            known = repeats or again
         if known:
             counts["known"] += 1
             continue

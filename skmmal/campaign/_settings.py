@@ -189,8 +189,8 @@ def _check_classes(classes: Sequence[Any] | None) -> list[str]:
     if not isinstance(classes, Iterable):
         raise TypeError(f"classes must be a list of names, got {classes!r}")
     names = [str(name).strip() for name in classes]
-    if len(set(names)) < len(names) or any(not name or not name.isprintable() for name in names):
-        raise ValueError(f"classes must be distinct names of printable characters, none of them empty, got {names}")
+    if len(set(names)) < len(names) or any(not name or set(name) & set("\n\r\0") for name in names):
+        raise ValueError(f"classes must be distinct names, none of them empty or with a line break, got {names}")
     check_class_names(names)
     return sorted(names)
 
