@@ -71,7 +71,7 @@ def receive(
     """Compare what came in with what is known; see `LabelingCampaign.add_labels`."""
     whole = incoming
     incoming, ignored = _incoming.check_ids(incoming, known_ids, held_out, ignore_unknown, mark)
-    new_classes = _incoming.check_classes(incoming, state.classes, allow_new_classes)
+    new_classes = _incoming.check_classes(incoming, state.admitted, allow_new_classes)
     content = incoming.digest
     people = _new_people(state, incoming.events)
     everyone = {**state.people, **people}.items()

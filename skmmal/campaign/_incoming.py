@@ -132,7 +132,7 @@ def _complain_of_contradictions(events: pd.DataFrame, times: pd.Series, delivery
         {
             "id": events["id"],
             "annotator": events["annotator"],
-            "time": times.astype(str),
+            "time": times.astype(str).fillna(""),
             "annotation": events["annotation"].where(times.notna(), ""),
             "delivery": pd.Series(delivery, dtype=object).reindex(events.index),
             "lane": lane,

@@ -135,6 +135,12 @@ class State:
         return sorted({*self.declared, *seen})
 
     @cached_property
+    def admitted(self) -> list[str]:
+        """Classes that are no news: `classes`, and those whose labels were all taken back."""
+        received = [table["label"][table["state"] == "label"] for table in map(_events, self.label_entries)]
+        return sorted({*self.declared, *(name for column in received for name in column)})
+
+    @cached_property
     def class_counts(self) -> dict[str, int]:
         """Settled labels of each class."""
         counts = Counter(self.labels["label"][self.labels["state"] == "label"])

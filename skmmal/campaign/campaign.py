@@ -886,6 +886,7 @@ def _check_validation(validation: Any, features: Features, settings: Settings) -
             f"validation: {int(unknown.sum())} of {len(events)} ids are not among the features, the first: "
             f"{events['id'][unknown].iloc[0]!r}"
         )
+    _incoming.check_class_names(sorted(set(events["label"])), "validation")
     if settings.classes and not set(events["label"]) <= set(settings.classes):
         odd = sorted(set(events["label"]) - set(settings.classes))
         raise ValueError(f"validation: the labels {odd[:10]} are none of the classes {settings.classes[:20]}")
