@@ -491,6 +491,7 @@ def export(
     audio: Annotated[list[str] | None, typer.Option(help="Column of --data with sound (URLs).")] = None,
     video: Annotated[list[str] | None, typer.Option(help="Column of --data with videos (URLs).")] = None,
     prefix: Annotated[str, typer.Option(help="Put before what is no URL, such as https://host/.")] = "",
+    encoding: Annotated[str | None, typer.Option(help="Of --data, if it is not Unicode.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Rows of the batch that are answered, too.")] = False,
     predictions: Annotated[
         Predictions,
@@ -511,7 +512,7 @@ def export(
     fields = dict(named)
     if len(fields) < len(named):
         raise ValueError("a column of --data can be shown once: name each in one of --image, --text, --audio, --video")
-    table = None if data is None else read_data(data, fields, id_column, prefix)
+    table = None if data is None else read_data(data, fields, id_column, prefix, encoding=encoding)
     n = export_batch(
         opened, out, to.value, round=round_, data=table, fields=fields, again=again, predictions=predictions.value
     )

@@ -71,6 +71,8 @@ def receive(
     """Compare what came in with what is known; see `LabelingCampaign.add_labels`."""
     whole = incoming
     incoming, ignored = _incoming.check_ids(incoming, known_ids, held_out, ignore_unknown, mark)
+    handed_out = {name for batch in state.batches for name in batch["id"]}
+    _incoming.check_not_handed_out(incoming, handed_out | set(state.labels.index), state.pending)
     new_classes = _incoming.check_classes(incoming, state.admitted, allow_new_classes)
     content = incoming.digest
     people = _new_people(state, incoming.events)

@@ -220,6 +220,23 @@ def check_ids(
     return kept, events[bad].reset_index(drop=True)
 
 
+def check_not_handed_out(incoming: Incoming, handed_out: set[str], pending: Collection[str]) -> None:
+    """Raise where a spreadsheet has turned an id that waits for its label into another id of the campaign.
+
+    Only what was in a spreadsheet can have been changed by one.
+    """
+    if "lines" not in incoming.about:
+        return
+    odd = list(dict.fromkeys(name for name in incoming.events["id"] if name not in handed_out))
+    pairs = mangled(odd, pending) if odd else []
+    if pairs:
+        raise ValueError(
+            f"{len(pairs)} of {len(incoming.events)} labels are for ids that were not handed out, and that look like "
+            f"ids that were, changed by a spreadsheet: {pairs[0][0]!r} for {pairs[0][1]!r}. Nothing was recorded; if they "
+            "are meant, give the labels as JSON lines, which no spreadsheet changes"
+        )
+
+
 def _without_blanks(ids: pd.Series, known: set[str]) -> list[str]:
     stripped: dict[str, list[str]] = {}
     for name in known:
@@ -280,6 +297,13 @@ def check_classes(incoming: Incoming, known: list[str], allow_new: bool) -> list
     new = sorted(set(given) - set(known))
     check_class_names(new, "labels")
     if new and known and not allow_new:
+        pairs = mangled(new, known)
+        if pairs:
+            raise ValueError(
+                f"{len(new)} classes are new here, and {pairs[0][0]!r} looks like {pairs[0][1]!r}, changed by a "
+                "spreadsheet that took it for a number, a date or a truth value: keep the labels' column as text, "
+                f"or rename (map_classes, --map-class {pairs[0][0]}={pairs[0][1]}). Nothing was recorded"
+            )
         shown = []
         for name in new[:10]:
             close = difflib.get_close_matches(name, known, n=1)

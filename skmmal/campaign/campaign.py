@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -637,7 +637,7 @@ class LabelingCampaign:
                 allow_new_classes=allow_new_classes,
                 ignore_unknown=ignore_unknown,
                 snapshot=snapshot,
-                authority=[authority] if isinstance(authority, str) else list(authority),
+                authority=_names("authority", authority),
                 mark=mark(self),
                 file=file,
             )
@@ -678,7 +678,7 @@ class LabelingCampaign:
         ValueError
             An id is not in the campaign, or has no label (by that annotator); nothing is recorded.
         """
-        wanted = [ids] if isinstance(ids, str) else [str(name) for name in ids]
+        wanted = _names("ids", ids)
         with locked(self.folder, "retract", self.lock_timeout):
             state = self.state()
             known = {*state.events["id"], *state.retracted["id"]}
@@ -818,6 +818,15 @@ def _advice(state: State, settings: Settings) -> list[Advice]:
     ]
 
 
+def _names(what: str, given: Any) -> list[str]:
+    """One name, or several."""
+    if isinstance(given, str):
+        return [given]
+    if not isinstance(given, Iterable) or isinstance(given, bytes | Mapping):
+        raise TypeError(f"{what} must be a name or a list of names, got {given!r}")
+    return [str(name) for name in given]
+
+
 class _BatchOptions:
     """Options of one round: what was asked for, or the campaign's."""
 
@@ -872,7 +881,8 @@ def _check_validation(validation: Any, features: Features, settings: Settings) -
     if validation is None:
         return None
     if _is_path(validation):
-        validation = read_labels_file(Path(validation), "auto")
+        names = [str(name) for name in features.ids]
+        validation = read_labels_file(Path(validation), classes=settings.classes, ids=names)
     incoming = _incoming.normalize(validation, "")
     events = incoming.events[incoming.events["state"] == "label"]
     if events.empty:

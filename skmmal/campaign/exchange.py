@@ -205,7 +205,9 @@ def _table(lines: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame({name: [line.get(name) for line in lines] for name in columns}, dtype=object)
 
 
-def read_data(path: Path, fields: Mapping[str, str], id_column: str = "id", prefix: str = "") -> pd.DataFrame:
+def read_data(
+    path: Path, fields: Mapping[str, str], id_column: str = "id", prefix: str = "", *, encoding: str | None = None
+) -> pd.DataFrame:
     """Read what annotators are to see.
 
     Parameters
@@ -218,13 +220,15 @@ def read_data(path: Path, fields: Mapping[str, str], id_column: str = "id", pref
     prefix : str, default=""
         Put before names of files, such as ``https://host/`` or ``/data/local-files/?d=``; what is special in a URL is
         quoted in the name. URLs, ``data:`` and what begins with ``/data/`` stay as they are, and so do texts.
+    encoding : str, optional
+        Default: UTF-8 or UTF-16.
 
     Returns
     -------
     DataFrame
         Indexed by id.
     """
-    table = read_table(path, key=id_column)
+    table = read_table(path, key=id_column, encoding=encoding)
     missing = [name for name in (id_column, *fields) if name not in table.columns]
     if missing:
         raise ValueError(f"{path} has no column {missing[0]!r}; it has {list(table.columns)}")

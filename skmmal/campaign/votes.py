@@ -207,8 +207,8 @@ def agreement(events: pd.DataFrame) -> dict[str, Any]:
         each annotator ``n``, rows with another annotator's label, and ``agrees``, the share of them in which both say
         the same; with more than two annotators every other one counts as much), ``fleiss`` (Fleiss' κ over the ids with
         the most usual number of labels, `n_fleiss` of them; ``None`` where it is undefined or without
-        statsmodels), and ``pairs``: for each two annotators with common ids ``first``, ``second``, ``n``, ``agree`` (share),
-        ``kappa`` (Cohen's; ``None`` where it is undefined).
+        statsmodels), and ``pairs``: for each two annotators with common ids ``first``, ``second``, ``n``, ``agree``
+        (share), ``kappa`` (Cohen's; ``None`` where it is undefined).
 
     Examples
     --------

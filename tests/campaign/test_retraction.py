@@ -84,7 +84,7 @@ def test_with_times_a_retracted_label_stays_so(begin):
 def test_a_snapshot_of_a_table(begin):
     campaign = begin()
     ids = campaign.next_batch()["id"].tolist()
-    campaign.add_labels({name: "cat" for name in ids[:4]}, annotator="ann")
+    campaign.add_labels(dict.fromkeys(ids[:4], "cat"), annotator="ann")
     campaign.add_labels({ids[0]: "dog"}, annotator="bob", allow_new_classes=True)
     table = pd.DataFrame({"id": ids[:4], "label": ["cat", "", "dog", "cat"]})
     found = campaign.add_labels(table.iloc[:3], annotator="ann", snapshot=True)

@@ -135,7 +135,7 @@ def test_ids_that_excel_changed(tmp_path, kept, changed):
     campaign = make(tmp_path, [kept, "x1", "x2"])
     path = tmp_path / "l.csv"
     path.write_text(table(",", rows=[(changed, "cat"), ("x1", "dog")]), encoding="utf-8")
-    with pytest.raises(ValueError) as found:
+    with pytest.raises(ValueError, match="a spreadsheet took for numbers or dates") as found:
         campaign.add_labels(path)
     text = str(found.value)
     assert f"{changed!r} for {kept!r}" in text
@@ -149,6 +149,36 @@ def test_ids_that_are_not_changed_ones():
     assert mangled(["x7", "8", "s8", "2-Mar", "abc", "123457000", "0x7", "Jan", ""], known) == []
     assert mangled(["7"], ["s7", "7a"]) == []
     assert mangled(["05"], ["5"]) == []  # a spreadsheet adds no zeros
+
+
+def test_a_changed_id_that_is_another_rows(tmp_path):
+    """007 was handed out, 7 was not: a label for 7 out of a spreadsheet is not taken for one."""
+    campaign = make(tmp_path, ["007", "7", "x1", "x2"])
+    for _ in range(9):
+        batch = campaign.next_batch(1)
+        if batch["id"].iloc[0] in ("007", "7"):
+            break
+        campaign.add_labels({batch["id"].iloc[0]: "cat"})
+    waiting, other = ("007", "7") if batch["id"].iloc[0] == "007" else ("7", "007")
+    (tmp_path / "l.csv").write_text(f"id,label\n{other},cat\n")
+    if waiting == "007":
+        with pytest.raises(ValueError, match="'7' for '007'.*JSON lines"):
+            campaign.add_labels(tmp_path / "l.csv")
+    (tmp_path / "l.jsonl").write_text(json.dumps({"id": other, "label": "cat"}))
+    campaign.add_labels(tmp_path / "l.jsonl")
+    (tmp_path / "l.csv").write_text(f"id,label\n{waiting},cat\n")
+    campaign.add_labels(tmp_path / "l.csv")
+    assert {"007", "7"} <= set(campaign.labels.index)
+
+
+def test_classes_that_excel_changed(tmp_path):
+    campaign = make(tmp_path, ["a", "b"], classes=["true", "007", "1-2"])
+    for changed, kept in (("TRUE", "true"), ("7", "007"), ("02-Jan", "1-2")):
+        with pytest.raises(ValueError, match=f"'{changed}' looks like '{kept}', changed by a spreadsheet") as found:
+            campaign.add_labels({"a": changed})
+        assert "allow" not in str(found.value)
+    campaign.add_labels({"a": "7", "b": "TRUE"}, map_classes={"7": "007", "TRUE": "true"})
+    assert campaign.labels["label"].tolist() == ["007", "true"]
 
 
 def test_numbers_of_pandas(tmp_path):
