@@ -33,6 +33,9 @@ class Source(StrEnum):
 
     auto = "auto"
     csv = "csv"
+    excel = "excel"
+    parquet = "parquet"
+    json = "json"
     jsonl = "jsonl"
     label_studio = "label-studio"
     label_studio_min = "label-studio-min"
@@ -49,6 +52,14 @@ class Target(StrEnum):
     label_studio = "label-studio"
     prodigy = "prodigy"
     huggingface = "huggingface"
+
+
+class Predictions(StrEnum):
+    """Rows whose prediction annotators may see."""
+
+    strategy = "strategy"
+    all = "all"
+    none = "none"
 
 
 class What(StrEnum):
@@ -80,6 +91,33 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def _classes(text: str, file: Path | None) -> list[str] | None:
+    """Classes from ``a,b,"c, d"``, or from a file with one a line."""
+    from skmmal.campaign._class_names import read_classes, split_classes
+
+    if file is not None:
+        if text:
+            raise ValueError("--classes and --classes-file both name the classes; give one of them")
+        return read_classes(file)
+    found, doubt = split_classes(text)
+    if doubt:
+        note(doubt)
+    return found or None
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in given:
+        old, separator, new = (part.strip() for part in text.partition("="))
+        if not separator or not old or not new or "=" in new:
+            raise ValueError(
+                f"--map-class must be OLD=NEW, got {text!r} (names with '=' can be mapped from Python only)"
+            )
+        if found.setdefault(old, new) != new:
+            raise ValueError(f"--map-class names {old!r} twice")
+    return found
+
+
 # -------------------------------------------------------------------------------------------------------- begin
 
 
@@ -92,7 +130,13 @@ def init(
     validation: Annotated[
         Path | None, typer.Option(help="Labelled rows to measure on; they are never handed out.")
     ] = None,
-    classes: Annotated[str, typer.Option(help="All classes, by commas. Default: those of the first labels.")] = "",
+    classes: Annotated[
+        str,
+        typer.Option(help="All classes, by commas; a name with a comma in quotes. Default: those of the first labels."),
+    ] = "",
+    classes_file: Annotated[
+        Path | None, typer.Option("--classes-file", help="Text file with all classes, one a line.")
+    ] = None,
     strategy: Annotated[str, typer.Option(help="Name of the strategy.", autocompletion=complete_strategy)] = "bmmal",
     initial: Annotated[
         str, typer.Option(help="Chooses while there is no model.", autocompletion=complete_strategy)
@@ -128,7 +172,7 @@ def init(
         n_instances=n_instances,
         random_fraction=random_fraction,
         class_balance=class_balance,
-        classes=_names(classes) or None,
+        classes=_classes(classes, classes_file),
         validation=validation,
         stopping=stop or None,
         seed=seed,
@@ -220,26 +264,49 @@ def add_labels(
     annotator: Annotated[
         str | None, typer.Option(help="Who labelled, where the file does not say. Default: the user.")
     ] = None,
+    control: Annotated[str, typer.Option(help="Label Studio: control whose choice is the label.")] = "label",
+    map_class: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map-class", help="OLD=NEW: rename a label (NEW may be skip or unsure); may be given several times."
+        ),
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of a CSV that is not Unicode, such as cp1252.")] = None,
     allow_new_classes: Annotated[
         bool, typer.Option("--allow-new-classes", help="Admit classes that the campaign has not seen.")
     ] = False,
     ignore_unknown: Annotated[
         bool, typer.Option("--ignore-unknown", help="Leave out labels for ids that are not in the campaign.")
     ] = False,
+    snapshot: Annotated[
+        bool, typer.Option("--snapshot", help="The file is a full export: retract what it no longer holds.")
+    ] = False,
+    authority: Annotated[
+        list[str] | None,
+        typer.Option(help="Annotator whose word settles conflicts, from now on; may be given several times."),
+    ] = None,
     features: MovedOption = None,
     by: ByOption = None,
     lock_timeout: LockOption = 60.0,
 ) -> None:
     """Take labels in; what was received before is left alone.
 
-    CSV and JSONL need id and label, and may have state (label, skip, unsure), annotator and when.
+    Tables (CSV, Excel, JSON, Parquet) need id and label, and may have state (label, skip, unsure, reject), annotator
+    and when. The latest word of each annotator counts.
     """
     opened = _open(folder, features, lock_timeout)
+    if snapshot and len(files) > 1:
+        raise ValueError("--snapshot takes one file: each would retract what only the others hold")
     for file in files:
         found = opened.add_labels(
             file,
             annotator=annotator,
             source=source.value,
+            control=control,
+            map_classes=_pairs(map_class or []),
+            encoding=encoding,
+            snapshot=snapshot,
+            authority=authority or (),
             allow_new_classes=allow_new_classes,
             ignore_unknown=ignore_unknown,
             by=by,
@@ -251,11 +318,17 @@ def _say_received(found: dict[str, Any], file: Path) -> None:
     states = ", ".join(f"{n} {state}" for state, n in found["states"].items())
     line = f"{file}: {found['new']} new" + (f" ({states})" if states else "")
     for key, words in _RECEIVED.items():
-        if found[key]:
+        if found.get(key):
             line += f", {found[key]} {words}"
     if found["new_classes"]:
         line += f"; new classes: {', '.join(found['new_classes'])}"
+    for old, n in found.get("mapped", {}).items():
+        line += f"; {old}: {n} renamed"
+    if found.get("authority"):
+        line += f"; {', '.join(found['authority'])} settles conflicts"
     say(line if found["entry"] is None else f"{line} [entry {found['entry']}]")
+    for text in found.get("notes", ()):
+        note(f"{file}: {text}.")
 
 
 _RECEIVED = {
@@ -263,7 +336,28 @@ _RECEIVED = {
     "known": "received before",
     "blank": "not labelled yet",
     "ignored": "for unknown ids, left out",
+    "vanished": "no longer there, retracted",
+    "stay_retracted": "retracted before, and the same",
 }
+
+
+@campaign.command(epilog="Example: skmmal campaign retract emoji U+1F408 --annotator ann")
+@friendly
+def retract(
+    folder: FolderArgument,
+    ids: Annotated[list[str], typer.Argument(help="Ids whose labels are taken back.", show_default=False)],
+    annotator: Annotated[str | None, typer.Option(help="Whose labels. Default: everybody's.")] = None,
+    reason: Annotated[str, typer.Option(help="Kept in the log.")] = "",
+    features: MovedOption = None,
+    by: ByOption = None,
+    lock_timeout: LockOption = 60.0,
+) -> None:
+    """Take labels back: the rows are unlabelled again. Nothing is deleted; undo brings them back."""
+    found = _open(folder, features, lock_timeout).retract(ids, annotator=annotator, reason=reason, by=by)
+    if found["entry"] is None:
+        say(f"{', '.join(ids[:5])}: retracted before; nothing changes.")
+    else:
+        say(f"{found['retracted']} labels of {len(found['ids'])} ids are retracted [entry {found['entry']}]")
 
 
 @campaign.command(epilog="Example: skmmal campaign undo emoji --entry 7")
@@ -314,6 +408,8 @@ def _show_status(found: Status) -> None:
     for pair in found.agreement["pairs"]:
         kappa = "undefined" if pair["kappa"] is None else f"{pair['kappa']:.2f}"
         say(f"{pair['first']} and {pair['second']}: {pair['agree']:.0%} of {pair['n']} agree, Cohen's κ {kappa}")
+    if len(found.conflicts):
+        _print("Annotators disagree", found.conflicts.head(20))
     say("\nTime to stop? (advice only)")
     words = {True: "stop", False: "go on", None: "?"}
     for advice in found.advice:
@@ -395,10 +491,15 @@ def export(
     audio: Annotated[list[str] | None, typer.Option(help="Column of --data with sound (URLs).")] = None,
     video: Annotated[list[str] | None, typer.Option(help="Column of --data with videos (URLs).")] = None,
     prefix: Annotated[str, typer.Option(help="Put before what is no URL, such as https://host/.")] = "",
+    encoding: Annotated[str | None, typer.Option(help="Of --data, if it is not Unicode.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Rows of the batch that are answered, too.")] = False,
+    predictions: Annotated[
+        Predictions,
+        typer.Option(help="Rows whose prediction is shown; on those drawn at random it would bias the accuracy."),
+    ] = Predictions.strategy,
 ) -> None:
     """Write a batch for an annotation tool, or the labels."""
-    from skmmal.campaign.exchange import export_batch, export_labels, read_data
+    from skmmal.campaign.exchange import empty_fields, export_batch, export_labels, read_data
 
     opened = _open(folder)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -411,7 +512,15 @@ def export(
     fields = dict(named)
     if len(fields) < len(named):
         raise ValueError("a column of --data can be shown once: name each in one of --image, --text, --audio, --video")
-    table = None if data is None else read_data(data, fields, id_column, prefix)
-    n = export_batch(opened, out, to.value, round=round_, data=table, fields=fields, again=again)
+    table = None if data is None else read_data(data, fields, id_column, prefix, encoding=encoding)
+    n = export_batch(
+        opened, out, to.value, round=round_, data=table, fields=fields, again=again, predictions=predictions.value
+    )
+    if table is not None and to is Target.label_studio:
+        for name, n_empty in empty_fields(opened, table, round=round_, again=again).items():
+            note(
+                f"{n_empty} of {n} rows have no {name}: a note that says so stands in its place (Label Studio refuses "
+                "tasks without a field that its configuration names)."
+            )
     beside = f", and {out.with_suffix('.xml')}" if to is Target.label_studio else ""
     say(f"{n} rows that are not answered yet: {out}{beside}" if not again else f"{n} rows: {out}{beside}")

@@ -5,6 +5,7 @@
     log/000001-labels/      receipt.json  stamp.json  labels.csv
     log/000002-round-001/   receipt.json  stamp.json  next.csv  stop_set.csv  model/
     log/000003-undo/        receipt.json  stamp.json
+    log/000004-retract/     receipt.json  stamp.json  retracted.csv
 
 An entry is written under a temporary name, flushed, and renamed into place: the rename is the moment the command has
 happened. Nothing is changed or deleted afterwards. Every receipt carries a checksum of itself, of its files, and of
@@ -38,7 +39,7 @@ from skmmal.campaign._files import (
 )
 
 LOG, RECEIPT, STAMP = "log", "receipt.json", "stamp.json"
-_NAME = re.compile(r"(\d{6,})-(round-\d{3,}|labels|undo)")
+_NAME = re.compile(r"(\d{6,})-(round-\d{3,}|labels|undo|retract)")
 
 
 @dataclass(frozen=True, eq=False)

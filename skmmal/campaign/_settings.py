@@ -10,6 +10,7 @@ from typing import Any
 
 from skmmal._persistence import decode, encode
 from skmmal.campaign._files import CampaignError
+from skmmal.campaign._incoming import check_class_names
 from skmmal.classifier import LateFusionClassifier
 from skmmal.query import QueryStrategy, available_strategies, get_strategy
 from skmmal.stopping import StoppingCriterion, as_criteria, available_criteria, get_criterion
@@ -187,9 +188,10 @@ def _check_classes(classes: Sequence[Any] | None) -> list[str]:
         raise TypeError(f"classes must be a list of names, got the string {classes!r}")
     if not isinstance(classes, Iterable):
         raise TypeError(f"classes must be a list of names, got {classes!r}")
-    names = [str(name) for name in classes]
-    if len(set(names)) < len(names) or any(not name or "\n" in name for name in names):
-        raise ValueError(f"classes must be distinct names, none of them empty, got {names}")
+    names = [str(name).strip() for name in classes]
+    if len(set(names)) < len(names) or any(not name or set(name) & set("\n\r\0") for name in names):
+        raise ValueError(f"classes must be distinct names, none of them empty or with a line break, got {names}")
+    check_class_names(names)
     return sorted(names)
 
 

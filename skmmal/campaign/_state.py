@@ -12,12 +12,16 @@ import numpy as np
 import pandas as pd
 
 from skmmal.campaign._files import CampaignError
+from skmmal.campaign._identity import one_person
 from skmmal.campaign._log import Entry, effective
 from skmmal.campaign.batch import RANDOM_SLICE
-from skmmal.campaign.votes import EVENT_COLUMNS, resolve
+from skmmal.campaign.votes import ALL_COLUMNS, EVENT_COLUMNS, MORE_COLUMNS, resolve
 from skmmal.stopping import RoundState
 
 NEXT, STOP_SET, LABELS, IGNORED, MODEL = "next.csv", "stop_set.csv", "labels.csv", "ignored.csv", "model"
+RETRACTED = "retracted.csv"
+WHOSE = ["id", "annotator", "project", "annotation"]
+"""What a retraction names, as it was received: every event before it that is the same in these is taken back."""
 _FLOATS = ("score", "confidence", "contribution_")
 
 
@@ -72,12 +76,52 @@ class State:
     # ----------------------------------------------------------------------------------------------------- labels
 
     @cached_property
+    def _replayed(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Events that count, and events that were taken back by hand; as received, in order of arrival."""
+        parts: list[pd.DataFrame] = []
+        taken_back: list[pd.DataFrame] = []
+        for entry in self._effective[0]:
+            if RETRACTED in entry.receipt["files"]:
+                before = _together(parts)
+                gone = pd.MultiIndex.from_frame(before[WHOSE]).isin(pd.MultiIndex.from_frame(_retracted(entry)))
+                parts = [before[~gone]]
+                if not entry.receipt.get("snapshot"):
+                    taken_back.append(before[gone])
+            if LABELS in entry.receipt["files"]:
+                parts.append(_events(entry))
+        return _together(parts), _together(taken_back)
+
+    @cached_property
+    def people(self) -> dict[str, str]:
+        """Names of people that some events know by number."""
+        known: dict[str, str] = {}
+        for entry in self.label_entries:
+            known.update(entry.receipt.get("people", {}))
+        return known
+
+    @cached_property
+    def authorities(self) -> set[str]:
+        """Annotators whose word settles conflicts."""
+        return {name for entry in self.label_entries for name in entry.receipt.get("authority", ())}
+
+    @property
+    def received(self) -> pd.DataFrame:
+        """Events that count, as they were received."""
+        return self._replayed[0]
+
+    @cached_property
+    def retracted(self) -> pd.DataFrame:
+        """Events that were taken back by hand."""
+        return one_person(self._replayed[1], self.people.items())
+
+    @cached_property
     def events(self) -> pd.DataFrame:
-        """Every label received that counts, in order of arrival, and the entry it came in."""
-        parts = [_events(entry) for entry in self.label_entries]
-        if not parts:
-            return pd.DataFrame({**{name: pd.Series(dtype=object) for name in EVENT_COLUMNS}, "entry": []})
-        return pd.concat(parts, ignore_index=True)
+        """Every label received that counts, in order of arrival, and the entry it came in; everyone by one name."""
+        events = one_person(self.received, self.people.items())
+        if not self.authorities or events.empty:
+            return events
+        lead = events["annotator"].isin(self.authorities)
+        return events.assign(authority=events["authority"].where(~lead, "yes"))
 
     @cached_property
     def labels(self) -> pd.DataFrame:
@@ -89,6 +133,12 @@ class State:
         """Classes declared at the start or seen since, sorted."""
         seen = self.events["label"][self.events["state"] == "label"]
         return sorted({*self.declared, *seen})
+
+    @cached_property
+    def admitted(self) -> list[str]:
+        """Classes that are no news: `classes`, and those whose labels were all taken back."""
+        received = [table["label"][table["state"] == "label"] for table in map(_events, self.label_entries)]
+        return sorted({*self.declared, *(name for column in received for name in column)})
 
     @cached_property
     def class_counts(self) -> dict[str, int]:
@@ -126,12 +176,27 @@ class State:
         ]
 
 
+def _together(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return pd.DataFrame({**{name: pd.Series(dtype=object) for name in ALL_COLUMNS}, "entry": []})
+    return pd.concat(parts, ignore_index=True)
+
+
 def _events(entry: Entry) -> pd.DataFrame:
-    """Labels that came in an entry; parsed once."""
+    """Labels that came in an entry; parsed once. The first version kept fewer columns."""
     if "events" not in entry.parsed:
         table = read_table(entry.read(LABELS), entry.path / LABELS, EVENT_COLUMNS)
-        entry.parsed["events"] = table[list(EVENT_COLUMNS)].assign(entry=entry.number)
+        missing = {name: "" for name in MORE_COLUMNS if name not in table.columns}
+        entry.parsed["events"] = table.assign(**missing)[list(ALL_COLUMNS)].astype(object).assign(entry=entry.number)
     return entry.parsed["events"]
+
+
+def _retracted(entry: Entry) -> pd.DataFrame:
+    """What an entry takes back; parsed once."""
+    if "retracted" not in entry.parsed:
+        entry.parsed["retracted"] = read_table(entry.read(RETRACTED), entry.path / RETRACTED, tuple(WHOSE))[WHOSE]
+    return entry.parsed["retracted"]
 
 
 def _batch(entry: Entry) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ import pandas as pd
 
 from skmmal._atomic import TEMPORARY, explained, fsync_folder
 from skmmal._paths import local_path
-from skmmal.campaign import _incoming, _log, _source
+from skmmal.campaign import _delivery, _incoming, _log, _source
 from skmmal.campaign._files import (
     SEAL,
     CampaignError,
@@ -44,12 +44,12 @@ from skmmal.campaign._settings import (
     strategy_name,
 )
 from skmmal.campaign._stamp import stamp, user_name, versions
-from skmmal.campaign._state import IGNORED, LABELS, MODEL, NEXT, STOP_SET, State, read_table
+from skmmal.campaign._state import MODEL, NEXT, RETRACTED, STOP_SET, State, read_table
 from skmmal.campaign.batch import Pick, batch_table, choose, mix_in, seeded
 from skmmal.campaign.doubts import find_doubts
-from skmmal.campaign.exchange import read_labels_file
+from skmmal.campaign.exchange import mark, read_labels_file
 from skmmal.campaign.status import Status, make_status
-from skmmal.campaign.votes import agreement
+from skmmal.campaign.votes import agreement, conflicts
 from skmmal.classifier import LateFusionClassifier
 from skmmal.experiment.problem import random_seed
 from skmmal.experiment.sources import Features, usable_rows
@@ -245,7 +245,7 @@ class LabelingCampaign:
 
     @property
     def labels(self) -> pd.DataFrame:
-        """Every id that someone said something about, settled by majority.
+        """Every id that someone said something about, settled by majority, or by an authority's word.
 
         Indexed by id: ``state`` (``label``, ``skip``, ``unsure``, ``conflict``), ``label``, ``n_annotators``,
         ``n_votes``, ``agreement``.
@@ -297,6 +297,11 @@ class LabelingCampaign:
     def advice(self) -> list[Advice]:
         """What the campaign's stopping criteria say. It is advice: nothing stops by itself."""
         return _advice(self.state(), self.settings)
+
+    @property
+    def conflicts(self) -> pd.DataFrame:
+        """Ids whose annotators disagree: ``id``, ``settled`` (the label, if settled), ``said`` (who said what)."""
+        return conflicts(self.state().events)
 
     def agreement(self) -> dict[str, Any]:
         """How far annotators agree (see `skmmal.campaign.votes.agreement`)."""
@@ -555,26 +560,47 @@ class LabelingCampaign:
         *,
         annotator: str | None = None,
         source: str = "auto",
+        control: str = "label",
+        map_classes: Mapping[str, str] | None = None,
+        encoding: str | None = None,
         allow_new_classes: bool = False,
         ignore_unknown: bool = False,
+        snapshot: bool = False,
+        authority: str | Sequence[str] = (),
         by: str | None = None,
     ) -> dict[str, Any]:
         """Take labels in: all that are valid at once, or none.
+
+        The latest word of each annotator about a row counts, by the labels' own times, or else by arrival. Only the
+        very same file (name, content, time of its last change) brings nothing back that was changed since.
 
         Parameters
         ----------
         labels : path-like, DataFrame, mapping or Series
             A file (see `skmmal.campaign.exchange.read_labels_file`), or labels with their ids. A DataFrame may hold
-            the columns ``state`` (``label``, ``skip``, ``unsure``), ``annotator``, ``when``, ``annotation``.
+            the columns ``state`` (``label``, ``skip``, ``unsure``, ``reject``: not of this class), ``annotator``,
+            ``when``, ``annotation``, ``authority``.
         annotator : str, optional
             Who labelled, where the labels do not say. Default: the user.
         source : str, default="auto"
-            Kind of file: ``"csv"``, ``"jsonl"``, ``"label-studio"``, ``"label-studio-min"``, ``"label-studio-csv"``,
-            ``"prodigy"``, ``"huggingface"``.
+            Kind of file: ``"csv"``, ``"excel"``, ``"parquet"``, ``"json"``, ``"jsonl"``, ``"label-studio"``,
+            ``"label-studio-min"``, ``"label-studio-csv"``, ``"prodigy"``, ``"huggingface"``.
+        control : str, default="label"
+            Label Studio: name of the control whose choice is the label.
+        map_classes : mapping of str to str, optional
+            Labels to rename, old name to new one; the new names ``skip`` and ``unsure`` make them that.
+        encoding : str, optional
+            Of a CSV file that is not in Unicode.
         allow_new_classes : bool, default=False
             Admit classes that the campaign has not seen.
         ignore_unknown : bool, default=False
             Leave out labels for ids that are not in the campaign (they are kept in the entry's ``ignored.csv``).
+        snapshot : bool, default=False
+            `labels` is everything that there is: what it no longer holds is retracted. Of Label Studio's JSON export,
+            that is annotations of its projects; of a table, labels of its annotators that have no annotation's number.
+        authority : str or sequence of str, optional
+            Annotators whose word settles conflicts, from now on, whenever it came. An annotation that is marked as
+            ground truth in Label Studio does so, too.
         by : str, optional
             Who hands them in. Default: the user.
 
@@ -583,47 +609,92 @@ class LabelingCampaign:
         dict
             ``entry`` (``None``: nothing new), ``new``, ``known`` (received before), ``changed`` (of the new ones: they
             change an annotator's earlier word), ``blank`` (without label and state), ``ignored``, ``states``,
-            ``new_classes``.
+            ``new_classes``; and where there is any, ``vanished`` (retracted by the snapshot), ``stay_retracted``
+            (retracted before, and the same), ``mapped``, ``authority``, ``notes``.
 
         Raises
         ------
         ValueError
-            Unknown ids, classes not seen before, or labels that cannot be read; nothing is recorded.
+            Unknown ids, classes not seen before, labels that cannot be read, or that contradict each other; nothing is
+            recorded.
         TimeoutError
             Another process holds the campaign.
         """
+        known_ids = {str(name) for name in self._features().ids}
+        file = None
         if isinstance(labels, str | os.PathLike):
-            labels = read_labels_file(Path(labels), source)
-        incoming = _incoming.normalize(labels, annotator or user_name())
+            path = Path(labels)
+            classes = {*self.state().classes, *(map_classes or {})}
+            labels = read_labels_file(path, source, control=control, encoding=encoding, classes=classes, ids=known_ids)
+            file = _delivery.file_mark(path)
+        incoming = _incoming.normalize(labels, annotator or user_name(), map_classes)
         with locked(self.folder, "add-labels", self.lock_timeout):
             state = self.state()
-            known_ids = {str(name) for name in self._features().ids}
-            incoming, ignored = _incoming.check_ids(incoming, known_ids, set(self._validation["id"]), ignore_unknown)
-            new_classes = _incoming.check_classes(incoming, state.classes, allow_new_classes)
-            content = incoming.digest
-            received_before = any(entry.receipt["source_sha256"] == content for entry in state.label_entries)
-            events, n_known, n_changed = _incoming.new_events(incoming, state.events)
-            if received_before:
-                events, n_known, n_changed = incoming.events.iloc[:0], len(incoming.events), 0
-            found = {
-                "new": len(events),
-                "known": n_known,
-                "changed": n_changed,
-                "blank": incoming.n_blank,
-                "ignored": len(ignored),
-                "states": dict(sorted(Counter(events["state"]).items())),
-                "new_classes": new_classes if len(events) else [],
-            }
+            delivery = _delivery.receive(
+                state,
+                incoming,
+                known_ids,
+                set(self._validation["id"]),
+                allow_new_classes=allow_new_classes,
+                ignore_unknown=ignore_unknown,
+                snapshot=snapshot,
+                authority=_names("authority", authority),
+                mark=mark(self),
+                file=file,
+            )
+            if not delivery.is_news:
+                return {"entry": None, **delivery.found}
+            about = stamp(by, file=file) if file else stamp(by)
+            entry = _log.append(self.folder, state.entries, self._config[SEAL], delivery.receipt, about, delivery.fill)
+            return {"entry": entry.number, **delivery.found}
+
+    def retract(
+        self,
+        ids: str | Sequence[str],
+        *,
+        annotator: str | None = None,
+        reason: str = "",
+        by: str | None = None,
+    ) -> dict[str, Any]:
+        """Take back what was said about some ids, by an entry of its own; nothing is deleted, and it can be undone.
+
+        The ids are unlabelled again (pending, where they were handed out), and can be labelled again. The same label
+        with the same time stays retracted when it is received once more; a later one counts.
+
+        Parameters
+        ----------
+        ids : str or sequence of str
+        annotator : str, optional
+            Whose words. Default: everybody's.
+        reason, by : str, optional
+            Kept in the stamp.
+
+        Returns
+        -------
+        dict
+            ``entry`` (``None``: they were retracted already), ``retracted`` (events taken back), ``ids``.
+
+        Raises
+        ------
+        ValueError
+            An id is not in the campaign, or has no label (by that annotator); nothing is recorded.
+        """
+        wanted = _names("ids", ids)
+        with locked(self.folder, "retract", self.lock_timeout):
+            state = self.state()
+            known = {*state.events["id"], *state.retracted["id"]}
+            if not set(wanted) <= known:
+                known |= {str(name) for name in self._features().ids}
+            events = _delivery.retraction(state, wanted, annotator, known)
+            found = {"retracted": len(events), "ids": sorted(set(events["id"]))}
             if events.empty:
                 return {"entry": None, **found}
 
             def fill(path: Path) -> None:
-                write_new(path / LABELS, _incoming.events_csv(events))
-                if len(ignored):
-                    write_new(path / IGNORED, _incoming.events_csv(ignored))
+                write_new(path / RETRACTED, _delivery.whose_csv(events))
 
-            receipt = {"kind": "labels", **found, "source_sha256": content}
-            entry = _log.append(self.folder, state.entries, self._config[SEAL], receipt, stamp(by), fill)
+            receipt = {"kind": "retract", "annotator": annotator, **found}
+            entry = _log.append(self.folder, state.entries, self._config[SEAL], receipt, stamp(by, reason=reason), fill)
             return {"entry": entry.number, **found}
 
     def undo(self, entry: int | None = None, *, by: str | None = None, reason: str = "") -> dict[str, Any]:
@@ -748,6 +819,15 @@ def _advice(state: State, settings: Settings) -> list[Advice]:
     ]
 
 
+def _names(what: str, given: Any) -> list[str]:
+    """One name, or several."""
+    if isinstance(given, str):
+        return [given]
+    if not isinstance(given, Iterable) or isinstance(given, bytes | Mapping):
+        raise TypeError(f"{what} must be a name or a list of names, got {given!r}")
+    return [str(name) for name in given]
+
+
 class _BatchOptions:
     """Options of one round: what was asked for, or the campaign's."""
 
@@ -785,7 +865,13 @@ def _in_words(entry: _log.Entry) -> str:
     if entry.kind == "round":
         return f"round {receipt['round']}: {receipt['n_instances']} ids by {receipt['strategy']['name']}"
     if entry.kind == "labels":
-        return f"{receipt['new']} labels" + (f", {receipt['changed']} of them changes" if receipt["changed"] else "")
+        changes = f", {receipt['changed']} of them changes" if receipt["changed"] else ""
+        gone = f", {receipt['vanished']} retracted" if receipt.get("vanished") else ""
+        leads = f", {' and '.join(receipt['authority'])} settles conflicts" if receipt.get("authority") else ""
+        return f"{receipt['new']} labels{changes}{gone}{leads}"
+    if entry.kind == "retract":
+        whose = f" by {receipt['annotator']}" if receipt["annotator"] else ""
+        return f"{receipt['retracted']} labels{whose} of {len(receipt['ids'])} ids retracted"
     return f"entry {receipt['undoes']} undone"
 
 
@@ -796,7 +882,9 @@ def _check_validation(validation: Any, features: Features, settings: Settings) -
     if validation is None:
         return None
     if _is_path(validation):
-        validation = read_labels_file(local_path(validation, "validation"), "auto")
+        names = [str(name) for name in features.ids]
+        path = local_path(validation, "validation")
+        validation = read_labels_file(path, classes=settings.classes, ids=names)
     incoming = _incoming.normalize(validation, "")
     events = incoming.events[incoming.events["state"] == "label"]
     if events.empty:
@@ -810,6 +898,7 @@ def _check_validation(validation: Any, features: Features, settings: Settings) -
             f"validation: {int(unknown.sum())} of {len(events)} ids are not among the features, the first: "
             f"{events['id'][unknown].iloc[0]!r}"
         )
+    _incoming.check_class_names(sorted(set(events["label"])), "validation")
     if settings.classes and not set(events["label"]) <= set(settings.classes):
         odd = sorted(set(events["label"]) - set(settings.classes))
         raise ValueError(f"validation: the labels {odd[:10]} are none of the classes {settings.classes[:20]}")

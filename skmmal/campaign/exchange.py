@@ -3,46 +3,82 @@
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 
 from skmmal.campaign import label_studio
-from skmmal.campaign._files import dumps, write
+from skmmal.campaign._files import SEAL, dumps, write
+from skmmal.campaign._tables import our_columns, read_excel, read_parquet, read_table
+from skmmal.campaign.annotations import looks_flat, read_annotations, read_flat
+from skmmal.campaign.batch import RANDOM_SLICE
 from skmmal.campaign.huggingface import read_dataset, write_dataset
-from skmmal.campaign.prodigy import prodigy_tasks, read_prodigy
+from skmmal.campaign.prodigy import looks_like_prodigy, prodigy_tasks, read_prodigy
 
 if TYPE_CHECKING:
     from skmmal.campaign.campaign import LabelingCampaign
 
-__all__ = ["EXPORTS", "SOURCES", "export_batch", "export_labels", "read_data", "read_labels_file"]
+__all__ = [
+    "EXPORTS",
+    "SOURCES",
+    "empty_fields",
+    "export_batch",
+    "export_labels",
+    "mark",
+    "read_data",
+    "read_labels_file",
+]
 
-SOURCES = ("auto", "csv", "jsonl", "label-studio", "label-studio-min", "label-studio-csv", "prodigy", "huggingface")
+SOURCES = (
+    "auto", "csv", "excel", "json", "jsonl", "parquet", "label-studio", "label-studio-min", "label-studio-csv",
+    "prodigy", "huggingface",
+)  # fmt: skip
 EXPORTS = ("csv", "jsonl", "label-studio", "prodigy", "huggingface")
+_SHEETS = {".xls", ".xlsb", ".ods", ".fods", ".numbers", ".gsheet"}
 
 
 # ------------------------------------------------------------------------------------------------------------ in
 
 
-def read_labels_file(path: Path, source: str = "auto") -> pd.DataFrame:
+def read_labels_file(
+    path: Path,
+    source: str = "auto",
+    *,
+    control: str = label_studio.CONTROL,
+    encoding: str | None = None,
+    classes: Collection[str] = (),
+    ids: Collection[str] = (),
+) -> pd.DataFrame:
     """Read labels from a file.
 
     Parameters
     ----------
     path : Path
     source : str, default="auto"
-        ``"csv"``: columns ``id,label`` (and ``state``, ``annotator``, ``when``, ``annotation``, ``lead_time``).
-        ``"jsonl"``: the same, one JSON object per line. ``"label-studio"``: its JSON export; ``"label-studio-min"``:
-        JSON_MIN; ``"label-studio-csv"``: CSV. ``"prodigy"``: JSON lines with ``accept`` and ``answer``.
-        ``"huggingface"``: a folder that ``save_to_disk`` wrote. ``"auto"``: what it looks like.
+        ``"csv"``: columns ``id,label`` (and ``state``, ``annotator``, ``when``, ``annotation``, ...), with commas,
+        semicolons, tabs or bars between them, in UTF-8 or UTF-16, or in the encoding that is said or that `ids` and
+        `classes` confirm. ``"excel"``: the same, .xlsx (needs openpyxl); ``"parquet"``: the same (needs pyarrow).
+        ``"jsonl"``: the same, one JSON object per line; ``"json"``: a list of such objects, or one object from id to
+        label. ``"label-studio"``: its JSON export; ``"label-studio-min"``: JSON_MIN; ``"label-studio-csv"``: CSV or
+        TSV. ``"prodigy"``: JSON lines with ``answer``. ``"huggingface"``: a folder that ``save_to_disk`` wrote.
+        ``"auto"``: what it looks like.
+    control : str, default="label"
+        Label Studio: name of the control whose choice is the label.
+    encoding : str, optional
+        Of a table that is text.
+    classes, ids : collection of str
+        What is known: it confirms encodings, and tells a class whose name looks like JSON from JSON.
 
     Returns
     -------
     DataFrame
-        Text in every cell.
+        Text in every cell. ``attrs`` may hold ``lines`` (of the rows in the file), ``notes`` (what there is to know
+        about the format), ``campaigns`` and ``projects`` (whose tasks they are).
 
     Raises
     ------
@@ -54,50 +90,88 @@ def read_labels_file(path: Path, source: str = "auto") -> pd.DataFrame:
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file")
     source = _guess(path) if source == "auto" else source
+    where = str(path)
     if source == "huggingface":
         return read_dataset(path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder; expected a file, or a dataset that save_to_disk wrote")
     if source in ("csv", "label-studio-csv"):
-        table = _read_csv(path)
-        return label_studio.read_flat(table, str(path)) if source == "label-studio-csv" else table
+
+        def fits(table: pd.DataFrame) -> bool:
+            return _says_what_is_known(table, classes, ids)
+
+        table = read_table(path, encoding=encoding, fits=fits)
+        if source == "label-studio-csv" or looks_flat(table.columns):
+            return read_flat(_records(table), where, control=control, classes=classes)
+        return our_columns(table, where)
+    if source in ("excel", "parquet"):
+        return our_columns(read_excel(path) if source == "excel" else read_parquet(path), where)
     if source in ("jsonl", "prodigy"):
         lines = _read_jsonl(path)
-        return read_prodigy(lines, str(path)) if source == "prodigy" else _table(lines)
+        return read_prodigy(lines, where) if source == "prodigy" else our_columns(_table(lines), where)
     content = _read_json(path)
     if source == "label-studio":
-        return label_studio.read_annotations(content, str(path))
+        return read_annotations(content, where, control=control)
+    if source == "json" and isinstance(content, dict):
+        content = [{"id": name, "label": label} for name, label in content.items()]
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-        raise ValueError(f"{path} is not a JSON_MIN export: expected a list of objects")
-    return label_studio.read_flat(_as_text(_table(content)), str(path))
+        what = "a JSON_MIN export" if source == "label-studio-min" else "a list of labels"
+        raise ValueError(f"{path} is not {what}: expected a list of objects")
+    if source == "json":
+        return our_columns(_table(content), where)
+    return read_flat(content, where, control=control, classes=classes)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _says_what_is_known(table: pd.DataFrame, classes: Collection[str], ids: Collection[str]) -> bool:
+    """Whether every id and label with other letters than ASCII is one of the campaign's: the encoding is right then."""
+    given = our_columns(table, "the file")
+    for name, known in (("id", ids), ("label", classes)):
+        if name in given:
+            odd = {cell.strip() for cell in given[name] if not cell.isascii()}
+            if not odd <= {text.strip() for text in known}:
+                return False
+    return True
 
 
 def _guess(path: Path) -> str:
+    suffix = path.suffix.lower()
     if path.is_dir():
         return "huggingface"
-    if path.suffix == ".jsonl":
-        lines = _read_jsonl(path)
-        return "prodigy" if lines and ("options" in lines[0] or "answer" in lines[0]) else "jsonl"
-    if path.suffix == ".json":
-        content = _read_json(path)
-        first = content[0] if isinstance(content, list) and content else {}
-        nested = isinstance(first, dict) and isinstance(first.get("data"), dict)
-        return "label-studio" if nested or not first else "label-studio-min"
-    if path.suffix in (".csv", ".tsv", ".txt", ""):
-        return "label-studio-csv" if label_studio.KEY in _read_csv(path).columns else "csv"
-    raise ValueError(f"{path}: expected a .csv, .jsonl or .json file, or a folder; say what it is (source, --from)")
+    if suffix in (".jsonl", ".ndjson"):
+        return "prodigy" if looks_like_prodigy(_read_jsonl(path)[:1]) else "jsonl"
+    if suffix == ".json":
+        return _guess_json(path)
+    if suffix in (".xlsx", ".xlsm"):
+        return "excel"
+    if suffix in (".parquet", ".pq"):
+        return "parquet"
+    if suffix in (".csv", ".tsv", ".tab", ".txt", ""):
+        return "csv"  # or Label Studio's: its columns tell
+    if suffix in _SHEETS:
+        raise ValueError(f"{path}: this spreadsheet format is not read; save it as .xlsx or as 'CSV UTF-8'")
+    raise ValueError(
+        f"{path}: expected a .csv, .tsv, .xlsx, .parquet, .jsonl or .json file, or a folder; say what it is (source, "
+        "--from)"
+    )
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        with warnings.catch_warnings():  # a line with more fields than the header would lose some of them
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig")
-    except pd.errors.EmptyDataError:
-        raise ValueError(f"{path} is empty; expected the columns id,label") from None
-    except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a CSV file in UTF-8 ({error})") from None
-    return table.astype(object)
+def _guess_json(path: Path) -> str:
+    content = _read_json(path)
+    if isinstance(content, dict):
+        return (
+            "json"
+            if content and not any(isinstance(part, dict | list) for part in content.values())
+            else "label-studio"
+        )
+    first = content[0] if isinstance(content, list) and content else {}
+    if not isinstance(first, dict) or not first or isinstance(first.get("data"), dict):
+        return "label-studio"
+    names = {str(name).strip().lower() for name in first}
+    return "json" if {"id", "label"} <= names and not looks_flat(first) else "label-studio-min"
 
 
 def _read_json(path: Path) -> Any:
@@ -131,16 +205,9 @@ def _table(lines: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame({name: [line.get(name) for line in lines] for name in columns}, dtype=object)
 
 
-def _as_text(table: pd.DataFrame) -> pd.DataFrame:
-    def text(value: Any) -> str:
-        if isinstance(value, dict | list):
-            return json.dumps(value)
-        return "" if value is None else str(value)
-
-    return pd.DataFrame({name: [text(value) for value in column] for name, column in table.items()}, dtype=object)
-
-
-def read_data(path: Path, fields: Mapping[str, str], id_column: str = "id", prefix: str = "") -> pd.DataFrame:
+def read_data(
+    path: Path, fields: Mapping[str, str], id_column: str = "id", prefix: str = "", *, encoding: str | None = None
+) -> pd.DataFrame:
     """Read what annotators are to see.
 
     Parameters
@@ -151,14 +218,17 @@ def read_data(path: Path, fields: Mapping[str, str], id_column: str = "id", pref
         Column to its kind (image, text, audio, video).
     id_column : str, default="id"
     prefix : str, default=""
-        Put before what is no text and no URL yet, such as ``https://host/`` or ``/data/local-files/?d=``.
+        Put before names of files, such as ``https://host/`` or ``/data/local-files/?d=``; what is special in a URL is
+        quoted in the name. URLs, ``data:`` and what begins with ``/data/`` stay as they are, and so do texts.
+    encoding : str, optional
+        Default: UTF-8 or UTF-16.
 
     Returns
     -------
     DataFrame
         Indexed by id.
     """
-    table = _read_csv(path)
+    table = read_table(path, key=id_column, encoding=encoding)
     missing = [name for name in (id_column, *fields) if name not in table.columns]
     if missing:
         raise ValueError(f"{path} has no column {missing[0]!r}; it has {list(table.columns)}")
@@ -167,11 +237,50 @@ def read_data(path: Path, fields: Mapping[str, str], id_column: str = "id", pref
     table = table.set_index(id_column, drop=False)[list(fields)].rename_axis(None)
     for name, kind in fields.items():
         if kind != "text":
-            table[name] = [value if "://" in value or not value else prefix + value for value in table[name]]
+            table[name] = [_url(value, prefix) for value in table[name]]
     return table
 
 
+_WHOLE = re.compile(r"[a-z][a-z0-9+.-]*://|//|data:|/data/", re.IGNORECASE)
+"""Beginnings of what is a URL already, or a path on Label Studio's own server."""
+
+
+def _url(value: str, prefix: str) -> str:
+    """URL of a file; a name with ``&``, ``#``, ``%`` or a blank would be another file's, or none."""
+    value = value.strip()
+    if not value or not prefix or _WHOLE.match(value):
+        return value
+    if value.startswith(prefix) and ("://" in prefix or prefix.startswith("/")):
+        return value
+    return prefix + quote(value, safe="/")
+
+
 # ----------------------------------------------------------------------------------------------------------- out
+
+
+def mark(campaign: LabelingCampaign) -> str:
+    """By what a campaign's tasks are told from others'."""
+    return str(campaign._config[SEAL])[:12]
+
+
+def _batch_to_write(campaign: LabelingCampaign, round: int | None, again: bool) -> tuple[int, pd.DataFrame]:
+    state = campaign.state()
+    if not state.rounds:
+        raise ValueError("no batch was handed out yet")
+    round = len(state.rounds) if round is None else round
+    if not 1 <= round <= len(state.rounds):
+        raise ValueError(f"there is no round {round}; {len(state.rounds)} are done")
+    batch = state.batches[round - 1]
+    return round, batch if again else batch[batch["id"].isin(state.pending)]
+
+
+def empty_fields(
+    campaign: LabelingCampaign, data: pd.DataFrame, *, round: int | None = None, again: bool = False
+) -> dict[str, int]:
+    """How many rows of a batch lack each field; a note stands in its place."""
+    batch = _batch_to_write(campaign, round, again)[1]
+    rows = data.reindex(batch["id"])
+    return {str(name): int((column == "").sum()) for name, column in rows.items() if (column == "").any()}
 
 
 def export_batch(
@@ -183,6 +292,7 @@ def export_batch(
     data: pd.DataFrame | None = None,
     fields: Mapping[str, str] | None = None,
     again: bool = False,
+    predictions: str = "strategy",
 ) -> int:
     """Write the rows of a batch that nobody has answered yet, for an annotation tool.
 
@@ -198,6 +308,9 @@ def export_batch(
         See `read_data`; needed for Label Studio and Prodigy.
     again : bool, default=False
         Write answered rows, too. A tool that imports a task twice shows it twice.
+    predictions : {"strategy", "all", "none"}, default="strategy"
+        Rows whose prediction annotators may see. One that is seen is often accepted: on the rows that were drawn at
+        random it would bias the accuracy that is measured on them.
 
     Returns
     -------
@@ -206,32 +319,38 @@ def export_batch(
     """
     if kind not in ("csv", "jsonl", "label-studio", "prodigy"):
         raise ValueError(f"a batch can be written as csv, jsonl, label-studio or prodigy, not as {kind!r}")
-    state = campaign.state()
-    if not state.rounds:
-        raise ValueError("no batch was handed out yet")
-    round = len(state.rounds) if round is None else round
-    if not 1 <= round <= len(state.rounds):
-        raise ValueError(f"there is no round {round}; {len(state.rounds)} are done")
-    batch = state.batches[round - 1]
-    if not again:
-        batch = batch[batch["id"].isin(state.pending)]
+    round, batch = _batch_to_write(campaign, round, again)
+    classes = campaign.state().classes
+    hidden = label_studio.hidden_predictions(batch, predictions)
     if kind == "csv":
-        table = batch.assign(label="", state="")
+        table = _without_predictions(batch, hidden).assign(label="", state="")
         write(path, table.to_csv(index=False, lineterminator="\n").encode())
     elif kind == "jsonl":
-        write(path, _jsonl(batch.assign(label="").to_dict("records")))
+        write(path, _jsonl(_without_predictions(batch, hidden).assign(label="").to_dict("records")))
     else:
         if data is None or not fields:
             raise ValueError(f"{kind} needs what annotators are to see: data and fields (--data, --image COLUMN, ...)")
-        make = label_studio.tasks if kind == "label-studio" else prodigy_tasks
-        found = make(batch, data, fields, round, state.classes)
         if kind == "label-studio":
-            config = label_studio.labeling_config(fields, state.classes)
+            found = label_studio.tasks(
+                batch, data, fields, round, classes, predictions=predictions, campaign=mark(campaign)
+            )
+            config = label_studio.labeling_config(fields, classes)
             write(path.with_suffix(".xml"), (config + "\n").encode())
             write(path, dumps(found))
         else:
-            write(path, _jsonl(found))
+            write(path, _jsonl(prodigy_tasks(_without_predictions(batch, hidden), data, fields, round, classes)))
     return len(batch)
+
+
+def _without_predictions(batch: pd.DataFrame, hidden: pd.Series) -> pd.DataFrame:
+    table = batch.copy()
+    table.loc[hidden, "predicted"] = ""
+    for name in table.columns:
+        if name == "confidence" or name.startswith("contribution_"):
+            table.loc[hidden, name] = np.nan
+    if "why" in table:  # it names what is predicted
+        table.loc[hidden & (table["chosen_by"] != RANDOM_SLICE), "why"] = ""
+    return table
 
 
 def export_labels(campaign: LabelingCampaign, path: Path, kind: str, *, history: bool = False) -> int:

@@ -97,8 +97,17 @@ def from_dataset(dataset: Any) -> pd.DataFrame:
     DataFrame
     """
     feature = dataset.features.get("label")
+    if feature is not None and getattr(feature, "dtype", None) is None:
+        raise ValueError(f"the column 'label' is {feature}; a sample has one label: a ClassLabel, a string or a number")
     wanted = [name for name in dataset.column_names if getattr(dataset.features[name], "dtype", None) is not None]
     table = pd.DataFrame({name: list(dataset[name]) for name in wanted}, dtype=object)
     if "label" in table and hasattr(feature, "int2str"):
         table["label"] = ["" if code is None or code < 0 else feature.int2str(int(code)) for code in table["label"]]
+    elif "label" in table and str(getattr(feature, "dtype", "")).startswith(("int", "uint")):
+        values = {code for code in table["label"] if code is not None}
+        if -1 in values and not values <= {-1, 1}:
+            raise ValueError(
+                "the column 'label' holds −1 among other numbers: is it a class, or no label? Give a ClassLabel, or "
+                "null where there is none"
+            )
     return table

@@ -10,7 +10,7 @@ import pandas as pd
 
 from skmmal.campaign.votes import EVENT_COLUMNS
 
-__all__ = ["prodigy_tasks", "read_prodigy"]
+__all__ = ["looks_like_prodigy", "prodigy_tasks", "read_prodigy"]
 
 
 def prodigy_tasks(
@@ -50,8 +50,17 @@ def prodigy_tasks(
     return found
 
 
+def looks_like_prodigy(lines: Sequence[dict[str, Any]]) -> bool:
+    """Whether the first line is one of Prodigy's."""
+    return bool(lines) and not {"options", "answer", "accept"}.isdisjoint(lines[0])
+
+
 def read_prodigy(lines: Sequence[dict[str, Any]], where: str = "the file") -> pd.DataFrame:
-    """Read answers: ``accept`` with one option is a label, ``ignore`` a skip, ``reject`` unsure.
+    """Read answers, of the choice interface and of the binary one.
+
+    With options: ``accept`` with one option is a label, ``ignore`` a skip, ``reject`` of an option says that it is not
+    this one, and ``reject`` of none is unsure. Without options, and with a ``label``: ``accept`` says that it is the
+    label, ``reject`` that it is not (kept; the row is still to be labelled), ``ignore`` is a skip.
 
     Parameters
     ----------
@@ -61,23 +70,27 @@ def read_prodigy(lines: Sequence[dict[str, Any]], where: str = "the file") -> pd
     Returns
     -------
     DataFrame
+
+    Raises
+    ------
+    ValueError
+        A line has no id of ours, several classes, or an answer to another question (spans, relations, text).
     """
     events = []
     for number, line in enumerate(lines, start=1):
+        here = f"{where}: line {number}"
         meta = line.get("meta")
         key = (meta if isinstance(meta, dict) else {}).get("skmmal_id") or line.get("skmmal_id") or line.get("id")
         if key in (None, ""):
-            raise ValueError(f"{where}: line {number} has no meta.skmmal_id; was it exported by skmmal?")
-        accepted, answer = line.get("accept") or [], line.get("answer")
-        if not isinstance(accepted, list) or len(accepted) > 1:
-            raise ValueError(f"{where}: line {number} accepts {accepted!r}; a sample has one label")
+            raise ValueError(f"{here} has no meta.skmmal_id; was it exported by skmmal?")
+        answer = line.get("answer")
         if answer not in (None, "accept", "reject", "ignore"):
-            raise ValueError(f"{where}: line {number} has the answer {answer!r}; expected accept, reject or ignore")
-        state = {"ignore": "skip", "reject": "unsure", "accept": "label" if accepted else "skip", None: ""}[answer]
+            raise ValueError(f"{here} has the answer {answer!r}; expected accept, reject or ignore")
+        label, state = _said(line, answer, here)
         events.append(
             {
                 "id": str(key),
-                "label": str(accepted[0]) if state == "label" else "",
+                "label": label,
                 "state": state,
                 "annotator": str(line.get("_annotator_id") or line.get("_session_id") or ""),
                 "when": _time(line.get("_timestamp")),
@@ -85,7 +98,34 @@ def read_prodigy(lines: Sequence[dict[str, Any]], where: str = "the file") -> pd
                 "lead_time": "",
             }
         )
-    return pd.DataFrame(events, columns=list(EVENT_COLUMNS), dtype=object)
+    table = pd.DataFrame(events, columns=list(EVENT_COLUMNS), dtype=object)
+    table.attrs["prodigy"] = True
+    return table
+
+
+def _said(line: dict[str, Any], answer: str | None, where: str) -> tuple[str, str]:
+    """Label and state of a line."""
+    if answer in (None, "ignore"):
+        return "", "" if answer is None else "skip"
+    if "accept" in line or "options" in line:
+        chosen = line.get("accept")
+        chosen = [] if chosen is None else chosen if isinstance(chosen, list) else [chosen]
+        if len(chosen) > 1 or any(isinstance(part, dict | list) for part in chosen):
+            raise ValueError(f"{where} accepts {chosen!r}; a sample has one label")
+        options = [option.get("id") for option in line.get("options") or [] if isinstance(option, dict)]
+        if chosen and options and chosen[0] not in options:
+            raise ValueError(f"{where} accepts {chosen[0]!r}, which is none of its options {options[:20]}")
+        if not chosen:
+            return "", "skip" if answer == "accept" else "unsure"
+    else:
+        chosen = [line.get("label")]
+        if chosen[0] in (None, "") or isinstance(chosen[0], dict | list):
+            found = sorted(name for name in line if not name.startswith("_") and name not in ("meta", "answer", "text"))
+            raise ValueError(
+                f"{where} is answered {answer!r} and holds neither an option nor one label, but {found}; a class is "
+                "read from the choice interface (options, accept) or the binary one (label)"
+            )
+    return str(chosen[0]), "label" if answer == "accept" else "reject"
 
 
 def _time(seconds: Any) -> str:

@@ -59,17 +59,23 @@ def write_campaign_report(campaign: LabelingCampaign, folder: Path) -> Path:
         report.table("classes", status.classes)
     if len(status.annotators):
         _people(report, status)
-    conflicts = campaign.labels.query("state == 'conflict'")
-    if len(conflicts):
-        report.heading("Conflicts", "No label has more than half of the votes.")
-        report.table("conflicts", conflicts)
+    if len(status.conflicts):
+        report.heading(
+            "Conflicts",
+            "Samples that annotators label differently, and who said what. Open ones have no label with more than half "
+            "of the votes; another vote settles them, or an authority's (--authority, ground truth in Label Studio).",
+        )
+        report.table("conflicts", status.conflicts, status.conflicts)
     report.heading("Log", "Every command that changed something; entries are never deleted.")
     report.table("log", campaign.log, campaign.log)
     return report.write()
 
 
 def _people(report: Any, status: Any) -> None:
-    report.heading("Annotators", "agrees: share of their labels that the majority shares.")
+    report.heading(
+        "Annotators",
+        "compared: rows that another annotator labelled, too; agrees: share of them in which both say the same.",
+    )
     report.table("annotators", status.annotators)
     pairs = pd.DataFrame(status.agreement["pairs"])
     if len(pairs):

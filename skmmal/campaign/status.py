@@ -12,7 +12,8 @@ from scipy.stats import binomtest
 
 from skmmal.campaign._settings import Settings, strategy_name
 from skmmal.campaign._state import State
-from skmmal.campaign.votes import agreement, latest
+from skmmal.campaign.batch import RANDOM_SLICE
+from skmmal.campaign.votes import agreement, conflicts, latest
 from skmmal.stopping import Advice
 
 __all__ = ["Status", "make_status", "wilson"]
@@ -38,9 +39,16 @@ class Status:
         Accuracy measured on the random slices: ``round``, ``n``, ``accuracy``, ``low``, ``high`` (95 % Wilson
         interval).
     annotators : DataFrame
-        Indexed by annotator: ``labels``, ``skip``, ``unsure``, ``agrees`` (share of the settled ids where they agree).
+        Indexed by annotator: ``labels``, ``skip``, ``unsure``, ``reject`` (said which class it is not; if anyone did),
+        ``compared`` (rows with another annotator's label, too) and ``agrees`` (share of them in which both say the
+        same; see `skmmal.campaign.votes.agreement`).
     agreement : dict
         See `skmmal.campaign.votes.agreement`.
+    conflicts : DataFrame
+        Ids whose annotators disagree: ``id``, ``settled``, ``said`` (who said what).
+    origins : dict
+        How many of the labels that count came about how, where the annotation tool says so: ``manual``, ``prediction``
+        (a prediction was accepted), ``prediction-changed``.
     advice : list of Advice
     sentences : list of str
         The same in words.
@@ -54,6 +62,8 @@ class Status:
     annotators: pd.DataFrame
     agreement: dict[str, Any]
     advice: list[Advice]
+    conflicts: pd.DataFrame = field(default_factory=pd.DataFrame)
+    origins: dict[str, int] = field(default_factory=dict)
     sentences: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,6 +76,8 @@ class Status:
             "estimates": self.estimates.to_dict("records"),
             "annotators": self.annotators.reset_index().to_dict("records"),
             "agreement": self.agreement,
+            "conflicts": self.conflicts.to_dict("records"),
+            "origins": self.origins,
             "advice": [vars(advice) for advice in self.advice],
             "sentences": self.sentences,
         }
@@ -90,6 +102,8 @@ def make_status(folder: Path, state: State, settings: Settings, config: dict[str
         _annotators(state),
         agreement(state.events),
         advice,
+        conflicts(state.events),
+        _origins(latest(state.events)),
     )
     status.sentences = _sentences(status, state, settings)
     return status
@@ -161,13 +175,18 @@ def _estimates(state: State) -> pd.DataFrame:
 def _annotators(state: State) -> pd.DataFrame:
     last = latest(state.events)
     counts = last.groupby(["annotator", "state"]).size().unstack(fill_value=0) if len(last) else pd.DataFrame()
-    table = counts.reindex(columns=["label", "skip", "unsure"], fill_value=0).rename(columns={"label": "labels"})
+    columns = ["label", "skip", "unsure", *(name for name in counts.columns if name == "reject")]
+    table = counts.reindex(columns=columns, fill_value=0).rename(columns={"label": "labels"})
     table.index.name, table.columns.name = "annotator", None
-    votes = last[(last["state"] == "label") & last["id"].isin(state.ids_in_state("label"))]
-    settled = state.labels["label"]
-    agrees = pd.Series(votes["label"].to_numpy() == settled.reindex(votes["id"]).to_numpy(), index=votes["annotator"])
-    table["agrees"] = agrees.groupby(level=0).mean().reindex(table.index).astype(np.float64)
+    compared = agreement(state.events)["by_annotator"]
+    table["compared"] = [compared.get(name, {"n": 0})["n"] for name in table.index]
+    table["agrees"] = np.array([compared.get(name, {}).get("agrees") for name in table.index], dtype=np.float64)
     return table
+
+
+def _origins(last: pd.DataFrame) -> dict[str, int]:
+    known = last["origin"][(last["state"] == "label") & (last["origin"] != "")]
+    return {str(name): int(n) for name, n in known.value_counts().sort_index().items()}
 
 
 # --------------------------------------------------------------------------------------------------- in words
@@ -184,14 +203,47 @@ def _sentences(status: Status, state: State, settings: Settings) -> list[str]:
         lines.append(f"Set aside: {', '.join(aside)}.")
     lines += _class_sentences(status)
     lines += _estimate_sentences(status, settings)
+    lines += _origin_sentences(status, state)
     found = status.agreement
     if found["n_several"]:
         line = f"{found['n_several']} samples have several labels, {found['n_unanimous']} of them agree"
         line += f"; Fleiss' κ = {found['fleiss']:.2f}." if found["fleiss"] is not None else "."
         lines.append(line)
+    if len(status.conflicts):
+        n_open = counts["conflict"]
+        lines.append(
+            f"Annotators disagree about {len(status.conflicts)} samples"
+            + (
+                f"; {n_open} are in conflict until a majority or an authority settles them."
+                if n_open
+                else ", all settled."
+            )
+        )
     if not state.rounds:
         name = strategy_name(settings.initial)
         lines.append(f"No batch was handed out yet; {name} chooses as long as fewer than two classes have labels.")
+    return lines
+
+
+def _origin_sentences(status: Status, state: State) -> list[str]:
+    n = sum(status.origins.values())
+    if not n or set(status.origins) == {"manual"}:
+        return []
+    words = {
+        "manual": "made by hand",
+        "prediction": "predictions accepted",
+        "prediction-changed": "predictions changed",
+    }
+    shown = ", ".join(f"{count} {words.get(name, name)}" for name, count in status.origins.items())
+    lines = [f"Of {n} labels it is known how they came about: {shown}."]
+    drawn = {name for batch in state.batches for name in batch["id"][batch["chosen_by"] == RANDOM_SLICE]}
+    last = latest(state.events)
+    anchored = last["id"][last["origin"].str.startswith("prediction") & last["id"].isin(drawn)].nunique()
+    if anchored:
+        lines.append(
+            f"{anchored} rows that were drawn at random were labelled with the prediction in sight: the accuracy "
+            "measured on them is biased upwards."
+        )
     return lines
 
 

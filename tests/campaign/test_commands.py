@@ -1,6 +1,7 @@
 """The campaign from the command line."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -78,6 +79,114 @@ def test_init_with_labels(pool, tmp_path, write_labels):
     assert "settings.seed: 0 there, 1 now" in skmmal(*args, "--seed", 1, code=1)
 
 
+def test_labels_taken_back(running, tmp_path, pool, write_labels):
+    batch = LabelingCampaign(running).batches["id"].tolist()
+    first = batch[0]
+    assert "2 labels of 2 ids are retracted [entry 7]" in skmmal("retract", running, first, batch[1], "--reason", "blurred")
+    assert f"{first}: retracted before; nothing changes." in skmmal("retract", running, first)
+    assert "34 of 150 samples are labelled" in skmmal("status", running)
+    assert "there is no label by 'bob'" in skmmal("retract", running, batch[2], "--annotator", "bob", code=1)
+    assert "2 labels of 2 ids retracted" in skmmal("log", running)
+    assert "Entry 7 (2 labels of 2 ids retracted) is undone [entry 8]" in skmmal("undo", running)
+    part = write_labels(tmp_path / "part.csv", {name: pool[1][name] for name in batch[:30]})
+    assert "0 new, 30 received before, 6 no longer there, retracted [entry 9]" in skmmal(
+        "add-labels", running, part, "--annotator", "ann", "--snapshot"
+    )
+    assert "--snapshot takes one file" in skmmal("add-labels", running, part, part, "--snapshot", code=1)
+
+
+def test_conflicts_are_shown_and_settled(running, tmp_path, pool, write_labels):
+    name = LabelingCampaign(running).batches["id"].iloc[0]
+    said = pool[1][name]
+    other = next(label for label in ("cat", "dog", "eel") if label != said)
+    skmmal("add-labels", running, write_labels(tmp_path / "bob.csv", {name: other}), "--annotator", "bob")
+    text = skmmal("status", running)
+    assert "Annotators disagree about 1 samples; 1 are in conflict until" in text
+    assert f"ann: {said}; bob: {other}" in text
+    found = json.loads(CliRunner().invoke(app, ["campaign", "status", str(running), "--json"]).stdout)
+    assert found["conflicts"] == [{"id": name, "settled": "", "said": f"ann: {said}; bob: {other}"}]
+    text = skmmal("add-labels", running, tmp_path / "bob.csv", "--annotator", "bob", "--authority", "bob")
+    assert "bob settles conflicts" in text
+    assert "all settled" in skmmal("status", running)
+    assert LabelingCampaign(running).labels.loc[name, "label"] == other
+
+
+def test_names_of_classes(pool, tmp_path):
+    folder = tmp_path / "c"
+
+    def classes(*args, code=0):
+        text = skmmal("init", tmp_path / "c", "--features", pool[0], *args, code=code)
+        found = LabelingCampaign(folder).settings.classes if code == 0 else []
+        if folder.exists():
+            shutil.rmtree(folder)
+        return found, text
+
+    names = ["Books", "Home, Kitchen & Garden", 'say "no"']
+    assert classes("--classes", '"Home, Kitchen & Garden",Books,"say ""no"""')[0] == names
+    file = tmp_path / "classes.txt"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        file.write_text("Home, Kitchen & Garden\r\n\r\n  Books \r\nsay \"no\"\r\n", encoding=encoding, newline="")
+        found, text = classes("--classes-file", file)
+        assert found == names
+        assert "split" not in text
+    for given in ("Home, Kitchen & Garden,Books", "a, & b", "a, and b", "red (dark, light), blue", "a &, b"):
+        assert "looks like a part of another: quote names that hold a comma" in classes("--classes", given)[1]
+    for given in ("cat,dog", "cat, dog", "black & white,dog", '"a, b", c', "sand,andes,ander"):
+        assert "split" not in classes("--classes", given)[1]
+    for args, words in [
+        (("--classes", "a", "--classes-file", file), "give one of them"),
+        (("--classes", 'a,"b'), "cannot be split at its commas"),
+        (("--classes", "cat,skip"), "'skip' cannot be the name of a class"),
+        (("--classes-file", tmp_path / "nothing"), "there is no such file"),
+    ]:
+        assert words in classes(*args, code=1)[1]
+    file.write_text("cat\ndog\ncat\n")
+    assert "the class 'cat' is there twice" in classes("--classes-file", file, code=1)[1]
+    file.write_text("\n \n")
+    assert "names no class" in classes("--classes-file", file, code=1)[1]
+    assert not folder.exists()
+
+
+def test_options_of_a_delivery(pool, tmp_path):
+    folder = tmp_path / "c"
+    skmmal("init", folder, "--features", pool[0], "--classes", "cat,dog")
+    path = tmp_path / "l.csv"
+    path.write_bytes("ID;Label\r\ns001;Bär\r\ns002;chien\r\ns003;weiß nicht\r\n".encode("cp1252"))
+    assert "is not text in UTF-8" in skmmal("add-labels", folder, path, code=1)
+    maps = ("--map-class", "Bär=cat", "--map-class", "chien=dog", "--map-class", "weiß nicht=unsure")
+    text = skmmal("add-labels", folder, path, "--encoding", "cp1252", *maps)
+    assert "3 new (2 label, 1 unsure); Bär: 1 renamed; chien: 1 renamed; weiß nicht: 1 renamed [entry 1]" in text
+    for wrong, words in [("cat", "must be OLD=NEW"), ("a=b=c", "names with '='"), ("=b", "must be OLD=NEW")]:
+        assert words in skmmal("add-labels", folder, path, "--map-class", wrong, code=1)
+    tasks = [
+        {"data": {"skmmal_id": "s004"}, "project": 1, "annotations": [{"id": 1, "completed_by": 1, "result": [
+            {"from_name": "kind", "type": "choices", "value": {"choices": ["cat"]}}]}]}
+    ]  # fmt: skip
+    (tmp_path / "e.json").write_text(json.dumps(tasks))
+    assert "--control kind" in skmmal("add-labels", folder, tmp_path / "e.json", code=1)
+    assert "1 new (1 label)" in skmmal("add-labels", folder, tmp_path / "e.json", "--control", "kind")
+    flat = "annotation_id,annotator,id,label,skmmal_id,updated_at\n7,1,3,cat,s005,2026-01-01T00:00:00Z\n"
+    (tmp_path / "e.csv").write_text(flat)
+    assert "this format holds no skips" in skmmal("add-labels", folder, tmp_path / "e.csv")
+
+
+def test_export_says_what_is_missing(running, tmp_path):
+    skmmal("next", running)
+    ids = LabelingCampaign(running).state().pending
+    pd.DataFrame({"id": ids, "photo": ["", "", *(f"{name} & co.jpg" for name in ids[2:])]}).to_csv(
+        tmp_path / "items.csv", sep=";", index=False
+    )
+    options = ("--to", "label-studio", "--data", tmp_path / "items.csv", "--image", "photo", "--prefix", "https://h/")
+    text = skmmal("export", running, *options, "--out", tmp_path / "t.json")
+    assert "2 of 12 rows have no photo: a note that says so stands in its place" in text
+    tasks = json.loads((tmp_path / "t.json").read_text())
+    assert sum(task["data"]["photo"].startswith("data:image/svg+xml") for task in tasks) == 2
+    assert sum("predictions" in task for task in tasks) == 9
+    assert any("%20%26%20co.jpg" in task["data"]["photo"] for task in tasks)
+    skmmal("export", running, *options, "--predictions", "none", "--out", tmp_path / "t.json")
+    assert not any("predictions" in task for task in json.loads((tmp_path / "t.json").read_text()))
+
+
 def test_report(running, tmp_path):
     pytest.importorskip("matplotlib")
     skmmal("add-labels", running, *[tmp_path / f"{i}.csv" for i in (1, 2)], "--annotator", "<script>bob</script>")
@@ -88,6 +197,15 @@ def test_report(running, tmp_path):
     assert "http" not in page.replace("http://www.w3.org", "")
     assert "<script>" not in page
     assert "round 3: 12 ids by bmmal" in page
+    other = {"cat": "dog", "dog": "eel", "eel": "cat"}
+    labels = pd.read_csv(tmp_path / "1.csv").replace({"label": other}).head(1)
+    labels.to_csv(tmp_path / "odd.csv", index=False)
+    skmmal("add-labels", running, tmp_path / "odd.csv", "--annotator", "carl", "--authority", "carl")
+    skmmal("report", running)
+    table = pd.read_csv(running / "report" / "tables" / "conflicts.csv")
+    assert table["settled"].tolist() == labels["label"].tolist()
+    assert "carl (authority): " in table["said"][0]
+    assert "carl (authority): " in (running / "report" / "report.html").read_text(encoding="utf-8")
     assert (running / "report" / "tables" / "log.csv").is_file()
     assert "3 rounds" in (running / "report" / "report.txt").read_text(encoding="utf-8")
     LabelingCampaign(running).verify()  # the report is no part of the log
@@ -103,5 +221,5 @@ def test_a_report_before_anything_happened(pool, tmp_path):
 
 def test_help():
     text = skmmal("--help")
-    for command in ("init", "next", "add-labels", "status", "report", "undo", "doubts", "export", "log"):
+    for command in ("init", "next", "add-labels", "retract", "status", "report", "undo", "doubts", "export", "log"):
         assert command in text

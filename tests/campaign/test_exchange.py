@@ -9,6 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from skmmal.campaign import LabelingCampaign
+from skmmal.campaign.batch import RANDOM_SLICE
 from skmmal.campaign.exchange import export_batch, export_labels, read_data, read_labels_file
 from skmmal.campaign.label_studio import UNSURE, labeling_config, tasks
 
@@ -113,8 +114,12 @@ def test_label_studio_tasks(running, items, tmp_path, fields):
     assert [task["data"]["skmmal_id"] for task in content] == batch["id"].tolist()  # the file's order is the batch's
     assert [task["data"]["skmmal_rank"] for task in content] == list(range(1, 13))
     for task, row in zip(content, batch.to_dict("records"), strict=True):
+        assert task["data"]["skmmal_round"] == 2
+        if row["chosen_by"] == RANDOM_SLICE:  # a prediction in sight would bias the accuracy that is measured there
+            assert "predictions" not in task
+            continue
         (prediction,) = task["predictions"]
-        assert prediction["model_version"] == "skmmal-r002"
+        assert prediction["model_version"] == "skmmal"  # the same in every round: only one is shown
         assert prediction["score"] == row["confidence"]  # a confidence: the tool lists the lowest first
         assert prediction["result"][0]["value"]["choices"] == [row["predicted"]]
         assert task["data"].get("skmmal_score", None) == (None if np.isnan(row["score"]) else row["score"])
@@ -123,22 +128,26 @@ def test_label_studio_tasks(running, items, tmp_path, fields):
         if "caption" in fields:
             assert task["data"]["caption"] == f'"{row["id"]}" <b> & co, "ünï"'
         if "sound" in fields:
-            assert task["data"]["sound"] in ("", f"https://other/{row['id']}.wav")
+            known = int(row["id"][1:]) % 5
+            assert (task["data"]["sound"] == f"https://other/{row['id']}.wav") == bool(known)
+            assert task["data"]["sound"].startswith("data:audio/wav;base64,") != bool(known)
+            assert ("no sound for this row" in task["data"]["skmmal_why"]) != bool(known)
     # the configuration fits the tasks
     view = ElementTree.fromstring((tmp_path / "tasks.xml").read_text(encoding="utf-8"))
-    shown = {tag.get("name"): tag for tag in view if tag.tag != "Choices"}
-    choices = view.find("Choices")
+    shown = {tag.get("name"): tag for tag in view.iter() if tag.tag in ("Image", "Text", "Audio", "Video")}
+    choices = next(view.iter("Choices"))
+    (prediction,) = next(task["predictions"] for task in content if "predictions" in task)
     assert {name: tag.tag.lower() for name, tag in shown.items()} == fields
     assert all(tag.get("value") == f"${name}" and name in content[0]["data"] for name, tag in shown.items())
-    assert choices.get("name") == content[0]["predictions"][0]["result"][0]["from_name"]
-    assert choices.get("toName") == content[0]["predictions"][0]["result"][0]["to_name"] == next(iter(fields))
+    assert choices.get("name") == prediction["result"][0]["from_name"]
+    assert choices.get("toName") == prediction["result"][0]["to_name"] == next(iter(fields))
     offered = {choice.get("alias") or choice.get("value") for choice in choices}
     assert offered == {"cat", "dog", "eel", UNSURE}
 
 
 def test_labels_with_awkward_names():
     config = labeling_config({"photo": "image"}, ['a "quoted" & <b>', "ünï code", "a,b"])
-    values = [choice.get("value") for choice in ElementTree.fromstring(config).find("Choices")]
+    values = [choice.get("value") for choice in ElementTree.fromstring(config).iter("Choice")]
     assert values[:3] == ['a "quoted" & <b>', "ünï code", "a,b"]
     for name in ("1photo", "my photo", "skmmal_id", "label", "../x"):
         with pytest.raises(ValueError, match="cannot name a data field"):
@@ -263,11 +272,13 @@ def test_label_studio_flat_formats(exported, tmp_path):
         for i, (task, label) in enumerate(zip(sent, ["cat", "dog", UNSURE, {"choices": ["eel"]}], strict=False))
     ]  # fmt: skip
     flat.append({**flat[0], "skmmal_id": sent[4]["data"]["skmmal_id"], "annotation_id": 950})
-    del flat[-1]["label"]  # skipped
+    del flat[-1]["label"]  # no answer; skipped ones are not in this format
     (tmp_path / "min.json").write_text(json.dumps(flat))
-    assert campaign.add_labels(tmp_path / "min.json")["states"] == {"label": 3, "skip": 1, "unsure": 1}
+    found = campaign.add_labels(tmp_path / "min.json")
+    assert (found["states"], found["blank"]) == ({"label": 3, "unsure": 1}, 1)
+    assert any("holds no skips" in note for note in found["notes"])
     ids = [task["data"]["skmmal_id"] for task in sent]
-    assert campaign.labels.loc[ids[:5], "label"].tolist() == ["cat", "dog", "", "eel", ""]
+    assert campaign.labels["label"].reindex(ids[:5]).fillna("pending").tolist() == ["cat", "dog", "", "eel", "pending"]
     # the same annotations as CSV are no news
     table = pd.DataFrame(flat)
     table["label"] = [json.dumps(value) if isinstance(value, dict) else value for value in table["label"]]
@@ -414,5 +425,5 @@ def test_files_that_are_none(tmp_path):
 def test_a_line_with_too_many_fields_loses_nothing(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("id,label\ns00,cat,sure\n")
-    with pytest.raises(ValueError, match=r"labels\.csv is not a CSV file in UTF-8 \(Length of header"):
+    with pytest.raises(ValueError, match=r"labels\.csv: line 2 has 3 fields, the header 2; a text that holds ','"):
         read_labels_file(path)

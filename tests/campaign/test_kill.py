@@ -22,20 +22,28 @@ def small(pool, server, tmp_path_factory, write_labels):
     """Commands of a small campaign, each with the number of times it touches the disk, and the folder they lead to."""
     root = tmp_path_factory.mktemp("small")
     folder = root / "whole" / "campaign"
-    labels = root / "labels.csv"
+    labels, shorter = root / "labels.csv", root / "shorter.csv"
     commands = [
         ("init", "FOLDER", "--features", str(pool[0]), "-n", "12", "--initial", "random"),
         ("next", "FOLDER", "--round", "1", "--out", "OUT"),
         ("add-labels", "FOLDER", str(labels), "--annotator", "ann"),
         ("next", "FOLDER", "--round", "2"),
         ("undo", "FOLDER", "--entry", "3"),
+        ("retract", "FOLDER", "RETRACTED", "--annotator", "ann"),
+        ("add-labels", "FOLDER", str(shorter), "--annotator", "ann", "--snapshot"),
     ]
     counts = []
     for command in commands:
         assert server.run("campaign", *fill(command, folder)) == 0, server.output()
         counts.append(server.disk_calls())
         if len(counts) == 2:
-            write_labels(labels, {name: pool[1][name] for name in LabelingCampaign(folder).batches["id"]})
+            answers = {name: pool[1][name] for name in LabelingCampaign(folder).batches["id"]}
+            write_labels(labels, answers)
+            first, second, *others = answers
+            commands[-2] = tuple(first if part == "RETRACTED" else part for part in commands[-2])
+            # one of ann's labels is another one now, and some are gone
+            other = next(label for label in answers.values() if label != answers[second])
+            write_labels(shorter, {second: other, **{name: answers[name] for name in others[:6]}})
     return commands, counts, folder
 
 
@@ -68,7 +76,10 @@ def test_killed_at_every_touch_of_the_disk(small, server, contents, tmp_path):
             if not name.startswith("log/") or int(name.split("/")[1][:6]) <= number
         }
         assert after == expected
-    assert n_kills > 40
+    assert n_kills > 60
+    final = LabelingCampaign(folder)
+    assert final.log["kind"].tolist()[-2:] == ["retract", "labels"]
+    assert len(final.labels) == 7
     assert not list(folder.rglob("*.tmp-*"))
     assert (folder.parent / "next.csv").read_bytes() == (whole.parent / "next.csv").read_bytes()
 

@@ -30,6 +30,7 @@ def begin(folder, **options):
 labels = st.one_of(
     st.dictionaries(st.sampled_from([*IDS[:12], "unknown", "", " s01 "]), st.sampled_from(["cat", "dog", "eel", "new", "", None, 3, 1.5, True, "a\nb", "x" * 500]), max_size=6),
     st.lists(st.fixed_dictionaries({"id": st.sampled_from([*IDS[:6], None]), "label": st.sampled_from(["cat", "dog", None]), "state": st.sampled_from(["label", "skip", "unsure", "other", None])}), max_size=5),
+    st.lists(st.fixed_dictionaries({"id": st.sampled_from(IDS[:4]), "label": st.sampled_from(["cat", "dog", "skip"]), "state": st.sampled_from(["label", "reject", ""]), "annotator": st.sampled_from(["ann", "1", ""]), "when": st.sampled_from(["", "2026-01-01", "2026-01-02"]), "annotation": st.sampled_from(["", "7"]), "authority": st.sampled_from(["", "yes"])}), max_size=5).map(pd.DataFrame),
     st.sampled_from([*ODD, pd.DataFrame(), pd.DataFrame({"id": ["s00"]}), pd.DataFrame({"label": ["cat"]}), pd.DataFrame({"id": ["s00", "s00"], "label": ["cat", "dog"]}), pd.Series(["cat"], index=["s00"]), "nothing.csv", Path("/nothing")]),
 )
 
@@ -52,11 +53,20 @@ def test_rounds(data):
                 answer("LabelingCampaign.add_labels", lambda: campaign.add_labels({i: TRUTH[IDS.index(i)] for i in some}, allow_new_classes=True) if some else None, valid=True)  # noqa: B023
             before = campaign.history
             given = data.draw(labels)
-            options = {key: data.draw(st.booleans()) for key in ("allow_new_classes", "ignore_unknown")}
+            options = {key: data.draw(st.booleans()) for key in ("allow_new_classes", "ignore_unknown", "snapshot")}
+            options["map_classes"] = data.draw(st.sampled_from([None, {"new": "cat"}, {"cat": "skip", "dog": "cat"}, {"a": ""}, 3]))
+            options["authority"] = data.draw(st.sampled_from([(), "ann", ["ann", "bob"]]))
             done = answer("LabelingCampaign.add_labels", lambda: campaign.add_labels(given, **options), errors=ERRORS)  # noqa: B023
             if done is REFUSED:
                 pd.testing.assert_frame_equal(campaign.history, before)
             assert campaign.status().counts is not None
+            gone = data.draw(st.sampled_from([None, [], "s00", ["s01", "s02"], "unknown", 3, handed[:2]]))
+            before = campaign.history
+            done = answer("LabelingCampaign.retract", lambda: campaign.retract(gone, annotator=data.draw(st.sampled_from([None, "ann"]))))  # noqa: B023
+            if done is not REFUSED and done["entry"] is not None:
+                assert not set(done["ids"]) & set(campaign.history["id"]) or len(campaign.history) < len(before)
+            else:
+                pd.testing.assert_frame_equal(campaign.history, before)
         answer("LabelingCampaign.undo", lambda: campaign.undo(data.draw(st.sampled_from([None, 1, 2, 99, -1, "a", 0]))))
         answer("LabelingCampaign.doubts", lambda: campaign.doubts(data.draw(st.sampled_from([None, 1, 0, "a"])), n_folds=data.draw(st.sampled_from([2, 5, 1, "a"]))))
         answer("LabelingCampaign.status", lambda: campaign.status(), valid=True)
@@ -82,6 +92,8 @@ def test_label_files(data):
     """Any bytes as a file of labels."""
     good = {
         ".csv": b"id,label\ns00,cat\ns01,dog\n",
+        ".tsv": "ID\tLabel\r\ns00\tcat\r\n".encode("utf-16"),
+        ".txt": b"sep=;\nid;label\ns00;cat\n",
         ".jsonl": b'{"id": "s00", "label": "cat"}\n{"id": "s01", "label": "dog"}\n',
         ".json": json.dumps([{"id": 1, "data": {"skmmal_id": "s00"}, "annotations": [{"id": 3, "result": [{"type": "choices", "value": {"choices": ["cat"]}, "from_name": "label", "to_name": "x"}]}]}]).encode(),
     }

@@ -1,0 +1,215 @@
+"""A delivery of labels, and labels taken back: what an entry of the log will hold, before anything is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skmmal.campaign import _identity, _incoming
+from skmmal.campaign._files import digest, write_new
+from skmmal.campaign._state import IGNORED, LABELS, RETRACTED, WHOSE, State
+from skmmal.campaign.votes import latest
+
+__all__ = ["Delivery", "file_mark", "receive", "retraction"]
+
+
+class Delivery:
+    """What is written of a delivery, and what is said of it."""
+
+    def __init__(
+        self,
+        found: dict[str, Any],
+        receipt: dict[str, Any],
+        events: pd.DataFrame,
+        ignored: pd.DataFrame,
+        vanished: pd.DataFrame,
+    ) -> None:
+        self.found, self.receipt = found, receipt
+        self._events, self._ignored, self._vanished = events, ignored, vanished
+
+    @property
+    def is_news(self) -> bool:
+        """Whether there is anything to record."""
+        about_people = bool(self.receipt.get("people") or self.receipt.get("authority"))
+        return len(self._events) > 0 or len(self._vanished) > 0 or about_people
+
+    def fill(self, folder: Path) -> None:
+        """Write the entry's files."""
+        if self.receipt["kind"] == "labels":
+            write_new(folder / LABELS, _incoming.events_csv(self._events))
+        if len(self._vanished):
+            write_new(folder / RETRACTED, whose_csv(self._vanished))
+        if len(self._ignored):
+            write_new(folder / IGNORED, _incoming.events_csv(self._ignored))
+
+
+def file_mark(path: Path) -> dict[str, Any]:
+    """By what a file is known again: name, content and time of its last change."""
+    if path.is_dir():
+        return {}
+    return {"name": path.name, "sha256": digest(path.read_bytes()), "modified_ns": path.stat().st_mtime_ns}
+
+
+def receive(
+    state: State,
+    incoming: _incoming.Incoming,
+    known_ids: set[str],
+    held_out: set[str],
+    *,
+    allow_new_classes: bool,
+    ignore_unknown: bool,
+    snapshot: bool,
+    authority: Sequence[str],
+    mark: str,
+    file: dict[str, Any] | None,
+) -> Delivery:
+    """Compare what came in with what is known; see `LabelingCampaign.add_labels`."""
+    whole = incoming
+    incoming, ignored = _incoming.check_ids(incoming, known_ids, held_out, ignore_unknown, mark)
+    handed_out = {name for batch in state.batches for name in batch["id"]}
+    _incoming.check_not_handed_out(incoming, handed_out | set(state.labels.index), state.pending)
+    new_classes = _incoming.check_classes(incoming, state.admitted, allow_new_classes)
+    content = incoming.digest
+    people = _new_people(state, incoming.events)
+    everyone = {**state.people, **people}.items()
+    events = _identity.one_person(incoming.events, everyone)
+    history = _identity.one_person(state.received, everyone)
+    vanished = _vanished(history, state.received, events, whole) if snapshot else history.iloc[:0]
+    if snapshot and len(vanished):
+        history = history.drop(index=vanished.index)
+    leads = sorted({_name(name, everyone) for name in authority} - state.authorities)
+    retracted = _identity.one_person(state.retracted, everyone)
+    kept, counts = _incoming.new_events(events, history, retracted, again=_was_received(state, content, file))
+    fresh = incoming.events.loc[kept.index].reset_index(drop=True)
+    found = {
+        "new": len(fresh),
+        "known": counts["known"],
+        "changed": counts["changed"],
+        "blank": incoming.n_blank,
+        "ignored": len(ignored),
+        "states": dict(sorted(Counter(fresh["state"]).items())),
+        "new_classes": new_classes if len(fresh) else [],
+    }
+    more: dict[str, Any] = {
+        "stay_retracted": counts["retracted"],
+        "vanished": len(vanished),
+        "mapped": incoming.mapped,
+        "authority": leads,
+    }
+    receipt: dict[str, Any] = {"kind": "labels", **found, "source_sha256": content}
+    receipt.update({name: value for name, value in more.items() if value})
+    if people:
+        receipt["people"] = people
+    if snapshot:
+        receipt["snapshot"] = True
+    found.update({name: value for name, value in more.items() if value})
+    notes = _notes(incoming, mark)
+    if notes:
+        found["notes"] = notes
+    return Delivery(found, receipt, fresh, ignored, state.received.loc[vanished.index])
+
+
+def _was_received(state: State, content: str, file: dict[str, Any] | None) -> bool:
+    """Whether this very file was taken in before: it brings back no word that was changed since."""
+    return bool(file) and any(
+        entry.receipt["source_sha256"] == content and entry.stamp.get("file") == file for entry in state.label_entries
+    )
+
+
+def _new_people(state: State, events: pd.DataFrame) -> dict[str, str]:
+    """Names of people that this delivery tells."""
+    together = pd.concat([state.received.drop(columns="entry"), events], ignore_index=True)
+    learned = _identity.learn(together)
+    return {number: name for number, name in learned.items() if state.people.get(number) != name}
+
+
+def _name(name: str, people: Iterable[tuple[str, str]]) -> str:
+    return dict(people).get(name, name)
+
+
+def _vanished(
+    history: pd.DataFrame, received: pd.DataFrame, events: pd.DataFrame, incoming: _incoming.Incoming
+) -> pd.DataFrame:
+    """Events that a full export no longer holds.
+
+    Of Label Studio's export: annotations of its projects. Of a table: what its annotators said without an annotation's
+    number.
+    """
+    about = incoming.about
+    if about.get("flat") or about.get("prodigy"):
+        raise ValueError(
+            "snapshot (--snapshot) needs an export that holds everything: Label Studio's JSON, or a table of labels; "
+            "this format leaves answers out, or does not tell them apart"
+        )
+    if "projects" in about:
+        projects = set(about["projects"]) - {""}
+        if not projects:
+            raise ValueError(
+                "snapshot (--snapshot): the export names no project, or holds no task at all, so that nothing tells "
+                "what it no longer holds; nothing was retracted. Retract by hand: skmmal campaign retract"
+            )
+        numbered = history["annotation"] != ""
+        from_here = history["project"].isin(projects)
+        if set(history["project"][numbered]) - {""} <= projects:
+            from_here |= history["project"] == ""  # flat formats and the first version name none, and there is one only
+        held = set(zip(incoming.events["id"], incoming.events["annotation"], strict=True))
+        there = np.array([pair in held for pair in zip(history["id"], history["annotation"], strict=True)], dtype=bool)
+        return history[numbered & from_here & ~there]
+    if incoming.events.empty:
+        raise ValueError("snapshot (--snapshot): there is no label at all in it; nothing was retracted")
+    by_hand = (history["annotation"] == "") & history["annotator"].isin(set(events["annotator"]))
+    said = set(zip(events["id"], events["annotator"], strict=True))
+    there = np.array([pair in said for pair in zip(history["id"], history["annotator"], strict=True)], dtype=bool)
+    return history[by_hand & ~there]
+
+
+def _notes(incoming: _incoming.Incoming, mark: str) -> list[str]:
+    notes = list(incoming.about.get("notes", ()))
+    foreign = [name for name in incoming.about.get("campaigns", ()) if name != mark]
+    if foreign:
+        notes.append(
+            f"tasks in it were written by another campaign (its mark is {foreign[0]}, this one's {mark}); their ids "
+            "are those of rows here, too"
+        )
+    return notes
+
+
+# ------------------------------------------------------------------------------------------------------- retraction
+
+
+def whose_csv(events: pd.DataFrame) -> bytes:
+    """What is taken back, as the bytes of a CSV file."""
+    table = events[WHOSE].drop_duplicates().sort_values(WHOSE, kind="stable")
+    return table.to_csv(index=False, lineterminator="\n").encode()
+
+
+def retraction(state: State, ids: Collection[str], annotator: str | None, known_ids: Collection[str]) -> pd.DataFrame:
+    """Events that a retraction by hand takes back, as received; none where they are taken back already."""
+    wanted = list(dict.fromkeys(ids))
+    if not wanted:
+        raise ValueError("ids: there is no id to retract")
+    unknown = [name for name in wanted if name not in known_ids]
+    if unknown:
+        raise ValueError(f"ids: {len(unknown)} of {len(wanted)} are not in this campaign, the first: {unknown[0]!r}")
+    who = None if annotator is None else _name(annotator, state.people.items())
+    hits = state.events["id"].isin(wanted)
+    before = state.retracted["id"].isin(wanted)
+    if who is not None:
+        hits &= state.events["annotator"] == who
+        before &= state.retracted["annotator"] == who
+    there = set(state.events["id"][hits])
+    without = [name for name in wanted if name not in there | set(state.retracted["id"][before])]
+    if without:
+        said = latest(state.events[state.events["id"] == without[0]])
+        names = f"; labels of {without[0]!r} are by {sorted(said['annotator'])}" if len(said) else ""
+        whose = "" if annotator is None else f" by {annotator!r}"
+        raise ValueError(
+            f"ids: of {len(without)} of {len(wanted)} there is no label{whose}, the first: {without[0]!r}{names}. "
+            "Nothing was retracted"
+        )
+    return state.received[hits.to_numpy()]
