@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,58 +120,76 @@ def _span(source: Source, notes: dict[str, int] | None) -> _Span:
         stream = video_stream(container)
         first, length, said = start_of(stream), length_of(container, stream), declared_end(container, stream)
         frame = 1 / float(stream.guessed_rate or 25)
-        if length is not None and _agrees(_last_end(container, stream, first + length), first + length, frame):
+        if length is not None and _seek_to_end(container, stream, first + length).agrees(first + length, frame):
             return _Span(first, length)
     with open_media(source) as container:
         stream = video_stream(container)
-        end, end_of_all, n_packets, stamped = _ends(container, stream, frame)
-        if not n_packets:
+        end, others_end = _read_through(container, stream)
+        if not end.n_packets:
             raise ValueError("no frames in it: nothing of the video track is there")
-        if not stamped:
+        if end.last is None:
             if not stream.guessed_rate:
                 raise ValueError("no time stamps in it, and no frame rate")
-            return _Span(0.0, n_packets * frame, rate=float(stream.guessed_rate))
-        reached = end if stream.duration else end_of_all
-        if said is not None and is_short(reached, said):
-            remark(notes, "truncated", f"the video ends at {end:.1f} s, at {said:.1f} s according to its header")
-    return _Span(first, length if length is not None and _agrees(end, first + length, frame) else end - first)
+            return _Span(0.0, end.n_packets * frame, rate=float(stream.guessed_rate))
+        if length is not None and end.agrees(first + length, frame):
+            return _Span(first, length)
+        stop = end.last + frame
+        if said is not None and is_short(stop if stream.duration else max(stop, others_end), said):
+            remark(notes, "truncated", f"the video ends at {stop:.1f} s, at {said:.1f} s according to its header")
+    return _Span(first, stop - first)
 
 
-def _agrees(end: float | None, said: float, frame: float) -> bool:
-    return end is not None and abs(end - said) <= max(2 * frame, 0.1)
+@dataclass
+class _End:
+    """The packet of a stream that is shown last: when, and how long at most; and how many packets there are."""
+
+    last: float | None = None
+    duration: float = 0.0
+    n_packets: int = 0
+
+    def add(self, packet: Any) -> None:
+        """Look at one more packet."""
+        if not packet.size or packet.is_discard:
+            return
+        self.n_packets += 1
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is None:
+            return
+        time = float(stamp * packet.time_base)
+        if self.last is None or time > self.last:
+            # where frames are reordered a packet's duration may be that until the next one is decoded: an upper limit
+            self.last, self.duration = time, float((packet.duration or 0) * packet.time_base)
+
+    def agrees(self, said: float, frame: float) -> bool:
+        """Whether a stream may end then."""
+        return self.last is not None and self.last <= said <= self.last + max(2 * frame, 0.1, self.duration + frame)
 
 
-def _last_end(container: Any, stream: Any, around: float) -> float | None:
-    """Return where the last packets end, by a seek."""
+def _seek_to_end(container: Any, stream: Any, around: float) -> _End:
     import av
 
+    end = _End()
     try:
         container.seek(int(around / stream.time_base), stream=stream)
-        return max((end for packet in container.demux(stream) if (end := end_of(packet)) is not None), default=None)
+        for packet in container.demux(stream):
+            end.add(packet)
     except av.FFmpegError:
-        return None
+        return _End()
+    return end
 
 
-def _ends(container: Any, stream: Any, frame: float) -> tuple[float, float, int, bool]:
-    """Read a container through: where the video and where everything ends, how many packets, any time stamps."""
+def _read_through(container: Any, stream: Any) -> tuple[_End, float]:
+    """Return where the video and where everything else in a container ends."""
     import av
 
-    end = end_of_all = 0.0
-    n_packets, stamped = 0, False
-    try:
+    end, others_end = _End(), 0.0
+    with suppress(av.FFmpegError):  # the container is damaged from there on
         for packet in container.demux():
-            reached = end_of(packet)
-            video = packet.stream.index == stream.index and packet.size > 0
-            n_packets += video
-            if reached is None:
-                continue
-            end_of_all = max(end_of_all, reached)
-            if video:
-                stamped = True
-                end = max(end, reached if packet.duration else reached + frame)
-    except av.FFmpegError:  # the container is damaged from here on
-        pass
-    return end, end_of_all, n_packets, stamped
+            if packet.stream.index == stream.index:
+                end.add(packet)
+            else:
+                others_end = max(others_end, end_of(packet) or 0.0)
+    return end, others_end
 
 
 # ----------------------------------------------------------------------------------------------- what is shown
@@ -228,10 +247,8 @@ def _from_key_frame(container: Any, stream: Any, bad: list[Any]) -> Timed:
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
     import av
 
-    try:
+    with suppress(av.FFmpegError):  # the container is damaged from there on
         yield from container.demux(stream)
-    except av.FFmpegError:  # the container is damaged from here on
-        return
 
 
 def _decode(packet: Any, bad: list[Any]) -> list[Any]:

@@ -18,7 +18,6 @@ def open_media(source: Source) -> Any:
     """Open a container; what it refers to elsewhere is not followed."""
     import av
 
-    av.logging.set_level(av.logging.PANIC)  # what goes wrong is in the exception
     if isinstance(source, io.BytesIO):
         source.seek(0)
         return av.open(source)
