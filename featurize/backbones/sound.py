@@ -18,6 +18,7 @@ base and all others with group normalization).
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from featurize.backbones.extractors import (
     load_extractor,
 )
 from featurize.encoding import Backbone, Inputs
+from featurize.manifest import Cell
 from featurize.reading import FileReader, Unit
 
 LIBRARIES = ("torchaudio", "transformers", "spectrogram")
@@ -66,26 +68,28 @@ class SoundReader(FileReader):
         super().__init__(root)
         self.rate, self.window, self.fewest = rate, window, fewest
 
-    def fetch(self, cell: str) -> Path:
+    def fetch(self, cell: Cell) -> decode.Source:
         """Check that there is something; a video's other tracks need not be read."""
-        path = self.path(cell)
-        if path.stat().st_size == 0:
-            raise ValueError("empty file (0 bytes)")
-        return path
+        return self.source(cell)
 
-    def decode(self, raw: Path, notes: dict[str, int]) -> list[Unit]:
-        """Give one unit per window."""
-        samples, rate = decode.sound(raw)
-        if not np.isfinite(samples).all():
-            raise ValueError("the samples are not finite")
-        samples = decode.resample(samples, rate, self.rate)
-        if len(samples) < self.fewest:
-            raise ValueError(
-                f"too short: {1000 * len(samples) / self.rate:.3g} ms of sound, and the model needs "
-                f"{1000 * self.fewest / self.rate:.3g} ms"
-            )
+    def decode(self, raw: decode.Source, notes: dict[str, int]) -> Iterable[Unit]:
+        """Give one unit per window, one after the other."""
+        return self.decode_from(raw, notes, 0)
+
+    def decode_from(self, raw: decode.Source, notes: dict[str, int], first: int) -> Iterator[Unit]:
+        """Give the units of the windows from the `first` on."""
         size, shortest = round(self.window * self.rate), max(round(SHORTEST * self.rate), self.fewest)
-        return [self.unit(samples[part]) for part in decode.windows(len(samples), size, shortest)]
+        for number, samples in enumerate(decode.sound_windows(raw, self.rate, size, shortest, notes)):
+            if number < first:
+                continue
+            if not np.isfinite(samples).all():
+                raise ValueError("the samples are not finite")
+            if len(samples) < self.fewest:
+                raise ValueError(
+                    f"too short: {1000 * len(samples) / self.rate:.3g} ms of sound, and the model needs "
+                    f"{1000 * self.fewest / self.rate:.3g} ms"
+                )
+            yield self.unit(samples)
 
     @abstractmethod
     def unit(self, samples: np.ndarray) -> Unit:

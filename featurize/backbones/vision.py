@@ -32,6 +32,7 @@ from featurize.backbones import torchvision as tv
 from featurize.backbones import transformers as hf
 from featurize.backbones.common import describe, plain, size_key, split_model
 from featurize.encoding import Backbone, Inputs
+from featurize.manifest import Cell
 from featurize.reading import FileReader, Unit
 
 Transform = Callable[[Any], torch.Tensor | Mapping[str, torch.Tensor]]
@@ -67,7 +68,7 @@ class ImageReader(FileReader):
 
     def decode(self, raw: bytes, notes: dict[str, int]) -> list[Unit]:
         """Give one unit."""
-        return [prepared(self.transform, decode.image(raw))]
+        return [prepared(self.transform, decode.bounded(decode.image(raw, notes), notes))]
 
 
 class FramesReader(FileReader):
@@ -77,25 +78,25 @@ class FramesReader(FileReader):
         super().__init__(root)
         self.transform, self.count, self.fps = transform, count, fps
 
-    def fetch(self, cell: str) -> Path:
+    def fetch(self, cell: Cell) -> decode.Source:
         """Check that there is something; decoding reads it piece by piece."""
-        path = self.path(cell)
-        if path.is_file() and path.stat().st_size == 0:
-            raise ValueError("empty file (0 bytes)")
-        return path
+        return self.source(cell)
 
-    def decode(self, raw: Path, notes: dict[str, int]) -> list[Unit]:
+    def decode(self, raw: decode.Source, notes: dict[str, int]) -> list[Unit]:
         """Give one unit per frame."""
-        found = decode.frames(raw, self.count, self.fps)
-        return [prepared(self.transform, Image.fromarray(frame), slot) for slot, frame in enumerate(found)]
+        found = decode.frames(raw, self.count, self.fps, notes)
+        return [
+            prepared(self.transform, decode.bounded(Image.fromarray(frame), notes), slot)
+            for slot, frame in enumerate(found)
+        ]
 
 
 class ClipReader(FramesReader):
     """Videos to one clip, for a video model."""
 
-    def decode(self, raw: Path, notes: dict[str, int]) -> list[Unit]:
+    def decode(self, raw: decode.Source, notes: dict[str, int]) -> list[Unit]:
         """Give one unit of shape (channels, frames, height, width)."""
-        found = np.stack(decode.frames(raw, self.count, self.fps))
+        found = np.stack(decode.frames(raw, self.count, self.fps, notes))
         return [prepared(self.transform, torch.from_numpy(found).permute(0, 3, 1, 2))]
 
 

@@ -7,4 +7,7 @@ from featurize.decode.contents import Source
 from featurize.decode.pictures import bounded, image
 from featurize.decode.recordings import resample, sound, sound_windows, windows
 
-__all__ = ["Source", "bounded", "frames", "image", "resample", "sound", "sound_windows", "windows"]
+VERSION = 2
+"""Of what a file becomes. Caches of different versions do not mix."""
+
+__all__ = ["VERSION", "Source", "bounded", "frames", "image", "resample", "sound", "sound_windows", "windows"]
