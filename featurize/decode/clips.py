@@ -15,6 +15,7 @@ import numpy as np
 from featurize.decode.containers import (
     declared_end,
     end_of,
+    is_cut,
     is_short,
     length_of,
     open_media,
@@ -94,6 +95,8 @@ def _video_frames(source: Source, count: int, fps: float, notes: dict[str, int] 
         if head[4:8] == b"ftyp":
             raise ValueError("an MP4 file that cannot be read: its index is missing (cut short) or damaged") from error
         raise ValueError(f"not a video that FFmpeg reads: it is {what(head)}") from error
+    if is_cut(source):
+        remark(notes, "truncated", "the file is cut short")
     start = span.first + max(0.0, (span.length - count / fps) / 2)
     times = [start + k / fps for k in range(count)]
     found = _shown(source, span, times, notes)
@@ -107,11 +110,15 @@ def _video_frames(source: Source, count: int, fps: float, notes: dict[str, int] 
 
 @dataclass
 class _Span:
-    """When a video begins and how long it is, in seconds; and its frame rate, where it has no time stamps."""
+    """When a video begins and how long it is, in seconds; and its frame rate, where it has no time stamps.
+
+    After a seek some formats only guess what time it is.
+    """
 
     first: float
     length: float
     rate: float | None = None
+    seeks: bool = True
 
 
 def _span(source: Source, notes: dict[str, int] | None) -> _Span:
@@ -120,8 +127,9 @@ def _span(source: Source, notes: dict[str, int] | None) -> _Span:
         stream = video_stream(container)
         first, length, said = start_of(stream), length_of(container, stream), declared_end(container, stream)
         frame = 1 / float(stream.guessed_rate or 25)
-        if length is not None and _seek_to_end(container, stream, first + length).agrees(first + length, frame):
-            return _Span(first, length)
+        ordered, seeks = _has_order(container, stream), container.format.name != "mpeg"
+        if ordered and length is not None and _seek_to_end(container, stream, first + length).agrees(first + length, frame):
+            return _Span(first, length, seeks=seeks)
     with open_media(source) as container:
         stream = video_stream(container)
         end, others_end = _read_through(container, stream)
@@ -131,12 +139,20 @@ def _span(source: Source, notes: dict[str, int] | None) -> _Span:
             if not stream.guessed_rate:
                 raise ValueError("no time stamps in it, and no frame rate")
             return _Span(0.0, end.n_packets * frame, rate=float(stream.guessed_rate))
-        if length is not None and end.agrees(first + length, frame):
-            return _Span(first, length)
+        if ordered and length is not None and end.agrees(first + length, frame):
+            return _Span(first, length, seeks=seeks)
         stop = end.last + frame
+        if not ordered:
+            length = max(stop - first, frame)
+            return _Span(0.0, length, rate=end.n_packets / length)
         if said is not None and is_short(stop if stream.duration else max(stop, others_end), said):
             remark(notes, "truncated", f"the video ends at {stop:.1f} s, at {said:.1f} s according to its header")
-    return _Span(first, stop - first)
+    return _Span(first, stop - first, seeks=seeks)
+
+
+def _has_order(container: Any, stream: Any) -> bool:
+    """Whether time stamps say when frames are shown. AVI knows no other order than that of decoding."""
+    return container.format.name != "avi" or stream.codec_context.name not in ("h264", "hevc")
 
 
 @dataclass
@@ -202,7 +218,7 @@ def _shown(source: Source, span: _Span, times: list[float], notes: dict[str, int
     lead = 0.0
     while True:
         target = times[0] - lead
-        seeks = span.rate is None and target - span.first > (0.0 if lead else SEEK_FROM)
+        seeks = span.seeks and span.rate is None and target - span.first > (0.0 if lead else SEEK_FROM)
         with open_media(source) as container:
             stream = video_stream(container)
             stream.thread_type = "AUTO"

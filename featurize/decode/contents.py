@@ -59,8 +59,15 @@ def what(head: bytes) -> str:
         return "an HTML page" if b"<html" in plain or b"<!doctype html" in plain else "an XML file"
     if b"/annex/objects/" in plain:
         return "a git-annex pointer"
+    return "a text" if is_text(head) else "of a format that is not known, or damaged"
+
+
+def is_text(head: bytes) -> bool:
+    """Whether a file begins as a text does (or as nothing, with zeros): some decoders would make something of it."""
+    if not head.strip(b"\0"):
+        return True
     try:
         head[: HEAD - 4].decode("utf-8")  # the last character may be cut
     except UnicodeDecodeError:
-        return "of a format that is not known, or damaged"
-    return "of a format that is not known, or damaged" if b"\0" in head else "a text"
+        return False
+    return not any(byte < 9 or 13 < byte < 27 for byte in head)

@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from featurize.decode.containers import audio_stream, declared_end, end_of, is_short, open_media
+from featurize.decode.containers import audio_stream, declared_end, end_of, is_cut, is_short, open_media
 from featurize.decode.contents import Source, head_of, what
 from featurize.notes import remark
 
 BLOCK = 2**18
 """Samples read at once."""
+
+UNKNOWN = 2**60
+"""Samples that no file holds: what libsndfile says where a header does not."""
 
 PIECE_SECONDS = 30
 """Seconds resampled at once."""
@@ -169,14 +172,25 @@ def _decoded(source: Source, notes: dict[str, int] | None) -> Blocks:
 
     try:
         file = soundfile.SoundFile(_rewound(source))
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: a name ending in .raw
+    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a name ending in .raw
         yield from _ffmpeg_blocks(source, notes)
+        if "malformed" in str(error):
+            remark(notes, "damaged", "the file is malformed, or cut short")
         return
     with file:
-        if not file.format.startswith("MP"):  # of MPEG layers libsndfile reads as much as a header or a guess says
+        if not _reads_badly(file, source):
             yield from _soundfile_blocks(file, source, notes)
             return
     yield from _ffmpeg_blocks(source, notes)
+
+
+def _reads_badly(file: Any, source: Source) -> bool:
+    """Whether libsndfile does not read a file to its end."""
+    if file.format.startswith("MP"):  # of MPEG layers it reads as much as a header or a guess says
+        return True
+    if file.frames >= UNKNOWN:  # a FLAC stream written to a pipe
+        return True
+    return file.format == "OGG" and _ogg_links(source)[0] > 1  # of streams that follow each other it reads the first
 
 
 def _rewound(source: Source) -> Any:
@@ -205,10 +219,9 @@ def _soundfile_blocks(file: Any, source: Source, notes: dict[str, int] | None) -
         if re.search(r"^(data|SSND) +: 0$", log, re.MULTILINE):
             raise ValueError("no samples: the file's header says that it holds none (a recording that was not finished)")
         raise ValueError("no samples: the file ends after its header")
-    said = n_read if file.frames >= 2**62 else file.frames  # so many where a stream of unknown length was written
-    if said > n_read:
-        remark(notes, "truncated", f"{n_read} of {said} samples are there")
-    elif _outer_size_is_short(log) or (file.format == "OGG" and not _ogg_ends(source)):
+    if file.frames > n_read:
+        remark(notes, "truncated", f"{n_read} of {file.frames} samples are there")
+    elif _outer_size_is_short(log) or (file.format == "OGG" and not _ogg_links(source)[1]):
         remark(notes, "truncated", f"the file is cut short; {n_read / file.samplerate:.1f} s are there")
 
 
@@ -218,17 +231,19 @@ def _outer_size_is_short(log: str) -> bool:
     return any(int(there) < int(said) < 2**31 - 2**16 for said, there in found)
 
 
-def _ogg_ends(source: Source) -> bool:
-    """Whether the last page of an Ogg file says that it is the last one."""
-    tail = 2**17  # a page has at most 65,307 bytes
-    if isinstance(source, io.BytesIO):
-        data = source.getvalue()[-tail:]
-    else:
-        with open(source, "rb") as file:
-            file.seek(max(0, source.stat().st_size - tail))
-            data = file.read()
-    page = data.rfind(b"OggS")
-    return page >= 0 and len(data) > page + 5 and bool(data[page + 5] & 4)
+def _ogg_links(source: Source) -> tuple[int, bool]:
+    """Return how many streams follow each other in an Ogg file, and whether the last one has its end."""
+    n_links, ends, begins = 0, False, False
+    with io.BytesIO(source.getvalue()) if isinstance(source, io.BytesIO) else open(source, "rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        while len(header := file.read(27)) == 27 and header[:4] == b"OggS":
+            if header[5] & 2 and not begins:  # several streams may begin together
+                n_links += 1
+            begins = bool(header[5] & 2)
+            place = file.seek(sum(file.read(header[26])), io.SEEK_CUR)
+            ends = bool(header[5] & 4) and place <= size
+    return n_links, ends
 
 
 def _ffmpeg_blocks(source: Source, notes: dict[str, int] | None) -> Blocks:
@@ -238,7 +253,7 @@ def _ffmpeg_blocks(source: Source, notes: dict[str, int] | None) -> Blocks:
     try:
         container = open_media(source)
     except (av.FFmpegError, OSError):
-        raise ValueError(f"neither a sound file nor a video: {_misfit(head)}") from None
+        raise ValueError(f"neither sound nor video: {_misfit(head)}") from None
     with container:
         stream = audio_stream(container)
         n_packets = n_bad = n_bad_inside = 0
@@ -267,6 +282,8 @@ def _ffmpeg_blocks(source: Source, notes: dict[str, int] | None) -> Blocks:
                 remark(notes, "truncated", short)
         elif said is not None and is_short(end, said):
             remark(notes, "truncated", f"{short}, {said:.1f} s according to its header")
+        elif is_cut(source):
+            remark(notes, "truncated", short)
         elif n_bad > n_bad_inside:
             remark(notes, "truncated", "the end cannot be decoded")
         if n_bad_inside:
