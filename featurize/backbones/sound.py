@@ -79,9 +79,7 @@ class SoundReader(FileReader):
     def decode_from(self, raw: decode.Source, notes: dict[str, int], first: int) -> Iterator[Unit]:
         """Give the units of the windows from the `first` on."""
         size, shortest = round(self.window * self.rate), max(round(SHORTEST * self.rate), self.fewest)
-        for number, samples in enumerate(decode.sound_windows(raw, self.rate, size, shortest, notes)):
-            if number < first:
-                continue
+        for samples in decode.sound_windows(raw, self.rate, size, shortest, notes, first):
             if not np.isfinite(samples).all():
                 raise ValueError("the samples are not finite")
             if len(samples) < self.fewest:

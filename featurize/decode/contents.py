@@ -19,6 +19,8 @@ _STARTS = (
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF8", "a GIF image"),
+    (b"II*\0", "a TIFF image, of a kind that is not read, or damaged"),
+    (b"MM\0*", "a TIFF image, of a kind that is not read, or damaged"),
     (b"fLaC", "a FLAC sound file"),
     (b"OggS", "an Ogg file"),
     (b"\x1aE\xdf\xa3", "a Matroska or WebM file"),

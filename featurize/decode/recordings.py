@@ -59,7 +59,7 @@ def sound(source: Source, notes: dict[str, int] | None = None) -> tuple[np.ndarr
 
 
 def sound_windows(
-    source: Source, rate: int, size: int, minimum: int, notes: dict[str, int] | None = None
+    source: Source, rate: int, size: int, minimum: int, notes: dict[str, int] | None = None, first: int = 0
 ) -> Iterator[np.ndarray]:
     """Cut a recording into windows as `windows` does, without ever holding more than a few of them.
 
@@ -71,23 +71,25 @@ def sound_windows(
     size, minimum : int
         Samples of a window, and the least that a last one holds.
     notes : dict, optional
+    first : int, default=0
+        Window to begin with.
 
     Yields
     ------
     ndarray of float32, shape (at most `size`,)
     """
-    held, n_held, any_yet = [], 0, False
+    held, n_held, number = [], 0, 0
     with closing(_blocks(source, notes)) as blocks:
-        for samples in _resampled(blocks, rate):
+        for samples in _resampled(blocks, rate, first * size):
             held.append(samples)
             n_held += len(samples)
             if n_held < size:
                 continue
             joined = np.concatenate(held)
-            whole = len(joined) // size * size
-            yield from joined[:whole].reshape(-1, size)
-            held, n_held, any_yet = [joined[whole:].copy()], n_held - whole, True
-    if n_held and (n_held >= minimum or not any_yet):
+            whole = len(joined) // size
+            yield from joined[: whole * size].reshape(whole, size)[max(0, first - number) :]
+            held, n_held, number = [joined[whole * size :].copy()], n_held - whole * size, number + whole
+    if n_held and number >= first and (n_held >= minimum or number == 0):
         yield np.concatenate(held)
 
 
@@ -120,10 +122,10 @@ def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
     return resample_poly(samples, target // divisor, rate // divisor).astype(np.float32)
 
 
-def _resampled(blocks: Blocks, target: int) -> Iterator[np.ndarray]:
-    """Resample pieces to what `resample` makes of the whole, sample for sample."""
+def _resampled(blocks: Blocks, target: int, skip: int) -> Iterator[np.ndarray]:
+    """Resample pieces to what `resample` makes of the whole, sample for sample; what is skipped may be anything."""
     held = np.zeros(0, dtype=np.float32)
-    past = rate_now = 0
+    past = rate_now = n_given = 0
     for rate, samples in blocks:
         if rate != rate_now and rate_now:  # a stream may change its rate
             yield _piece(held, rate_now, target, past, len(held))
@@ -133,7 +135,12 @@ def _resampled(blocks: Blocks, target: int) -> Iterator[np.ndarray]:
         down, reach = _reach(rate, target)
         piece = max(1, PIECE_SECONDS * rate // down) * down
         while len(held) >= past + piece + reach:
-            yield _piece(held[: past + piece + reach], rate, target, past, past + piece)
+            length = piece * target // rate
+            n_given += length
+            if n_given <= skip:
+                yield np.zeros(length, dtype=np.float32)
+            else:
+                yield _piece(held[: past + piece + reach], rate, target, past, past + piece)
             kept = min(reach, past + piece)
             held, past = held[past + piece - kept :], kept
     if rate_now:
