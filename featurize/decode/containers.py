@@ -66,7 +66,9 @@ def declared_end(container: Any, stream: Any) -> float | None:
     length = length_of(container, stream)
     if container.format.name == "avi" and stream.frames:  # FFmpeg's length is that of what is there
         length = max(length or 0.0, float(stream.frames * stream.time_base))
-    return None if length is None else start_of(stream) + length
+    if length is None or not stream.duration:  # what a container gives counts from zero
+        return length
+    return start_of(stream) + length
 
 
 def end_of(packet: Any) -> float | None:
