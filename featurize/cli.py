@@ -15,6 +15,14 @@ from skmmal.features import CacheInUseError
 AddOptions = Callable[[argparse.ArgumentParser], None]
 
 
+EPILOG = """
+Exit status: 0, the rows are done (items without features are in errors.jsonl, doubtful ones, such as recordings that
+are cut short, in notes.jsonl; python -m featurize.status counts them); 1, the job stopped (--strict,
+--max-error-rate, a full disk, another job on the same rows) or not one item could be encoded; 2, it cannot begin (the
+manifest, the options, or a cache that another job made); 130, interrupted. The same command goes on where it stopped.
+"""
+
+
 def shard(text: str) -> tuple[int, int]:
     """Parse ``i/n``. Shards count from 0; n/n is taken for the first, so that counting from 1 works too."""
     index, slash, count = text.partition("/")
@@ -28,9 +36,10 @@ def parser(script: str, description: str, add_options: AddOptions) -> argparse.A
     made = argparse.ArgumentParser(
         prog=f"python -m featurize.{script}",
         description=description,
+        epilog=EPILOG,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    made.add_argument("manifest", type=Path, help=f"CSV or Parquet with the columns 'id' and {script!r}")
+    made.add_argument("manifest", type=Path, help=f"CSV, JSON Lines or Parquet with the columns 'id' and {script!r}")
     made.add_argument("--out", type=Path, required=True, help="the feature cache: a new folder, or one to continue")
     made.add_argument("--modality", help=f"name of the modality (default: {script})")
     made.add_argument("--column", help=f"column of the manifest (default: {script})")
@@ -56,8 +65,10 @@ def parser(script: str, description: str, add_options: AddOptions) -> argparse.A
     run.add_argument("--quiet", action="store_true", help="print errors only")
 
     bad = made.add_argument_group("bad items")
-    bad.add_argument("--strict", action="store_true", help="stop at the first one")
-    bad.add_argument("--retry-errors", action="store_true", help="try the items in errors.jsonl again, and no others")
+    bad.add_argument("--strict", action="store_true", help="stop at the first one, also at one that is only noted")
+    bad.add_argument(
+        "--retry-errors", action="store_true", help="try the items in errors.jsonl and notes.jsonl again, and no others"
+    )
     bad.add_argument("--max-error-rate", type=float, default=1.0, help="stop when more than this share fails")
     return made
 
@@ -72,7 +83,7 @@ def options(script: str, arguments: argparse.Namespace) -> JobOptions:
 
 
 def main(script: str, description: str, add_options: AddOptions, arguments: list[str] | None = None) -> int:
-    """Run a script's command line; the exit status is 0, 1 for a job that stopped, 2 for one that cannot begin."""
+    """Run a script's command line, and return its exit status (see `EPILOG`)."""
     parsed = parser(script, description, add_options).parse_args(arguments)
     from featurize.job import ErrorRateError, StrictError, run
     from featurize.shards import run_shards
@@ -86,9 +97,7 @@ def main(script: str, description: str, add_options: AddOptions, arguments: list
         return _say(error, 2)
     except KeyboardInterrupt:
         return _say("interrupted; the same command resumes", 130)
-    if receipt["encoded"] and receipt["failed"] == receipt["encoded"]:
-        return _say("not one item could be encoded; errors.jsonl says why", 1)
-    return 0
+    return 0 if receipt["problem"] is None else _say(receipt["problem"], 1)
 
 
 def _go(chosen: JobOptions, parsed: argparse.Namespace, run: Any, run_shards: Any) -> dict[str, Any]:

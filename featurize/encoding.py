@@ -137,7 +137,14 @@ class Encoder:
         if autocast and self.dtype is not None:
             amp = torch.autocast(self.device.type, dtype=self.dtype)
         with torch.inference_mode(), amp:
-            return self.backbone.forward(self.module, self._to_device(inputs)).float()
+            features = self.backbone.forward(self.module, self._to_device(inputs)).float()
+        backbone = self.backbone
+        expected = (backbone.width,) if isinstance(backbone.width, int) else tuple(backbone.width)
+        if features.shape[1:] != expected[1 if backbone.stack else 0 :]:
+            # found here it costs its unit alone; among the features of others it would stop the job
+            found = " x ".join(str(size) for size in features.shape[1:])
+            raise ValueError(f"the model gives features of {found} for an item of this size, not {backbone.width}")
+        return features
 
     def _to_device(self, inputs: Mapping[str, torch.Tensor]) -> Inputs:
         if self.device.type != "cuda":

@@ -22,7 +22,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--pooling",
         choices=("pooled", "cls", "mean"),
         default="pooled",
-        help="transformers models: their own pooled output (CLIP, SigLIP: the shared embedding), first token, mean",
+        help="transformers models: their own pooled output (CLIP, SigLIP: the shared embedding), the CLS token, the "
+        "mean over the patches (without CLS and register tokens)",
     )
 
 

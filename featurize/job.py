@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from featurize import decode
 from featurize.encoding import Backbone, Encoder, Pieces, resolve_device
 from featurize.manifest import Manifest, read_manifest
 from featurize.options import JobOptions
@@ -36,6 +37,10 @@ class ErrorRateError(RuntimeError):
     """More items failed than the job was told to bear."""
 
 
+class JobError(RuntimeError):
+    """A job that had begun stopped at what it cannot go on with."""
+
+
 @dataclass
 class RangeBuffer:
     """Features of a range's rows as they come in."""
@@ -45,6 +50,7 @@ class RangeBuffer:
     weights: np.ndarray
     chosen: np.ndarray  # positions that this run encodes
     failures: dict[int, Failure] = field(default_factory=dict)
+    remarks: dict[int, dict[str, str]] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -52,6 +58,8 @@ class RangeBuffer:
         """Take over what reading some rows reported."""
         for failed in chunk.failures:
             self.failures[int(positions[failed.position])] = failed
+        for position, remarks in chunk.remarks.items():
+            self.remarks[int(positions[position])] = remarks
         for key, count in chunk.notes.items():
             self.notes[key] = self.notes.get(key, 0) + count
         for key, value in chunk.seconds.items():
@@ -99,6 +107,7 @@ def fingerprint(backbone: Backbone, manifest: Manifest, amp: torch.dtype | None,
         "tokens": options.tokens,
         "amp": str(amp).removeprefix("torch.") if amp is not None else "off",
         "manifest_sha256": manifest.sha256,
+        **({} if options.script == "text" else {"decoding": decode.VERSION}),
     }
 
 
@@ -120,8 +129,11 @@ def run(options: JobOptions, backbone: Backbone | None = None, *, quiet: bool = 
     Returns
     -------
     dict
-        A receipt: rows ``total`` in this shard, ``done`` now, ``encoded`` and ``failed`` in this run, whether it
-        is ``complete``, ``seconds`` by stage, ``items_per_second``, ``precision``.
+        A receipt: rows ``total`` in this shard, ``done`` now, ``encoded``, ``failed`` and ``noted`` in this run;
+        ``present`` rows, ``errors`` and ``notes`` (as many lines has ``errors.jsonl``, and ``notes.jsonl``: rows
+        that are there and doubtful, such as a recording that is cut short), whether it is ``complete``,
+        ``problem`` (None, or why the command line's exit status is 1), ``seconds`` by stage,
+        ``items_per_second``, ``precision``.
 
     Raises
     ------
@@ -129,11 +141,12 @@ def run(options: JobOptions, backbone: Backbone | None = None, *, quiet: bool = 
         The manifest, the options or the cache do not fit (`skmmal.features.FingerprintError` for another job's).
     skmmal.features.CacheInUseError
         Another job is writing these rows.
-    StrictError, ErrorRateError
-        What ``strict`` and ``max_error_rate`` asked for. The cache can be continued.
+    StrictError, ErrorRateError, JobError
+        What ``strict`` and ``max_error_rate`` asked for, or what cannot be written. The cache can be continued.
     """
     with _threads(options.threads):
-        manifest = read_manifest(options.manifest, options.column or options.script, options.id_column)
+        files = options.script != "text"
+        manifest = read_manifest(options.manifest, options.column or options.script, options.id_column, files=files)
         backbone = backbone or build(options, manifest)
         encoder = Encoder(backbone, resolve_device(options.device), options.amp)
         store = FeatureStore.create(options.out, manifest.ids)
@@ -147,7 +160,11 @@ def run(options: JobOptions, backbone: Backbone | None = None, *, quiet: bool = 
             range_rows=options.range_rows or RANGE_ROWS.get(options.script, 256),
             shard=options.shard,
         ) as writer:
-            return _Run(options, manifest, encoder, writer, quiet).go()
+            begun = _Run(options, manifest, encoder, writer, quiet)
+            try:
+                return begun.go()
+            except ValueError as error:  # which says before a job begins that it cannot
+                raise JobError(str(error)) from error
 
 
 @contextmanager
@@ -170,7 +187,7 @@ class _Run:
         self.options, self.manifest, self.encoder, self.writer = options, manifest, encoder, writer
         self.attempts = {error["row"]: error["attempt"] for error in writer.errors()}
         self.work = self._choose_work()
-        self.encoded = self.failed = 0
+        self.encoded = self.failed = self.noted = 0
         self.precision: dict[str, float] | None = None
         self.seconds: dict[str, float] = {}
         self.progress = Progress(options.name, sum(len(positions) for _, positions in self.work), quiet)
@@ -181,7 +198,7 @@ class _Run:
         if options.retry_errors:
             pending = {rows.index for rows in writer.pending()}
             failed: dict[int, list[int]] = {}
-            for row in self.attempts:
+            for row in sorted({*self.attempts, *(remark["row"] for remark in writer.remarks())}):
                 failed.setdefault(writer.range_of(row).index, []).append(row)
             work = [
                 (rows, np.array(failed[rows.index]) - rows.start)
@@ -249,6 +266,8 @@ class _Run:
                     self._measure_precision(batch, pieces)
                 self.in_flight.append((buffer, batch, positions, pieces))
                 self._collect(lag)
+            if chunk.rest is not None:
+                continue
             self.progress.advance(len(task.rows), len(chunk.failures), ahead.waited)
             if task.last:
                 self._collect(0)
@@ -301,6 +320,7 @@ class _Run:
         self.committing = self.committer.submit(self._commit, buffer, values, present)
         self.encoded += len(buffer.chosen)
         self.failed += len(buffer.failures)
+        self.noted += len(buffer.remarks.keys() - buffer.failures.keys())
         rate = self.failed / self.encoded
         if rate > self.options.max_error_rate and self.encoded >= min(RATE_FROM, self.progress.total):
             self.committing.result()
@@ -312,6 +332,7 @@ class _Run:
         began = time.perf_counter()
         rows, chosen = buffer.rows, buffer.chosen
         errors = [self._record(buffer, position) for position in sorted(buffer.failures)]
+        remarks = [self._noted(buffer, position) for position in sorted(buffer.remarks.keys() - buffer.failures.keys())]
         notes = dict(buffer.notes)
         if self.options.retry_errors:  # the rows that are not tried again stay as they are
             untouched = np.ones(len(values), dtype=bool)
@@ -319,13 +340,17 @@ class _Run:
             before, there = self.writer.read(rows)
             values[untouched], present[untouched] = before[untouched], there[untouched]
             tried = {int(rows.start + position) for position in chosen}
+            here = [e for e in self.writer.remarks() if rows.start <= e["row"] < rows.stop]
+            _count(notes, self.writer.notes(rows), 1)
+            _count_remarks(notes, here, -1)
             kept = [e for e in self.writer.errors() if rows.start <= e["row"] < rows.stop and e["row"] not in tried]
             errors = sorted(errors + kept, key=lambda error: error["row"])
-            for key, value in self.writer.notes(rows).items():
-                notes[key] = notes.get(key, 0) + value
+            remarks = sorted(remarks + [e for e in here if e["row"] not in tried], key=lambda remark: remark["row"])
         else:  # cut short by a limit: what lies behind it is not written
             values, present = values[: len(chosen)], present[: len(chosen)]
-        self.writer.commit(rows, values, present, errors=errors, notes=notes, seconds=buffer.seconds)
+        _count_remarks(notes, remarks, 1)
+        notes = {key: value for key, value in notes.items() if value}
+        self.writer.commit(rows, values, present, errors=errors, remarks=remarks, notes=notes, seconds=buffer.seconds)
         for key, value in buffer.seconds.items():
             self.seconds[key] = self.seconds.get(key, 0.0) + value
         self.seconds["write"] = self.seconds.get("write", 0.0) + time.perf_counter() - began
@@ -333,18 +358,24 @@ class _Run:
     def _record(self, buffer: RangeBuffer, position: int) -> dict[str, Any]:
         failed, row = buffer.failures[position], buffer.rows.start + position
         return {
-            "id": self.manifest.ids[row],
-            "row": row,
-            "path": self.manifest.cells[row][:300],
+            **self._item(row),
             "stage": failed.stage,
             "exception": failed.exception,
             "message": failed.message,
             "attempt": self.attempts.get(row, 0) + 1,
         }
 
+    def _noted(self, buffer: RangeBuffer, position: int) -> dict[str, Any]:
+        return {**self._item(buffer.rows.start + position), "notes": buffer.remarks[position]}
+
+    def _item(self, row: int) -> dict[str, Any]:
+        return {"id": self.manifest.ids[row], "row": row, "path": str(self.manifest.cells[row])[:300]}
+
     def _check_strict(self, buffer: RangeBuffer) -> None:
-        if self.options.strict and buffer.failures:
-            raise StrictError(f"stopped by --strict: {_describe(self._record(buffer, min(buffer.failures)))}")
+        if self.options.strict and (buffer.failures or buffer.remarks):
+            position = min({*buffer.failures, *buffer.remarks})
+            record = (self._record if position in buffer.failures else self._noted)(buffer, position)
+            raise StrictError(f"stopped by --strict: {_describe(record)}")
 
     def _receipt(self, wall: float) -> dict[str, Any]:
         writer = self.writer
@@ -357,15 +388,40 @@ class _Run:
             "complete": writer.rows_done == total,
             "encoded": self.encoded,
             "failed": self.failed,
+            "noted": self.noted,
+            "present": writer.rows_present,
             "errors": len(writer.errors()),
+            "notes": len(writer.remarks()),
             "seconds": {key: round(value, 3) for key, value in self.seconds.items()} | {"wall": round(wall, 3)},
             "items_per_second": round(self.encoded / wall, 3) if wall else 0.0,
             "precision": self.precision or {},
             "batch_size": min(self.options.batch_size, self.encoder.max_units or self.options.batch_size),
         }
+        receipt["problem"] = problem(receipt)
         self.progress.summary(receipt)
         return receipt
 
 
+def problem(receipt: dict[str, Any]) -> str | None:
+    """Say what makes a job a failed one although it came to its end: nothing that it tried, or has, has features."""
+    if receipt["encoded"] and receipt["failed"] == receipt["encoded"]:
+        return f"not one of {receipt['encoded']} items could be encoded; errors.jsonl says why"
+    if receipt["done"] and not receipt["present"]:
+        return f"not one of {receipt['done']} items has features; errors.jsonl says why"
+    return None
+
+
+def _count(notes: dict[str, int], more: dict[str, int], sign: int) -> None:
+    for kind, count in more.items():
+        notes[kind] = notes.get(kind, 0) + sign * count
+
+
+def _count_remarks(notes: dict[str, int], remarks: list[dict[str, Any]], sign: int) -> None:
+    for remark in remarks:
+        _count(notes, dict.fromkeys(remark["notes"], 1), sign)
+
+
 def _describe(record: dict[str, Any]) -> str:
+    if "notes" in record:
+        return f"{record['id']!r} ({record['path']}): " + "; ".join(f"{k}: {v}" for k, v in record["notes"].items())
     return f"{record['id']!r} ({record['path']}): {record['stage']}: {record['exception']}: {record['message']}"

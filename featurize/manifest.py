@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
+from featurize.tables import Cells, read_columns
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A file that lies inside the manifest: its bytes, and the name it had."""
+
+    data: bytes
+    name: str = ""
+
+    def __str__(self) -> str:
+        return self.name or f"({len(self.data)} bytes in the manifest)"
+
+
+Cell = str | Embedded
+"""A text, a path relative to the manifest, or a file itself; nothing is an empty string."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +31,7 @@ class Manifest:
     """Ids and one column of a manifest; an empty cell is an empty string."""
 
     ids: list[str]
-    cells: list[str]
+    cells: Sequence[Cell]
     root: Path
 
     @property
@@ -22,45 +39,84 @@ class Manifest:
         """Hash of ids and cells as they are written: moving the files with their manifest keeps it."""
         digest = hashlib.sha256()
         for identifier, cell in zip(self.ids, self.cells, strict=True):
-            digest.update(f"{identifier}\0{cell}\n".encode())
+            if isinstance(cell, Embedded):
+                digest.update(f"{identifier}\0{hashlib.sha256(cell.data).hexdigest()}\0\n".encode())
+            else:
+                digest.update(f"{identifier}\0{cell}\n".encode())
         return digest.hexdigest()
 
 
-def read_manifest(path: Path, column: str, id_column: str = "id") -> Manifest:
-    """Read a CSV or Parquet manifest.
+def read_manifest(path: Path, column: str, id_column: str = "id", *, files: bool = False) -> Manifest:
+    """Read a CSV, JSON Lines or Parquet manifest.
+
+    A CSV's delimiter (comma, semicolon, tab, bar) is the one with which its header has both columns; it is UTF-8, or
+    has a byte order mark. Names of columns may differ in case and surrounding spaces. Ids and texts are taken as
+    they stand.
+
+    Parameters
+    ----------
+    path : path
+    column, id_column : str
+    files : bool, default=False
+        Whether the column names files. Then Parquet may hold the files themselves, as bytes or as Hugging Face's
+        ``{"bytes", "path"}``.
 
     Raises
     ------
     ValueError
-        Not a table, a column is not there, no rows, or an id is empty or stands twice.
+        Not a table, a column is not there, no rows, a line whose number of fields is not the header's, a cell that
+        is no string, or an id that is empty or stands twice.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"the manifest {path} is not a file")
-    table = _read_table(path)
-    for name, option in ((id_column, "--id-column"), (column, "--column")):
-        if name not in table.columns:
-            raise ValueError(f"{path} has no column {name!r}; it has {list(table.columns)} (see {option})")
-    if table.empty:
+    ids, cells = read_columns(path, id_column, column)
+    if not ids.values:
         raise ValueError(f"{path} has no rows")
-    ids, cells = (_texts(table[name]) for name in (id_column, column))
-    _check_ids(path, ids)
-    return Manifest(ids, cells, path.parent)
+    made = Manifest(
+        [_identifier(path, ids, row, value) for row, value in enumerate(ids.values)],
+        [_cell(path, cells, row, value, files) for row, value in enumerate(cells.values)],
+        path.parent,
+    )
+    _check_ids(path, made.ids)
+    return made
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            return pd.read_parquet(path)
-        separator = "\t" if path.suffix.lower() == ".tsv" else ","
-        # "NA" and "null" are texts like any other
-        return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's parsing errors are ValueErrors
-        raise ValueError(f"{path} cannot be read as a table: {error}") from error
+def _identifier(path: Path, ids: Cells, row: int, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "" if value != value else str(value)
+    raise ValueError(
+        f"{path}, {ids.place(row)}: an id is a text or a whole number, found {type(value).__name__} in column "
+        f"{ids.name!r}; write the ids as texts"
+    )
 
 
-def _texts(values: pd.Series) -> list[str]:
-    return ["" if missing else str(value) for value, missing in zip(values, values.isna(), strict=True)]
+def _cell(path: Path, cells: Cells, row: int, value: Any, files: bool) -> Cell:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, str):
+        return value
+    if files and isinstance(value, bytes):
+        return Embedded(value)
+    if files and isinstance(value, dict) and set(value) == {"bytes", "path"}:
+        if isinstance(value["bytes"], bytes):
+            return Embedded(value["bytes"], value["path"] or "")
+        if value["bytes"] is None and isinstance(value["path"], str | None):
+            return value["path"] or ""
+    wanted = "a path, a file's bytes, or {'bytes', 'path'}" if files else "a text"
+    raise ValueError(
+        f"{path}, {cells.place(row)}: column {cells.name!r} must hold {wanted}, found {type(value).__name__} "
+        f"{_short(value)}"
+    )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _check_ids(path: Path, ids: list[str]) -> None:

@@ -16,7 +16,8 @@ class JobOptions:
     script : {"image", "text", "audio", "video"}
         Which script's backbones and readers to use.
     manifest : path
-        CSV or Parquet with an id column and a column of paths (relative to the manifest) or texts.
+        CSV, JSON Lines or Parquet with an id column and a column of paths (relative to the manifest) or texts. In
+        Parquet the files themselves may lie, as bytes or as Hugging Face's ``{"bytes", "path"}``.
     out : path
         The feature cache: new, or one with the same ids.
     model, weights : str
@@ -43,9 +44,9 @@ class JobOptions:
     shard : (int, int)
         ``(i, n)``: the i-th of n contiguous parts.
     strict : bool
-        Stop at the first bad item instead of recording it.
+        Stop at the first item that fails, or is noted as doubtful, instead of recording it.
     retry_errors : bool
-        Try only the items that failed before.
+        Try only the items that failed, or were noted, before.
     max_error_rate : float
         Stop when more than this share of the items fails (looked at from 100 items on).
     range_rows : int, optional

@@ -68,6 +68,8 @@ class Progress:
             lines.append(
                 f"{receipt['errors']} items have no features: see errors.jsonl; --retry-errors tries them again"
             )
+        if receipt["notes"]:
+            lines.append(f"{receipt['notes']} items have features and are doubtful: see notes.jsonl")
         if receipt["precision"]:
             precision = receipt["precision"]
             lines.append(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import multiprocessing
 import os
+import re
 import sys
 import threading
 import time
@@ -13,12 +16,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+from featurize.manifest import Cell, Embedded
+from featurize.notes import Notes
+
+PART_BYTES = 2**28
+"""Of units that are handed on together, once they fill a batch: long recordings do not fill the memory."""
 
 
 @dataclass
@@ -52,12 +61,16 @@ class Reader(ABC):
     """Whether `collate` pads units of different length."""
 
     @abstractmethod
-    def fetch(self, cell: str) -> Any:
+    def fetch(self, cell: Any) -> Any:
         """Get the raw item from disk."""
 
     @abstractmethod
-    def decode(self, raw: Any, notes: dict[str, int]) -> list[Unit]:
-        """Turn the raw item into units; count remarkable things in `notes`."""
+    def decode(self, raw: Any, notes: dict[str, int]) -> Iterable[Unit]:
+        """Turn the raw item into units; count remarkable things in `notes` (see `featurize.notes`)."""
+
+    def decode_from(self, raw: Any, notes: dict[str, int], first: int) -> Iterable[Unit]:
+        """Give the units from the `first` on, of an item that is too long to be handed on at once."""
+        return itertools.islice(self.decode(raw, notes), first, None)
 
     def collate(self, units: Sequence[Unit]) -> dict[str, torch.Tensor]:
         """Make one batch of units."""
@@ -65,7 +78,7 @@ class Reader(ABC):
 
 
 class FileReader(Reader):
-    """A reader whose cells are paths, relative to the manifest."""
+    """A reader whose cells are paths, relative to the manifest, or files that lie in it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -76,12 +89,23 @@ class FileReader(Reader):
             raise ValueError("empty cell: no path given")
         path = self.root / cell
         if not path.exists():
+            if re.match(r"[a-z][a-z0-9+.-]+://", cell.strip(), re.IGNORECASE):
+                raise FileNotFoundError("a URL; the job reads files, so download it first")
             raise FileNotFoundError("no such file")
         return path
 
-    def fetch(self, cell: str) -> Any:
+    def source(self, cell: Cell) -> Path | io.BytesIO:
+        """Return a file that is there and not empty, for a decoder that reads it piece by piece."""
+        if isinstance(cell, Embedded):
+            return io.BytesIO(self.fetch(cell))
+        path = self.path(cell)
+        if path.is_file() and path.stat().st_size == 0:
+            raise ValueError("empty file (0 bytes)")
+        return path
+
+    def fetch(self, cell: Cell) -> Any:
         """Read the file's bytes."""
-        data = self.path(cell).read_bytes()
+        data = cell.data if isinstance(cell, Embedded) else self.path(cell).read_bytes()
         if not data:
             raise ValueError("empty file (0 bytes)")
         return data
@@ -112,51 +136,118 @@ class Batch:
 
 @dataclass
 class Chunk:
-    """What reading some consecutive rows gave."""
+    """What reading some consecutive rows gave, or a part of it: `rest` says which item and unit comes next."""
 
     batches: list[Batch] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
+    remarks: dict[int, dict[str, str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "decode": 0.0})
+    rest: tuple[int, int] | None = None
+
+    def add_notes(self, position: int, notes: Notes) -> None:
+        """Take over what was noted about an item: what is only counted, and what is said in words."""
+        for kind, count in notes.items():
+            if kind not in notes.remarks:
+                self.notes[kind] = self.notes.get(kind, 0) + count
+        if notes.remarks:
+            self.remarks[position] = notes.remarks
 
 
-def failure(position: int, stage: str, error: BaseException) -> Failure:
-    """Describe an exception in one line."""
-    message = " ".join(str(error).split())[:500]
-    return Failure(position, stage, type(error).__name__, message)
+def failure(position: int, stage: str, error: BaseException, cell: object = "", root: Path | None = None) -> Failure:
+    """Describe an exception in one line, the same in every run: without addresses and the place of the manifest."""
+    message = str(error)
+    if root is not None:
+        for folder in (root.absolute(), root):
+            message = message.replace(str(folder / str(cell)), str(cell)).replace(f"{folder}{os.sep}", "")
+    message = re.sub(r" at 0x[0-9a-fA-F]+", "", message)
+    return Failure(position, stage, type(error).__name__, " ".join(message.split())[:500])
 
 
-def read_chunk(reader: Reader, cells: Sequence[str], batch_size: int) -> Chunk:
-    """Read some items. Whatever goes wrong with one of them is its failure alone."""
-    chunk, units, owners = Chunk(), [], []
-    for position, cell in enumerate(cells):
-        stage, began = "read", time.perf_counter()
+def read_chunk(
+    reader: Reader,
+    cells: Sequence[Cell],
+    batch_size: int,
+    first: tuple[int, int] = (0, 0),
+    deadly: frozenset[int] = frozenset(),
+) -> Chunk:
+    """Read some items, or a part of them. Whatever goes wrong with one of them is its failure alone.
+
+    Parameters
+    ----------
+    reader : Reader
+    cells : sequence
+    batch_size : int
+    first : (int, int)
+        Item and unit to begin with, where an earlier part ended.
+    deadly : frozenset of int
+        Items not to touch: they end the process.
+    """
+    chunk = Chunk()
+    units: list[Unit] = []
+    owners: list[int] = []
+    n_bytes = 0
+    root = getattr(reader, "root", None)
+    for position in range(first[0], len(cells)):
+        if position in deadly:
+            death = ChildProcessError("reading it kills the process that reads, twice")
+            chunk.failures.append(failure(position, "decode", death))
+            continue
+        begin = first[1] if position == first[0] else 0
+        stage, began, n_before, notes = "read", time.perf_counter(), len(units), Notes()
+        n_given = begin
         try:
-            raw = reader.fetch(cell)
+            raw = reader.fetch(cells[position])
             stage, between = "decode", time.perf_counter()
             chunk.seconds["read"] += between - began
             began = between
-            found = reader.decode(raw, chunk.notes)
-            if not found:
+            found = reader.decode_from(raw, notes, begin) if begin else reader.decode(raw, notes)
+            for unit in found:
+                if n_bytes >= PART_BYTES and len(units) % batch_size == 0:
+                    chunk.rest = position, n_given
+                    break
+                n_given += 1
+                units.append(unit)
+                owners.append(position)
+                n_bytes += sum(value.nbytes for value in unit.inputs.values())
+            if n_given == 0 and chunk.rest is None:
                 raise ValueError("nothing in it to encode")
-            units += found
-            owners += [position] * len(found)
+            if chunk.rest is None:
+                chunk.add_notes(position, notes)
         except Exception as error:
-            chunk.failures.append(failure(position, stage, error))
+            chunk.failures.append(failure(position, stage, error, cells[position], root))
+            del units[n_before:], owners[n_before:]
         chunk.seconds[stage] += time.perf_counter() - began
+        if chunk.rest is not None:
+            break
     began = time.perf_counter()
     for members in plan_batches([unit.length for unit in units], batch_size, mixed=reader.pads):
-        chosen = [units[i] for i in members]
-        chunk.batches.append(
-            Batch(
-                reader.collate(chosen),
-                np.array([owners[i] for i in members]),
-                np.array([unit.weight for unit in chosen], dtype=np.float32),
-                np.array([unit.slot for unit in chosen]),
-            )
-        )
+        _collate(reader, units, owners, members, chunk)
     chunk.seconds["decode"] += time.perf_counter() - began
     return chunk
+
+
+def _collate(reader: Reader, units: Sequence[Unit], owners: Sequence[int], members: list[int], chunk: Chunk) -> None:
+    """Make a batch, or smaller ones where units do not go together; one that makes none alone is a failure."""
+    chosen = [units[i] for i in members]
+    try:
+        inputs = reader.collate(chosen)
+    except Exception as error:
+        if len(members) > 1:
+            middle = len(members) // 2
+            for half in (members[:middle], members[middle:]):
+                _collate(reader, units, owners, half, chunk)
+        else:
+            chunk.failures.append(failure(owners[members[0]], "decode", error))
+        return
+    chunk.batches.append(
+        Batch(
+            inputs,
+            np.array([owners[i] for i in members]),
+            np.array([unit.weight for unit in chosen], dtype=np.float32),
+            np.array([unit.slot for unit in chosen]),
+        )
+    )
 
 
 def plan_batches(lengths: Sequence[int], batch_size: int, *, mixed: bool) -> list[list[int]]:
@@ -190,8 +281,9 @@ class Task:
 
     range_index: int
     rows: tuple[int, ...]
-    cells: tuple[str, ...]
+    cells: tuple[Cell, ...]
     last: bool  # of its range
+    deadly: frozenset[int] = frozenset()  # positions that end the process that reads them
 
 
 _reader: Reader | None = None  # of this worker process
@@ -211,9 +303,11 @@ def _die_with(parent: int) -> None:
     os._exit(1)
 
 
-def _read_in_worker(cells: Sequence[str], batch_size: int) -> Chunk:
+def _read_in_worker(
+    cells: Sequence[Cell], batch_size: int, first: tuple[int, int], deadly: frozenset[int]
+) -> Chunk:
     assert _reader is not None
-    return read_chunk(_reader, cells, batch_size)
+    return read_chunk(_reader, cells, batch_size, first, deadly)
 
 
 class ReadAhead:
@@ -244,7 +338,10 @@ class ReadAhead:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     def read(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Chunk]]:
-        """Yield each task with what was read; `waited` adds up the seconds without work for the caller."""
+        """Yield each task with what was read, in parts where that is long.
+
+        `waited` adds up the seconds without work for the caller.
+        """
         ahead: deque[tuple[Task, Future[Chunk] | None]] = deque()
         source = iter(tasks)
         while True:
@@ -253,25 +350,35 @@ class ReadAhead:
             if not ahead:
                 return
             task, future = ahead.popleft()
-            began = time.perf_counter()
-            try:
-                chunk = future.result() if future is not None else read_chunk(self.reader, task.cells, self.batch_size)
-            except BrokenProcessPool:
-                chunk = self._read_carefully(task)
-                self._pool = None
-                ahead = deque((other, self._resubmit(other, future)) for other, future in ahead)
-            self.waited += time.perf_counter() - began
+            first = (0, 0)
+            while True:
+                began = time.perf_counter()
+                try:
+                    chunk = future.result() if future is not None else self._read_here(task, first)
+                except BrokenProcessPool:
+                    task, chunk = self._read_carefully(task, first)
+                    self._pool = None
+                    ahead = deque((other, self._resubmit(other, future)) for other, future in ahead)
+                self.waited += time.perf_counter() - began
+                if chunk.rest is None:
+                    break
+                first = chunk.rest
+                future = self._submit(task, first)  # read while the caller encodes
+                yield task, chunk
             yield task, chunk
 
-    def _submit(self, task: Task) -> Future[Chunk] | None:
+    def _read_here(self, task: Task, first: tuple[int, int]) -> Chunk:
+        return read_chunk(self.reader, task.cells, self.batch_size, first, task.deadly)
+
+    def _submit(self, task: Task, first: tuple[int, int] = (0, 0)) -> Future[Chunk] | None:
         if self.workers == 0:
             return None
         if self._pool is None:
             self._pool = _process_pool(self.reader, self.workers) if _may_fork() else ThreadPoolExecutor(self.workers)
         try:
             if isinstance(self._pool, ProcessPoolExecutor):
-                return self._pool.submit(_read_in_worker, task.cells, self.batch_size)
-            return self._pool.submit(read_chunk, self.reader, task.cells, self.batch_size)
+                return self._pool.submit(_read_in_worker, task.cells, self.batch_size, first, task.deadly)
+            return self._pool.submit(self._read_here, task, first)
         except BrokenProcessPool as error:  # a worker died since the last result
             broken: Future[Chunk] = Future()
             broken.set_exception(error)
@@ -282,28 +389,23 @@ class ReadAhead:
             return future
         return self._submit(task)
 
-    def _read_carefully(self, task: Task) -> Chunk:
-        """Read items apart until the deadly one is known, then the others together, as ever."""
-        deadly: list[int] = []
+    def _read_carefully(self, task: Task, first: tuple[int, int]) -> tuple[Task, Chunk]:
+        """Read items apart until the deadly ones are known, then the others together, as ever."""
+        deadly = set(task.deadly)
         pool = _process_pool(self.reader, 1)
-        for position, cell in enumerate(task.cells):
+        for position in range(first[0], len(task.cells)):
+            begin: tuple[int, int] | None = (0, first[1] if position == first[0] else 0)
             try:
-                pool.submit(_read_in_worker, (cell,), self.batch_size).result()
+                while begin is not None:
+                    arguments = ((task.cells[position],), self.batch_size, begin, frozenset[int]())
+                    begin = pool.submit(_read_in_worker, *arguments).result().rest
             except BrokenProcessPool:
-                deadly.append(position)
+                deadly.add(position)
                 pool = _process_pool(self.reader, 1)
-        kept = [position for position in range(len(task.cells)) if position not in deadly]
-        cells = [task.cells[position] for position in kept]
-        chunk = pool.submit(_read_in_worker, cells, self.batch_size).result()
+        task = replace(task, deadly=frozenset(deadly))
+        chunk = pool.submit(_read_in_worker, task.cells, self.batch_size, first, task.deadly).result()
         pool.shutdown()
-        renumber = np.array(kept, dtype=int)
-        for batch in chunk.batches:
-            batch.owners = renumber[batch.owners]
-        for failed in chunk.failures:
-            failed.position = kept[failed.position]
-        death = ChildProcessError("reading it kills the process that reads, twice")
-        chunk.failures += [failure(position, "decode", death) for position in deadly]
-        return chunk
+        return task, chunk
 
 
 def default_workers() -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-from featurize.job import run
+from featurize.job import problem, run
 from featurize.options import JobOptions
 
 ATTEMPTS = 3
@@ -70,7 +70,8 @@ def _device(name: str, index: int) -> str:
 
 def _sum(options: JobOptions, receipts: list[dict[str, Any]]) -> dict[str, Any]:
     total: dict[str, Any] = {"modality": options.name, "shards": receipts}
-    for key in ("total", "done", "encoded", "failed", "errors"):
+    for key in ("total", "done", "encoded", "failed", "noted", "present", "errors", "notes"):
         total[key] = sum(receipt[key] for receipt in receipts)
     total["complete"] = all(receipt["complete"] for receipt in receipts)
+    total["problem"] = problem(total)
     return total

@@ -27,8 +27,8 @@ def status(folder: str | Path) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict
-        Per modality: rows ``total``, ``done``, ``failed``; ``reasons`` (exception to number of items, commonest
-        first); and while it is unfinished ``seconds`` by stage over the rows done, the stage that is the
+        Per modality: rows ``total``, ``done``, ``failed``; ``noted`` (kind of note to number of items: cut texts,
+        and what stands in ``notes.jsonl``); ``reasons`` (exception to number of items, commonest first); and while it is unfinished ``seconds`` by stage over the rows done, the stage that is the
         ``bottleneck`` (read and decode run in workers beside infer), and ``running``: who is writing.
     """
     store = FeatureStore.open(folder)
@@ -41,6 +41,7 @@ def status(folder: str | Path) -> dict[str, dict[str, Any]]:
             "total": store.n_samples,
             "done": progress["done"],
             "failed": len(errors),
+            "noted": store.info()["modalities"][name]["notes"],
             "reasons": dict(collections.Counter(error["exception"] for error in errors).most_common()),
             "seconds": seconds,
             "bottleneck": max(seconds, key=lambda stage: seconds[stage]) if seconds else None,
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (CacheError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    table = Table("modality", "done", "failed", "commonest reason", "bottleneck", "left", "running")
+    table = Table("modality", "done", "failed", "commonest reason", "noted", "bottleneck", "left", "running")
     for name, entry in report.items():
         left = entry["seconds_left"]
         table.add_row(
@@ -68,6 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
             f"{entry['done']}/{entry['total']}",
             str(entry["failed"]),
             ", ".join(f"{reason} ×{count}" for reason, count in list(entry["reasons"].items())[:3]),
+            ", ".join(f"{kind} ×{count}" for kind, count in entry["noted"].items()),
             entry["bottleneck"] or "",
             "" if left is None else f"{left / 60:.1f} min",
             "; ".join(entry["running"]) or ("" if entry["done"] == entry["total"] else "no job"),

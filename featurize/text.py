@@ -14,15 +14,23 @@ from featurize.options import JobOptions
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what only texts need."""
     parser.add_argument(
-        "--model", default="transformers/bert-base-uncased", help="transformers/NAME-OR-FOLDER, an encoder"
+        "--model",
+        default="transformers/bert-base-uncased",
+        help="transformers/NAME-OR-FOLDER, or sentence-transformers/NAME-OR-FOLDER, which is obeyed as it says",
     )
     parser.add_argument(
         "--pooling",
-        choices=("cls", "mean", "pooled"),
-        default="cls",
-        help="first token, mean over the tokens, or the model's own pooled output",
+        choices=("cls", "mean", "last", "pooled"),
+        help="cls: the first token (BERT and its kin); mean: over the text's tokens; last: the last token (models "
+        "that read from left to right: GPT, Llama, Qwen3-Embedding); pooled: the model's own output (CLIP, SigLIP: "
+        "the embedding shared with images); by default cls, or what a sentence-transformers folder says",
     )
-    parser.add_argument("--max-length", type=int, help="tokens per text; longer ones are cut, and counted")
+    parser.add_argument(
+        "--max-length",
+        type=int,
+        help="tokens per text; longer ones are cut, and counted; by default what the model is made for, at most 8192, "
+        "and 512 where neither tokenizer nor model has a limit",
+    )
     parser.add_argument("--normalize", action="store_true", help="bring features to length one")
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -113,4 +114,26 @@ def describe(
         "preprocessing": preprocessing,
         **more,
         "versions": versions(("torch", "numpy", *packages)),
+    }
+
+
+def size_key(inputs: Mapping[str, torch.Tensor]) -> int:
+    """Return a number that tensors share if all their shapes are equal: such units may share a batch.
+
+    Examples
+    --------
+    >>> one, other = ({"pixel_values": torch.zeros(3, *size)} for size in ((8, 4), (4, 8)))
+    >>> size_key(one) == size_key(other), size_key(one) == size_key({"pixel_values": torch.ones(3, 8, 4)})
+    (False, True)
+    """
+    sizes = [size for _, value in sorted(inputs.items()) for size in value.shape]
+    return functools.reduce(lambda key, size: (key << 24) | size, sizes, 0)
+
+
+def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep of a processor's settings what JSON can say and what does not depend on where things lie."""
+    return {
+        key: value
+        for key, value in sorted(settings.items())
+        if isinstance(value, str | int | float | bool | list | dict) and not key.startswith("_") and "path" not in key
     }

@@ -1,10 +1,24 @@
-"""Backbones for sound: waveform models, spectrogram models, and the paper's log-spectrogram ResNet-18."""
+"""Backbones for sound: waveform models, spectrogram models, and the paper's log-spectrogram ResNet-18.
+
+============  ====================================================================================================
+pooling       what a window of sound becomes
+============  ====================================================================================================
+``mean``      the mean over the tokens of the sound. Left out are CLS and distillation tokens (AST), and padding:
+              tokens that see nothing of the sound because the feature extractor fills up to a fixed length (AST,
+              Whisper's 30 s). A patch or a frame that sees some of it counts
+``pooled``    the model's own: for CLAP the embedding shared with text, for AST the mean of CLS and distillation
+              token. Refused where a model has none (wav2vec 2.0, Whisper)
+============  ====================================================================================================
+
+Waveform models are never padded: windows of one length share a batch, and shorter ones run at their own. So a
+sound's features do not depend on what else is encoded, also with models that take no attention mask (wav2vec 2.0
+base and all others with group normalization).
+"""
 
 from __future__ import annotations
 
-import functools
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +30,18 @@ from featurize import decode
 from featurize._compat import import_torchaudio, import_torchvision
 from featurize.backbones import torchvision as tv
 from featurize.backbones import transformers as hf
-from featurize.backbones.common import describe, load_state, seeded, split_model
+from featurize.backbones.common import describe, load_state, plain, seeded, size_key, split_model
+from featurize.backbones.extractors import (
+    Filling,
+    SoundForward,
+    extract,
+    extractor_seconds,
+    fewest_samples,
+    first_frames,
+    load_extractor,
+)
 from featurize.encoding import Backbone, Inputs
+from featurize.manifest import Cell
 from featurize.reading import FileReader, Unit
 
 LIBRARIES = ("torchaudio", "transformers", "spectrogram")
@@ -26,29 +50,44 @@ SHORTEST = 0.25
 
 
 class SoundReader(FileReader):
-    """Sound files, and sound tracks, to windows of a fixed rate. A window's weight is its duration."""
+    """Sound files, and sound tracks, to windows of a fixed rate. A window's weight is its duration.
+
+    Parameters
+    ----------
+    root : path
+    rate : int
+    window : float
+        Seconds.
+    fewest : int
+        Samples that the model needs.
+    """
 
     pads = False
 
-    def __init__(self, root: Path, rate: int, window: float) -> None:
+    def __init__(self, root: Path, rate: int, window: float, fewest: int = 1) -> None:
         super().__init__(root)
-        self.rate, self.window = rate, window
+        self.rate, self.window, self.fewest = rate, window, fewest
 
-    def fetch(self, cell: str) -> Path:
+    def fetch(self, cell: Cell) -> decode.Source:
         """Check that there is something; a video's other tracks need not be read."""
-        path = self.path(cell)
-        if path.stat().st_size == 0:
-            raise ValueError("empty file (0 bytes)")
-        return path
+        return self.source(cell)
 
-    def decode(self, raw: Path, notes: dict[str, int]) -> list[Unit]:
-        """Give one unit per window."""
-        samples, rate = decode.sound(raw)
-        if not np.isfinite(samples).all():
-            raise ValueError("the samples are not finite")
-        samples = decode.resample(samples, rate, self.rate)
-        size, shortest = round(self.window * self.rate), round(SHORTEST * self.rate)
-        return [self.unit(samples[part]) for part in decode.windows(len(samples), size, shortest)]
+    def decode(self, raw: decode.Source, notes: dict[str, int]) -> Iterable[Unit]:
+        """Give one unit per window, one after the other."""
+        return self.decode_from(raw, notes, 0)
+
+    def decode_from(self, raw: decode.Source, notes: dict[str, int], first: int) -> Iterator[Unit]:
+        """Give the units of the windows from the `first` on."""
+        size, shortest = round(self.window * self.rate), max(round(SHORTEST * self.rate), self.fewest)
+        for samples in decode.sound_windows(raw, self.rate, size, shortest, notes, first):
+            if not np.isfinite(samples).all():
+                raise ValueError("the samples are not finite")
+            if len(samples) < self.fewest:
+                raise ValueError(
+                    f"too short: {1000 * len(samples) / self.rate:.3g} ms of sound, and the model needs "
+                    f"{1000 * self.fewest / self.rate:.3g} ms"
+                )
+            yield self.unit(samples)
 
     @abstractmethod
     def unit(self, samples: np.ndarray) -> Unit:
@@ -56,34 +95,43 @@ class SoundReader(FileReader):
 
 
 class WaveformReader(SoundReader):
-    """Windows as waveforms. Padded to whole seconds, which depends on the window alone: so do its features."""
+    """Windows as waveforms, at their own length."""
 
-    def __init__(self, root: Path, rate: int, window: float, normalize: bool) -> None:
-        super().__init__(root, rate, window)
+    def __init__(self, root: Path, rate: int, window: float, normalize: bool, fewest: int = 1) -> None:
+        super().__init__(root, rate, window, fewest)
         self.normalize = normalize
 
     def unit(self, samples: np.ndarray) -> Unit:
-        """Give a waveform, and how much of it is not padding."""
+        """Give a waveform."""
         if self.normalize:
-            samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
-        padded = np.zeros(-(-len(samples) // self.rate) * self.rate, dtype=np.float32)
-        padded[: len(samples)] = samples
-        inputs = {"waveforms": torch.from_numpy(padded), "lengths": torch.tensor(len(samples))}
-        return Unit(inputs, weight=len(samples) / self.rate, length=len(padded))
+            samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-5)
+        waveform = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
+        return Unit({"waveforms": waveform}, weight=len(samples) / self.rate, length=len(samples))
 
 
 class ExtractorReader(SoundReader):
-    """Windows through a transformers feature extractor that makes spectrograms of one size."""
+    """Windows through a transformers feature extractor, each alone.
 
-    def __init__(self, root: Path, rate: int, window: float, extractor: Any, names: Sequence[str]) -> None:
-        super().__init__(root, rate, window)
-        self.extractor, self.names = extractor, tuple(names)
+    Parameters
+    ----------
+    extractor : transformers feature extractor
+    filling : Filling, optional
+        How it fills up to a fixed length.
+    """
+
+    def __init__(
+        self, root: Path, rate: int, window: float, extractor: Any, filling: Filling | None, fewest: int = 1
+    ) -> None:
+        super().__init__(root, rate, window, fewest)
+        self.extractor, self.filling = extractor, filling
 
     def unit(self, samples: np.ndarray) -> Unit:
-        """Give what the extractor makes."""
-        made = self.extractor(samples, sampling_rate=self.rate, return_tensors="pt")
-        inputs = {name: made[name][0] for name in self.names if name in made}
-        return Unit(inputs, weight=len(samples) / self.rate)
+        """Give what the extractor makes, and how much of it is sound."""
+        if self.filling is None:
+            inputs = extract(self.extractor, samples)
+        else:
+            inputs = self.filling.extract(self.extractor, samples)
+        return Unit(inputs, weight=len(samples) / self.rate, length=size_key(inputs))
 
 
 class SpectrogramReader(SoundReader):
@@ -199,20 +247,18 @@ def _torchaudio(model: str, name: str, weights: str, root: Path, seed: int, wind
     rate = int(bundle.sample_rate)
     normalize = bool(getattr(bundle, "_normalize_waveform", False))
     width = int(bundle._params["encoder_embed_dim"])
-    preprocessing = {"rate": rate, "window": window, "normalize": normalize}
+    preprocessing = {"rate": rate, "window": window, "normalize": normalize, "padding": "none"}
     about = describe(model, weights, module, preprocessing, ("torchaudio", "scipy", "soundfile", "av"))
-    return Backbone(module.eval(), _call_torchaudio, width, WaveformReader(root, rate, window, normalize), about)
+    fewest = 1
+    for _, kernel, stride in reversed(bundle._params["extractor_conv_layer_config"]):
+        fewest = (fewest - 1) * stride + kernel
+    reader = WaveformReader(root, rate, window, normalize, fewest)
+    return Backbone(module.eval(), _call_torchaudio, width, reader, about)
 
 
 def _call_torchaudio(module: Any, inputs: Inputs) -> torch.Tensor:
-    layers, lengths = module.extract_features(inputs["waveforms"], inputs["lengths"])
-    return hf.masked_mean(layers[-1], _time_mask(layers[-1], lengths))
-
-
-def _time_mask(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Mark the time steps that are not padding: at least one."""
-    steps = torch.arange(states.shape[1], device=states.device)
-    return steps[None, :] < lengths.to(states.device).clamp(min=1)[:, None]
+    layers, _ = module.extract_features(inputs["waveforms"])
+    return layers[-1].float().mean(1)
 
 
 def _transformers(
@@ -225,70 +271,48 @@ def _transformers(
     pooling: str,
     tokens: bool,
 ) -> Backbone:
-    module: Any = hf.load(name, weights, seed)
-    from transformers import AutoFeatureExtractor
-
-    extractor = AutoFeatureExtractor.from_pretrained(hf.source(name, weights))
+    whole, missing = hf.load(name, weights, seed)
+    extractor = load_extractor(hf.source(name, weights))
     rate = int(extractor.sampling_rate)
-    packages = ("transformers", "scipy", "soundfile", "av")
-    more = {"pooling": pooling}
-    if hasattr(module, "_get_feat_extract_output_lengths"):
-        if tokens:
-            raise ValueError("this model gives as many tokens as a window has time steps; do without --tokens")
-        normalize, masked = bool(extractor.do_normalize), bool(extractor.return_attention_mask)
-        forward = functools.partial(_call_waveform, masked=masked)
-        width = int(module.config.hidden_size)
-        preprocessing: dict[str, Any] = {"rate": rate, "window": window or 10.0}
-        preprocessing |= {"normalize": normalize, "masked": masked}
-        about = describe(model, weights, module, preprocessing, packages, **more)
-        return Backbone(module, forward, width, WaveformReader(root, rate, window or 10.0, normalize), about)
-    longest = _extractor_seconds(extractor, rate)
-    if window is not None and window > longest:
+    longest = extractor_seconds(extractor, rate)
+    if window is not None and longest is not None and window > longest:
         raise ValueError(f"this model's feature extractor takes {longest:g} seconds, window asks for {window:g}")
-    window = window or longest
-    if pooling == "pooled" and not tokens and hasattr(module, "get_audio_features"):
-        call = functools.partial(_call_projected, kind="audio")
-    else:
-        module = hf.tower(module, "audio")
-        call = functools.partial(_call_extracted, pooling="tokens" if tokens else pooling)
-    reader = ExtractorReader(root, rate, window, extractor, ("input_features", "input_values", "is_longer"))
-    example = reader.unit(np.zeros(round(window * rate), dtype=np.float32)).inputs
-    with torch.inference_mode():
-        shape = call(module, {key: value.unsqueeze(0) for key, value in example.items()}).shape[1:]
-    width_: Any = int(shape[0]) if len(shape) == 1 else (int(shape[0]), int(shape[1]))
+    window = window or longest or 10.0
+    noises = [_noise(window, rate, which) for which in (0, 1)]
+    filling = Filling.of(extractor, *noises)
+    reader = ExtractorReader(root, rate, window, extractor, filling)
+    units = [reader.unit(noise) for noise in noises]
+    one, other = (reader.collate([unit]) for unit in units)
+    projected = pooling == "pooled" and not tokens and hasattr(whole, "get_audio_features")
+    module = whole if projected else hf.tower(whole, "audio")
+    forward = SoundForward("projected" if projected else "tokens" if tokens else pooling)
+    if tokens and reader.unit(noises[0][: len(noises[0]) // 2]).length != units[0].length:
+        raise ValueError("this model gives as many tokens as a window has time steps; do without --tokens")
+    if forward.pooling == "mean":
+        n_tokens = hf.trial(module, SoundForward("tokens"), one, "sound").shape[1]
+        filled = [one, other] if filling is None else [filling.noise(one, which) for which in (0, 1)]
+        front, behind = hf.no_part(module, *filled)
+        starts = None if filling is None else first_frames(module, filled[0], filling, n_tokens - front - behind)
+        forward = SoundForward("mean", (front, behind), starts)
+    hf.check_weights(whole, module, missing, pooler=forward.pooling == "pooled")
+    width = hf.check_features(module, forward, one, other, "sound")
+
+    def works(n_samples: int) -> bool:
+        try:
+            unit = reader.unit(noises[0][:n_samples])
+            with torch.inference_mode():  # what the extractor fills up to its length, the model takes
+                return filling is not None or bool(forward(module, reader.collate([unit])).isfinite().all())
+        except Exception:
+            return False
+
+    reader.fewest = fewest_samples(works, round(SHORTEST * rate), len(noises[0]))
     preprocessing = {"rate": rate, "window": window, "extractor": type(extractor).__name__}
-    about = describe(model, weights, module, preprocessing, packages, **more)
-    return Backbone(module, call, width_, reader, about)
+    preprocessing |= {"settings": plain(extractor.to_dict()), "left_out": list(forward.left_out)}
+    preprocessing["padding"] = "none" if filling is None else f"to {filling.n_frames} frames"
+    packages = ("transformers", "scipy", "soundfile", "av")
+    about = describe(model, weights, module, preprocessing, packages, pooling=pooling)
+    return Backbone(module, forward, width, reader, about)
 
 
-def _extractor_seconds(extractor: Any, rate: int) -> float:
-    """Return the longest window that a feature extractor does not cut."""
-    if getattr(extractor, "chunk_length", None):  # Whisper
-        return float(extractor.chunk_length)
-    if getattr(extractor, "max_length_s", None):  # CLAP
-        return float(extractor.max_length_s)
-    if getattr(extractor, "nb_max_samples", None):
-        return extractor.nb_max_samples / rate
-    if getattr(extractor, "max_length", None):  # AST: spectrogram frames, one every 10 ms
-        return extractor.max_length / 100
-    return 10.0
-
-
-def _call_waveform(module: Any, inputs: Inputs, masked: bool) -> torch.Tensor:
-    waveforms, lengths = inputs["waveforms"], inputs["lengths"]
-    # models trained without a mask expect zeros and nothing else where a recording has ended
-    mask = _time_mask(waveforms, lengths).long() if masked else None
-    states = module(waveforms, attention_mask=mask).last_hidden_state
-    return hf.masked_mean(states, _time_mask(states, module._get_feat_extract_output_lengths(lengths)))
-
-
-def _call_projected(module: Any, inputs: Inputs, kind: str) -> torch.Tensor:
-    return hf.projected(module, kind, inputs)
-
-
-def _call_extracted(module: Any, inputs: Inputs, pooling: str) -> torch.Tensor:
-    output = module(**inputs)
-    if pooling == "pooled":
-        return hf.pooled(output)
-    states = hf.hidden(output)
-    return states if pooling == "tokens" else states.mean(1)
+def _noise(window: float, rate: int, seed: int) -> np.ndarray:
+    return (0.1 * np.random.default_rng(seed).standard_normal(round(window * rate))).astype(np.float32)

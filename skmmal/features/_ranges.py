@@ -107,6 +107,12 @@ def errors_of(markers: dict[int, Marker]) -> Iterator[dict[str, Any]]:
         yield from markers[index].get("errors", [])
 
 
+def remarks_of(markers: dict[int, Marker]) -> Iterator[dict[str, Any]]:
+    """Return what markers record about rows that are there and doubtful, in the order of the rows."""
+    for index in sorted(markers):
+        yield from markers[index].get("remarks", [])
+
+
 def write_range(path: Path, offset: int, row_bytes: int, start: int, values: np.ndarray) -> None:
     """Overwrite rows of an .npy file and flush them to disk.
 

@@ -36,6 +36,7 @@ from skmmal.features._ranges import (
     errors_of,
     marker_file,
     read_markers,
+    remarks_of,
 )
 from skmmal.features._sources import read_sources
 from skmmal.features._writer import CacheInUseError, RowWriter, plain, running
@@ -250,6 +251,11 @@ class FeatureStore:
         """Return what failed, row by row, with its reason: the content of ``errors.jsonl``."""
         names = list(self.metadata) if name is None else [name]
         return [{"modality": n, **error} for n in names for error in errors_of(self._markers(n))]
+
+    def remarks(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Return what is doubtful about rows that are there (cut short, ...): the content of ``notes.jsonl``."""
+        names = list(self.metadata) if name is None else [name]
+        return [{"modality": n, **remark} for n in names for remark in remarks_of(self._markers(n))]
 
     def progress(self, name: str) -> dict[str, Any]:
         """Return how far a modality is, from what is on disk.

@@ -45,6 +45,7 @@ from skmmal.features._ranges import (
     progress_folder,
     ranges_file,
     read_markers,
+    remarks_of,
     shard_ranges,
     write_lines,
     write_range,
@@ -286,9 +287,18 @@ class RowWriter:
         """Rows of this shard that are done."""
         return sum(rows.stop - rows.start for rows in self.ranges if rows.index in self._done)
 
+    @property
+    def rows_present(self) -> int:
+        """Rows of this shard that have values, those of unfinished ranges too."""
+        return sum(int(self._present[rows.start : rows.stop].sum()) for rows in self.ranges)
+
     def errors(self) -> list[dict[str, Any]]:
         """Return the failures recorded in this shard, in the order of the rows."""
         return list(errors_of(self._done))
+
+    def remarks(self) -> list[dict[str, Any]]:
+        """Return what was remarked about rows of this shard, in their order."""
+        return list(remarks_of(self._done))
 
     def notes(self, rows: Range) -> dict[str, Any]:
         """Return the notes of a range that is done."""
@@ -310,6 +320,7 @@ class RowWriter:
         present: np.ndarray | None = None,
         *,
         errors: Iterable[Mapping[str, Any]] = (),
+        remarks: Iterable[Mapping[str, Any]] = (),
         notes: Mapping[str, Any] | None = None,
         seconds: Mapping[str, float] | None = None,
     ) -> None:
@@ -326,6 +337,8 @@ class RowWriter:
             Default: all.
         errors : iterable of mappings
             One per failed row; `errors.jsonl` is made of them.
+        remarks : iterable of mappings
+            About rows that are there and doubtful; `notes.jsonl` is made of them.
         notes, seconds : mapping, optional
             Facts about the rows, and what they cost, for `info` and ``status``.
 
@@ -354,7 +367,12 @@ class RowWriter:
             "crc32": checksum(stored, present),
             "present": int(present.sum()),
         }
-        parts = {"errors": list(errors), "notes": dict(notes or {}), "seconds": dict(seconds or {})}
+        parts = {
+            "errors": list(errors),
+            "remarks": list(remarks),
+            "notes": dict(notes or {}),
+            "seconds": dict(seconds or {}),
+        }
         marker.update((key, value) for key, value in parts.items() if value)
         try:
             write_range(self._file, self._offset, self._row_bytes, rows.start, stored)
@@ -486,13 +504,14 @@ def finish(folder: Path, name: str, markers: dict[int, Marker]) -> None:
 
 
 def write_errors(folder: Path) -> None:
-    """Write ``errors.jsonl`` anew from the markers of all modalities: they are the truth, it is for reading."""
+    """Write ``errors.jsonl`` and ``notes.jsonl`` anew from the markers: they are the truth, these are for reading."""
     manifest = read_json(folder / "manifest.json")
-    lines = []
+    lines: dict[str, list[str]] = {"errors.jsonl": [], "notes.jsonl": []}
     for name, entry in sorted(manifest["modalities"].items()):
         if "range_rows" in entry:
-            ranges = all_ranges(manifest["n_samples"], entry["range_rows"])
-            found = errors_of(read_markers(folder, name, ranges))
-            lines += [json.dumps({"modality": name, **error}, ensure_ascii=False) for error in found]
-    sweep(folder, "errors.jsonl")
-    write_lines(folder / "errors.jsonl", lines)
+            markers = read_markers(folder, name, all_ranges(manifest["n_samples"], entry["range_rows"]))
+            for file, found in (("errors.jsonl", errors_of(markers)), ("notes.jsonl", remarks_of(markers))):
+                lines[file] += [json.dumps({"modality": name, **record}, ensure_ascii=False) for record in found]
+    for file, content in lines.items():
+        sweep(folder, file)
+        write_lines(folder / file, content)
