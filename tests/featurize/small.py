@@ -39,9 +39,9 @@ def tokenizer(before=None, after=None, side="right", *, pad="<pad>", limit=None)
     return tf.PreTrainedTokenizerFast(tokenizer_object=made, padding_side=side, **names)
 
 
-def save(folder, config, *others, spread=1.0):
+def save(folder, config, *others, spread=1.0, model=None):
     """Save a random model of a configuration and what belongs to it; `spread` makes its tokens differ more."""
-    module = seeded(lambda: tf.AutoModel.from_config(config), 1)
+    module = seeded(lambda: model(config) if model else tf.AutoModel.from_config(config), 1)
     with torch.no_grad():
         for name, value in module.named_parameters():
             if value.ndim > 1 or name.endswith("bias"):

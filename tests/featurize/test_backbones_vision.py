@@ -29,7 +29,7 @@ MODELS = {
     "dinov2": (lambda: tf.Dinov2Config(**PATCHES), 1, 0, "pooler"),
     "registers": (lambda: tf.Dinov2WithRegistersConfig(num_register_tokens=3, **PATCHES), 4, 0, "pooler"),
     "msn": (lambda: tf.ViTMSNConfig(**PATCHES), 1, 0, "cls"),
-    "ijepa": (lambda: tf.IJepaConfig(**PATCHES), 0, 0, "pooler"),
+    "ijepa": (lambda: tf.IJepaConfig(**PATCHES), 0, 0, None),
     "yolos": (lambda: tf.YolosConfig(**YOLOS), 1, 5, "pooler"),
     "pvt": (
         lambda: tf.PvtConfig(
