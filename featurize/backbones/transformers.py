@@ -70,7 +70,8 @@ def load(name: str, weights: str, seed: int) -> tuple[nn.Module, frozenset[str]]
 
     def stored() -> nn.Module:
         module, report = model.from_pretrained(place, output_loading_info=True)
-        missing.update(report["missing_keys"])
+        # named from the model with a head, up to transformers 4
+        missing.update(name.removeprefix(f"{module.base_model_prefix}.") for name in report["missing_keys"])
         return module
 
     return seeded(stored, seed).float().eval(), frozenset(missing)
