@@ -175,7 +175,7 @@ def sound_backbone(
         Seconds. Longer recordings are cut into windows, whose features are averaged by duration. Default: 10, or
         what the model's feature extractor takes.
     pooling : {"mean", "pooled"}
-        Mean over time, or the model's own pooled output (CLAP: the embedding it shares with text).
+        See this module. torchaudio's models and the paper's have one answer.
     tokens : bool
         Keep the tokens of a model whose windows all have the same number of them.
     """

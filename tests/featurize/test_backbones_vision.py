@@ -61,10 +61,10 @@ if hasattr(tf, "DINOv3ViTConfig"):  # newer than the oldest version that runs
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Images of many sizes, two of them so small or so long that some processor will not have it."""
+    """Images of many sizes, the last smaller than a patch."""
     folder = tmp_path_factory.mktemp("pictures")
     rng = np.random.default_rng(0)
-    for number, size in enumerate(((40, 60), (60, 40), (33, 33), (200, 50), (64, 64), (40, 60), (1, 1))):
+    for number, size in enumerate(((40, 60), (60, 40), (33, 33), (200, 50), (64, 64), (40, 60), (5, 5))):
         Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(folder / f"{number}.png")
     return folder
 
@@ -143,6 +143,16 @@ def test_a_processor_without_a_crop_stops_no_job(name, folders, pictures, tmp_pa
             states = module(**inputs).last_hidden_state[0]
         states = states[1:] if states.ndim == 2 else states.flatten(1).T
         np.testing.assert_allclose(block[row], states.mean(0).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 50), (50, 3)])
+def test_sides_are_not_taken_for_channels(size, folders, tmp_path):
+    """An image of one color is the same image in every size."""
+    for name, shape in (("odd", size), ("plain", (40, 40))):
+        Image.new("RGB", shape, (200, 100, 0)).save(tmp_path / f"{name}.png")
+    found, failures = encode(image_backbone(f"transformers/{folders / 'vit'}", "DEFAULT", tmp_path), ["odd.png", "plain.png"])
+    assert not failures
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
 
 
 def test_a_grid_of_another_size_is_one_items_failure(pictures, tmp_path):
