@@ -25,12 +25,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--pooling",
         choices=("mean", "pooled"),
         default="mean",
-        help="mean over time, or the model's own (CLAP)",
+        help="mean over the tokens of the sound (without CLS tokens and padding), or the model's own (CLAP: the "
+        "embedding shared with text; AST)",
     )
     parser.add_argument(
         "--window",
         type=float,
-        help="seconds; longer recordings are cut, their windows averaged (default: 10)",
+        help="seconds; longer recordings are cut, their windows averaged (default: 10, or what the model takes)",
     )
 
 

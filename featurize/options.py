@@ -21,8 +21,9 @@ class JobOptions:
     out : path
         The feature cache: new, or one with the same ids.
     model, weights : str
-        ``torchvision/NAME``, ``torchaudio/NAME``, ``transformers/NAME-OR-FOLDER`` or ``spectrogram/resnet18``; and
-        ``DEFAULT``, a name the library knows, a local file or folder, or ``random``.
+        ``torchvision/NAME``, ``torchaudio/NAME``, ``transformers/NAME-OR-FOLDER``,
+        ``sentence-transformers/NAME-OR-FOLDER`` or ``spectrogram/resnet18``; and ``DEFAULT``, a name the library
+        knows, a local file or folder, or ``random``.
     settings : dict
         What only this script knows (pooling, frames, window, ...).
     modality, column : str, optional

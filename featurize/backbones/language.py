@@ -246,6 +246,7 @@ class _Probe:
     """Texts of one length in tokens that share the tokenizer's own tokens and nothing else."""
 
     def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
         vocabulary = tokenizer.get_vocab()
         special = set(tokenizer.all_special_ids)
         self.words = sorted(index for index in vocabulary.values() if index not in special)
@@ -255,7 +256,7 @@ class _Probe:
             if (~self.own).sum() > 1:
                 break
         if len(self.words) < 2 or not (~self.own).any():
-            raise ValueError(f"{type(tokenizer).__name__} makes no tokens of a text")
+            raise ValueError(f"{tokenizer.name_or_path} has no tokenizer that makes tokens of a text (no vocabulary)")
         self.inputs = {key: torch.tensor(value, dtype=torch.long) for key, value in encoded.items()}
 
     @property
@@ -293,16 +294,18 @@ def _check_first_token(
 ) -> None:
     """Refuse the first token's state where it says nothing of the text."""
     what = "--pooling cls" if pooling == "cls" else f"{type(module).__name__} has no pooled output of its own, and cls"
-    states, others = (hf.hidden(_output(module, inputs, forward))[0] for inputs in (one, other))
+    beside = {key: value.clone() for key, value in other.items()}
+    beside["input_ids"][:, 0] = one["input_ids"][:, 0]
+    states, others = (hf.hidden(_output(module, inputs, forward))[0] for inputs in (one, beside))
+    if len(states) > 1 and hf.agree(states[0], others[0], 1e-7):
+        raise ValueError(
+            f"{what} takes the first token, but {type(module).__name__} reads from left to right, so that the first "
+            "token sees nothing of the text; take --pooling last (the last token, by the attention mask) or mean"
+        )
     if not probe.begins:
         raise ValueError(
-            f"{what} takes the first token, but this tokenizer puts none in front of a text (the first is the "
-            f"text's first word); take --pooling {'mean or last' if states.shape[0] > 1 else 'mean'}"
-        )
-    if hf.agree(states[0], others[0], 1e-7):
-        raise ValueError(
-            f"{what} takes the first token, but {type(module).__name__} reads from left to right: it is the same "
-            "for every text; take --pooling last (the last token, by the attention mask) or mean"
+            f"{what} takes the token that a tokenizer puts in front, but {type(probe.tokenizer).__name__} puts none "
+            "there: the first is the text's first word; take --pooling mean or --pooling last"
         )
 
 

@@ -47,6 +47,8 @@ from featurize.reading import FileReader, Unit
 LIBRARIES = ("torchaudio", "transformers", "spectrogram")
 SHORTEST = 0.25
 """Seconds. A rest of a recording shorter than this says nothing, and is too short for most models."""
+TRIED = 2.0
+"""Seconds of noise on which a model is tried out before a job begins."""
 
 
 class SoundReader(FileReader):
@@ -175,7 +177,7 @@ def sound_backbone(
         Seconds. Longer recordings are cut into windows, whose features are averaged by duration. Default: 10, or
         what the model's feature extractor takes.
     pooling : {"mean", "pooled"}
-        Mean over time, or the model's own pooled output (CLAP: the embedding it shares with text).
+        See this module. torchaudio's models and the paper's have one answer.
     tokens : bool
         Keep the tokens of a model whose windows all have the same number of them.
     """
@@ -278,7 +280,7 @@ def _transformers(
     if window is not None and longest is not None and window > longest:
         raise ValueError(f"this model's feature extractor takes {longest:g} seconds, window asks for {window:g}")
     window = window or longest or 10.0
-    noises = [_noise(window, rate, which) for which in (0, 1)]
+    noises = [_noise(min(window, TRIED), rate, which) for which in (0, 1)]
     filling = Filling.of(extractor, *noises)
     reader = ExtractorReader(root, rate, window, extractor, filling)
     units = [reader.unit(noise) for noise in noises]

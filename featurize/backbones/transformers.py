@@ -51,10 +51,14 @@ def load(name: str, weights: str, seed: int) -> tuple[nn.Module, frozenset[str]]
     """
     import_transformers()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads do not survive the workers' fork
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig
+
+    place = weights if not (weights in ("DEFAULT", "random") or is_weight_file(weights)) else name
+    config = AutoConfig.from_pretrained(place)
+    model = _model_class(config)
 
     def scratch() -> nn.Module:
-        return AutoModel.from_config(AutoConfig.from_pretrained(name))
+        return model.from_config(config) if hasattr(model, "from_config") else model(config)
 
     if weights == "random":
         return seeded(scratch, seed).float().eval(), frozenset()
@@ -62,15 +66,26 @@ def load(name: str, weights: str, seed: int) -> tuple[nn.Module, frozenset[str]]
         if not Path(weights).is_file():
             raise ValueError(f"the weights {weights} are not a file")
         return load_state(seeded(scratch, seed).float(), Path(weights)).eval(), frozenset()
-    place = name if weights == "DEFAULT" else weights
     missing: set[str] = set()
 
     def stored() -> nn.Module:
-        module, report = AutoModel.from_pretrained(place, output_loading_info=True)
-        missing.update(report["missing_keys"])
+        module, report = model.from_pretrained(place, output_loading_info=True)
+        # named from the model with a head, up to transformers 4
+        missing.update(name.removeprefix(f"{module.base_model_prefix}.") for name in report["missing_keys"])
         return module
 
     return seeded(stored, seed).float().eval(), frozenset(missing)
+
+
+def _model_class(config: Any) -> Any:
+    """Return what loads a configuration: AutoModel, or the class that it names where that knows none."""
+    import transformers
+
+    if type(config) not in transformers.MODEL_MAPPING:
+        for name in getattr(config, "architectures", None) or ():
+            if hasattr(transformers, name):  # such as one side of SigLIP, saved alone
+                return getattr(transformers, name)
+    return transformers.AutoModel
 
 
 def check_weights(module: nn.Module, used: nn.Module, missing: Collection[str], *, pooler: bool) -> None:
@@ -152,7 +167,7 @@ def projected(module: nn.Module, kind: str, inputs: Mapping[str, torch.Tensor]) 
     # a tensor up to transformers 4; since 5 an output whose pooled part is the projection
     features = output if isinstance(output, torch.Tensor) else output.pooler_output
     if not isinstance(features, torch.Tensor) or features.ndim != 2:
-        raise ValueError(f"{type(module).__name__} has no single embedding for {kind}")
+        raise ValueError(f"{type(module).__name__} has no single embedding for {kind}; take --pooling cls or mean")
     return features
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,10 @@ class Processor:
         self.processor = processor
 
     def __call__(self, picture: Image.Image) -> dict[str, torch.Tensor]:
-        made = self.processor(images=picture, return_tensors="pt")
+        options: dict[str, Any] = {}
+        if min(picture.size) <= 4 and version("transformers").startswith("4."):
+            options["input_data_format"] = "channels_last"  # which it would guess, from sizes
+        made = self.processor(images=picture, return_tensors="pt", **options)
         return {key: value[0] for key, value in made.items() if isinstance(value, torch.Tensor)}
 
 

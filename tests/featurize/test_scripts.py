@@ -166,9 +166,7 @@ def test_waveform_features_are_the_mean_over_windows(name, data, models, tmp_pat
             states = model(torch.from_numpy(normal)[None]).last_hidden_state[0]
         total += states.mean(0).numpy() * len(window)
         weight += len(window)
-    if name == "hubert":  # attends to what is there only; the other kind is trained to hear silence at the end
-        np.testing.assert_allclose(block[row], total / weight, rtol=2e-2, atol=2e-3)
-    assert np.corrcoef(block[row], total / weight)[0, 1] > 0.99
+    np.testing.assert_allclose(block[row], total / weight, atol=1e-5)
 
 
 def test_the_papers_spectrogram():
