@@ -78,8 +78,8 @@ def check_distribution(
         has = f"has {array[row][outside[row]][0]:.4g} and " if outside[row].any() else ""
         count = f"{len(bad)} of {len(array)} rows {'is' if len(bad) == 1 else 'are'} no distribution"
         raise ValueError(
-            f"{source}: rows must sum to one, but row {number(row)} of {argument} {has}sums to {sums[row]:.4g} ({count}). "
-            f"{_looks_like(array)}"
+            f"{source}: rows must sum to one, but row {number(row)} of {argument} {has}sums to {sums[row]:.4g} "
+            f"({count}). {_looks_like(array)}"
         )
     if array.size and (array.min() < 0.0 or array.max() > 1.0):
         return np.clip(array, 0.0, 1.0)
