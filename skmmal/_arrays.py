@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["integer", "naming", "number", "numeric"]
+__all__ = ["boolean", "integer", "naming", "number", "numeric"]
 
 
 def numeric(values: Any, argument: str, ndim: int | None = None, *, finite: bool = False) -> np.ndarray:
@@ -52,6 +52,13 @@ def numeric(values: Any, argument: str, ndim: int | None = None, *, finite: bool
     if finite and not np.isfinite(array).all():
         raise ValueError(f"{argument} must be finite, found {array[~np.isfinite(array)][0]}")
     return array
+
+
+def boolean(value: Any, argument: str) -> bool:
+    """Return True or False, or say which argument is neither."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{argument} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def integer(value: Any, argument: str, least: int) -> int:

@@ -41,7 +41,19 @@ def take_rows(X: Any, rows: np.ndarray) -> Any:
         return X.tocsr()[rows]
     if isinstance(X, list | tuple):
         return [X[row] for row in np.atleast_1d(rows)]
+    if is_arrow(X):
+        return X.take(np.atleast_1d(rows))
     return X[rows]
+
+
+def is_arrow(X: Any) -> bool:
+    """Whether `X` is an Arrow array or table."""
+    return hasattr(X, "to_pylist") and hasattr(X, "take")
+
+
+def as_read(X: Any) -> Any:
+    """Rows as an estimator can read them: of an Arrow array the values, which its own elements only wrap."""
+    return np.asarray(X) if is_arrow(X) and not hasattr(X, "column_names") else X
 
 
 def stack_rows(old: Any, new: Any) -> Any:
@@ -65,12 +77,22 @@ def _stack(old: Any, new: Any) -> Any:
         if list(new.columns) != list(old.columns):
             raise ValueError(f"their columns {list(new.columns)[:5]} differ from {list(old.columns)[:5]}")
         return pd.concat([old, new])
+    if isinstance(old, pd.Series):
+        return pd.concat([old, new if isinstance(new, pd.Series) else pd.Series(list(as_read(new)), name=old.name)])
     if not isinstance(old, list | tuple) and np.shape(new)[1:] != np.shape(old)[1:]:
         raise ValueError(f"they have shape {np.shape(new)}, those from before {np.shape(old)}")
     if sparse.issparse(old):
         return sparse.vstack([old, new]).tocsr()
     if isinstance(old, list | tuple):
         return [*old, *new]
+    if is_arrow(old):
+        import pyarrow
+
+        return pyarrow.array([*old.to_pylist(), *as_read(new)], type=old.type)
+    if type(old).__module__.startswith("polars"):
+        import polars
+
+        return polars.concat([old, new if isinstance(new, type(old)) else type(old)(new)])
     if hasattr(old, "detach"):
         import torch
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 
+from skmmal._fitted import final_step, open_model
 from skmmal.query._posterior import aligned
 
 __all__ = ["as_classifier"]
@@ -18,7 +18,7 @@ def as_classifier(final: Any) -> Any:
     if learners is None:
         return final
     members = [learner.estimator for learner in learners]
-    last = [member[-1] if isinstance(member, Pipeline) else member for member in members]
+    last = [open_model(member).final for member in members]
     if all(hasattr(member, "embed") and hasattr(member, "modality_contributions") for member in last):
         return _Committee(final, members)
     return final
@@ -28,8 +28,8 @@ class _Committee:
     """The consensus of multimodal members.
 
     Probabilities are the committee's own. Contributions are averaged, and so are the probabilities of each modality's
-    own head. An embedding block is the members' blocks
-    side by side over the square root of their number, so that inner products are the members' average.
+    own head. An embedding block is the members' blocks side by side over the square root of their number, so that
+    inner products are the members' average.
     """
 
     def __init__(self, committee: Any, members: list[Any]) -> None:
@@ -63,4 +63,4 @@ class _Committee:
         return {name: share * np.hstack([part[name] for part in parts]) for name in parts[0]}
 
     def _finals(self, X: Any) -> list[tuple[Any, Any]]:
-        return [(m[-1], m[:-1].transform(X)) if isinstance(m, Pipeline) else (m, X) for m in self._members]
+        return [final_step(member, X) for member in self._members]
