@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-__all__ = ["boolean", "integer", "naming", "number", "numeric"]
+__all__ = ["boolean", "integer", "naming", "number", "numeric", "own_rows"]
 
 
 def numeric(values: Any, argument: str, ndim: int | None = None, *, finite: bool = False) -> np.ndarray:
@@ -88,3 +89,34 @@ def naming(argument: str) -> Iterator[None]:
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{argument}: {error}") from error
+
+
+def own_rows(message: str, parts: Mapping[str, int], rows: np.ndarray | None = None) -> str:
+    """An error about rows that were stacked, in the rows of what they were stacked from.
+
+    Parameters
+    ----------
+    message : str
+        Says "row 12" or "row 12 of X".
+    parts : mapping of str to int
+        What was stacked, and how many rows each has; an empty name is not put into the message.
+    rows : ndarray of int, optional
+        Which of the stacked rows were used, where not all were.
+
+    Examples
+    --------
+    >>> own_rows("modality 'a' is partly NaN in row 12 of X", {"X_pool": 10, "X_labeled": 5})
+    "modality 'a' is partly NaN in row 2 of X_labeled"
+    """
+
+    def renamed(found: re.Match[str]) -> str:
+        row = int(found[1])
+        if rows is not None and row < len(rows):
+            row = int(rows[row])
+        for name, n_rows in parts.items():
+            if row < n_rows:
+                return f"row {row} of {name}" if name else f"row {row}{found[2] or ''}"
+            row -= n_rows
+        return found[0]
+
+    return re.sub(r"\brow (\d+)( of X\b)?", renamed, message)

@@ -88,6 +88,8 @@ def _stack(old: Any, new: Any) -> Any:
     if is_arrow(old):
         import pyarrow
 
+        if hasattr(old, "column_names"):
+            return pyarrow.concat_tables([old, new])
         return pyarrow.array([*old.to_pylist(), *as_read(new)], type=old.type)
     if type(old).__module__.startswith("polars"):
         import polars

@@ -43,7 +43,7 @@ def check_fit_arguments(caller: str, names: Iterable[str], own: Iterable[str], e
             continue
         fit = "an estimator's fit" if estimator is None else f"{type(estimator).__name__}.fit"
         where = f"neither {caller}'s nor one of {fit}"
-        if isinstance(estimator, Pipeline) and not meant:
+        if isinstance(estimator, Pipeline) and not meant and "__" not in name:
             meant = f"; a Pipeline's are named after the step: {estimator.steps[-1][0]}__{name}"
         raise TypeError(f"{name} is no argument that is known here: {where}{meant}")
 

@@ -15,9 +15,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from skmmal._arrays import own_rows
 from skmmal._containers import n_rows_of, stack_rows
 from skmmal._input import validate_features
 from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal
@@ -64,31 +64,32 @@ class OpenedModel:
         return all(known_fitted(step) for steps in self.steps for _, step in steps.steps if not _passes(step))
 
     def with_fitted_steps(self, X: Any, X_labeled: Any = None, y_labeled: Any = None) -> OpenedModel:
-        """The same with clones of the steps, fitted on all rows there are; labels only where a step must have them.
+        """The same with clones of the steps, fitted on all rows; on the labelled ones where they need labels.
 
         Raises
         ------
-        ValueError
-            A step needs labels, and there are none.
+        TypeError, ValueError
+            The steps cannot be fitted on these rows, or not without labels.
         """
-        rows = X if X_labeled is None or n_rows_of(X_labeled) == 0 else stack_rows(X, X_labeled)
+        if X_labeled is not None and n_rows_of(X_labeled) == 0:
+            X_labeled = None
+        rows = X if X_labeled is None else stack_rows(X, X_labeled)
         fitted = []
         for original in self.steps:
-            steps = clone(original)
-            needing = [name for name, step in steps.steps if not _passes(step) and _needs_labels(step)]
-            if needing and (X_labeled is None or y_labeled is None or n_rows_of(X_labeled) == 0):
-                kind = type(steps.named_steps[needing[0]]).__name__
-                raise ValueError(
-                    f"the Pipeline is not fitted, and its step {needing[0]!r} ({kind}) cannot be fitted without "
-                    "labels: fit the Pipeline first, or give X_labeled and y_labeled"
-                )
-            if needing:
-                steps.fit(X_labeled, y_labeled)
-            else:
-                steps.fit(rows)
+            try:
+                steps = clone(original).fit(rows)
+            except (TypeError, ValueError) as error:
+                if X_labeled is None or y_labeled is None:
+                    parts = {"X_pool": n_rows_of(X), "X_labeled": n_rows_of(rows) - n_rows_of(X)}
+                    raise (TypeError if isinstance(error, TypeError) else ValueError)(
+                        "the Pipeline is not fitted, and its steps before the last cannot be fitted on the pool: "
+                        f"{own_rows(str(error), parts)} (where a step needs labels: fit the Pipeline first, or give "
+                        "X_labeled and y_labeled)"
+                    ) from error
+                steps = clone(original).fit(X_labeled, y_labeled)
             fitted.append(steps)
             rows = steps.transform(rows)
-            X_labeled = steps.transform(X_labeled) if needing else X_labeled
+            X_labeled = None if X_labeled is None else steps.transform(X_labeled)
         return OpenedModel(self.final, tuple(fitted), self.searched)
 
 
@@ -129,12 +130,6 @@ def is_learner(model: Any) -> bool:
 
 def _passes(step: Any) -> bool:
     return step is None or isinstance(step, str)
-
-
-def _needs_labels(step: Any) -> bool:
-    if not isinstance(step, BaseEstimator):
-        return False
-    return bool(get_tags(step).target_tags.required)
 
 
 def final_step(model: Any, X: Any) -> tuple[Any, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
@@ -12,7 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_consistent_length
 
-from skmmal._arrays import boolean, naming
+from skmmal._arrays import boolean, naming, own_rows
 from skmmal._containers import as_read, countable, n_rows_of, stack_labels, stack_rows, take_rows
 from skmmal._fit_arguments import check_fit_arguments
 from skmmal._fitted import check_estimator, known_fitted, open_model
@@ -256,7 +255,7 @@ class ActiveLearner(BaseEstimator):
         return self
 
     def _fit(
-        self, X: Any, y: Any, bootstrap: bool, fit_kwargs: dict[str, Any], n_before: int | None = None
+        self, X: Any, y: Any, bootstrap: bool, fit_kwargs: dict[str, Any], n_before: int = 0
     ) -> None:
         check_estimator(self.estimator)
         self._require("fit")
@@ -267,7 +266,9 @@ class ActiveLearner(BaseEstimator):
         try:
             self.estimator.fit(as_read(X), as_read(y), **{**self._fit_kwargs, **fit_kwargs})
         except (TypeError, ValueError) as error:
-            message = _in_own_rows(str(error), rows, n_before)
+            n_rows = int(rows.max(initial=-1)) + 1
+            parts = {"X_training": n_before, "the new rows": n_rows} if n_before else {"": n_rows}
+            message = own_rows(str(error), parts, rows)
             if message == str(error):
                 raise
             raise (TypeError if isinstance(error, TypeError) else ValueError)(message) from error
@@ -322,21 +323,6 @@ def _check_rows(indices: Any, n_rows: int) -> None:
         raise ValueError(
             f"query_strategy returned row {rows.max() if rows.min() >= 0 else rows.min()}, X_pool has {n_rows} rows"
         )
-
-
-def _in_own_rows(message: str, rows: np.ndarray, n_before: int | None) -> str:
-    """An error that names a row of what was fitted, with the row of what the caller gave."""
-
-    def renamed(found: re.Match[str]) -> str:
-        at = int(found[1])
-        if at >= len(rows):
-            return found[0]
-        row = int(rows[at])
-        if not n_before:
-            return f"row {row}{found[2] or ''}"
-        return f"row {row - n_before} of the new rows" if row >= n_before else f"row {row} of X_training"
-
-    return re.sub(r"\brow (\d+)( of X\b)?", renamed, message)
 
 
 # ------------------------------------------------------------------------------------------------------ forgetting

@@ -9,6 +9,7 @@ from sklearn.utils import _safe_indexing
 
 from skmmal._arrays import integer, numeric
 from skmmal._fitted import classifier_features, final_step
+from skmmal._probabilities import check_distribution
 from skmmal.contributions import balance_weights
 from skmmal.diagnostics import accuracy_shapley, shapley_imbalance
 from skmmal.experiment.problem import Problem
@@ -145,7 +146,9 @@ def _nanmean(values: np.ndarray) -> float:
 def _ece(model: Any, X: Any, correct: np.ndarray) -> float:
     if not hasattr(model, "predict_proba"):
         return float("nan")
-    return expected_calibration_error(model.predict_proba(X).max(axis=1), correct)
+    source = f"{type(model).__name__}.predict_proba"
+    probabilities = check_distribution(model.predict_proba(X), n_rows=len(correct), source=source, argument="X_test")
+    return expected_calibration_error(probabilities.max(axis=1), correct)
 
 
 def _balance(final: Any, X: Any, y: np.ndarray, names: list[str], X_pool: Any) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from scipy.special import softmax
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import _num_samples
 
+from skmmal._arrays import own_rows
 from skmmal._containers import take_rows
 from skmmal._fitted import OpenedModel, check_estimator, known_fitted, open_model
 from skmmal._input import validate_features
@@ -374,8 +376,9 @@ class PoolView:
     @cached_property
     def _labeled_X(self) -> Any:
         """The labelled rows as the final estimator sees them."""
+        model = self._ready_model
         with of_labeled():
-            return self._ready_model.transform(self._X_labeled)
+            return model.transform(self._X_labeled)
 
     @cached_property
     def _ready_model(self) -> OpenedModel:
@@ -557,7 +560,9 @@ def of_labeled() -> Iterator[None]:
     except NotFittedError:
         raise
     except (TypeError, ValueError) as error:
-        if str(error).startswith("X_labeled"):
+        message = str(error)
+        if "X_labeled" in message:
             raise
+        message = own_rows(message, {"X_labeled": sys.maxsize})
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"X_labeled: {error}") from error
+        raise kind(message if "X_labeled" in message else f"X_labeled: {message}") from error
