@@ -167,11 +167,8 @@ def known_fitted(model: Any) -> bool | None:
         except (NotFittedError, TypeError):  # TypeError: it has no fit
             return False if type(model).__module__.split(".")[0] in ("sklearn", "skmmal") else None
         return True
-    return True if any(_looks_learnt(name) for name in getattr(model, "__dict__", {})) else None
-
-
-def _looks_learnt(name: str) -> bool:
-    return name.endswith("_") and not name.startswith("_")
+    learnt = {name: value for name, value in getattr(model, "__dict__", {}).items() if name.endswith("_")}
+    return True if any(value is not None and not name.startswith("_") for name, value in learnt.items()) else None
 
 
 def require_fitted(model: Any) -> None:

@@ -59,17 +59,13 @@ def is_empty(X: Any) -> bool:
 
 def is_opaque(X: Any) -> bool:
     """Whether rows are no numbers, but one thing each: a text, a dictionary, a list of words."""
-    if isinstance(X, str | bytes) or not hasattr(X, "__len__") or isinstance(X, MultimodalArray) or len(X) == 0:
-        return False
-    if isinstance(X, list | tuple):
-        return _is_thing(next((row for row in X if row is not None), None))
-    if len(getattr(X, "shape", None) or ()) != 1 or isinstance(X, set | frozenset):
-        return False
-    return _is_thing(next((row for row in X if row is not None), None))
+    in_a_row = isinstance(X, list | tuple) or (hasattr(X, "__len__") and len(getattr(X, "shape", None) or ()) == 1)
+    return in_a_row and _is_thing(next((row for row in X if row is not None), None))
 
 
 def _is_thing(row: Any) -> bool:
-    while isinstance(row, list | tuple | np.ndarray) and np.size(row) and not isinstance(row, str):
+    # a list of lists of words is opaque, one of lists of numbers is a matrix: the first word or number says which
+    while isinstance(row, list | tuple | np.ndarray) and (row.size if isinstance(row, np.ndarray) else len(row)):
         row = row.flat[0] if isinstance(row, np.ndarray) else row[0]
     if isinstance(row, str | bytes):
         return True
