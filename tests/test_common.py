@@ -259,35 +259,49 @@ def test_plain_classifiers(name, as_sparse):
         check_answer(indices, 10, 60)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_pipelines_and_searches(name):
-    """A pipeline's answer is its last step's answer on what the steps before make of X."""
+@pytest.fixture(scope="module")
+def nested():
+    """A classifier, X as it sees it, and models with it inside, however deep, with the X that they take."""
     blocks, y = make_blocks(n=90)
     X = np.hstack(list(blocks.values())) * np.arange(1, 9)
     widths = {"image": 5, "text": 3}
-    scaler = ModalityScaler(widths).fit(X[:30])
-    Z = scaler.transform(X)
-    final = LateFusionClassifier(widths).fit(Z[:30], y[:30])
-    expected = strategy(name).query(final, Z[30:], 10, X_labeled=Z[:30])
-    pipeline = make_pipeline(ModalityScaler(widths), LateFusionClassifier(widths)).fit(X[:30], y[:30])
-    np.testing.assert_array_equal(strategy(name).query(pipeline, X[30:], 10, X_labeled=X[:30]), expected)
-    grid = {"latefusionclassifier__C": [1.0]}
-    search = GridSearchCV(pipeline, grid, cv=2).fit(X[:30], y[:30])
-    inner = GridSearchCV(LateFusionClassifier(widths), {"C": [1.0]}, cv=2)
-    nested = [
-        search,
-        make_pipeline(make_pipeline(ModalityScaler(widths)), make_pipeline(LateFusionClassifier(widths))),
-        make_pipeline(ModalityScaler(widths), inner),
-        make_pipeline(FrozenEstimator(scaler), FrozenEstimator(final)),
-        FixedThresholdClassifier(pipeline),
-        FrozenEstimator(GridSearchCV(make_pipeline(ModalityScaler(widths), clone(inner)), {}, cv=2).fit(X[:30], y[:30])),
+    scaler, clf = ModalityScaler(widths), LateFusionClassifier(widths)
+    fitted = clone(scaler).fit(X[:30])
+    Z = fitted.transform(X)
+    final = clone(clf).fit(Z[:30], y[:30])
+    inner = GridSearchCV(clone(clf), {"C": [1.0]}, cv=2)
+    models = [
+        make_pipeline(clone(scaler), clone(clf)),
+        GridSearchCV(make_pipeline(clone(scaler), clone(clf)), {"latefusionclassifier__C": [1.0]}, cv=2),
+        make_pipeline(make_pipeline(clone(scaler)), make_pipeline(clone(clf))),
+        make_pipeline(clone(scaler), inner),
+        make_pipeline(FrozenEstimator(fitted), FrozenEstimator(final)),
+        FrozenEstimator(GridSearchCV(make_pipeline(clone(scaler), clone(inner)), {}, cv=2).fit(X[:30], y[:30])),
     ]
-    for model in nested:
-        model.fit(X[:30], y[:30])
+    return final, Z, [model.fit(X[:30], y[:30]) for model in models], X, y
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pipelines_and_searches(name, nested):
+    """A pipeline's answer is its last step's answer on what the steps before make of X."""
+    final, Z, models, X, y = nested
+    expected = strategy(name).query(final, Z[30:], 10, X_labeled=Z[:30])
+    for model in models:
         np.testing.assert_array_equal(strategy(name).query(model, X[30:], 10, X_labeled=X[:30]), expected)
     if name in UNIMODAL:
         plain = make_pipeline(StandardScaler(), LogisticRegression()).fit(X[:30], y[:30])
         check_answer(strategy(name).query(plain, X[30:], 10, X_labeled=X[:30]), 10, 60)
+
+
+@pytest.mark.parametrize("name", ["margin", "bmmal", "bald", "coreset"])
+def test_classifiers_with_a_threshold(name):
+    """The threshold changes decisions, not probabilities."""
+    blocks, y = make_blocks(n=90)
+    X, y = MultimodalArray(blocks), y % 2
+    pipeline = make_pipeline(ModalityScaler(), LateFusionClassifier())
+    expected = strategy(name).query(clone(pipeline).fit(X[:30], y[:30]), X[30:], 10, X_labeled=X[:30])
+    fixed = FixedThresholdClassifier(pipeline, threshold=0.3).fit(X[:30], y[:30])
+    np.testing.assert_array_equal(strategy(name).query(fixed, X[30:], 10, X_labeled=X[:30]), expected)
 
 
 @pytest.mark.parametrize("name", MODEL_FREE)
