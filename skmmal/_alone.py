@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from skmmal._fitted import open_model
 from skmmal.modalities import MultimodalArray, is_multimodal
 
 __all__ = ["modalities_of", "n_modalities_of", "said_elsewhere", "warn_if_alone", "warn_if_lost"]
@@ -90,10 +91,5 @@ def warn_if_lost(X: Any, known: Sequence[str] | None, stacklevel: int = 2) -> No
 
 def modalities_of(model: Any) -> list[str] | None:
     """Modalities that a fitted model's classifier has; ``None`` where it knows nothing of modalities."""
-    while True:
-        model = getattr(model, "best_estimator_", model)
-        steps = getattr(model, "steps", None)
-        if not steps:
-            known = getattr(model, "modalities_", None)
-            return None if known is None else list(known)
-        model = steps[-1][1]
+    known = getattr(open_model(model).final, "modalities_", None)
+    return None if known is None else list(known)

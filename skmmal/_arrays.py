@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-__all__ = ["as_array", "integer", "naming", "number", "numeric", "off_device"]
+__all__ = ["as_array", "boolean", "integer", "naming", "number", "numeric", "off_device", "own_rows"]
 
 
 def as_array(values: Any) -> np.ndarray:
@@ -111,6 +112,13 @@ def numeric(values: Any, argument: str, ndim: int | None = None, *, finite: bool
     return array
 
 
+def boolean(value: Any, argument: str) -> bool:
+    """Return True or False, or say which argument is neither."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{argument} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def integer(value: Any, argument: str, least: int) -> int:
     """Return a whole number of at least `least`, or say which argument is none."""
     if not isinstance(value, Integral) or isinstance(value, bool):
@@ -138,3 +146,34 @@ def naming(argument: str) -> Iterator[None]:
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{argument}: {error}") from error
+
+
+def own_rows(message: str, parts: Mapping[str, int], rows: np.ndarray | None = None) -> str:
+    """An error about rows that were stacked, in the rows of what they were stacked from.
+
+    Parameters
+    ----------
+    message : str
+        Says "row 12" or "row 12 of X".
+    parts : mapping of str to int
+        What was stacked, and how many rows each has; an empty name is not put into the message.
+    rows : ndarray of int, optional
+        Which of the stacked rows were used, where not all were.
+
+    Examples
+    --------
+    >>> own_rows("modality 'a' is partly NaN in row 12 of X", {"X_pool": 10, "X_labeled": 5})
+    "modality 'a' is partly NaN in row 2 of X_labeled"
+    """
+
+    def renamed(found: re.Match[str]) -> str:
+        row = int(found[1])
+        if rows is not None and row < len(rows):
+            row = int(rows[row])
+        for name, n_rows in parts.items():
+            if row < n_rows:
+                return f"row {row} of {name}" if name else f"row {row}{found[2] or ''}"
+            row -= n_rows
+        return found[0]
+
+    return re.sub(r"\brow (\d+)( of X\b)?", renamed, message)

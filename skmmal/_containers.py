@@ -53,7 +53,12 @@ def take_rows(X: Any, rows: np.ndarray) -> Any:
         return X.tocsr()[rows]
     if isinstance(X, list | tuple):
         return [X[row] for row in np.atleast_1d(rows)]
-    return X.take(np.arange(len(X))[rows]) if library_of(X) == "pyarrow" else X[rows]
+    return X.take(np.atleast_1d(np.arange(len(X))[rows])) if library_of(X) == "pyarrow" else X[rows]
+
+
+def as_read(X: Any) -> Any:
+    """Rows as an estimator can read them: of an Arrow array the values, which its own elements only wrap."""
+    return np.asarray(X) if library_of(X) == "pyarrow" and not hasattr(X, "column_names") else X
 
 
 def stack_rows(old: Any, new: Any) -> Any:
@@ -78,7 +83,7 @@ def _stack(old: Any, new: Any) -> Any:
             raise ValueError(f"their columns {list(new.columns)[:5]} differ from {list(old.columns)[:5]}")
         return _concat(old, new)
     if isinstance(old, pd.Series):
-        return _concat(old, pd.Series(new))
+        return _concat(old, new if isinstance(new, pd.Series) else pd.Series(list(as_read(new)), name=old.name))
     if library_of(old) in ("polars", "pyarrow"):
         return _concat_foreign(old, new)
     if not isinstance(old, list | tuple) and np.shape(new)[1:] != np.shape(old)[1:]:
@@ -102,7 +107,17 @@ def _concat(old: Any, new: Any) -> Any:
 def _concat_foreign(old: Any, new: Any) -> Any:
     """Rows of both, in a container of polars or pyarrow."""
     if type(new) is not type(old):
-        raise TypeError(f"they must come in a {type(old).__name__}, as those from before, found {type(new).__name__}")
+        # one thing a row: a list of texts goes on as a column of texts
+        if hasattr(old, "columns") or hasattr(old, "column_names") or np.ndim(new) != 1:
+            kinds = type(old).__name__, type(new).__name__
+            raise TypeError(f"they must come in a {kinds[0]}, as those from before, found {kinds[1]}")
+        if library_of(old) == "polars":
+            new = type(old)(list(as_read(new)), dtype=old.dtype)
+        else:
+            import pyarrow
+
+            new = pyarrow.array(list(as_read(new)), type=old.type)
+            new = pyarrow.chunked_array([new]) if isinstance(old, pyarrow.ChunkedArray) else new
     if library_of(old) == "polars":
         import polars
 

@@ -38,7 +38,6 @@ from skmmal.heads import (
     NLGate,
 )
 from skmmal.heads.ablation import ABLATION_POINTS, coalition_logits, coalition_value
-from skmmal.heads.curves import TrainingCurves
 from skmmal.heads.batches import mean_row
 from skmmal.heads.classes import (
     class_positions,
@@ -49,6 +48,7 @@ from skmmal.heads.classes import (
     set_met,
     wake_met_classes,
 )
+from skmmal.heads.curves import TrainingCurves
 from skmmal.heads.fitting import fit_convex, is_convex
 from skmmal.heads.hooks import TrainingHooks, TrainingRun
 from skmmal.heads.precision import warn_of_lost_digits

@@ -14,10 +14,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import column_or_1d
-from sklearn.utils.validation import check_is_fitted
 
 from skmmal._arrays import numeric, off_device
-from skmmal._fitted import classifier_features, final_step
+from skmmal._fitted import classifier_features, final_step, require_fitted
 from skmmal.balancing.relearning import purity
 from skmmal.contributions import EXACT_MODALITIES, sampled_shapley_values, shapley_values
 from skmmal.heads import LateFusionModule
@@ -75,7 +74,7 @@ def accuracy_shapley(estimator: Any, X: Any, y: Any) -> dict[str, float]:
     >>> round(shapley_imbalance(values), 2)
     0.03
     """
-    check_is_fitted(estimator)
+    require_fitted(estimator)
     final, X = final_step(estimator, X)
     _require(final, "predict_proba_with")
     features = classifier_features(final, X)
@@ -235,7 +234,7 @@ def cluster_purity(estimator: Any, X: Any, y: Any) -> dict[str, float]:
 
 def _encodings(estimator: Any, X: Any) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Each encoder's output (n, D_m), and which modality is there in which row."""
-    check_is_fitted(estimator)
+    require_fitted(estimator)
     final, X = final_step(estimator, X)
     _require(final, "module_")
     features = classifier_features(final, X)

@@ -21,12 +21,12 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils import column_or_1d
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_consistent_length
 from torch.nn.functional import cross_entropy
 
 from skmmal._arrays import off_device
 from skmmal._chunks import row_chunks
-from skmmal._fitted import classifier_features, final_step
+from skmmal._fitted import classifier_features, final_step, require_fitted
 from skmmal._labels import known_codes
 from skmmal._random import RandomState, check_rng, draw_seed
 from skmmal.classifier import FUSED
@@ -349,7 +349,7 @@ class _Subject:
     """A fitted classifier, test rows as it sees them, and how accurate it is on any version of these rows."""
 
     def __init__(self, estimator: Any, X: Any, y: Any) -> None:
-        check_is_fitted(estimator)
+        require_fitted(estimator)
         self.final, seen = final_step(estimator, X)
         self.features = classifier_features(self.final, seen)
         self.present = presence_mask(self.features)

@@ -3,16 +3,21 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from samples import containers, make_blocks
 from scipy import sparse
-from sklearn.base import clone
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.ensemble import BaggingClassifier, RandomForestClassifier
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_selection import SelectKBest
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import skmmal._chunks
 from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
@@ -254,24 +259,49 @@ def test_plain_classifiers(name, as_sparse):
         check_answer(indices, 10, 60)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_pipelines_and_searches(name):
-    """A pipeline's answer is its last step's answer on what the steps before make of X."""
+@pytest.fixture(scope="module")
+def nested():
+    """A classifier, X as it sees it, and models with it inside, however deep, with the X that they take."""
     blocks, y = make_blocks(n=90)
     X = np.hstack(list(blocks.values())) * np.arange(1, 9)
     widths = {"image": 5, "text": 3}
-    scaler = ModalityScaler(widths).fit(X[:30])
-    Z = scaler.transform(X)
-    final = LateFusionClassifier(widths).fit(Z[:30], y[:30])
+    scaler, clf = ModalityScaler(widths), LateFusionClassifier(widths)
+    fitted = clone(scaler).fit(X[:30])
+    Z = fitted.transform(X)
+    final = clone(clf).fit(Z[:30], y[:30])
+    inner = GridSearchCV(clone(clf), {"C": [1.0]}, cv=2)
+    models = [
+        make_pipeline(clone(scaler), clone(clf)),
+        GridSearchCV(make_pipeline(clone(scaler), clone(clf)), {"latefusionclassifier__C": [1.0]}, cv=2),
+        make_pipeline(make_pipeline(clone(scaler)), make_pipeline(clone(clf))),
+        make_pipeline(clone(scaler), inner),
+        make_pipeline(FrozenEstimator(fitted), FrozenEstimator(final)),
+        FrozenEstimator(GridSearchCV(make_pipeline(clone(scaler), clone(inner)), {}, cv=2).fit(X[:30], y[:30])),
+    ]
+    return final, Z, [model.fit(X[:30], y[:30]) for model in models], X, y
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pipelines_and_searches(name, nested):
+    """A pipeline's answer is its last step's answer on what the steps before make of X."""
+    final, Z, models, X, y = nested
     expected = strategy(name).query(final, Z[30:], 10, X_labeled=Z[:30])
-    pipeline = make_pipeline(ModalityScaler(widths), LateFusionClassifier(widths)).fit(X[:30], y[:30])
-    np.testing.assert_array_equal(strategy(name).query(pipeline, X[30:], 10, X_labeled=X[:30]), expected)
-    grid = {"latefusionclassifier__C": [1.0]}
-    search = GridSearchCV(pipeline, grid, cv=2).fit(X[:30], y[:30])
-    np.testing.assert_array_equal(strategy(name).query(search, X[30:], 10, X_labeled=X[:30]), expected)
+    for model in models:
+        np.testing.assert_array_equal(strategy(name).query(model, X[30:], 10, X_labeled=X[:30]), expected)
     if name in UNIMODAL:
         plain = make_pipeline(StandardScaler(), LogisticRegression()).fit(X[:30], y[:30])
         check_answer(strategy(name).query(plain, X[30:], 10, X_labeled=X[:30]), 10, 60)
+
+
+@pytest.mark.parametrize("name", ["margin", "bmmal", "bald", "coreset"])
+def test_classifiers_with_a_threshold(name):
+    """The threshold changes decisions, not probabilities."""
+    blocks, y = make_blocks(n=90)
+    X, y = MultimodalArray(blocks), y % 2
+    pipeline = make_pipeline(ModalityScaler(), LateFusionClassifier())
+    expected = strategy(name).query(clone(pipeline).fit(X[:30], y[:30]), X[30:], 10, X_labeled=X[:30])
+    fixed = FixedThresholdClassifier(pipeline, threshold=0.3).fit(X[:30], y[:30])
+    np.testing.assert_array_equal(strategy(name).query(fixed, X[30:], 10, X_labeled=X[:30]), expected)
 
 
 @pytest.mark.parametrize("name", MODEL_FREE)
@@ -285,12 +315,42 @@ def test_unfitted_estimators_and_none(name):
             (None, X),
             (LateFusionClassifier(), X),
             (LateFusionClassifier(widths), matrix),
-            (make_pipeline(ModalityScaler(), LateFusionClassifier()), X),
+            (make_pipeline(LateFusionClassifier()), X),
         )
     ]
     for indices in answers:
         check_answer(indices, 8, 60)
         np.testing.assert_array_equal(indices, answers[0])
+
+
+@pytest.mark.parametrize("name", MODEL_FREE)
+def test_a_cold_start_goes_through_the_steps_of_an_unfitted_pipeline(name):
+    """They are fitted on all rows there are, and what the user gave is not."""
+    blocks, _ = make_blocks(n=60, missing=0.2)
+    X = MultimodalArray({"image": 100 * blocks["image"] + 7, "text": blocks["text"]})
+    scaled = ModalityScaler().fit_transform(X)
+    pipeline = make_pipeline(ModalityScaler(), LateFusionClassifier())
+    nested = make_pipeline(make_pipeline(ModalityScaler()), GridSearchCV(LateFusionClassifier(), {"C": [1.0]}))
+    search = GridSearchCV(pipeline, {"latefusionclassifier__C": [1.0]})
+    for held in ({}, {"X_labeled": X[:20]}):
+        pool, Z = (X[20:], scaled[20:]) if held else (X, scaled)
+        expected = strategy(name).query(None, Z, 8, **dict.fromkeys(held, scaled[:20]))
+        for estimator in (pipeline, search, nested):
+            np.testing.assert_array_equal(strategy(name).query(estimator, pool, 8, **held), expected)
+    assert not hasattr(pipeline[0], "modalities_")
+
+
+@pytest.mark.parametrize("name", [name for name in MODEL_FREE if name != "random"])
+def test_steps_that_need_labels_are_fitted_on_the_labelled_rows(name):
+    blocks, y = make_blocks(n=60)
+    X = np.hstack(list(blocks.values()))
+    pipeline = make_pipeline(SelectKBest(k=3), LogisticRegression())
+    selected = SelectKBest(k=3).fit(X[:20], y[:20]).transform(X)
+    found = strategy(name).query(pipeline, X[20:], 5, X_labeled=X[:20], y_labeled=y[:20])
+    expected = strategy(name).query(None, selected[20:], 5, X_labeled=selected[:20], y_labeled=y[:20])
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ValueError, match="where a step needs labels: fit the Pipeline first, or give X_labeled"):
+        strategy(name).query(pipeline, X[20:], 5)
 
 
 @pytest.mark.parametrize("name", NEEDS_MODEL)
@@ -375,6 +435,60 @@ BAD_CALLS = {
     "n_instances of True": (lambda s, e, X: s.query(e, X, True), TypeError, "n_instances must be an integer"),
     "empty pool": (lambda s, e, X: s.query(e, X[:0], 1), ValueError, "X_pool is empty"),
     "one-dimensional pool": (lambda s, e, X: s.query(e, np.zeros(5), 1), ValueError, "X_pool must have shape"),
+    "scores neither wanted nor not": (
+        lambda s, e, X: s.query(e, X, 1, return_scores="string"),
+        TypeError,
+        "return_scores must be True or False, got 'string'",
+    ),
+    "labels without rows": (
+        lambda s, e, X: s.query(e, X, 1, y_labeled=[1, 2]),
+        ValueError,
+        r"y_labeled is given \(2 labels\), X_labeled is not",
+    ),
+    "a modality of another width": (
+        lambda s, e, X: s.query(e, X, 1, X_labeled={"image": X["image"][:3, :4], "text": X["text"][:3]}),
+        ValueError,
+        "X_labeled has the modalities {'image': 4, 'text': 3}, X_pool has {'image': 5, 'text': 3}",
+    ),
+    "another modality": (
+        lambda s, e, X: s.query(e, X, 1, X_labeled={"image": X["image"][:3], "sound": X["text"][:3]}),
+        ValueError,
+        "X_labeled has the modalities {'image': 5, 'sound': 3}, X_pool has",
+    ),
+    "a matrix of another width": (
+        lambda s, e, X: s.query(None if not s.requires_model else e, np.zeros((9, 8)), 1, X_labeled=np.zeros((3, 7))),
+        ValueError,
+        r"X_labeled has blocks of \[7\] columns, X_pool of \[8\]",
+    ),
+    "columns in another order": (
+        lambda s, e, X: s.query(e, frame := pd.DataFrame(np.eye(8)), 1, X_labeled=frame[frame.columns[::-1]]),
+        ValueError,
+        r"X_pool's columns in another order: give X_labeled\[X_pool.columns\]",
+    ),
+    "texts beside numbers": (
+        lambda s, e, X: s.query(e, X, 1, X_labeled=["a", "b"]),
+        ValueError,
+        "X_labeled holds texts or other things that are no numbers, X_pool numbers",
+    ),
+    "a misspelt argument": (
+        lambda s, e, X: s(e, X, 1, X_labelled=X[:3]),
+        TypeError,
+        "query has no argument 'X_labelled'; it has .* did you mean X_labeled?",
+    ),
+    "views in a list": (
+        lambda s, e, X: s.query(e, [np.zeros((9, 4)), np.zeros((9, 4))], 1),
+        ValueError,
+        "X_pool is a list of 2 arrays. Views of the same rows go into a mapping",
+    ),
+    **{
+        f"{what} for an estimator": (lambda s, e, X, what=what: s.query(what, X, 1), TypeError, match)
+        for what, match in {
+            "model": "estimator must be a classifier .* got 'model' of type str",
+            3: "estimator must be a classifier .* got 3 of type int",
+            len: "estimator must be a classifier .* type builtin_function",
+            LogisticRegression: r"estimator is the class LogisticRegression; give an object",
+        }.items()
+    },
     "labels that do not match": (
         lambda s, e, X: s.query(e, X, 1, X_labeled=X[:3], y_labeled=[1]),
         ValueError,
@@ -400,6 +514,194 @@ def test_partly_missing_blocks_are_named(name, problem):
     blocks["text"][there, 1] = np.nan
     with pytest.raises(ValueError, match=f"modality 'text' is partly NaN in row {there}"):
         strategy(name).query(estimator, MultimodalArray(blocks), 2, X_labeled=labelled)
+
+
+class Said(Sure):
+    """The same in whatever form they are given."""
+
+    def __init__(self, answer, n_classes):
+        self.answer = answer
+        self.classes_ = np.arange(n_classes)
+
+    def predict_proba(self, X):
+        return self.answer if len(self.answer) != 30 else self.answer[: len(X)]
+
+
+P = np.random.default_rng(0).dirichlet(np.ones(3), 30)
+NO_DISTRIBUTIONS = {
+    "sigmoid": (1 / (1 + np.exp(-np.log(P) - 1)), "row 0 of X_pool sums to .*independent probabilities"),
+    "logits": (np.log(P) + 1, "sums to .*They look like logits or other decision values.*softmax"),
+    "logarithms": (np.log(P), "They look like log-probabilities: take np.exp"),
+    "percentages": (100 * P, "sums to 100 .*percentages, counts or votes"),
+    "one row of them": (np.where(np.arange(30)[:, None] == 4, 0.5, P), r"row 4 of X_pool sums to 1.5 \(1 of 30 rows is"),
+    "one column": (P[:, :1], "shape .30, 1., expected .30, 3."),
+    "one number": (P[:, 0], "give both: np.column_stack"),
+    "outputs": ([P[:, :2], P[:, 1:]], "a list of 2 arrays, one for each output: .*MultiOutputClassifier"),
+    "missing": (np.where(P[7, 1] == P, np.nan, P), "is not finite in row 7 of X_pool"),
+}
+
+
+@pytest.mark.parametrize("name", [*NEEDS_MODEL, "uherding", "dcom", "mvopt"])
+def test_probabilities_that_are_no_distribution(name):
+    X = np.random.default_rng(0).standard_normal((30, 5))
+    for answer, match in NO_DISTRIBUTIONS.values():
+        with pytest.raises(ValueError, match=f"Said.predict_proba.*{match}"):
+            strategy(name).query(Said(answer, 3), X, 2)
+
+
+@pytest.mark.parametrize("name", NEEDS_MODEL)
+def test_probabilities_rounded_to_few_bits(name):
+    X = np.random.default_rng(0).standard_normal((30, 5))
+    for dtype in (np.float16, np.float32):
+        rounded = P.astype(dtype)
+        expected = strategy(name).query(Said(rounded.astype(np.float64), 3), X, 4)
+        np.testing.assert_array_equal(strategy(name).query(Said(rounded, 3), X, 4), expected)
+    check_answer(strategy(name).query(Said(torch.from_numpy(P).bfloat16(), 3), X, 4), 4, 30)
+
+
+class Duck:
+    """A classifier that is no scikit-learn estimator."""
+
+    def __init__(self, made):
+        self.made = made
+
+    def fit(self, X, y):
+        self.made.fit(X, y)
+        self.classes_ = self.made.classes_
+        return self
+
+    def predict_proba(self, X):
+        return self.made.predict_proba(X)
+
+
+class Wordless(Duck):
+    """One without classes_: nothing but its answers says that it is fitted."""
+
+    def fit(self, X, y):
+        self.made.fit(X, y)
+        return self
+
+
+class Estimator(ClassifierMixin, BaseEstimator):
+    """The same as an estimator of scikit-learn's kind."""
+
+    def __init__(self, made):
+        self.made = made
+
+    fit = Duck.fit
+    predict_proba = Duck.predict_proba
+
+
+@pytest.mark.parametrize("name", UNIMODAL)
+@pytest.mark.parametrize("kind", [Duck, Wordless])
+def test_classifiers_that_are_no_estimators(name, kind):
+    blocks, y = make_blocks(n=60)
+    X = np.hstack(list(blocks.values()))
+    held = {"X_labeled": X[:20], "y_labeled": y[:20]}
+    expected = strategy(name).query(Estimator(LogisticRegression()).fit(X[:20], y[:20]), X[20:], 5, **held)
+    np.testing.assert_array_equal(strategy(name).query(kind(LogisticRegression()).fit(X[:20], y[:20]), X[20:], 5, **held), expected)
+    pipeline = make_pipeline(FunctionTransformer(), kind(LogisticRegression())).fit(X[:20], y[:20])
+    np.testing.assert_array_equal(strategy(name).query(pipeline, X[20:], 5, **held), expected)
+    unfitted = kind(LogisticRegression())
+    if name in MODEL_FREE:
+        cold = strategy(name).query(unfitted, X[20:], 5, X_labeled=X[:20])
+        np.testing.assert_array_equal(cold, strategy(name).query(None, X[20:], 5, X_labeled=X[:20]))
+    else:
+        with pytest.raises(NotFittedError, match=f"{kind.__name__} is not fitted yet"):
+            strategy(name).query(unfitted, X[20:], 5)
+
+
+TEXTS = ["good film", "bad film", "awful plot", "great cast", "poor sound", "nice music", "dull story", "fun ride"] * 3
+TEXT_FORMS = {
+    "list": list,
+    "Series": pd.Series,
+    "objects": lambda texts: np.array(texts, dtype=object),
+    "strings": np.array,
+    "polars": lambda texts: pytest.importorskip("polars").Series(texts),
+    "arrow": lambda texts: pytest.importorskip("pyarrow").array(texts),
+}
+
+
+@pytest.mark.parametrize("name", UNIMODAL)
+def test_texts_in_front_of_a_vectorizer(name):
+    """The answer is that of the last step on the matrix of words, whatever holds the texts."""
+    labels = np.arange(8) % 2
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(TEXTS[:8], labels)
+    Z = model[0].transform(TEXTS)
+    expected = strategy(name).query(model[-1], Z[8:], 4, X_labeled=Z[:8], y_labeled=labels)
+    for form in TEXT_FORMS.values():
+        found = strategy(name).query(model, form(TEXTS[8:]), 4, X_labeled=form(TEXTS[:8]), y_labeled=labels)
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("name", UNIMODAL)
+def test_texts_without_a_vectorizer(name):
+    """A classifier that reads texts itself serves what needs probabilities only; the others say what they need."""
+
+    class Reader:
+        classes_ = np.arange(3)
+
+        def predict_proba(self, X):
+            assert isinstance(X[0], str)
+            return P[: len(X)]
+
+    if name in ("margin", "entropy", "least-confidence", "random"):
+        check_answer(strategy(name).query(Reader(), TEXTS, 4), 4, len(TEXTS))
+    else:
+        with pytest.raises(TypeError, match="needs features, and the rows are no numbers .the first is a str.: put"):
+            strategy(name).query(Reader(), TEXTS, 4)
+
+
+class Flat(Estimator):
+    """A classifier of arrays, row by row."""
+
+    def fit(self, X, y):
+        super().fit(X.reshape(len(X), -1), y)
+        return self
+
+    def predict_proba(self, X):
+        assert X.ndim == 4
+        return self.made.predict_proba(X.reshape(len(X), -1))
+
+
+@pytest.mark.parametrize("name", UNIMODAL)
+def test_rows_of_more_dimensions(name):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((40, 3, 2, 2)), np.arange(40) % 2
+    flat = X.reshape(40, -1)
+    held = {"X_labeled": X[:20], "y_labeled": y[:20]}
+    expected = strategy(name).query(
+        Estimator(LogisticRegression()).fit(flat[:20], y[:20]), flat[20:], 5, X_labeled=flat[:20], y_labeled=y[:20]
+    )
+    np.testing.assert_array_equal(
+        strategy(name).query(Flat(LogisticRegression()).fit(X[:20], y[:20]), X[20:], 5, **held), expected
+    )
+    flatten = FunctionTransformer(lambda X: X.reshape(len(X), -1))
+    pipeline = make_pipeline(flatten, Estimator(LogisticRegression())).fit(X[:20], y[:20])
+    np.testing.assert_array_equal(strategy(name).query(pipeline, X[20:], 5, **held), expected)
+
+
+@pytest.mark.parametrize("name", ["bald", "powerbald", "epig", "batchbald"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: BaggingClassifier(LogisticRegression(), 3, max_features=0.5, random_state=0),
+        lambda: BaggingClassifier(make_pipeline(StandardScaler(), LogisticRegression()), 3, random_state=0),
+        lambda: BaggingClassifier(LateFusionClassifier({"image": 5, "text": 3}), 3, random_state=0),
+        lambda: RandomForestClassifier(5, random_state=0),
+    ],
+)
+def test_members_of_ensembles_on_every_container(name, make):
+    """scikit-learn's ensembles make an array of X for their members; so do we, without a warning about names."""
+    blocks, y = make_blocks(n=60)
+    matrix = np.hstack(list(blocks.values()))
+    expected = strategy(name).query(make().fit(matrix[:20], y[:20]), matrix[20:], 5)
+    for X in (pd.DataFrame(matrix, columns=list("abcdefgh")), MultimodalArray(blocks)):
+        rows = X.iloc if isinstance(X, pd.DataFrame) else X
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = strategy(name).query(make().fit(rows[:20], y[:20]), rows[20:], 5)
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("name", NEEDS_MODEL)

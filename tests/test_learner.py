@@ -1,6 +1,8 @@
 """ActiveLearner: modAL's surface, every container, no surprises."""
 
 import pickle
+import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -8,12 +10,17 @@ import pytest
 import torch
 from samples import containers, make_blocks
 from scipy import sparse
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
 
-from skmmal import ActiveLearner, LateFusionClassifier, MultimodalArray
+from skmmal import ActiveLearner, LateFusionClassifier, ModalityScaler, MultimodalArray
 from skmmal.query import BMMAL, MMCSAL, CoreSet, MarginSampling, RandomSampling, available_strategies
 
 
@@ -210,8 +217,8 @@ def test_clone_and_pickle():
     expected = learner.query(X[20:], n_instances=5)[0]
     for copy in (clone(learner), pickle.loads(pickle.dumps(learner))):
         assert copy.estimator is not learner.estimator
-        assert copy.estimator.classes_.tolist() == [2, 1, 0]
         np.testing.assert_array_equal(copy.query(X[20:], n_instances=5)[0], expected)
+        assert copy.estimator.classes_.tolist() == [2, 1, 0]
     assert learner.get_params()["classes"] == [2, 1, 0]
     learner.set_params(estimator__C=0.5, classes=[0, 1, 2])
     assert learner.estimator.C == 0.5
@@ -286,3 +293,269 @@ def test_a_strategy_given_as_a_class():
     learner = ActiveLearner(LogisticRegression(), MarginSampling, np.eye(2), [0, 1])
     with pytest.raises(TypeError, match=r"query_strategy is the class MarginSampling; give an object, MarginSampling\(\)"):
         learner.query(np.eye(2))
+
+
+# ------------------------------------------------------------------------------------- any estimator, any rows
+
+TEXTS = ["good film", "bad film", "awful plot", "great cast", "poor sound", "nice music", "dull story", "fun ride"]
+
+
+def text_forms():
+    pl, pa = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
+    return [list, pd.Series, np.array, lambda texts: np.array(texts, dtype=object), pl.Series, pa.array]
+
+
+@pytest.mark.parametrize("form", range(6))
+@pytest.mark.parametrize("strategy", ["margin", "random", "coreset", None])
+def test_rounds_on_texts(form, strategy):
+    """modAL's own behaviour: rows come back in the container they came in, and go on in it."""
+    make = text_forms()[form]
+    learner = ActiveLearner(make_pipeline(TfidfVectorizer(), LogisticRegression()), strategy, make(TEXTS[:4]), [1, 0, 0, 1])
+    rows, instances = learner.query(make(TEXTS[4:]), n_instances=2)
+    assert type(instances) is type(make(TEXTS))
+    assert [str(text) for text in instances] == [TEXTS[4:][row] for row in rows]
+    learner.teach(instances, [1, 0])
+    assert type(learner.X_training) is type(make(TEXTS))
+    assert [str(text) for text in learner.X_training] == TEXTS[:4] + [TEXTS[4:][row] for row in rows]
+    assert learner.predict(make(TEXTS)).shape == (8,)
+    assert learner.score(make(TEXTS[:4]), [1, 0, 0, 1]) == 1
+
+
+@pytest.mark.parametrize("strategy", ["margin", "random", "entropy", "coreset"])
+def test_rounds_on_images(strategy):
+    """Arrays of three dimensions: modAL's example of multidimensional data."""
+
+    class Flat(ClassifierMixin, BaseEstimator):
+        def fit(self, X, y):
+            self.model_ = LogisticRegression().fit(X.reshape(len(X), -1), y)
+            self.classes_ = self.model_.classes_
+            return self
+
+        def predict_proba(self, X):
+            return self.model_.predict_proba(X.reshape(len(X), -1))
+
+    X, y = np.random.default_rng(0).random((30, 5, 4)), np.arange(30) % 2
+    learner = ActiveLearner(Flat(), strategy, X[:10], y[:10])
+    rows, images = learner.query(X[10:], n_instances=3)
+    np.testing.assert_array_equal(images, X[10:][rows])
+    learner.teach(images, y[10:][rows])
+    assert learner.X_training.shape == (13, 5, 4)
+
+
+class Mock:
+    """modAL's mock estimator: it answers what it is told to, and is nothing else."""
+
+    def __init__(self, predict_proba_return=None, predict_return=None, score_return=None, classes_=None, fitted=True):
+        self.fitted = fitted
+        self.predict_proba_return = predict_proba_return
+        self.predict_return = predict_return
+        self.score_return = score_return
+        self.classes_ = classes_
+
+    def fit(self, *args, **kwargs):
+        self.fitted = True
+
+    def predict(self, *args, **kwargs):
+        return self.predict_return
+
+    def predict_proba(self, *args, **kwargs):
+        if not self.fitted:
+            raise NotFittedError
+        return self.predict_proba_return
+
+    def score(self, *args, **kwargs):
+        return self.score_return
+
+
+def test_a_mock_estimator():
+    answer = np.array([[0.5, 0.5], [0.9, 0.1], [0.6, 0.4]])
+    X = np.zeros((3, 2))
+    for learner in (
+        ActiveLearner(Mock(answer, [1, 0, 1], 0.5), "margin", X, [0, 1, 0]),
+        ActiveLearner(Mock(answer, [1, 0, 1], 0.5, classes_=[0, 1]), "margin"),
+        clone(ActiveLearner(Mock(answer, [1, 0, 1], 0.5), "margin", X, [0, 1, 0], sample_weight=[1, 1, 1])),
+    ):
+        assert learner.query(X, n_instances=2)[0].tolist() == [0, 2]
+        assert learner.predict(X) == [1, 0, 1]
+        assert learner.score(X, [0, 0, 0]) == 0.5
+        np.testing.assert_array_equal(learner.predict_proba(X), answer)
+        learner.teach(X, [0, 1, 0])
+    with pytest.raises(NotFittedError, match="Mock is not fitted yet"):
+        ActiveLearner(Mock(answer, fitted=False), "margin").query(X)
+
+
+def test_no_estimator():
+    X, y = np.eye(3), [0, 1, 0]
+    for thing, match in (("model", "got 'model' of type str"), (3, "got 3 of type int"), ({}, "of type dict")):
+        for call in (lambda e: ActiveLearner(e, "margin", X, y), lambda e: ActiveLearner(e, "margin").query(X)):
+            with pytest.raises(TypeError, match=f"estimator must be a classifier .*{match}"):
+                call(thing)
+    with pytest.raises(TypeError, match="estimator is the class LogisticRegression; give an object"):
+        ActiveLearner(LogisticRegression).teach(X, y)
+    with pytest.raises(TypeError, match="has no fit, which this needs"):
+        ActiveLearner(SimpleNamespace(predict_proba=len)).teach(X, y)
+
+
+# ------------------------------------------------------------------------------------ nothing accepted in silence
+
+
+@pytest.mark.parametrize(
+    ("estimator", "arguments", "match"),
+    [
+        (LogisticRegression(), {"query_strategi": "bmmal"}, "did you mean query_strategy?"),
+        (None, {"query_strategi": "bmmal"}, "did you mean query_strategy?"),
+        (Mock(), {"query_strategi": "bmmal"}, "did you mean query_strategy?"),
+        (GridSearchCV(LogisticRegression(), {}), {"query_strategi": 1}, "did you mean query_strategy?"),
+        (make_pipeline(StandardScaler(), LogisticRegression()), {"bootstrap_int": True}, "did you mean bootstrap_init?"),
+        (make_pipeline(StandardScaler(), LogisticRegression()), {"sample_weight": [1]}, "logisticregression__sample_weight"),
+        (LogisticRegression(), {"classes": [0, 1]}, "classes is no argument .* nor one of LogisticRegression.fit"),
+        (GridSearchCV(LogisticRegression(), {}), {"classes": [0, 1]}, "nor one of GridSearchCV.fit"),
+        (LogisticRegression(), {"bootstrap_init": "no"}, "bootstrap_init must be True or False, got 'no'"),
+        (LogisticRegression(), {"on_transformed": 1}, "on_transformed must be True or False, got 1"),
+    ],
+)
+def test_misspelt_arguments(estimator, arguments, match):
+    with pytest.raises(TypeError, match=match):
+        ActiveLearner(estimator, **arguments)
+    own = [name for name in arguments if name in ("bootstrap_init", "on_transformed")]
+    if not own:
+        with pytest.raises(TypeError, match=match):
+            ActiveLearner(estimator).set_params(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "arguments"),
+    [
+        (LogisticRegression(), {"sample_weight": np.ones(9)}),
+        (LateFusionClassifier(), {"classes": [0, 1, 2]}),
+        (make_pipeline(StandardScaler(), LogisticRegression()), {"logisticregression__sample_weight": np.ones(9)}),
+        (make_pipeline(StandardScaler(), LateFusionClassifier()), {"latefusionclassifier__classes": [0, 1, 2]}),
+        (GridSearchCV(LogisticRegression(), {}, cv=2), {"sample_weight": np.ones(9)}),
+        (CalibratedClassifierCV(LogisticRegression(), cv=2), {"sample_weight": np.ones(9)}),
+        (Mock(), {"epochs": 3, "verbose": 0}),
+    ],
+)
+def test_arguments_of_fit_pass(estimator, arguments):
+    blocks, y = make_blocks(n=9)
+    learner = ActiveLearner(estimator, None, blocks["image"], y, **arguments)
+    assert set(arguments) <= set(learner.get_params())
+
+
+def test_arguments_of_the_verbs():
+    X, y = np.eye(4), np.array([0, 1, 0, 1])
+    learner = ActiveLearner(LogisticRegression(), "margin", X, y)
+    for call, match in (
+        (lambda: learner.teach(X, y, only_nw=True), "did you mean only_new?"),
+        (lambda: learner.teach(X, y, only_new="no"), "only_new must be True or False, got 'no'"),
+        (lambda: learner.fit(X, y, bootstrp=True), "did you mean bootstrap?"),
+        (lambda: learner.query(X, return_metrics="no"), "return_metrics must be True or False"),
+        (lambda: learner.query(X, n_instance=2), "MarginSampling.query has no argument 'n_instance'.* did you mean n_instances?"),
+        (lambda: ActiveLearner(LogisticRegression(), lambda learner, X: np.array([0.5])).query(X), "as integers"),
+        (lambda: ActiveLearner(LogisticRegression(), lambda learner, X: X[:, 0] > 0).query(X), "as integers"),
+    ):
+        with pytest.raises(TypeError, match=match):
+            call()
+    with pytest.raises(ValueError, match="query_strategy returned row 4, X_pool has 4 rows"):
+        ActiveLearner(LogisticRegression(), lambda learner, X: [4]).query(X)
+    # two rows are not a row and its score
+    assert ActiveLearner(LogisticRegression(), lambda learner, X: (2, 3)).query(X)[0] == (2, 3)
+
+
+def test_rows_in_messages_are_those_of_the_lesson():
+    blocks, y = make_blocks(n=40)
+    X = MultimodalArray(blocks)
+    learner = ActiveLearner(LateFusionClassifier(), None, X[:20], y[:20], classes=[0, 1, 2])
+    broken = {name: block[20:30].copy() for name, block in blocks.items()}
+    broken["text"][3, 1] = np.nan
+    with pytest.raises(ValueError, match="modality 'text' is partly NaN in row 3 of the new rows"):
+        learner.teach(broken, y[20:30])
+    with pytest.raises(ValueError, match="label 7 in row 2 of the new rows"):
+        learner.teach(X[20:23], [0, 1, 7])
+    with pytest.raises(ValueError, match="y is missing .* in row 1 of the new rows"):
+        learner.teach(X[20:23], [0, None, 1])
+    with pytest.raises(ValueError, match="modality 'text' is partly NaN in row 3 of X "):
+        ActiveLearner(LateFusionClassifier(), None, broken, y[20:30], bootstrap_init=True, random_state=0)
+
+
+# --------------------------------------------------------------------------------------- clones and forgetting
+
+
+class Counting(LogisticRegression):
+    fits = 0
+
+    def fit(self, X, y, sample_weight=None):
+        type(self).fits += 1
+        return super().fit(X, y, sample_weight)
+
+
+def test_a_clone_is_not_trained():
+    blocks, y = make_blocks(n=60)
+    X = blocks["image"]
+    learner = ActiveLearner(Counting(), "margin", X[:20], y[:20])
+    before = Counting.fits
+    copy = clone(learner)
+    assert Counting.fits == before
+    assert not hasattr(copy.estimator, "coef_")
+    with pytest.raises(NotFittedError):
+        check_is_fitted(copy)
+    assert len(clone(copy).X_training) == 20
+    # it is a learner all the same: trained once, when it is first asked
+    expected = learner.query(X[20:], n_instances=5)[0]
+    for _ in range(2):
+        np.testing.assert_array_equal(copy.query(X[20:], n_instances=5)[0], expected)
+    assert Counting.fits == before + 1
+    check_is_fitted(copy)
+    for ask in (lambda c: c.predict(X), lambda c: c.predict_proba(X), lambda c: c.score(X, y)):
+        np.testing.assert_array_equal(ask(clone(learner)), ask(learner))
+    # taught or fitted before, it is fitted once
+    before = Counting.fits
+    taught, fitted = clone(learner), clone(learner)
+    taught.teach(X[20:30], y[20:30])
+    fitted.fit(X[:30], y[:30])
+    assert Counting.fits == before + 2
+    np.testing.assert_array_equal(taught.predict_proba(X), fitted.predict_proba(X))
+    assert len(cross_val_score(learner, X, y, cv=3)) == 3
+    assert Counting.fits == before + 5
+
+
+@pytest.fixture
+def trained():
+    blocks, y = make_blocks(n=60)
+    return MultimodalArray(blocks), y, [0, 1, 2]
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_a_model_that_came_trained_forgets_with_a_warning(trained, warm_start):
+    X, y, classes = trained
+    came = LateFusionClassifier(warm_start=warm_start).fit(X[:40], y[:40])
+    with pytest.warns(UserWarning, match=r"teach\(\) fits LateFusionClassifier on these 5 rows alone.*forgotten.*X_training="):
+        ActiveLearner(came, classes=classes).teach(X[40:45], y[40:45])
+    learner = ActiveLearner(LateFusionClassifier(warm_start=warm_start), None, X[:40], y[:40], classes=classes)
+    with pytest.warns(UserWarning, match=r"teach\(only_new=True\) .*leave only_new out.*warm_start='anchor'"):
+        learner.teach(X[40:45], y[40:45], only_new=True)
+    scaled = make_pipeline(ModalityScaler(), LateFusionClassifier(warm_start=warm_start)).fit(X[:40], y[:40])
+    with pytest.warns(UserWarning, match="fits LateFusionClassifier on these 5 rows alone"):
+        ActiveLearner(scaled, latefusionclassifier__classes=classes).teach(X[40:45], y[40:45])
+
+
+def test_no_warning_where_nothing_is_forgotten(trained):
+    X, y, classes = trained
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learner = ActiveLearner(LateFusionClassifier(), classes=classes)
+        learner.teach(X[:20], y[:20])
+        learner.teach(X[20:25], y[20:25])
+        learner.fit(X[:30], y[:30])
+        ActiveLearner(learner.estimator, None, X[:40], y[:40], classes=classes).teach(X[40:45], y[40:45])
+
+        class Anchored(LogisticRegression):  # a fit that stays near what the model came with
+            warm_start = "anchor"
+
+            def fit(self, X, y):
+                return self
+
+        came = LogisticRegression().fit(X["image"], y)
+        anchored = Anchored()
+        vars(anchored).update({**vars(came), "warm_start": "anchor"})
+        ActiveLearner(anchored).teach(X["image"][:5], y[:5])
+        ActiveLearner(anchored, None).teach(X["image"][:5], y[:5], only_new=True)

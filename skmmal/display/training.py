@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
 
+from skmmal._fitted import open_model, require_fitted
 from skmmal.display._panels import CurvesDisplay
 
 __all__ = ["TrainingCurvesDisplay"]
@@ -66,9 +65,8 @@ class TrainingCurvesDisplay(CurvesDisplay):
         ValueError
             It was trained by a convex solver, which has no such curves.
         """
-        check_is_fitted(estimator)
-        final = getattr(estimator, "best_estimator_", estimator)
-        final = final[-1] if isinstance(final, Pipeline) else final
+        require_fitted(estimator)
+        final = open_model(estimator).final
         losses = getattr(final, "loss_curve_by_head_", None)
         if not losses:
             raise ValueError(

@@ -21,6 +21,7 @@ from sklearn.utils.validation import _num_samples, check_consistent_length
 from skmmal._arrays import naming, numeric, off_device
 from skmmal._blocks import refuse_unread
 from skmmal._chunks import row_chunks
+from skmmal._fitted import check_estimator
 from skmmal._rows import check_same_rows, rows_of
 from skmmal.experiment.evaluations import resolve_evaluations
 from skmmal.modalities import as_multimodal, is_multimodal
@@ -97,7 +98,7 @@ def make_problem(
     except TypeError:
         raise ValueError("y and y_test mix labels of different types; use strings or numbers in both") from None
     return Problem(
-        estimator=clone(estimator),
+        estimator=_check_estimator(estimator),
         strategies=resolve_strategies(strategies),
         X=X,
         y=y,
@@ -115,6 +116,16 @@ def make_problem(
 
 
 # ------------------------------------------------------------------------------------------------------- checks
+
+
+def _check_estimator(estimator: Any) -> Any:
+    check_estimator(estimator)
+    if not hasattr(estimator, "get_params"):
+        raise TypeError(
+            f"estimator: run_experiment fits a fresh clone in every round, and {type(estimator).__name__} cannot be "
+            "cloned: it has no get_params. Derive its class from sklearn.base.BaseEstimator"
+        )
+    return clone(estimator)
 
 
 def _check_count(name: str, value: Any, least: int) -> int:

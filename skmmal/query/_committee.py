@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 
 from skmmal._containers import take_rows
+from skmmal._fitted import final_step, open_model
 from skmmal.contributions import contributions
 from skmmal.query._posterior import aligned
 
@@ -20,7 +20,7 @@ def as_classifier(final: Any) -> Any:
     if learners is None:
         return final
     members = [learner.estimator for learner in learners]
-    last = [member[-1] if isinstance(member, Pipeline) else member for member in members]
+    last = [open_model(member).final for member in members]
     if all(hasattr(member, "embed") and hasattr(member, "shapley_values") for member in last):
         return _Committee(final, members)
     return final
@@ -69,7 +69,7 @@ class _Committee:
         return {name: share * np.hstack([part[name] for part in parts]) for name in parts[0]}
 
     def _finals(self, X: Any) -> list[tuple[Any, Any]]:
-        return [(m[-1], m[:-1].transform(X)) if isinstance(m, Pipeline) else (m, X) for m in self._members]
+        return [final_step(member, X) for member in self._members]
 
 
 def _shapley_values(final: Any, X: Any, classes: np.ndarray, names: list[str]) -> np.ndarray:

@@ -5,19 +5,21 @@ Strategies are written for a view and know nothing of `on`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.pipeline import Pipeline
 
 from skmmal._containers import take_rows
+from skmmal._fit_arguments import did_you_mean
+from skmmal._fitted import final_step
+from skmmal._probabilities import check_distribution, check_probability_matrix
 from skmmal.heads.modules import LateFusionModule
 from skmmal.modalities import MultimodalArray
 from skmmal.query._linear_head import LinearHead, find_modality_head
-from skmmal.query.view import PoolView, _has_layers, check_probabilities
+from skmmal.query.view import PoolView, _has_layers
 from skmmal.selection import Embedding, OuterProductEmbedding, StackedEmbedding
 
 if TYPE_CHECKING:
@@ -86,7 +88,10 @@ def _check_on(on: Any, view: PoolView) -> None:
         return
     names = view.modality_names
     if on != ALL and on not in names:
-        raise ValueError(f"on={on!r}, but the pool's modalities are {names}; on may also be {FUSED!r} or {ALL!r}")
+        meant = did_you_mean(on, [*names, FUSED, ALL])
+        raise ValueError(
+            f"on={on!r}, but the pool's modalities are {names}; on may also be {FUSED!r} or {ALL!r}{meant}"
+        )
     if on == ALL and ALL in names:
         raise ValueError(f"on={ALL!r} means all heads, but one modality of {names} is named so, too: rename it")
 
@@ -125,7 +130,7 @@ class HeadView(PoolView):
     """
 
     def __init__(self, view: PoolView, name: str) -> None:
-        self.estimator, self.final, self._X_labeled = view.estimator, view.final, None
+        self.estimator, self._model, self.final, self._X_labeled = view.estimator, view._model, view.final, None
         self._whole, self.name, self.index = view, name, view.modality_names.index(name)
         self.pool_rows, self.n_pool = np.flatnonzero(view.present[:, self.index]), len(view)
         self._n_rows = len(self.pool_rows)
@@ -142,26 +147,29 @@ class HeadView(PoolView):
 
     # ---------------------------------------------------------------------------------------------- the model
 
+    @property
+    def is_fitted(self) -> bool:  # type: ignore[override]
+        """Whether there is a fitted model."""
+        return self._whole.is_fitted
+
     @cached_property
     def probabilities(self) -> np.ndarray:
         """Class probabilities of the modality's head, shape (N, K), float64."""
-        found = self._own(self._whole.probabilities_by_modality)
-        return check_probabilities(self.final, found, self.n_pool, "X_pool", _METHOD, self.pool_rows)
+        return self._own(self._whole.probabilities_by_modality, self.pool_rows)
 
     @cached_property
     def labeled_probabilities(self) -> np.ndarray:
         """Class probabilities of the labelled rows, shape (L, K); without labelled rows L is 0."""
         if self.n_labeled == 0:
             return np.empty((0, self.probabilities.shape[1]))
-        found = self._own(self._whole.labeled_probabilities_by_modality)
-        n_all = self._whole.n_labeled
-        return check_probabilities(self.final, found, n_all, "X_labeled", _METHOD, self._labeled_rows)
+        return self._own(self._whole.labeled_probabilities_by_modality, self._labeled_rows)
 
-    def _own(self, by_modality: Any) -> Any:
+    def _own(self, by_modality: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+        """Its rows of what the modalities' heads say."""
         if self.name not in by_modality:
-            kind = type(self.final).__name__
-            raise ValueError(f"{kind}.{_METHOD} returned {list(by_modality)}, but no {self.name!r}")
-        return by_modality[self.name]
+            raise ValueError(f"{self._name}.{_METHOD} returned {list(by_modality)}, but no {self.name!r}")
+        found = by_modality[self.name]
+        return found if len(rows) == len(found) else found[rows]
 
     @property
     def _fusion(self) -> None:
@@ -176,9 +184,11 @@ class HeadView(PoolView):
         return find_modality_head(self.final, self.index, self.embedding[0].shape[1])
 
     def _predict(self, model: Any, X: Any) -> np.ndarray:
-        if isinstance(model, Pipeline):
-            model, X = model[-1], model[:-1].transform(X)
-        return np.asarray(model.predict_proba_by_modality(X)[self.name])[self.pool_rows]
+        model, X = final_step(model, X)
+        source = f"{type(model).__name__}.{_METHOD} (a member or copy of {self._name}), modality {self.name!r}"
+        found = model.predict_proba_by_modality(X)[self.name]
+        found = check_probability_matrix(found, n_rows=self.n_pool, source=source)
+        return check_distribution(found[self.pool_rows], source=source, rows=self.pool_rows)
 
     @property
     def _X(self) -> Any:

@@ -11,10 +11,13 @@ import torch
 from scipy.special import softmax
 from sklearn.ensemble import BaggingClassifier, VotingClassifier
 from sklearn.ensemble._forest import ForestClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import SGDClassifier
 from sklearn.svm import SVC, NuSVC
+from sklearn.utils import check_array
 
 from skmmal._chunks import row_chunks
+from skmmal._labels import known_codes
 from skmmal._random import torch_generator
 from skmmal.heads.modules import Dropout
 
@@ -50,11 +53,19 @@ def committee_probabilities(
             member = learner.estimator
             yield aligned(predict(member, X), [columns[name] for name in member.classes_], n_classes)
         return
+    if isinstance(final, (ForestClassifier, BaggingClassifier)):  # they make an array of X, and so know no names
+        X = check_array(X, accept_sparse=["csr", "csc"], dtype=None, ensure_all_finite=False)
     subsets = getattr(final, "estimators_features_", None)
     for index, member in enumerate(final.estimators_):
         rows = X if subsets is None else X[:, subsets[index]]
-        # the members of scikit-learn's ensembles are fitted on codes, not on names
-        yield aligned(predict(member, rows), np.asarray(member.classes_, dtype=np.intp), n_classes)
+        yield aligned(predict(member, rows), _columns(member, final), n_classes)
+
+
+def _columns(member: Any, final: Any) -> np.ndarray:
+    """Columns of a member's classes: scikit-learn's ensembles fit on codes, but a frozen member came with names."""
+    if isinstance(member, FrozenEstimator):
+        return known_codes(np.asarray(member.classes_), np.asarray(final.classes_), "a frozen member's classes_")
+    return np.asarray(member.classes_, dtype=np.intp)
 
 
 def _learners(final: Any) -> list[Any] | None:

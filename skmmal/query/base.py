@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
+from collections.abc import Iterable
 from numbers import Integral
 from typing import Any, Literal, overload
 
@@ -10,7 +12,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skmmal._alone import modalities_of, warn_if_alone, warn_if_lost
+from skmmal._arrays import boolean
 from skmmal._containers import stack_labels, stack_rows
+from skmmal._fit_arguments import did_you_mean
+from skmmal._fitted import is_learner
 from skmmal._random import check_rng
 from skmmal.query._heads import FUSED, select
 from skmmal.query.view import PoolView
@@ -130,14 +135,18 @@ class QueryStrategy(BaseEstimator):
         Parameters
         ----------
         estimator : classifier
-            Fitted (unless the strategy needs no model); it is not changed. A Pipeline's steps before the last are
-            applied to X first.
+            Anything with `predict_proba` and ``classes_``, fitted (unless the strategy needs no model); it is not
+            changed. Pipelines (their steps before the last are applied to X first), searches and wrappers are looked
+            through, however they are nested. Where a Pipeline is not fitted, clones of its steps are, on the rows at
+            hand.
         X_pool : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
-            The unlabelled rows.
+            The unlabelled rows. Where the estimator takes them, also an array of more dimensions, or a list or Series
+            of texts; strategies that look at features need a Pipeline that makes numbers of texts.
         n_instances : int, default=1
             How many to choose, from 1 to n_samples.
         X_labeled, y_labeled : optional
-            The labelled rows, for strategies that keep away from them.
+            The labelled rows, in the columns of `X_pool`, for strategies that keep away from them, and their labels.
+            Without `y_labeled`, what needs the labels takes the predicted ones or goes without.
         return_scores : bool, default=False
             Whether to return, too, the score each row had when it was picked (higher is more wanted).
 
@@ -153,8 +162,9 @@ class QueryStrategy(BaseEstimator):
         NotFittedError
             The strategy needs a model and `estimator` is not fitted.
         TypeError, ValueError
-            `estimator` lacks a method, or an argument cannot be used; or a strategy of your own did not pick
-            `n_instances` distinct rows with finite scores.
+            `estimator` lacks a method or is none, its probabilities are no distributions (rows that do not sum to
+            one), or an argument cannot be used; or a strategy of your own did not pick `n_instances` distinct rows with
+            finite scores.
 
         Warns
         -----
@@ -163,6 +173,7 @@ class QueryStrategy(BaseEstimator):
             a step in front of the classifier has made one matrix of them.
         """
         self._validate_params()
+        boolean(return_scores, "return_scores")
         view = PoolView(estimator, X_pool, X_labeled, y_labeled)
         n_instances = _check_n_instances(n_instances, len(view))
         if self.requires_model:
@@ -194,16 +205,23 @@ class QueryStrategy(BaseEstimator):
         indices : ndarray of int, shape (n_instances,)
         scores : ndarray of float64, shape (n_instances,)
         """
-        X_labeled, y_labeled = _training_data(learner)
-        kwargs.setdefault("X_labeled", X_labeled)
-        kwargs.setdefault("y_labeled", y_labeled)
-        estimator = getattr(learner, "estimator", learner) if _is_learner(learner) else learner
+        self._check_arguments(kwargs)
+        if "X_labeled" not in kwargs and "y_labeled" not in kwargs:
+            kwargs["X_labeled"], kwargs["y_labeled"] = _training_data(learner)
+        estimator = learner.estimator if is_learner(learner) else learner
         return self.query(estimator, X_pool, n_instances, **{**kwargs, "return_scores": True})
 
-
-def _is_learner(learner: Any) -> bool:
-    # meta-estimators have an .estimator too, but only learners teach
-    return hasattr(learner, "teach") and hasattr(learner, "estimator")
+    def _check_arguments(self, given: Iterable[str]) -> None:
+        parameters = inspect.signature(self.query).parameters
+        if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+            return
+        known = list(parameters)[2:]  # behind the estimator and the pool
+        for name in given:
+            if name not in known:
+                raise TypeError(
+                    f"{type(self).__name__}.query has no argument {name!r}; it has {', '.join(known)}"
+                    f"{did_you_mean(name, known)}"
+                )
 
 
 def _training_data(learner: Any) -> tuple[Any, Any]:

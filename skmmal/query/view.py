@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -12,20 +15,20 @@ import torch
 from scipy import sparse
 from scipy.special import softmax
 from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import _num_samples
 
-from skmmal._arrays import naming, off_device
-from skmmal._blocks import refuse_unread
-from skmmal._containers import in_one, is_mapping, n_rows_of, take_rows
-from skmmal._input import modal_output, validate_features
-from skmmal._rows import check_same_rows, rows_of
+from skmmal._arrays import own_rows
+from skmmal._containers import n_rows_of, take_rows
+from skmmal._fitted import OpenedModel, check_estimator, known_fitted, open_model
+from skmmal._input import validate_features
+from skmmal._probabilities import check_distribution, check_probability_matrix
 from skmmal.heads import AdditiveFusion, Fusion
 from skmmal.heads.modules import LateFusionModule
 from skmmal.heads.tensors import at_least_float32
 from skmmal.modalities import DEFAULT_NAME, MultimodalArray, as_multimodal, is_multimodal, presence_mask
 from skmmal.query._committee import as_classifier
 from skmmal.query._linear_head import LinearHead, find_linear_head, fit_stand_in, log_probabilities
+from skmmal.query._pool import as_container, check_alike, check_labels, dense, is_empty, is_opaque
 from skmmal.query._posterior import (
     LaplacePosterior,
     class_weights,
@@ -43,9 +46,9 @@ __all__ = ["PoolView"]
 class PoolView:
     """Lazy view of a pool through an estimator.
 
-    The view alone knows about pipelines (the steps before the last are applied), searches (their best estimator
-    is used), committees, plain scikit-learn classifiers (their embedding is X itself) and missing modalities
-    (zero in every embedding).
+    The view looks through pipelines (the steps before the last are applied; where nothing is fitted yet, clones of them
+    that were fitted on the rows at hand), searches (their best estimator is used) and wrappers, and knows committees,
+    plain classifiers (their embedding is X itself) and missing modalities (zero in every embedding).
 
     A view shows the pool as one head sees it: this one, as the fused head does. A modality's own head has a view with
     the same attributes (`skmmal.query._heads`), so that a strategy need not know which head it serves.
@@ -53,35 +56,33 @@ class PoolView:
     Parameters
     ----------
     estimator : classifier or None
-    X_pool : array-like, DataFrame, mapping or MultimodalArray
+        Anything with `predict_proba`.
+    X_pool : array-like, DataFrame, mapping, MultimodalArray, or a sequence of texts or other things
     X_labeled, y_labeled : optional
         The labelled rows.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The estimator is none, there are labels without rows, or labelled rows have other columns than the pool.
     """
 
     def __init__(self, estimator: Any, X_pool: Any, X_labeled: Any = None, y_labeled: Any = None) -> None:
-        if isinstance(estimator, type):
-            raise TypeError(f"estimator is the class {estimator.__name__}; give an object, {estimator.__name__}()")
-        self.estimator = getattr(estimator, "best_estimator_", estimator)
-        if isinstance(self.estimator, Pipeline):
-            self._steps, final = self.estimator[:-1], self.estimator[-1]
-        else:
-            self._steps, final = None, self.estimator
-        self.final = as_classifier(final)
-        self._X_pool = _as_container(X_pool, "X_pool")
+        if estimator is not None:
+            check_estimator(estimator)
+        self.estimator = estimator
+        self._model = open_model(estimator)
+        self.final = as_classifier(self._model.final)
+        self._X_pool = as_container(X_pool, "X_pool")
         self._n_rows = n_rows_of(self._X_pool)
         self.pool_rows = np.arange(self._n_rows)
         self.n_pool = self._n_rows
-        self._X_labeled = None if X_labeled is None else _as_container(X_labeled, "X_labeled")
+        X_labeled, y_labeled = (None if is_empty(each) else each for each in (X_labeled, y_labeled))
+        self._X_labeled = None if X_labeled is None else as_container(X_labeled, "X_labeled")
         self.y_labeled = y_labeled
-        if y_labeled is not None:
-            with naming("y_labeled"):
-                n_labels = _num_samples(y_labeled)
-            absent = np.flatnonzero(pd.isna(np.asarray(y_labeled, dtype=object)))
-            if len(absent):
-                raise ValueError(f"y_labeled is missing (None or NaN) in row {absent[0]} ({len(absent)} such rows)")
-            if X_labeled is not None and n_rows_of(self._X_labeled) != n_labels:
-                raise ValueError(f"X_labeled has {n_rows_of(self._X_labeled)} rows, y_labeled has {n_labels}")
-            check_same_rows({**rows_of(X_labeled, "X_labeled"), "y_labeled": y_labeled})
+        check_labels(self._X_labeled, y_labeled)
+        if self._X_labeled is not None:
+            check_alike(self._X_labeled, self._X_pool, by_name=bool(self._model.steps))
 
     def __len__(self) -> int:
         return self._n_rows
@@ -93,9 +94,11 @@ class PoolView:
 
     def without(self, rows: np.ndarray) -> PoolView:
         """Return the view of the other rows."""
+        rest = PoolView.__new__(PoolView)
+        kept = ("estimator", "_model", "final", "_X_labeled", "y_labeled", "n_pool", "is_fitted", "_ready_model")
+        vars(rest).update({name: getattr(self, name) for name in kept})
         left = np.setdiff1d(np.arange(len(self)), rows)
-        rest = PoolView(self.estimator, take_rows(self._X_pool, left), self._X_labeled, self.y_labeled)
-        rest.pool_rows, rest.n_pool = self.pool_rows[left], self.n_pool
+        rest._X_pool, rest._n_rows, rest.pool_rows = take_rows(self._X_pool, left), len(left), self.pool_rows[left]
         return rest
 
     # ---------------------------------------------------------------------------------------------- the heads
@@ -138,48 +141,96 @@ class PoolView:
 
     @cached_property
     def is_fitted(self) -> bool:
-        """Whether there is a fitted model."""
-        if self.final is None:
+        """Whether there is a fitted model.
+
+        A classifier that cannot tell (no scikit-learn estimator, without ``classes_``) is asked about one row.
+        """
+        if self.final is None or not self._model.searched:
             return False
+        known = known_fitted(self.final)
+        if known is not None:
+            return known
         try:
-            check_is_fitted(self.final)
-        except NotFittedError:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.final.predict_proba(self._model.transform(take_rows(self._X_pool, np.arange(1))))
+        except (NotFittedError, AttributeError) as error:
+            self._refusal = error
             return False
-        except TypeError:  # not a scikit-learn estimator: it says so itself when it is used
+        except Exception:  # whatever it is, the whole pool will meet it, and the user hear of it
             return True
         return True
+
+    _refusal: Exception | None = None
 
     def check_fitted(self) -> None:
         """Raise `NotFittedError` where there is no fitted model."""
         if not self.is_fitted:
-            name = "the estimator" if self.final is None else type(self.final).__name__
+            if self._refusal is not None and not isinstance(self._refusal, NotFittedError):
+                raise self._refusal
+            unnamed = self.final is None
+            name = "the estimator" if unnamed else self._name if self._model.searched else type(self.estimator).__name__
             raise NotFittedError(f"{name} is not fitted yet, and this strategy needs a model: fit it on labelled rows")
+
+    @property
+    def _name(self) -> str:
+        return type(getattr(self.final, "_committee", self.final)).__name__
+
+    def _checked(
+        self, probabilities: Any, n_rows: int, argument: str = "X_pool", rows: np.ndarray | None = None
+    ) -> np.ndarray:
+        """What the final estimator's `predict_proba` said, if it is a distribution for each row."""
+        names = getattr(getattr(self.final, "_committee", self.final), "classes_", None)
+        return check_distribution(
+            probabilities,
+            n_rows=n_rows,
+            n_classes=len(names) if np.ndim(names) == 1 and not isinstance(probabilities, list) else None,
+            source=f"{self._name}.predict_proba",
+            argument=argument,
+            rows=rows,
+        )
 
     @cached_property
     def probabilities(self) -> np.ndarray:
         """Class probabilities of the fused head, shape (N, K), float64."""
         self.check_fitted()
-        return check_probabilities(self.final, self._method("predict_proba")(self._X), len(self))
+        return self._checked(self._method("predict_proba")(self._X), len(self), rows=self.pool_rows)
 
     @cached_property
     def probabilities_by_modality(self) -> Mapping[str, np.ndarray]:
         """Class probabilities of each modality's own head; what they say of rows that lack it means nothing."""
         self.check_fitted()
-        return self._method_by_modality(self._X)
+        return self._checked_by_modality(self._method_by_modality(self._X), self.present, "X_pool")
 
     @cached_property
     def labeled_probabilities_by_modality(self) -> Mapping[str, np.ndarray]:
         """The same of the labelled rows; empty without any."""
         if self.n_labeled == 0:
             return {}
-        return self._method_by_modality(self._apply_steps(self._X_labeled))
+        method = self._method_by_modality
+        with of_labeled():
+            found = method(self._labeled_X)
+        return self._checked_by_modality(found, self.labeled_present, "X_labeled")
+
+    def _checked_by_modality(
+        self, by_modality: Mapping[str, Any], present: np.ndarray, argument: str
+    ) -> Mapping[str, np.ndarray]:
+        checked = {}
+        for name, probabilities in by_modality.items():
+            source = f"{self._name}.predict_proba_by_modality, modality {name!r}"
+            values = check_probability_matrix(probabilities, n_rows=len(present), source=source)
+            if name in self.modality_names:
+                rows = np.flatnonzero(present[:, self.modality_names.index(name)])
+                check_distribution(values[rows], source=source, argument=argument, rows=rows)
+            checked[name] = values
+        return checked
 
     @property
     def _method_by_modality(self) -> Any:
         method = getattr(self.final, "predict_proba_by_modality", None)
         if method is None:
             raise TypeError(
-                f"{type(self.final).__name__} has no predict_proba_by_modality: it has no head for a modality alone, "
+                f"{self._name} has no predict_proba_by_modality: it has no head for a modality alone, "
                 "which this strategy needs with `on` other than 'fused'; use a LateFusionClassifier"
             )
         return method
@@ -215,8 +266,10 @@ class PoolView:
         """Class probabilities of the labelled rows, shape (L, K); without labelled rows L is 0."""
         if self.n_labeled == 0:
             return np.empty((0, self.probabilities.shape[1]))
-        X = self._apply_steps(self._X_labeled)
-        return check_probabilities(self.final, self._method("predict_proba")(X), _num_samples(X), "X_labeled")
+        method = self._method("predict_proba")
+        with of_labeled():
+            found = method(self._labeled_X)
+        return self._checked(found, self.n_labeled, "X_labeled")
 
     @cached_property
     def labeled_codes(self) -> np.ndarray:
@@ -284,7 +337,7 @@ class PoolView:
             The estimator has no members or no dropout, and `source` asks for them.
         """
         n_classes = self.probabilities.shape[1]
-        name = type(self.final).__name__
+        name = self._name
         if source == "auto":
             source = "committee" if is_committee(self.final) else "dropout" if has_dropout(self.final) else "laplace"
         if source == "committee":
@@ -300,7 +353,8 @@ class PoolView:
 
     def _predict(self, model: Any, X: Any) -> np.ndarray:
         """Probabilities of the view's rows by this head of a model: a member of the estimator, or a copy of it."""
-        return model.predict_proba(X)
+        source = f"{type(model).__name__}.predict_proba (a member or copy of {self._name})"
+        return check_distribution(model.predict_proba(X), n_rows=len(self), source=source, rows=self.pool_rows)
 
     @cached_property
     def laplace(self) -> LaplacePosterior:
@@ -323,10 +377,8 @@ class PoolView:
     def _method(self, name: str) -> Any:
         method = getattr(self.final, name, None)
         if method is None:
-            raise TypeError(
-                f"{type(self.final).__name__} has no {name}, which this strategy needs"
-                + ("; use a LateFusionClassifier" if name != "predict_proba" else "")
-            )
+            way_out = "wrap it in CalibratedClassifierCV" if name == "predict_proba" else "use a LateFusionClassifier"
+            raise TypeError(f"{self._name} has no {name}, which this strategy needs; {way_out}")
         return method
 
     # ------------------------------------------------------------------------------------------- the features
@@ -334,13 +386,21 @@ class PoolView:
     @cached_property
     def _X(self) -> Any:
         """The pool as the final estimator sees it."""
-        return self._apply_steps(self._X_pool)
+        return self._ready_model.transform(self._X_pool)
 
-    def _apply_steps(self, X: Any) -> Any:
-        if self._steps is None or not len(self._steps) or not self.is_fitted:
-            return X
-        with modal_output(X):
-            return self._steps.transform(X)
+    @cached_property
+    def _labeled_X(self) -> Any:
+        """The labelled rows as the final estimator sees them."""
+        model = self._ready_model
+        with of_labeled():
+            return model.transform(self._X_labeled)
+
+    @cached_property
+    def _ready_model(self) -> OpenedModel:
+        """The model, its steps fitted: by itself, or, where it is not fitted yet, clones of them on all rows."""
+        if not self._model.steps or self.is_fitted or self._model.steps_are_fitted:
+            return self._model
+        return self._model.with_fitted_steps(self._X_pool, self._X_labeled, self.y_labeled)
 
     @cached_property
     def modality_names(self) -> list[str]:
@@ -357,7 +417,8 @@ class PoolView:
         """Which labelled row has which modality, bool of shape (L, M)."""
         if self.n_labeled == 0:
             return np.empty((0, len(self.modality_names)), dtype=bool)
-        return self._presence(self._apply_steps(self._X_labeled))
+        with of_labeled():
+            return self._presence(self._labeled_X)
 
     @property
     def n_labeled(self) -> int:
@@ -379,7 +440,8 @@ class PoolView:
         """The labelled rows' embedding, or ``None`` without any."""
         if self.n_labeled == 0:
             return None
-        blocks = self._embed(self._apply_steps(self._X_labeled))
+        with of_labeled():
+            blocks = self._embed(self._labeled_X)
         same_names = set(blocks) == set(self.modality_names)
         found = [blocks[name] for name in self.modality_names] if same_names else list(blocks.values())
         widths, expected = ([block.shape[1] for block in each] for each in (found, self.stored_embedding))
@@ -397,7 +459,7 @@ class PoolView:
         """The same of the labelled rows, or ``None`` without any."""
         if self.n_labeled == 0:
             return None
-        return self._embed_by_modality(self._apply_steps(self._X_labeled)) or self.labeled_embedding
+        return self._embed_by_modality(self._labeled_X) or self.labeled_embedding
 
     def _embed_by_modality(self, X: Any) -> list[np.ndarray] | None:
         """Embeddings of the modalities' own heads, where they are of their own."""
@@ -457,9 +519,10 @@ class PoolView:
                 return head.classify(blocks).argmax(dim=1).numpy()
         if hasattr(self.final, "embed"):
             return self._predict_linearly(points)
-        names = getattr(self.final, "feature_names_in_", None)
-        X = points if names is None else pd.DataFrame(points, columns=names)
-        return np.asarray(self.final.predict_proba(X)).argmax(axis=1)
+        names, shape = getattr(self.final, "feature_names_in_", None), np.shape(self._X)
+        X = points.reshape(len(points), *shape[1:]) if len(shape) > 2 else points
+        found = self.final.predict_proba(X if names is None else pd.DataFrame(X, columns=names))
+        return self._checked(found, len(points), "the embeddings").argmax(axis=1)
 
     def network_input(self) -> tuple[MultimodalArray, np.ndarray]:
         """What the final estimator's network takes: features of N rows, and which modality is present, (N, M)."""
@@ -488,13 +551,21 @@ class PoolView:
         if self.is_fitted and hasattr(self.final, "embed"):
             return dict(self.final.embed(X))
         if sparse.issparse(X):
-            return {DEFAULT_NAME: X.toarray()}
+            return {DEFAULT_NAME: dense(X)}
         features = self._features(X)
         present = presence_mask(features)
         return {name: _zero_absent(block, present[:, m]) for m, (name, block) in enumerate(features.blocks.items())}
 
     def _features(self, X: Any) -> MultimodalArray:
         """The blocks of X, in the final estimator's layout where it has one."""
+        if is_opaque(X):
+            raise TypeError(
+                "this strategy needs features, and the rows are no numbers (the first is a "
+                f"{type(next(iter(X))).__name__}): put what makes numbers of them before the classifier, as in "
+                "make_pipeline(TfidfVectorizer(), classifier)"
+            )
+        if np.ndim(X) > 2 and not hasattr(self.final, "modalities"):  # a classifier that takes arrays row by row
+            X = np.asarray(X).reshape(len(X), -1)
         return as_multimodal(X, None if is_multimodal(X) else getattr(self.final, "modalities", None))
 
     def _presence(self, X: Any) -> np.ndarray:
@@ -517,19 +588,6 @@ def _has_layers(encoders: torch.nn.Module) -> bool:
     return any(isinstance(part, torch.nn.Linear) for part in encoders.modules())
 
 
-def _as_container(X: Any, argument: str) -> Any:
-    """A mapping as one container (so that any classifier takes it); everything else as it is."""
-    if is_mapping(X):
-        return in_one(X)
-    refuse_unread(X, argument)
-    X = off_device(X)
-    with naming(argument):
-        shape = getattr(X, "shape", None) or np.shape(X)
-    if len(shape) != 2:
-        raise ValueError(f"{argument} must have shape (n_samples, n_features), found {tuple(shape)}")
-    return X
-
-
 def _zero_absent(block: np.ndarray, present: np.ndarray) -> np.ndarray:
     if present.all():
         return block
@@ -538,23 +596,17 @@ def _zero_absent(block: np.ndarray, present: np.ndarray) -> np.ndarray:
     return values
 
 
-def check_probabilities(
-    final: Any,
-    probabilities: Any,
-    n_rows: int,
-    argument: str = "X_pool",
-    method: str = "predict_proba",
-    rows: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return what `method` said of `rows` (by default all) as float64, if it is finite and has the right shape."""
-    array = np.asarray(probabilities, dtype=np.float64)
-    if array.ndim != 2 or len(array) != n_rows:
-        name = type(final).__name__
-        raise ValueError(f"{name}.{method} returned shape {array.shape}, expected ({n_rows}, n_classes)")
-    if rows is not None and len(rows) < n_rows:
-        array = array[rows]
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
-    if len(bad):
-        row = bad[0] if rows is None else rows[bad[0]]
-        raise ValueError(f"{type(final).__name__}.{method} is not finite in row {row} of {argument}")
-    return array
+@contextmanager
+def of_labeled() -> Iterator[None]:
+    """Say that an error is about the labelled rows: whoever finds it knows them as X only."""
+    try:
+        yield
+    except NotFittedError:
+        raise
+    except (TypeError, ValueError) as error:
+        message = str(error)
+        if "X_labeled" in message:
+            raise
+        message = own_rows(message, {"X_labeled": sys.maxsize})
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(message if "X_labeled" in message else f"X_labeled: {message}") from error
