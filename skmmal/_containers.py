@@ -100,8 +100,8 @@ def _stack(old: Any, new: Any) -> Any:
 
 
 def _concat(old: Any, new: Any) -> Any:
-    """Rows of both; where not all of them have names of their own, none has."""
-    return pd.concat([old, new], ignore_index=row_names(old) is None or row_names(new) is None)
+    """Rows of both, with their names where the new ones have any: positions are no names to go on with."""
+    return pd.concat([old, new], ignore_index=row_names(new) is None)
 
 
 def _concat_foreign(old: Any, new: Any) -> Any:
