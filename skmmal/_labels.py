@@ -49,7 +49,10 @@ def encode_labels(estimator: Any, y: Any, classes: Any, features: MultimodalArra
 
 def known_codes(y: np.ndarray, classes: np.ndarray, argument: str) -> np.ndarray:
     """Codes of labels that must be among the classes; `argument` is their name in the error message."""
-    codes = pd.Index(classes).get_indexer(pd.Index(y))
+    try:
+        codes = pd.Index(classes).get_indexer(pd.Index(y))
+    except TypeError as error:
+        raise TypeError(f"{argument} must hold numbers or text, one class for each row: {error}") from None
     unknown = np.flatnonzero(codes < 0)
     if len(unknown):
         raise ValueError(

@@ -246,9 +246,9 @@ def contain(blocks: dict[str, np.ndarray], container: str) -> tuple[Any, Any]:
     return converted, widths
 
 
-def _named(block: np.ndarray, name: str = "row") -> pd.DataFrame:
-    """A frame whose rows have names of their own."""
-    return pd.DataFrame(block, index=[f"{name} {at + 7}" for at in range(len(block))])
+def _named(block: np.ndarray, first: int = 7) -> pd.DataFrame:
+    """A frame whose rows have names of their own: those of the labels that have any, unless they begin elsewhere."""
+    return pd.DataFrame(block, index=np.arange(len(block))[::-1] + first)
 
 
 def _vectors(block: np.ndarray) -> list[Any]:
@@ -335,7 +335,7 @@ def broken(blocks: dict[str, np.ndarray], defect: str) -> tuple[Any, Any]:
         "rows-in-another-order": lambda: ({"one": _named(block), "two": _named(block).iloc[[*range(1, len(block)), 0]]}, None)
         if len(block) > 1
         else ({first: "no two rows"}, None),
-        "other-rows": lambda: ({"one": _named(block), "two": _named(block, "else")}, None),
+        "other-rows": lambda: ({"one": _named(block), "two": _named(block, 1000)}, None),
         "ragged-vectors": lambda: ({**blocks, first: [*block, np.zeros(block.shape[1] + 1)][-max(2, len(block)) :]}, None),
         "vectors-as-text": lambda: ({**blocks, first: [str(row.tolist()) for row in block]}, None),
         "views": lambda: (list(blocks.values()), None),

@@ -5,14 +5,17 @@ import tempfile
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from fuzz.harness import REFUSED, answer, fuzz
 from fuzz.inputs import CONTAINERS, ODD, draw_labels, features, seeds
 from hypothesis import strategies as st
 from sklearn.base import clone
+from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skmmal import CrossModalEncoder, LateFusionClassifier, ModalityScaler
+from skmmal import CrossModalEncoder, LateFusionClassifier, ModalityScaler, PerModality
 from skmmal.balancing import available_balancings
-from skmmal.modalities import as_multimodal
+from skmmal.modalities import as_multimodal, presence_mask
 
 
 def presence(given):
@@ -193,7 +196,41 @@ def test_save_and_load(data):
         loaded = answer("LateFusionClassifier.load", lambda: LateFusionClassifier.load(folder), valid=True)
     expected = classifier.predict_proba(given.X)
     np.testing.assert_array_equal(loaded.predict_proba(given.X), expected)
+    if given.container == "selectors":  # what they selected is kept
+        assert [len(columns) for columns in loaded.modalities.values()] == [b.shape[1] for b in given.blocks.values()]
+        loaded.set_params(modalities=given.modalities)
     assert repr(clone(loaded)) == repr(clone(classifier))
+
+
+INNER = [
+    *(PCA(1), StandardScaler(), "passthrough", None, TruncatedSVD(1), PCA(50), FunctionTransformer(np.sum), 3),
+    *({}, {"a": PCA(1)}, {"image": PCA(1), "text": None}, ModalityScaler(), "scaler"),
+]
+
+
+@fuzz(60)
+def test_per_modality(data):
+    given = data.draw(features())
+    transformer = data.draw(st.sampled_from(INNER))
+    output = data.draw(st.sampled_from(["default", "default", "pandas", "polars"]))
+    each = PerModality(transformer, given.modalities)
+    valid = given.valid if given.valid is False else None
+    if transformer in ("passthrough", None) and not np.all(~presence(given), axis=0).any():
+        valid = given.valid
+    if answer("PerModality.fit", lambda: each.fit(given.X), valid=valid, ours=False) is REFUSED:
+        return
+    blocks = answer("PerModality.transform_blocks", lambda: each.transform_blocks(given.X), valid=valid, ours=False)
+    if blocks is REFUSED:
+        return
+    np.testing.assert_array_equal(presence_mask(blocks), presence(given))
+    with sklearn.config_context(transform_output=output):
+        found = answer("PerModality.transform", lambda: each.transform(given.X), ours=False)
+    if isinstance(found, pd.DataFrame) and found.columns.nlevels == 2:
+        again = as_multimodal(found)
+        assert again.modalities == blocks.modalities
+        np.testing.assert_array_equal(np.asarray(again), np.asarray(blocks))
+    elif output == "polars" and found is not REFUSED:
+        assert list(blocks.modalities) == ["X"]  # several would have been lost
 
 
 @fuzz(80)
@@ -223,4 +260,4 @@ def test_every_container_is_generated(container):
 
     X, modalities = contain({"a": np.ones((3, 2)), "b": np.ones((3, 4))}, container)
     assert as_multimodal(X, modalities).shape == (3, 6)
-    assert isinstance(X, pd.DataFrame) == (container in ("frame", "multiindex"))
+    assert isinstance(X, pd.DataFrame) == (container in ("frame", "multiindex", "prefixes", "selectors", "vectors"))
