@@ -38,8 +38,9 @@ def mean_sq_distances(sets: Sequence[Sequence[Any]], present: Sequence[Any]) -> 
     for m in range(len(found)):
         count, mean, squares = 0, 0.0, 0.0
         for blocks, mask in zip(sets, masks, strict=True):
-            for part in row_chunks(len(mask), blocks[m].shape[1]):
-                rows = np.asarray(blocks[m][part], dtype=np.float64)[mask[part, m]]
+            block = np.asarray(blocks[m])
+            for part in row_chunks(*block.shape):
+                rows = block[part].astype(np.float64)[mask[part, m]]
                 if len(rows):  # Chan's update: a difference of large sums would cancel
                     middle, total = rows.mean(axis=0), count + len(rows)
                     between = np.square(middle - mean).sum() * count * len(rows) / total
