@@ -79,6 +79,6 @@ def class_weights(class_weight: Any, codes: np.ndarray, classes: np.ndarray, sam
     wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(wrong):
         raise ValueError(
-            f"class_weight of the class {classes[wrong[0]]!s} is {weights[wrong[0]]}; weights are zero or positive numbers"
+            f"class_weight of the class {classes[wrong[0]]!s} is {weights[wrong[0]]}; weights are zero or positive"
         )
     return weights

@@ -170,12 +170,13 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         distance from the weights the model came with: each head minimises
         ``C * sum of losses + ½‖W − W₀‖² + ½‖m − m₀‖²``. W₀ are the anchor's weights, less their mean over its classes
         (which changes no probability); m are the logits of the mean row that the anchor was fitted on, m₀ the
-        anchor's. Without the last term intercepts would run away from every class that has no new row. With a small C, or with rows that it predicts well, the model
-        stays what it was; with many rows the anchor no longer matters. Classes of the anchor are kept, whether or not
-        `y` has them; a new class is anchored at zero. The anchor is the first model that such a fit found (by `fit`,
-        or by `load`), and stays it over further fits, so that a growing set of labels is not counted several times:
-        `anchor_`. ``del clf.anchor_`` makes the present model the next one, as for batches of which none comes again.
-        An estimator that is not fitted has no anchor, and is fitted as usual.
+        anchor's. Without the last term intercepts would run away from every class that has no new row. With a small
+        C, or with rows that it predicts well, the model stays what it was; with many rows the anchor no longer
+        matters. Classes of the anchor are kept, whether or not `y` has them; a new class is anchored at zero. The
+        anchor is the first model that such a fit found (by `fit`, or by `load`), and stays it over further fits, so
+        that a growing set of labels is not counted several times: `anchor_`. ``del clf.anchor_`` makes the present
+        model the next one, as for batches of which none comes again. An estimator that is not fitted has no anchor,
+        and is fitted as usual.
     device : str, default="auto"
         A torch device; ``"auto"`` is CUDA where there is one.
     random_state : int, RandomState, Generator or None
@@ -965,8 +966,8 @@ def _with_former(codes: np.ndarray, names: np.ndarray, former: np.ndarray) -> tu
 
 def _warn_of_forgetting(before: int, now: int) -> None:
     warnings.warn(
-        f"warm_start=True only starts from the last fit's weights; the optimum is that of the {now} rows given, and what "
-        f"the model knew of the {before} rows of the last fit is forgotten. Fit on all labeled rows, or set "
+        f"warm_start=True only starts from the last fit's weights; the optimum is that of the {now} rows given, and "
+        f"what the model knew of the {before} rows of the last fit is forgotten. Fit on all labeled rows, or set "
         "warm_start='anchor' to stay near the model that there is",
         UserWarning,
         stacklevel=5,

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from samples import make_blocks
-from sklearn.base import clone
 
 import skmmal.classifier
 import skmmal.heads.convex
@@ -36,7 +35,7 @@ BATCH = {"solver": "adamw", "max_iter": 2, "random_state": 0}
 
 
 def bad_fits():
-    X, y = data()
+    X, _ = data()
     partly = {name: block.copy() for name, block in X.blocks.items()}
     partly["text"][3, 0] = np.nan
     new = np.array(["a", "b", "d"])[np.arange(45) % 3]
@@ -67,7 +66,7 @@ def test_a_refused_fit_leaves_the_model(params, name):
         bad_fits()[name](clf)
     clf.set_params(**given)
     check_unchanged(clf, before, X, expected)
-    assert (clf.fit(X, y).predict_proba(X) == clone(clf).fit(X, y).predict_proba(X)).mean() >= 0  # it fits again
+    clf.fit(X, y)  # it fits again
 
 
 DEPTHS = [
@@ -81,6 +80,7 @@ DEPTHS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:warm_start=True only starts")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, RuntimeError])
 @pytest.mark.parametrize("params", MODES, ids=str)
 @pytest.mark.parametrize(("module", "function"), DEPTHS, ids=[name for _, name in DEPTHS])

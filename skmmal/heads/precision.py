@@ -12,9 +12,7 @@ from skmmal.modalities import MultimodalArray
 __all__ = ["warn_of_lost_digits"]
 
 _COARSE = 0.5
-"""Distance of neighboring numbers, over the standard deviation of a column, from which on the column is mostly rounding."""
-_SUSPECT = 1e3
-"""Largest value over the standard deviation below which no floating point in use, but float16, is coarse."""
+"""Distance of neighboring numbers, in standard deviations of a column, from which on it is mostly rounding."""
 
 
 def warn_of_lost_digits(
@@ -47,7 +45,7 @@ def warn_of_lost_digits(
         warnings.warn(
             f"modality {name!r}: column {column} has mean {mean:.3g} and standard deviation {spread:.3g}, but numbers "
             f"of that size are {spacing:.3g} apart in {single if narrower else kind}"
-            f"{', in which this solver computes' if narrower else ''}: what its rows differ by is lost; {way_out}",
+            f"{', in which this solver computes' if narrower else ''}: what its rows differed by is lost; {way_out}",
             UserWarning,
             stacklevel=6,
         )
@@ -61,7 +59,9 @@ def _coarse_column(values: np.ndarray, kind: np.dtype) -> tuple[int, float, floa
         means = values.mean(axis=0, dtype=np.float64)
         spreads = np.sqrt(np.square(values - means).mean(axis=0))
         spacings = np.spacing(np.abs(means).astype(kind)).astype(np.float64)
-        coarse = np.flatnonzero((spreads > 0) & (spacings > _COARSE * spreads) & np.isfinite(spacings))
+        # a column may be constant because of it: told from one that is meant to be by steps of more than one
+        is_coarse = np.where(spreads > 0, spacings > _COARSE * spreads, spacings > 1.0)
+        coarse = np.flatnonzero(is_coarse & np.isfinite(spacings))
     if len(coarse) == 0:
         return None
     first = int(coarse[0])

@@ -49,6 +49,7 @@ def test_scaler(data):
 SETTINGS = [
     *({}, {}, {"fusion": "sum"}, {"solver": "lbfgs"}, {"class_weight": "balanced"}, {"C": 0.01}),
     *({"encoder_dim": 3, "dropout": 0.2}, {"fusion": "nl-gate"}, {"fusion": "gated"}, {"fusion": "attention", "encoder_dim": 2}),
+    *({"solver": "lbfgs", "fusion": "sum"}, {"solver": "newton-cg", "class_weight": "balanced", "fusion": "sum"}),
     *({"missing": "token"}, {"missing": "token", "modality_dropout": 0.3}, {"ablation_point": "input"}),
     *({"solver": "sgd", "encoder_dim": (4, 2)}, {"solver": "adamw", "batch_size": 1}),
     *({"encoder_dim": 2, "balancing": name} for name in available_balancings()),
@@ -153,7 +154,7 @@ def test_classifier_on_other_data(data):
 @fuzz(60)
 def test_refit_and_warm_start(data):
     classifier, given, labels, _ = draw_fit(data, defects=[], wild=False, max_rows=8)
-    classifier.set_params(warm_start=data.draw(st.booleans()))
+    classifier.set_params(warm_start=data.draw(st.sampled_from([False, True, "anchor"])))
     if answer("LateFusionClassifier.fit", lambda: classifier.fit(given.X, labels.y)) is REFUSED:
         return
     labels = draw_labels(data.draw, given.n)
@@ -163,6 +164,49 @@ def test_refit_and_warm_start(data):
     other = data.draw(features(defects=[]))
     labels = draw_labels(data.draw, other.n, bad=False)
     answer("LateFusionClassifier.fit", lambda: classifier.fit(other.X, labels.y))
+
+
+@fuzz(60)
+def test_weights_of_zero_are_absence(data):
+    """Whatever the rows of weight zero hold; and a refused fit in between changes nothing."""
+    classifier, given, labels, _ = draw_fit(data, defects=[], wild=False, max_rows=12)
+    blocks = as_multimodal(given.X, given.modalities)
+    weights = np.array([data.draw(st.sampled_from([0.0, 0.5, 1.0, 2.0])) for _ in range(given.n)])
+    kept = weights > 0
+    one = answer("LateFusionClassifier.fit", lambda: clone(classifier).fit(blocks, labels.y, weights))
+    if one is REFUSED or not labels.good:
+        return
+    y = np.asarray(labels.y)
+    other = answer("LateFusionClassifier.fit", lambda: clone(classifier).fit(blocks[kept], y[kept], weights[kept]))
+    assert other is not REFUSED
+    assert one.classes_.tolist() == other.classes_.tolist()
+    expected = other.predict_proba(blocks)
+    np.testing.assert_array_equal(one.predict_proba(blocks), expected)
+    answer("LateFusionClassifier.fit", lambda: one.fit(blocks, [None] * given.n), valid=False)
+    np.testing.assert_array_equal(one.predict_proba(blocks), expected)
+
+
+@fuzz(60)
+def test_offsets_and_scales(data):
+    """Both convex solvers end at one objective."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    n, n_classes = data.draw(st.integers(4, 40)), data.draw(st.integers(2, 4))
+    blocks = {"a": rng.normal(size=(n, 3)), "b": rng.normal(size=(n, data.draw(st.sampled_from([1, 4, 50]))))}
+    blocks["a"][:, 0] += data.draw(st.sampled_from([0.0, 1e3, 1e7, -1e9]))
+    blocks["b"][:, 0] *= data.draw(st.sampled_from([1e-6, 1.0, 1e6]))
+    if data.draw(st.booleans()):
+        blocks["b"][rng.random(n) < 0.3] = np.nan
+    params = {"fusion": data.draw(st.sampled_from(["concat", "sum"])), "C": data.draw(st.sampled_from([1e-3, 1.0, 1e3]))}
+    y = rng.integers(0, n_classes, n)
+    ends = [
+        answer(
+            "LateFusionClassifier.fit",
+            lambda solver=solver: LateFusionClassifier(solver=solver, max_iter=5000, **params).fit(blocks, y),
+            valid=True,
+        ).loss_curve_[-1]
+        for solver in ("newton-cg", "lbfgs")
+    ]
+    assert ends[1] == pytest.approx(ends[0], rel=2e-6, abs=1e-9)
 
 
 PARAMETERS = [name for name in LateFusionClassifier().get_params() if name not in ("verbose", "max_iter")]

@@ -117,7 +117,7 @@ def test_axes_keep_directions_that_squares_would_lose(shape):
 
 def test_digits_that_the_dtype_has_lost_are_named():
     blocks, y = overlapping()
-    blocks["b"][:, 2] += 1e9
+    blocks["b"][:, 2] = 1e9 + 30 * blocks["b"][:, 2]
     rounded = MultimodalArray({name: block.astype(np.float32) for name, block in blocks.items()})
     with pytest.warns(UserWarning, match=r"modality 'b': column 2 has mean 1e\+09 .* 64 apart in float32: .* is lost") as caught:
         LateFusionClassifier().fit(rounded, y)
@@ -125,7 +125,9 @@ def test_digits_that_the_dtype_has_lost_are_named():
     with pytest.warns(UserWarning, match=r"apart in float32, in which this solver computes.*ModalityScaler"):
         LateFusionClassifier(solver="adamw", max_iter=1, random_state=0).fit(MultimodalArray(blocks), y)
     whole = {name: np.round(block).astype(np.int64) for name, block in blocks.items()}
-    constant = {**blocks, "c": np.full((160, 1), 1e9, dtype=np.float32)}
+    constant = {**blocks, "c": np.full((160, 1), 5.1, dtype=np.float32)}
+    with pytest.warns(UserWarning, match=r"modality 'c': column 0 has mean 1e\+09 and standard deviation 0"):
+        LateFusionClassifier().fit(MultimodalArray({**blocks, "c": np.full((160, 1), 1e9, dtype=np.float32)}), y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for good in (blocks, whole, constant):
