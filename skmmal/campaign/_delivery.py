@@ -82,6 +82,10 @@ def receive(
     vanished = _vanished(history, state.received, events, whole) if snapshot else history.iloc[:0]
     if snapshot and len(vanished):
         history = history.drop(index=vanished.index)
+    annotators = sorted({*history["annotator"], *events["annotator"]})
+    absent = [name for name in authority if _name(name, everyone) not in annotators]
+    if absent:
+        raise ValueError(f"authority: there is no label by {absent[0]!r}; annotators are {annotators[:20]}")
     leads = sorted({_name(name, everyone) for name in authority} - state.authorities)
     retracted = _identity.one_person(state.retracted, everyone)
     kept, counts = _incoming.new_events(events, history, retracted, again=_was_received(state, content, file))

@@ -68,7 +68,9 @@ def normalize(labels: Any, annotator: str, map_classes: Mapping[str, str] | None
     """
     table = _as_table(labels)
     about = {str(name): value for name, value in table.attrs.items()}
-    lines = [int(line) for line in about.get("lines", range(1, len(table) + 1))]
+    lines = about.get("lines", [])
+    if not isinstance(lines, list) or len(lines) != len(table):  # a DataFrame, or a part of what was read from a file
+        lines = list(range(1, len(table) + 1))
     for name in ("id", "label"):
         if name not in table.columns:
             raise ValueError(f"labels: no column {name!r}; there are {[str(column) for column in table.columns]}")
@@ -232,8 +234,8 @@ def check_not_handed_out(incoming: Incoming, handed_out: set[str], pending: Coll
     if pairs:
         raise ValueError(
             f"{len(pairs)} of {len(incoming.events)} labels are for ids that were not handed out, and that look like "
-            f"ids that were, changed by a spreadsheet: {pairs[0][0]!r} for {pairs[0][1]!r}. Nothing was recorded; if they "
-            "are meant, give the labels as JSON lines, which no spreadsheet changes"
+            f"ids that were, changed by a spreadsheet: {pairs[0][0]!r} for {pairs[0][1]!r}. Nothing was recorded; if "
+            "they are meant, give the labels as JSON lines, which no spreadsheet changes"
         )
 
 

@@ -188,7 +188,7 @@ def conflicts(events: pd.DataFrame) -> pd.DataFrame:
     odd = set(labels.index[labels > 1]) | set(settled.index[settled["state"] == "conflict"])
     table = pd.DataFrame({"id": sorted(odd)}, dtype=object)
     table["settled"] = settled["label"].reindex(table["id"]).fillna("").to_numpy()
-    table["said"] = said_by(events).reindex(table["id"]).to_numpy() if len(table) else ""
+    table["said"] = said_by(events[events["id"].isin(odd)]).reindex(table["id"]).to_numpy() if len(table) else ""
     return table.sort_values("settled", key=lambda column: column != "", kind="stable").reset_index(drop=True)
 
 

@@ -144,6 +144,8 @@ def test_an_authority_settles(begin):
     assert campaign.add_labels({ids[1]: "dog"}, annotator="bob", authority=["bob"])["entry"] is None
     campaign.undo()
     assert campaign.labels.loc[ids[:2], "label"].tolist() == ["cat", ""]
+    with pytest.raises(ValueError, match=r"authority: there is no label by 'bobby'; annotators are \['ann', 'bob', 'eve'\]"):
+        campaign.add_labels({ids[1]: "dog"}, annotator="bob", authority="bobby")
     # one word only, in the labels' own column
     lead = pd.DataFrame({"id": ids[1:2], "label": ["cat"], "annotator": ["lead"], "authority": ["yes"]})
     campaign.add_labels(lead)

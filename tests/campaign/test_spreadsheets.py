@@ -267,6 +267,15 @@ def test_ids_in_workbooks(tmp_path):
         campaign.add_labels(tmp_path / "l.xlsx")
 
 
+def test_a_part_of_what_was_read(campaign, tmp_path):
+    (tmp_path / "l.csv").write_text("id,label\n\ns01,dog\ns02,dog\n")
+    table = read_labels_file(tmp_path / "l.csv")
+    campaign.add_labels(table.iloc[1:])
+    assert campaign.labels["label"].to_dict() == {"s02": "dog"}
+    table.attrs["lines"] = "mine"
+    assert campaign.add_labels(table)["new"] == 1
+
+
 def test_json_and_parquet(campaign, tmp_path):
     rows = [{"id": "s01", "label": "dog"}, {"id": "s02", "label": None}, {"id": "s03", "label": "Käse", "state": "label"}]
     (tmp_path / "l.json").write_text(json.dumps(rows))
