@@ -143,7 +143,7 @@ def _span(source: Source, notes: dict[str, int] | None) -> _Span:
             return _Span(first, length, seeks=seeks)
         stop = end.last + frame
         if not ordered:
-            length = max(stop - first, frame)
+            length = length or max(stop - first, frame)
             return _Span(0.0, length, rate=end.n_packets / length)
         if said is not None and is_short(stop if stream.duration else max(stop, others_end), said):
             remark(notes, "truncated", f"the video ends at {stop:.1f} s, at {said:.1f} s according to its header")
