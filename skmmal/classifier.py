@@ -985,7 +985,7 @@ def _number_of_permutations(given: Any, n_modalities: int) -> int | None:
 
 def _fusion_of(fusion: Any) -> Any:
     """Return what builds the fused head; names in any spelling."""
-    return FUSIONS[find_name(fusion, FUSIONS, "fusion")] if isinstance(fusion, str) else fusion
+    return FUSIONS[find_name(fusion, FUSIONS, "value of the 'fusion' parameter")] if isinstance(fusion, str) else fusion
 
 
 def _check_balancing(method: Balancing, estimator: LateFusionClassifier, module: LateFusionModule) -> None:
