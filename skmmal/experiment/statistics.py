@@ -108,7 +108,7 @@ def common_range(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     ...     "strategy": ["a"] * 3 + ["b"] * 2, "seed": 0, "round": [0, 1, 2, 0, 1], "accuracy": [.5, .7, .8, .5, .6],
     ... })
     >>> part, sentence = common_range(frame)
-    >>> part["round"].max()
+    >>> int(part["round"].max())
     1
     >>> sentence
     'not all runs have ended: compared are rounds 0 to 1 (of 2) with the seeds [0], which all strategies have'
