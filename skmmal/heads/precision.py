@@ -11,6 +11,7 @@ from skmmal.modalities import MultimodalArray
 
 __all__ = ["warn_of_lost_digits"]
 
+_CHUNK = 1024
 _COARSE = 0.5
 """Distance of neighboring numbers, in standard deviations of a column, from which on it is mostly rounding."""
 
@@ -33,7 +34,7 @@ def warn_of_lost_digits(
     for index, (name, block) in enumerate(features.blocks.items()):
         kind = block.dtype if block.dtype.kind == "f" else np.dtype(np.float64)
         narrower = working is torch.float32 and kind.itemsize > single.itemsize
-        found = _coarse_column(block[rows[present[:, index]]], single if narrower else kind)
+        found = _coarse_column(block, rows[present[:, index]], single if narrower else kind)
         if found is None:
             continue
         column, mean, spread, spacing = found
@@ -51,18 +52,26 @@ def warn_of_lost_digits(
         )
 
 
-def _coarse_column(values: np.ndarray, kind: np.dtype) -> tuple[int, float, float, float] | None:
+def _coarse_column(
+    block: np.ndarray, rows: np.ndarray, kind: np.dtype
+) -> tuple[int, float, float, float] | None:
     """First column that is mostly rounding: its number, mean, standard deviation, and the distance of neighbors."""
-    if len(values) < 2:
+    if len(rows) < 2:
         return None
+    first = block[rows[0]].astype(np.float64)
+    sums, squares = np.zeros((2, len(first)))
     with np.errstate(over="ignore", invalid="ignore"):
-        means = values.mean(axis=0, dtype=np.float64)
-        spreads = np.sqrt(np.square(values - means).mean(axis=0))
+        for start in range(0, len(rows), _CHUNK):
+            moved = block[rows[start : start + _CHUNK]] - first
+            sums += moved.sum(axis=0)
+            squares += np.einsum("ij,ij->j", moved, moved)
+        moves = sums / len(rows)
+        means, spreads = first + moves, np.sqrt(np.maximum(squares / len(rows) - moves**2, 0.0))
         spacings = np.spacing(np.abs(means).astype(kind)).astype(np.float64)
         # a column may be constant because of it: told from one that is meant to be by steps of more than one
-        is_coarse = np.where(spreads > 0, spacings > _COARSE * spreads, spacings > 1.0)
+        is_coarse = np.where(squares > 0, spacings > _COARSE * spreads, spacings > 1.0)
         coarse = np.flatnonzero(is_coarse & np.isfinite(spacings))
     if len(coarse) == 0:
         return None
-    first = int(coarse[0])
-    return first, float(means[first]), float(spreads[first]), float(spacings[first])
+    worst = int(coarse[0])
+    return worst, float(means[worst]), float(spreads[worst]), float(spacings[worst])
