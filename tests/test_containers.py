@@ -179,7 +179,6 @@ def test_what_is_refused_says_the_way_in(X, error, match):
 
 @pytest.mark.parametrize("kind", ["array", "frame", "block"])
 def test_dask_is_not_loaded(kind, monkeypatch):
-    dask = pytest.importorskip("dask")
     import dask.array
     import dask.dataframe
 

@@ -199,7 +199,7 @@ def contain(blocks: dict[str, np.ndarray], container: str) -> tuple[Any, Any]:
         return {name: pd.DataFrame(block) for name, block in blocks.items()}, None
     if container == "mapping-bfloat16":
         # only values that bfloat16 holds, so that the blocks stay the truth
-        for name, block in blocks.items():
+        for block in blocks.values():
             if block.dtype == np.float32:
                 block[...] = torch.as_tensor(block).to(torch.bfloat16).float().numpy()
         as_tensor = {name: torch.as_tensor(block) for name, block in blocks.items()}
