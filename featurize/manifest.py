@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from featurize.tables import Cells, read_columns
+from skmmal._paths import local_path
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def read_manifest(path: Path, column: str, id_column: str = "id", *, files: bool
         Not a table, a column is not there, no rows, a line whose number of fields is not the header's, a cell that
         is no string, or an id that is empty or stands twice.
     """
-    path = Path(path)
+    path = local_path(path, "manifest")
     if not path.is_file():
         raise ValueError(f"the manifest {path} is not a file")
     ids, cells = read_columns(path, id_column, column)

@@ -219,8 +219,7 @@ def next_(
     lock_timeout: LockOption = 60.0,
 ) -> None:
     """Hand out the next batch: fit on the labels so far, and ask the strategy."""
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    out = None if out is None else _to_be_written(out)
     opened = _open(folder, features, lock_timeout)
     batch = opened.next_batch(
         n_instances,
@@ -246,6 +245,15 @@ def next_(
         f"Round {receipt['round']}: {len(batch)} of {receipt['n_candidates']} rows, chosen by "
         f"{receipt['strategy']['name']}: {out if out is not None else entry.path / 'next.csv'}"
     )
+
+
+def _to_be_written(out: Path) -> Path:
+    """A local path whose folder is there, before anything is recorded that it is to hold."""
+    from skmmal._paths import local_path
+
+    out = local_path(out, "--out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return out
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -446,9 +454,9 @@ def doubts(
     features: MovedOption = None,
 ) -> None:
     """List the labels that the model doubts most: worth a second look."""
+    out = None if out is None else _to_be_written(out)
     found = _open(folder, features).doubts(n_folds=folds)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         _write(out, found.to_csv(index=False, lineterminator="\n").encode())
     _print(f"The most doubtful of {len(found)} labels", found.head(n))
     if found.attrs["unchecked"]:
@@ -466,7 +474,8 @@ def report(
     """Write the campaign's history as one HTML page that needs no network."""
     from skmmal.campaign.report import write_campaign_report
 
-    say(str(write_campaign_report(_open(folder), out if out is not None else folder / "report")))
+    out = folder / "report" if out is None else _to_be_written(out)
+    say(str(write_campaign_report(_open(folder), out)))
 
 
 # ---------------------------------------------------------------------------------------------------------- out
@@ -501,8 +510,8 @@ def export(
     """Write a batch for an annotation tool, or the labels."""
     from skmmal.campaign.exchange import empty_fields, export_batch, export_labels, read_data
 
+    out = _to_be_written(out)
     opened = _open(folder)
-    out.parent.mkdir(parents=True, exist_ok=True)
     if what is not What.batch:
         n = export_labels(opened, out, to.value, history=what is What.history)
         say(f"{n} rows: {out}")

@@ -49,6 +49,12 @@ ENTRIES = {
     "campaign": lambda path: LabelingCampaign.create(path, "cache"),
     "campaign features": lambda path: LabelingCampaign.create("new", path),
     "campaign open": LabelingCampaign,
+    "campaign labels": lambda path: LabelingCampaign("begun").add_labels(path),
+    "campaign batch to": lambda path: export_batch(LabelingCampaign("begun"), path, "csv"),
+    "campaign labels to": lambda path: export_labels(LabelingCampaign("begun"), path, "csv"),
+    "campaign report to": lambda path: write_campaign_report(LabelingCampaign("begun"), path),
+    "featurize": lambda path: read_manifest(path, "image"),
+    "featurize to": lambda path: run(JobOptions("text", "manifest.csv", path, "transformers/none"), object()),
 }
 
 

@@ -623,7 +623,7 @@ class LabelingCampaign:
         known_ids = {str(name) for name in self._features().ids}
         file = None
         if isinstance(labels, str | os.PathLike):
-            path = Path(labels)
+            path = local_path(labels, "labels")
             classes = {*self.state().classes, *(map_classes or {})}
             labels = read_labels_file(path, source, control=control, encoding=encoding, classes=classes, ids=known_ids)
             file = _delivery.file_mark(path)

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
+from skmmal._paths import local_path
 from skmmal.campaign import label_studio
 from skmmal.campaign._files import SEAL, dumps, write
 from skmmal.campaign._tables import our_columns, read_excel, read_parquet, read_table
@@ -317,6 +318,7 @@ def export_batch(
     int
         Number of rows.
     """
+    path = local_path(path)
     if kind not in ("csv", "jsonl", "label-studio", "prodigy"):
         raise ValueError(f"a batch can be written as csv, jsonl, label-studio or prodigy, not as {kind!r}")
     round, batch = _batch_to_write(campaign, round, again)
@@ -369,6 +371,7 @@ def export_labels(campaign: LabelingCampaign, path: Path, kind: str, *, history:
     int
         Number of rows.
     """
+    path = local_path(path)
     if kind not in ("csv", "jsonl", "huggingface"):
         raise ValueError(f"labels can be written as csv, jsonl or huggingface, not as {kind!r}")
     state = campaign.state()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from skmmal._paths import local_path
 from skmmal.campaign.campaign import LabelingCampaign
 from skmmal.display._style import grid_of_axes, new_axes
 from skmmal.display.report import _Report, _use_agg
@@ -30,6 +31,7 @@ def write_campaign_report(campaign: LabelingCampaign, folder: Path) -> Path:
     Path
         Of ``report.html``.
     """
+    folder = local_path(folder, "folder")
     _use_agg()
     status = campaign.status()
     history = campaign.stopping_history()
