@@ -68,7 +68,7 @@ def test_heads_of_the_modalities():
     X = MultimodalArray(blocks)
     model = Modal().fit(X[:20], y[:20])
     for on in ("text", "all"):
-        with pytest.raises(ValueError, match="Modal.predict_proba_by_modality, modality '.*': rows must sum to one"):
+        with pytest.raises(ValueError, match="modality '.*': Modal.predict_proba_by_modality: rows must sum to one"):
             MarginSampling(on=on).query(model, X[20:], 2)
     assert len(MarginSampling().query(model, X[20:], 2)) == 2
 

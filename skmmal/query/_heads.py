@@ -148,7 +148,7 @@ class HeadView(PoolView):
     # ---------------------------------------------------------------------------------------------- the model
 
     @property
-    def is_fitted(self) -> bool:  # type: ignore[override]
+    def is_fitted(self) -> bool:
         """Whether there is a fitted model."""
         return self._whole.is_fitted
 
@@ -185,7 +185,7 @@ class HeadView(PoolView):
 
     def _predict(self, model: Any, X: Any) -> np.ndarray:
         model, X = final_step(model, X)
-        source = f"{type(model).__name__}.{_METHOD} (a member or copy of {self._name}), modality {self.name!r}"
+        source = f"modality {self.name!r}: {type(model).__name__}.{_METHOD} (a member or copy of {self._name})"
         found = model.predict_proba_by_modality(X)[self.name]
         found = check_probability_matrix(found, n_rows=self.n_pool, source=source)
         return check_distribution(found[self.pool_rows], source=source, rows=self.pool_rows)

@@ -180,7 +180,7 @@ class PoolView:
         self, probabilities: Any, n_rows: int, argument: str = "X_pool", rows: np.ndarray | None = None
     ) -> np.ndarray:
         """What the final estimator's `predict_proba` said, if it is a distribution for each row."""
-        names = getattr(getattr(self.final, "_committee", self.final), "classes_", None)
+        names: Any = getattr(getattr(self.final, "_committee", self.final), "classes_", None)
         return check_distribution(
             probabilities,
             n_rows=n_rows,
@@ -217,7 +217,7 @@ class PoolView:
     ) -> Mapping[str, np.ndarray]:
         checked = {}
         for name, probabilities in by_modality.items():
-            source = f"{self._name}.predict_proba_by_modality, modality {name!r}"
+            source = f"modality {name!r}: {self._name}.predict_proba_by_modality"
             values = check_probability_matrix(probabilities, n_rows=len(present), source=source)
             if name in self.modality_names:
                 rows = np.flatnonzero(present[:, self.modality_names.index(name)])
