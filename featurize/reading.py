@@ -97,7 +97,7 @@ class FileReader(Reader):
     def source(self, cell: Cell) -> Path | io.BytesIO:
         """Return a file that is there and not empty, for a decoder that reads it piece by piece."""
         if isinstance(cell, Embedded):
-            return io.BytesIO(self.fetch(cell))
+            return io.BytesIO(FileReader.fetch(self, cell))
         path = self.path(cell)
         if path.is_file() and path.stat().st_size == 0:
             raise ValueError("empty file (0 bytes)")

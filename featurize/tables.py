@@ -160,7 +160,8 @@ def _dialect(path: Path, text: str, names: tuple[str, str], tabs: bool) -> tuple
             spaced = len(header) > 1 and all(title.startswith(" ") for title in header[1:])
             found.append((delimiter, skip, spaced))
         if len(found) > 1:
-            raise ValueError(f"{path}: with {found[0][0]!r} and with {found[1][0]!r} as delimiter the header has both columns")
+            first_two = " and ".join(repr(delimiter) for delimiter, _, _ in found[:2])
+            raise ValueError(f"{path}: with each of {first_two} as delimiter the header has both columns")
         if found:
             return found[0]
         if not line.startswith(("#", "sep=")):

@@ -128,8 +128,10 @@ def _span(source: Source, notes: dict[str, int] | None) -> _Span:
         first, length, said = start_of(stream), length_of(container, stream), declared_end(container, stream)
         frame = 1 / float(stream.guessed_rate or 25)
         ordered, seeks = _has_order(container, stream), container.format.name != "mpeg"
-        if ordered and length is not None and _seek_to_end(container, stream, first + length).agrees(first + length, frame):
-            return _Span(first, length, seeks=seeks)
+        if ordered and length is not None:
+            end = _seek_to_end(container, stream, first + length)
+            if end.agrees(first + length, frame):
+                return _Span(first, length, seeks=seeks)
     with open_media(source) as container:
         stream = video_stream(container)
         end, others_end = _read_through(container, stream)

@@ -120,7 +120,7 @@ def _eight_bits(
     black, white = 0, 2 ** (bits - signed) - 1
     if named is not None and white > named[1] >= high and named[0] <= low:
         black, white = int(named[0]), int(named[1])
-    elif 0 <= low and high <= 255:
+    elif low >= 0 and high <= 255:
         return values.astype(np.uint8)
     elif low < 0:
         black = -white - 1
@@ -146,8 +146,8 @@ def _from_floats(picture: Image.Image, tags: Tags) -> Image.Image:
         values = (values - named[0]) / (named[1] - named[0])
     elif not (low >= 0 and high <= 255):  # NaN is neither
         raise ValueError(
-            f"floating-point values from {low:g} to {high:g}: what is black and what is white is only known in 0..1 and "
-            "in 0..255; save it with 8 or 16 bits"
+            f"floating-point values from {low:g} to {high:g}: what is black and what is white is only known in 0..1 "
+            "and in 0..255; save it with 8 or 16 bits"
         )
     elif high > 1 + 1e-6:
         return picture

@@ -224,7 +224,7 @@ def _soundfile_blocks(file: Any, source: Source, notes: dict[str, int] | None) -
     log = file.extra_info
     if n_read == 0:
         if re.search(r"^(data|SSND) +: 0$", log, re.MULTILINE):
-            raise ValueError("no samples: the file's header says that it holds none (a recording that was not finished)")
+            raise ValueError("no samples: the file's header says that it holds none (it was not finished)")
         raise ValueError("no samples: the file ends after its header")
     if file.frames > n_read:
         remark(notes, "truncated", f"{n_read} of {file.frames} samples are there")

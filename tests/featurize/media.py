@@ -48,12 +48,13 @@ def level(k):
     return 16 + 7 * k % 210
 
 
-def write_levels(path, n_frames=200, *, rate=5, codec="libx264", format=None, pipe=False, offset=0, options=None, **codec_options):
+def write_levels(path, n_frames=200, *, rate=5, codec="libx264", format=None, pipe=False, offset=0, silence=0, options=None, **codec_options):
     """Encode frames whose grey level tells their number."""
     target = Pipe(path) if pipe else str(path)
     with av.open(target, "w", format=format, options=options or {}) as container:
         stream = container.add_stream(codec, rate=rate, options={key: str(value) for key, value in codec_options.items()})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        track = container.add_stream("pcm_s16le", rate=8000, layout="mono") if silence else None
         for k in range(n_frames):
             picture = np.full((48, 64, 3), level(k), dtype=np.uint8)
             picture[:24, :32] = 0  # a corner that tells how the picture is turned
@@ -61,6 +62,10 @@ def write_levels(path, n_frames=200, *, rate=5, codec="libx264", format=None, pi
             frame.pts = k + offset * rate
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+        for second in range(silence):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), format="s16", layout="mono")
+            frame.sample_rate, frame.pts = 8000, 8000 * second
+            container.mux(track.encode(frame))
     if pipe:
         target.close()
 

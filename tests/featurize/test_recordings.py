@@ -87,7 +87,7 @@ def test_sample_formats_of_a_track(codec, tmp_path):
 def test_an_mp3_of_variable_rate_is_read_to_its_end(xing, tmp_path):
     """A quiet beginning makes a guess from the first frames several times too short or too long."""
     rng = np.random.default_rng(0)
-    samples = np.concatenate([0.1 * STEREO] + [rng.normal(size=(len(LEFT) * 4, 2)) * 0.2])
+    samples = np.concatenate([0.1 * STEREO, rng.normal(size=(len(LEFT) * 4, 2)) * 0.2])
     write_sound(tmp_path / "x.mp3", samples, codec="libmp3lame", write_xing=xing)
     found, rate, remarks = heard(tmp_path / "x.mp3")
     assert abs(len(found) / rate - 5 * SECONDS) < 0.2
@@ -141,7 +141,7 @@ def test_a_recording_that_is_cut_short_is_noted(kind, tmp_path):
     else:
         codec = {"mp3": "libmp3lame", "m4a": "aac", "mka": "pcm_s16le", "wma": "wmav2", "avi": "pcm_s16le"}[kind]
         write_sound(path, np.repeat(STEREO, 3, axis=0), 48000, codec=codec, movflags="+faststart")
-    whole, rate, remarks = heard(path)
+    whole, _, remarks = heard(path)
     assert remarks == {}
     part, _, remarks = heard(cut(path))
     assert 0.2 < len(part) / len(whole) < 0.8
