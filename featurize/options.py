@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from skmmal._paths import local_path
+
 
 @dataclass(frozen=True)
 class JobOptions:
@@ -96,8 +98,8 @@ class JobOptions:
         index, count = self.shard
         if not 0 <= index < count:
             raise ValueError(f"shard (i, n) needs 0 <= i < n, got {self.shard}")
-        if not self.out or not self.manifest:
-            raise ValueError("manifest and out are needed")
+        for name in ("manifest", "out"):
+            object.__setattr__(self, name, local_path(getattr(self, name), name))
 
     @property
     def name(self) -> str:

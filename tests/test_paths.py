@@ -8,8 +8,12 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from typer.testing import CliRunner
 
+from featurize import JobOptions, run
+from featurize.manifest import read_manifest
 from skmmal import LabelingCampaign, LateFusionClassifier, run_experiment
 from skmmal._paths import local_path
+from skmmal.campaign.exchange import export_batch, export_labels
+from skmmal.campaign.report import write_campaign_report
 from skmmal.cli import app
 from skmmal.display.report import write_report
 from skmmal.experiment import ExperimentResults
@@ -64,6 +68,7 @@ def inside(tmp_path, monkeypatch):
     FeatureStore.write("cache", X, IDS)
     FeatureStore.write("other", {"b": X["a"]}, IDS)
     np.save("a.npy", X["a"])
+    LabelingCampaign.create("begun", "cache", strategy="random", initial="random").next_batch(2)
     return set(os.listdir())
 
 
@@ -87,6 +92,10 @@ COMMANDS = [
     ["campaign", "init", "URL", "--features", "cache"],
     ["campaign", "init", "new", "--features", "URL"],
     ["campaign", "status", "URL"],
+    ["campaign", "add-labels", "begun", "URL"],
+    ["campaign", "next", "begun", "--out", "URL"],
+    ["campaign", "export", "begun", "--out", "URL"],
+    ["campaign", "report", "begun", "--out", "URL"],
 ]
 
 
