@@ -12,6 +12,9 @@ SGD = {"solver": "sgd", "max_iter": 60, "learning_rate": 0.005, "random_state": 
 
 
 def expected_failures(estimator):
+    if getattr(estimator, "warm_start", None) == "anchor":
+        # the check fits twice and expects the same; an anchored fit goes on from the first, which is what it is for
+        return {"check_supervised_y_2d": "a second fit is drawn towards the first"}
     if isinstance(estimator, LateFusionClassifier) and estimator.max_iter == 60:
         # as for scikit-learn's own SGD and MLP: batches of weighted rows are not batches of repeated rows
         reason = "mini-batches of weighted rows differ from mini-batches of repeated rows"

@@ -186,29 +186,6 @@ def test_weights_of_zero_are_absence(data):
     np.testing.assert_array_equal(one.predict_proba(blocks), expected)
 
 
-@fuzz(60)
-def test_offsets_and_scales(data):
-    """Both convex solvers end at one objective."""
-    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
-    n, n_classes = data.draw(st.integers(4, 40)), data.draw(st.integers(2, 4))
-    blocks = {"a": rng.normal(size=(n, 3)), "b": rng.normal(size=(n, data.draw(st.sampled_from([1, 4, 50]))))}
-    blocks["a"][:, 0] += data.draw(st.sampled_from([0.0, 1e3, 1e7, -1e9]))
-    blocks["b"][:, 0] *= data.draw(st.sampled_from([1e-6, 1.0, 1e6]))
-    if data.draw(st.booleans()):
-        blocks["b"][rng.random(n) < 0.3] = np.nan
-    params = {"fusion": data.draw(st.sampled_from(["concat", "sum"])), "C": data.draw(st.sampled_from([1e-3, 1.0, 1e3]))}
-    y = rng.integers(0, n_classes, n)
-    ends = [
-        answer(
-            "LateFusionClassifier.fit",
-            lambda solver=solver: LateFusionClassifier(solver=solver, max_iter=5000, **params).fit(blocks, y),
-            valid=True,
-        ).loss_curve_[-1]
-        for solver in ("newton-cg", "lbfgs")
-    ]
-    assert ends[1] == pytest.approx(ends[0], rel=2e-6, abs=1e-9)
-
-
 PARAMETERS = [name for name in LateFusionClassifier().get_params() if name not in ("verbose", "max_iter")]
 
 
