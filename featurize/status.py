@@ -28,9 +28,9 @@ def status(folder: str | Path) -> dict[str, dict[str, Any]]:
     -------
     dict
         Per modality: rows ``total``, ``done``, ``failed``; ``noted`` (kind of note to number of items: cut texts,
-        and what stands in ``notes.jsonl``); ``reasons`` (exception to number of items, commonest first);
-        and while it is unfinished ``seconds`` by stage over the rows done, the stage that is the ``bottleneck`` (read
-        and decode run in workers beside infer), and ``running``: who is writing.
+        and what stands in ``notes.jsonl``); ``reasons`` (exception to number of items, commonest first); and while
+        it is unfinished ``seconds`` by stage over the rows done, the stage that is the ``bottleneck`` (read and
+        decode run in workers beside infer), and ``running``: who is writing.
     """
     store = FeatureStore.open(folder)
     report = {}
