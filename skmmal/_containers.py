@@ -64,7 +64,10 @@ def as_read(X: Any) -> Any:
 def stack_rows(old: Any, new: Any) -> Any:
     """Rows of both, in the container of the first."""
     with naming("the new rows"):
-        return _stack(old, new)
+        stacked = _stack(old, new)
+    if isinstance(old, pd.DataFrame) and isinstance(new, pd.DataFrame):
+        stacked.index = old.index.append(new.index)  # the link to where the rows came from
+    return stacked
 
 
 def _stack(old: Any, new: Any) -> Any:
@@ -137,7 +140,8 @@ def stack_labels(old: Any, new: Any) -> Any:
         kinds = ["text" if _is_text(labels) else "numbers" for labels in (new, old)]
         raise TypeError(f"the new labels are {kinds[0]}, those from before {kinds[1]}")
     if isinstance(old, pd.Series):
-        return _concat(old, new if isinstance(new, pd.Series) else pd.Series(np.asarray(new))).rename(old.name)
+        # without an index: pairs were compared when they came, and the rows keep theirs
+        return pd.concat([old, pd.Series(np.asarray(new))], ignore_index=True).rename(old.name)
     if np.ndim(old) != np.ndim(new):
         raise ValueError(f"the new labels have shape {np.shape(new)}, those from before {np.shape(old)}")
     return np.concatenate([np.asarray(old), np.asarray(new)])
