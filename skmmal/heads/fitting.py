@@ -63,14 +63,12 @@ def fit_convex(
     anchored : bool tensor of shape (M + 1, K), optional
         Which classes each of the anchor's heads knows; it pulls the others towards zero.
     """
-    # scikit-learn's two-class objective has one weight vector, the difference of ours
-    l2 = 2.0 if met.shape[1] == 2 else 1.0
     blocks = module.embed(data.blocks, data.present)
     n_products = len(data) * sum(block.shape[1] for block in blocks) * int(met[0].sum())
     if solver == "auto":
         solver = "lbfgs" if n_products > _MANY_PRODUCTS else "newton-cg"
     options = {"max_iter": max_iter, "tol": tol, "polish": n_products <= _FEW_PRODUCTS}
-    solve = {"newton-cg": _by_newton, "lbfgs": _by_lbfgs}[solver](blocks, l2, options)
+    solve = {"newton-cg": _by_newton, "lbfgs": _by_lbfgs}[solver](blocks, options)
     tasks = _tasks(module.head, data, met, C)
     if anchor is not None and anchored is not None:
         centre = mean_row(data) if anchor.centre is None else anchor.centre
@@ -131,6 +129,11 @@ class _Task:
     centres: list[torch.Tensor] = field(default_factory=list)
 
     @property
+    def l2(self) -> float:
+        """Strength of the penalty: scikit-learn's two-class objective has one weight vector, the difference of ours."""
+        return 2.0 if len(self.classes) == 2 else 1.0
+
+    @property
     def rows(self) -> torch.Tensor:
         """Which rows count, (n,)."""
         return (self.row_weights > 0).any(dim=0)
@@ -183,7 +186,7 @@ def _nothing(task: _Task) -> Solution:
 _Solve = Callable[[_Task, list[LinearMap] | None], Solution]
 
 
-def _by_newton(blocks: list[torch.Tensor], l2: float, options: dict[str, Any]) -> _Solve:
+def _by_newton(blocks: list[torch.Tensor], options: dict[str, Any]) -> _Solve:
     def solve(task: _Task, initial: list[LinearMap] | None) -> Solution:
         rows = task.rows
         row_weights = task.row_weights[:, rows]
@@ -191,16 +194,16 @@ def _by_newton(blocks: list[torch.Tensor], l2: float, options: dict[str, Any]) -
         for j, weights in enumerate(task.map_weights[:, rows]):
             features = torch.cat(_inputs(blocks, task, j, rows), dim=1)
             mean = weighted_mean(features, weights) if task.anchor is None else None
-            axes.append(PrincipalAxes(features, mean, stiffness=_largest(row_weights) / l2))
+            axes.append(PrincipalAxes(features, mean, stiffness=_largest(row_weights) / task.l2))
         problem = convex.LinearHeads(
-            axes, task.onehot[rows], row_weights, task.mixing, l2, _offset(blocks, task, rows), task.anchor is None
+            axes, task.onehot[rows], row_weights, task.mixing, task.l2, _offset(blocks, task, rows), task.anchor is None
         )
         return convex.solve(problem, initial=initial, **options)
 
     return solve
 
 
-def _by_lbfgs(blocks: list[torch.Tensor], l2: float, options: dict[str, Any]) -> _Solve:
+def _by_lbfgs(blocks: list[torch.Tensor], options: dict[str, Any]) -> _Solve:
     shared: list[Features] = []  # of all rows: what the heads share is computed once
 
     def features_of(task: _Task, rows: torch.Tensor) -> tuple[Features, list[list[int]]]:
@@ -219,10 +222,10 @@ def _by_lbfgs(blocks: list[torch.Tensor], l2: float, options: dict[str, Any]) ->
         rows = task.rows
         row_weights = task.row_weights[:, rows]
         features, chosen = features_of(task, rows)
-        maps = [coordinates_of(features, some, _largest(row_weights) / l2) for some in chosen]
+        maps = [coordinates_of(features, some, _largest(row_weights) / task.l2) for some in chosen]
         offset = _offset(blocks, task, rows)
         problem = lbfgs.Objective(
-            maps, task.onehot[rows], row_weights, task.mixing, l2, offset, intercepts=task.anchor is None
+            maps, task.onehot[rows], row_weights, task.mixing, task.l2, offset, intercepts=task.anchor is None
         )
         return lbfgs.solve(problem, initial=initial, **options)
 

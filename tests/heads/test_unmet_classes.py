@@ -10,6 +10,7 @@ import torch
 from samples import make_blocks
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
+from sklearn.linear_model import LogisticRegression
 
 from skmmal import LateFusionClassifier, MultimodalArray
 from skmmal.query import get_strategy
@@ -28,7 +29,7 @@ MINI_BATCH = [
 ]
 
 
-def never_met(n=90, lost=(2,), n_classes=3):
+def never_met(n=90, lost=(2,)):
     """Rows of the `lost` classes lack the text."""
     blocks, y = make_blocks(n=n)
     blocks["text"][np.isin(y, lost)] = np.nan
@@ -70,11 +71,27 @@ def test_the_optimum_is_that_over_the_classes_of_its_rows(solver):
     X, y = never_met()
     there = y != 2
     clf = LateFusionClassifier(solver=solver, C=0.3).fit(X, y)
-    alone = LateFusionClassifier(solver=solver, C=0.3).fit(MultimodalArray({"text": X["text"][there]}), y[there], classes=[0, 1, 2])
     text = MultimodalArray({"text": full()["text"]})
-    np.testing.assert_allclose(
-        clf.predict_proba_by_modality(full())["text"], alone.predict_proba(text), atol=1e-6
-    )
+    found = clf.predict_proba_by_modality(full())["text"]
+    rows = MultimodalArray({"text": X["text"][there]})
+    for given in ([0, 1, 2], None):  # a column for a class without rows changes nothing of the others
+        alone = LateFusionClassifier(solver=solver, C=0.3).fit(rows, y[there], classes=given)
+        np.testing.assert_allclose(found[:, :2], alone.predict_proba(text)[:, :2], atol=1e-6)
+    reference = LogisticRegression(C=0.3, tol=1e-12, max_iter=10_000).fit(X["text"][there], y[there])
+    np.testing.assert_allclose(found[:, :2], reference.predict_proba(text["text"]), atol=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["newton-cg", "lbfgs"])
+def test_the_optimum_over_three_of_four_classes(solver):
+    blocks, y = make_blocks(n=120)[0], np.arange(120) % 4
+    there = y != 1
+    blocks["text"][~there] = np.nan
+    X = MultimodalArray(blocks)
+    clf = LateFusionClassifier(solver=solver).fit(X, y)
+    found = clf.predict_proba_by_modality(full())["text"]
+    reference = LogisticRegression(tol=1e-12, max_iter=10_000).fit(X["text"][there], y[there])
+    assert (found[:, 1] < 1e-20).all()
+    np.testing.assert_allclose(found[:, [0, 2, 3]], reference.predict_proba(full()["text"]), atol=1e-6)
 
 
 @pytest.mark.parametrize("solver", ["newton-cg", "lbfgs"])
