@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -209,7 +210,8 @@ class ActiveLearner(BaseEstimator):
         bootstrap : bool, default=False
             Fit on a bootstrap sample of the rows.
         only_new : bool, default=False
-            Fit on the new rows alone, and do not keep them (modAL's meaning).
+            Fit on the new rows alone, and do not keep them (modAL's meaning). A `LateFusionClassifier` with
+            ``warm_start="anchor"`` then stays near the model that there is at this call.
         **fit_kwargs
             Passed to the estimator's `fit`, after those of the constructor.
 
@@ -226,7 +228,8 @@ class ActiveLearner(BaseEstimator):
         if (only_new or self.X_training is None) and _forgets(self.estimator):
             warnings.warn(_forgetting(self.estimator, n_rows_of(X), only_new), UserWarning, stacklevel=2)
         if only_new:
-            self._fit(X, y, bootstrap, fit_kwargs)
+            with _anchored_at_present(self.estimator):
+                self._fit(X, y, bootstrap, fit_kwargs)
             self._trained_later = False
             return
         X_all, y_all, n_before = X, y, 0
@@ -338,6 +341,19 @@ def _forgets(estimator: Any) -> bool:
     if not opened.searched or getattr(opened.final, "warm_start", False) == "anchor":
         return False
     return bool(known_fitted(opened.final))
+
+
+@contextmanager
+def _anchored_at_present(estimator: Any) -> Iterator[None]:
+    """Let an anchored fit stay near the model that there is now: earlier rows do not come again to keep it there."""
+    final = getattr(open_model(estimator).final, "__dict__", {})
+    former = final.pop("anchor_", None)
+    try:
+        yield
+    except BaseException:
+        if former is not None:
+            final["anchor_"] = former
+        raise
 
 
 def _forgetting(estimator: Any, n_rows: int, only_new: bool) -> str:

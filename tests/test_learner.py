@@ -559,3 +559,21 @@ def test_no_warning_where_nothing_is_forgotten(trained):
         vars(anchored).update({**vars(came), "warm_start": "anchor"})
         ActiveLearner(anchored).teach(X["image"][:5], y[:5])
         ActiveLearner(anchored, None).teach(X["image"][:5], y[:5], only_new=True)
+
+
+def test_lessons_that_do_not_come_again_stay_in_an_anchored_model():
+    blocks, y = make_blocks(n=90, seed=3)
+    X = MultimodalArray(blocks)
+    learner = ActiveLearner(LateFusionClassifier(warm_start="anchor").fit(X[:30], y[:30]))
+    by_hand = LateFusionClassifier(warm_start="anchor").fit(X[:30], y[:30])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for rows in (slice(30, 40), slice(40, 50)):
+            learner.teach(X[rows], y[rows], only_new=True)
+            by_hand.__dict__.pop("anchor_", None)  # from the model that there is
+            by_hand.fit(X[rows], y[rows])
+    np.testing.assert_array_equal(learner.predict_proba(X), by_hand.predict_proba(X))
+    anchor = learner.estimator.anchor_
+    with pytest.raises(ValueError, match="NaN"):
+        learner.teach(X[50:52], np.array([np.nan, 1]), only_new=True)
+    assert learner.estimator.anchor_ is anchor
