@@ -283,19 +283,21 @@ def _newton_cg(
         decrement = -_dot(gradient, direction)  # twice the fall that the quadratic model promises
         if decrement <= tol * 1e-6 * abs(value):  # already there
             return parameters, curve, True
+        rounding = _VALUE_ROUNDING * abs(value)
+        last = decrement <= rounding  # the value cannot tell whether this step, the whole of it, gains anything
         length = 1.0
         while True:
             trial = _step(parameters, length, direction)
             new_value, new_gradient, new_probabilities = problem.evaluate(trial)
-            if new_value <= value - _ARMIJO * length * decrement:
+            if new_value <= value - _ARMIJO * length * decrement or (last and new_value <= value + rounding):
                 break
             length /= 2
             if length < 1e-10:  # rounding: no better point along the direction
                 return parameters, curve, True
         parameters, value, gradient, probabilities = trial, new_value, new_gradient, new_probabilities
-        curve.append(value)
+        curve.append(min(value, curve[-1]))
         # the step has left about the share of the promised fall that conjugate gradients left of the residual
-        if length == 1.0 and _CG_REDUCTION**2 * decrement / 2 < tol * abs(value):
+        if last or (length == 1.0 and _CG_REDUCTION**2 * decrement / 2 < tol * abs(value)):
             return parameters, curve, True
     return parameters, curve, False
 
