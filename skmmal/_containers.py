@@ -13,6 +13,7 @@ from sklearn.utils.validation import _num_samples
 from skmmal._arrays import naming
 from skmmal._blocks import library_of
 from skmmal._rows import row_names
+from skmmal._tables import column_names
 from skmmal.modalities import MultimodalArray, as_multimodal, concatenate
 
 
@@ -121,10 +122,16 @@ def _concat_foreign(old: Any, new: Any) -> Any:
 
             new = pyarrow.array(list(as_read(new)), type=old.type)
             new = pyarrow.chunked_array([new]) if isinstance(old, pyarrow.ChunkedArray) else new
+    names = [column_names(old), column_names(new)]
+    if names[0] != names[1]:
+        raise ValueError(f"their columns {names[1]} differ from {names[0]}")
     if library_of(old) == "polars":
         import polars
 
-        return polars.concat([old, new])
+        try:
+            return polars.concat([old, new], how="vertical_relaxed" if hasattr(old, "columns") else "vertical")
+        except polars.exceptions.PolarsError as error:
+            raise ValueError(f"their types differ from those from before: {error}") from error
     import pyarrow
 
     if isinstance(old, pyarrow.Table):

@@ -285,10 +285,10 @@ def test_transformers_that_cannot_be_used(transformer, given, error, match):
 LOST = make_pipeline(RobustScaler(), LateFusionClassifier())
 KEPT = make_pipeline(PerModality(RobustScaler()), LateFusionClassifier())
 WARNS = {
-    "learner": lambda model: ActiveLearner(model).fit(COMPLETE, Y),
-    "teach": lambda model: ActiveLearner(model).teach(COMPLETE, Y),
-    "a mapping": lambda model: ActiveLearner(model).teach(MultimodalArray(dict(COMPLETE.blocks)), Y),
-    "two levels": lambda model: ActiveLearner(model).fit(pd.concat({n: pd.DataFrame(b) for n, b in COMPLETE.blocks.items()}, axis=1), Y),
+    "learner": lambda model: ActiveLearner(sklearn.clone(model)).fit(COMPLETE, Y),
+    "teach": lambda model: ActiveLearner(sklearn.clone(model)).teach(COMPLETE, Y),
+    "a mapping": lambda model: ActiveLearner(sklearn.clone(model)).teach(MultimodalArray(dict(COMPLETE.blocks)), Y),
+    "two levels": lambda model: ActiveLearner(sklearn.clone(model)).fit(pd.concat({n: pd.DataFrame(b) for n, b in COMPLETE.blocks.items()}, axis=1), Y),
     "margin": lambda model: MarginSampling().query(model, COMPLETE, 2),
     "bmmal": lambda model: BMMAL(random_state=0).query(model, COMPLETE, 2),
     "on all": lambda model: MarginSampling(on="all").query(model, COMPLETE, 2),

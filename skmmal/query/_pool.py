@@ -13,7 +13,7 @@ from sklearn.utils.validation import _num_samples
 from skmmal._arrays import naming, off_device
 from skmmal._blocks import refuse_unread
 from skmmal._containers import as_read, in_one, is_mapping, n_rows_of
-from skmmal._rows import check_same_rows, rows_of
+from skmmal._tables import column_names
 from skmmal.modalities import as_multimodal, is_multimodal
 
 __all__ = ["as_container", "check_alike", "check_labels", "dense", "is_empty", "is_opaque"]
@@ -91,7 +91,6 @@ def check_labels(X_labeled: Any, y_labeled: Any) -> None:
         raise ValueError(f"y_labeled is missing (None or NaN) in row {absent[0]} ({len(absent)} such rows)")
     if n_rows_of(X_labeled) != n_labels:
         raise ValueError(f"X_labeled has {n_rows_of(X_labeled)} rows, y_labeled has {n_labels}")
-    check_same_rows({**rows_of(X_labeled, "X_labeled"), "y_labeled": y_labeled})
 
 
 def check_alike(X_labeled: Any, X_pool: Any, *, by_name: bool) -> None:
@@ -124,7 +123,7 @@ def check_alike(X_labeled: Any, X_pool: Any, *, by_name: bool) -> None:
     if shapes[0] != shapes[1]:
         found = [list(shape) if width is None else width for shape, width in zip(shapes, named, strict=True)]
         raise ValueError(f"X_labeled has blocks of {found[0]} columns, X_pool of {found[1]}")
-    columns = [list(getattr(X, "columns", [])) for X in (X_labeled, X_pool)]
+    columns = [column_names(X) or [] for X in (X_labeled, X_pool)]
     if all(columns) and columns[0] != columns[1]:
         odd = [name for name in columns[0] if name not in set(columns[1])]
         if odd:

@@ -22,6 +22,7 @@ from skmmal._containers import n_rows_of, take_rows
 from skmmal._fitted import OpenedModel, check_estimator, known_fitted, open_model
 from skmmal._input import validate_features
 from skmmal._probabilities import check_distribution, check_probability_matrix
+from skmmal._rows import check_same_rows, rows_of
 from skmmal.heads import AdditiveFusion, Fusion
 from skmmal.heads.modules import LateFusionModule
 from skmmal.heads.tensors import at_least_float32
@@ -81,6 +82,7 @@ class PoolView:
         self._X_labeled = None if X_labeled is None else as_container(X_labeled, "X_labeled")
         self.y_labeled = y_labeled
         check_labels(self._X_labeled, y_labeled)
+        check_same_rows({**rows_of(X_labeled, "X_labeled"), "y_labeled": y_labeled})
         if self._X_labeled is not None:
             check_alike(self._X_labeled, self._X_pool, by_name=bool(self._model.steps))
 
