@@ -148,7 +148,9 @@ def stack_labels(old: Any, new: Any) -> Any:
         raise TypeError(f"the new labels are {kinds[0]}, those from before {kinds[1]}")
     if isinstance(old, pd.Series):
         # without an index: pairs were compared when they came, and the rows keep theirs
-        return pd.concat([old, pd.Series(np.asarray(new))], ignore_index=True).rename(old.name)
+        labels = pd.concat([old, pd.Series(np.asarray(new))], ignore_index=True)
+        labels.name = old.name
+        return labels
     if np.ndim(old) != np.ndim(new):
         raise ValueError(f"the new labels have shape {np.shape(new)}, those from before {np.shape(old)}")
     return np.concatenate([np.asarray(old), np.asarray(new)])

@@ -250,6 +250,8 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
     {'fou': 0.77, 'zer': 0.82, 'fused': 0.82}
     """
 
+    _anchor_classes: np.ndarray
+
     _parameter_constraints: dict = {
         "modalities": [Mapping, None],
         "fusion": [str, HasMethods("build"), callable],

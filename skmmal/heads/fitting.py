@@ -211,7 +211,8 @@ def _by_lbfgs(blocks: list[torch.Tensor], options: dict[str, Any]) -> _Solve:
             if not shared:
                 shared.append(Features(blocks, task.row_weights[0]))
             return shared[0], task.chosen
-        given, chosen = [], []
+        given: list[torch.Tensor] = []
+        chosen: list[list[int]] = []
         for j in range(len(task.chosen)):
             own = _inputs(blocks, task, j, rows)
             chosen.append(list(range(len(given), len(given) + len(own))))

@@ -250,6 +250,8 @@ class LateFusionModule(nn.Module):
         heads that attend leave it out.
     """
 
+    centre: torch.Tensor | None
+
     def __init__(self, encoders: Sequence[Encoder], head: Fusion, learned_absence: bool = False) -> None:
         super().__init__()
         self.encoders = nn.ModuleList(encoders)

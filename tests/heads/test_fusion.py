@@ -510,7 +510,7 @@ def test_grid_search_over_fusions_and_their_settings():
         (GatedUnit(gate="max"), ValueError, "'gate' parameter of GatedUnit"),
         (AttentionPooling(width=0), ValueError, "'width' parameter of AttentionPooling"),
         (NLGate, TypeError, r"the class NLGate; give an object, NLGate\(\)"),
-        ("nl_gate", ValueError, "'fusion' parameter"),
+        ("nl-gates", ValueError, "Did you mean 'nl-gate'"),
     ],
     ids=str,
 )
