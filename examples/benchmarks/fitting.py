@@ -85,6 +85,16 @@ def comparisons(full: bool) -> list[Comparison]:
             ),
             same_objectives,
         ),
+        Comparison(
+            "three heads, cold, emoji",
+            "360 rows x (1280 + 384), 8 classes",
+            emoji_round,
+            (
+                Side("skmmal", lambda data: (data, fit_ours(data, tol=RTOL))),
+                Side("LogisticRegression x 3", lambda data: (data, three_regressions(data, np.float64))),
+                Side("LogisticRegression x 3, float32", lambda data: (data, three_regressions(data, np.float32))),
+            ),
+        ),
         *(
             Comparison(
                 f"against the paper's recipe, {n_recipe} epochs",

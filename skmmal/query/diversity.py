@@ -27,7 +27,7 @@ class CoreSet(QueryStrategy):
     ----------
     partitions : int, default=1
         Split the pool at random into that many parts and choose from each on its own (the paper's pool splitting):
-        cheaper, and less diverse.
+        more memory, less diversity, other picks than the whole pool's; for comparison.
     n_jobs : int, default=None
         joblib workers over the partitions.
     random_state : int, RandomState, Generator or None

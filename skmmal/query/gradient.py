@@ -92,7 +92,7 @@ class BADGE(_GradientSampling):
         where `on` is a modality that this row lacks).
     partitions : int, default=1
         Split the pool at random into that many parts and choose from each on its own (the BMMAL paper's pool
-        splitting): cheaper, and less diverse.
+        splitting): more memory, less diversity, other picks than the whole pool's; for comparison.
     n_jobs : int, default=None
         joblib workers over the partitions.
     random_state : int, RandomState, Generator or None
@@ -164,7 +164,7 @@ class BMMAL(_GradientSampling):
         First row of the batch: the longest gradient, one at random, or a given row of the pool.
     partitions : int, default=1
         Split the pool at random into that many parts and choose from each on its own (the paper's pool splitting):
-        cheaper, and less diverse.
+        more memory, less diversity, other picks than the whole pool's; for comparison.
     n_jobs : int, default=None
         joblib workers over the partitions.
     random_state : int, RandomState, Generator or None
