@@ -10,8 +10,8 @@ from scipy.special import entr
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._random import RandomState, draw_seed
-from skmmal.query.base import QueryStrategy, Selection, highest
-from skmmal.query.view import PoolView
+from skmmal.query.base import QueryStrategy, Selection
+from skmmal.reading import Head, Reading
 
 __all__ = ["BALD", "EPIG", "PowerBALD", "mutual_information", "predictive_information"]
 
@@ -172,13 +172,13 @@ class BALD(QueryStrategy):
         self.random_state = random_state
         self.on = on
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        return highest(_information(view, self.n_samples, rng, self.source), n_instances)
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        return pool.highest(_information(pool, self.n_samples, rng, self.source), n_instances)
 
 
-def _information(view: PoolView, n_samples: int, rng: np.random.RandomState, source: str) -> np.ndarray:
+def _information(pool: Reading, n_draws: int, rng: np.random.RandomState, source: str) -> np.ndarray:
     """BALD score of each row."""
-    return view.mean_score(lambda head: mutual_information(head.monte_carlo_probabilities(n_samples, rng, source)))
+    return pool.mean_score(lambda head: mutual_information(head.draws(n_draws, rng, source=source)))
 
 
 class PowerBALD(QueryStrategy):
@@ -237,10 +237,10 @@ class PowerBALD(QueryStrategy):
         self.random_state = random_state
         self.on = on
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        information = _information(view, self.n_samples, rng, self.source)
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        information = _information(pool, self.n_samples, rng, self.source)
         logarithm = np.log(np.maximum(information, np.finfo(np.float64).tiny))
-        return highest(self.beta * logarithm + rng.gumbel(size=len(view)), n_instances)
+        return pool.highest(self.beta * logarithm + rng.gumbel(size=len(pool)), n_instances)
 
 
 class EPIG(QueryStrategy):
@@ -310,26 +310,27 @@ class EPIG(QueryStrategy):
         self.random_state = random_state
         self.on = on
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         seed = draw_seed(rng)
-        targets = np.sort(rng.permutation(len(view))[: self.n_targets])
+        targets = np.sort(rng.permutation(len(pool))[: self.n_targets])
 
-        def networks(head: PoolView) -> Iterator[np.ndarray]:  # the same draws each time, never all of them in memory
-            return head.monte_carlo_probabilities(self.n_samples, np.random.RandomState(seed), self.source, joint=True)
+        def networks(head: Head) -> Iterator[np.ndarray]:  # the same draws each time, never all of them in memory
+            return head.draws(self.n_samples, np.random.RandomState(seed), source=self.source, joint=True)
 
-        candidates = np.arange(len(view))
-        if self.max_candidates is not None and len(view) > max(self.max_candidates, 2 * n_instances):
+        promising = np.arange(len(pool)) if pool.candidates is None else np.flatnonzero(pool.candidates)
+        if self.max_candidates is not None and len(promising) > max(self.max_candidates, 2 * n_instances):
             most = max(self.max_candidates, 2 * n_instances)
-            information = view.mean_score(lambda head: mutual_information(networks(head)))
-            candidates = np.sort(highest(information, most)[0])
+            information = pool.mean_score(lambda head: mutual_information(networks(head)))
+            promising = np.sort(pool.highest(information, most)[0])
 
-        def score(head: PoolView) -> np.ndarray:
+        def score(head: Head) -> np.ndarray:
             scores = np.zeros(len(head))
-            rows, known = view.rows_in(head, candidates), view.rows_in(head, targets)
+            rows, known = head.find(promising), head.find(targets)
             if len(rows) and len(known):
                 draws, target_draws = zip(*((p[rows], p[known]) for p in networks(head)), strict=True)
                 scores[rows] = predictive_information(np.stack(draws), np.stack(target_draws))
             return scores
 
-        best, scores = highest(view.mean_score(score)[candidates], n_instances)
-        return candidates[best], scores
+        scores = np.full(len(pool), -np.inf)
+        scores[promising] = pool.mean_score(score)[promising]
+        return pool.highest(scores, n_instances)

@@ -11,10 +11,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._random import RandomState
 from skmmal.contributions import balance_weights
-from skmmal.query._heads import gradient_embedding
+from skmmal.query._heads import check_on
 from skmmal.query._partition import PARTITION_CONSTRAINTS, in_partitions
 from skmmal.query.base import QueryStrategy, Selection
-from skmmal.query.view import PoolView
+from skmmal.reading import ALL, FUSED, Reading, read_with_labels
 from skmmal.selection import Embedding, OuterProductEmbedding, d2_sampling
 
 __all__ = ["BADGE", "BMMAL"]
@@ -41,8 +41,8 @@ class _GradientSampling(QueryStrategy):
         self.random_state = random_state
 
     @abstractmethod
-    def _embedding(self, view: PoolView) -> Embedding:
-        """Gradient embedding of the rows of a view."""
+    def _embedding(self, pool: Reading) -> Embedding:
+        """Gradient embedding of the rows of a reading."""
 
     def embedding(self, estimator: Any, X: Any) -> Embedding:
         """Gradient embedding of rows, in factors.
@@ -58,20 +58,20 @@ class _GradientSampling(QueryStrategy):
             Of n_samples points. A modality's gradient (``on="image"``) is zero in the rows that lack it; with
             ``on="all"`` this is a `StackedEmbedding`.
         """
-        return self._whole_embedding(PoolView(estimator, X))
+        return self._whole_embedding(read_with_labels(estimator, X))
 
-    def _whole_embedding(self, view: PoolView) -> Embedding:
-        return self._embedding(view)
+    def _whole_embedding(self, pool: Reading) -> Embedding:
+        return self._embedding(pool)
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         return in_partitions(
-            _d2, self._embedding(view), n_instances, self.partitions, self.n_jobs, rng, first=self._first_in(view)
+            _d2, self._embedding(pool), n_instances, self.partitions, self.n_jobs, rng, first=self._first_in(pool)
         )
 
-    def _first_in(self, view: PoolView) -> str | int:
-        if isinstance(self.first, str) or self.first >= view.n_pool:  # d2_sampling says that there is no such row
+    def _first_in(self, pool: Reading) -> str | int:
+        if isinstance(self.first, str) or self.first >= len(pool.source):  # d2_sampling says that there is no such row
             return self.first
-        at = np.flatnonzero(view.pool_rows == self.first)
+        at = np.flatnonzero(pool.rows == self.first)
         return int(at[0]) if len(at) else "norm"
 
 
@@ -143,11 +143,16 @@ class BADGE(_GradientSampling):
         super().__init__(first, partitions, n_jobs, random_state)
         self.on = on
 
-    def _embedding(self, view: PoolView) -> Embedding:
-        return view.gradient_embedding
+    def _embedding(self, pool: Reading) -> Embedding:
+        return pool.gradient_embedding
 
-    def _whole_embedding(self, view: PoolView) -> Embedding:
-        return gradient_embedding(view, self.on)
+    def _whole_embedding(self, pool: Reading) -> Embedding:
+        check_on(self.on, pool)
+        if self.on in (FUSED, ALL):
+            return pool.on(self.on).gradient_embedding
+        residuals = pool.heads[self.on].residuals if self.on in pool.heads else np.zeros((0, 1))
+        index = pool.modality_names.index(self.on)
+        return OuterProductEmbedding(pool.heads[self.on].spread(residuals), pool.source.own_blocks[index])
 
 
 class BMMAL(_GradientSampling):
@@ -203,9 +208,7 @@ class BMMAL(_GradientSampling):
 
     compares_modalities = True
 
-    def _embedding(self, view: PoolView) -> Embedding:
-        view.check_fitted()
-        view.require("embed", "modality_contributions")
-        return OuterProductEmbedding(
-            view.gradient_residuals, view.stored_embedding, balance_weights(view.contributions)
-        )
+    def _embedding(self, pool: Reading) -> Embedding:
+        # contributions first: a network's pass for them makes its probabilities on the way
+        weights = balance_weights(pool.contributions)
+        return OuterProductEmbedding(pool.head.residuals, pool.head.blocks, weights)

@@ -7,8 +7,8 @@ from abc import abstractmethod
 import numpy as np
 from scipy.special import entr
 
-from skmmal.query.base import QueryStrategy, Selection, highest
-from skmmal.query.view import PoolView
+from skmmal.query.base import QueryStrategy, Selection
+from skmmal.reading import Reading
 
 __all__ = ["EntropySampling", "LeastConfidenceSampling", "MarginSampling"]
 
@@ -24,8 +24,8 @@ class _UncertaintySampling(QueryStrategy):
     def _uncertainty(probabilities: np.ndarray) -> np.ndarray:
         """Uncertainty of each row of (N, K) probabilities."""
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        return highest(view.mean_score(lambda head: self._uncertainty(head.probabilities)), n_instances)
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        return pool.highest(pool.mean_score(lambda head: self._uncertainty(head.probabilities)), n_instances)
 
 
 class EntropySampling(_UncertaintySampling):
