@@ -72,7 +72,8 @@ class ModalityAnswersMixin:
         vector that the last layer classifies, so that the fused logits are linear in it. BADGE works on the gradient of
         that layer, by the sum; BMMAL weighs the summands, one block per modality as in every fusion.
         """
-        return dict(zip(self.modalities_, map(at_least_float32, self._source(X).blocks), strict=True))
+        source = self._source(X)
+        return dict(zip(self.modalities_, map(at_least_float32, source.blocks), strict=True))
 
     def embed_by_modality(self, X: Any) -> dict[str, np.ndarray]:
         """Return what each modality's own head sees: with token grids under fusions that gate or attend, their mean.

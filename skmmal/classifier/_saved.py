@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from typing import Any, Self
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skmmal._input import plain_layout
@@ -38,8 +40,17 @@ _SAVED_CLASSES = (AttentionPooling, GatedUnit, NLGate, *balancing_classes())
 """Objects among the parameters that `save` can write."""
 
 
-class SavedMixin:
+class SavedMixin(BaseEstimator):
     """The verbs `save` and `load`."""
+
+    classes_: np.ndarray
+    module_: LateFusionModule
+    anchor_: LateFusionModule
+    _anchor_classes: np.ndarray
+
+    @abstractmethod
+    def _build_module(self, rng: np.random.RandomState, n_classes: int) -> tuple[LateFusionModule, str]:
+        """A network for the features that were fitted on."""
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the fitted estimator to a folder: weights as safetensors, the rest as JSON, no pickle.

@@ -301,7 +301,7 @@ class NetworkSource(ModelSource):
             return [softmax(own)]
 
         for network in networks:
-            yield self.forward(logits, through=network)[0]  # type: ignore[arg-type]
+            yield self.forward(logits, through=network)[0]
 
     def network(self) -> tuple[LateFusionModule, MultimodalArray, np.ndarray]:
         """The network on the CPU, the rows as it takes them, and which modality is present (N, M), for gradients."""
