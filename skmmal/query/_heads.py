@@ -23,7 +23,7 @@ from skmmal.query.view import PoolView, _has_layers
 from skmmal.selection import Embedding, OuterProductEmbedding, StackedEmbedding
 
 if TYPE_CHECKING:
-    from skmmal.query.base import QueryStrategy, Selection
+    from skmmal.query._base import QueryStrategy, Selection
 
 __all__ = ["ALL", "FUSED", "AllHeadsView", "HeadView", "gradient_embedding", "select"]
 
@@ -31,9 +31,7 @@ FUSED, ALL = "fused", "all"
 _METHOD = "predict_proba_by_modality"
 
 
-def select(
-    strategy: QueryStrategy, view: PoolView, on: str, n_instances: int, rng: np.random.RandomState
-) -> Selection:
+def select(strategy: QueryStrategy, view: PoolView, on: str, n_instances: int, rng: np.random.RandomState) -> Selection:
     """Run a strategy on the head or heads that `on` names.
 
     Parameters
@@ -96,9 +94,7 @@ def _check_on(on: Any, view: PoolView) -> None:
         raise ValueError(f"on={ALL!r} means all heads, but one modality of {names} is named so, too: rename it")
 
 
-def _select_own(
-    strategy: QueryStrategy, head: PoolView, n_instances: int, rng: np.random.RandomState
-) -> Selection:
+def _select_own(strategy: QueryStrategy, head: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
     """Select among the rows that the head's view shows, at most as many as there are."""
     if len(head) == 0:
         return np.empty(0, dtype=np.intp), np.empty(0)

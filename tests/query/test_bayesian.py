@@ -19,10 +19,9 @@ from sklearn.svm import SVC
 from sklearn.utils.class_weight import compute_sample_weight
 
 from skmmal import LateFusionClassifier, MultimodalArray
-from skmmal.query import BALD, EPIG, BatchBALD, PoolView, PowerBALD
+from skmmal.query import BALD, EPIG, BatchBALD, PoolView, PowerBALD, mutual_information, predictive_information
+from skmmal.query._batchbald import _JointLabels
 from skmmal.query._posterior import LaplacePosterior, prior_precision
-from skmmal.query.batchbald import _JointLabels
-from skmmal.query.bayesian import mutual_information, predictive_information
 
 
 def entropy(p):

@@ -8,7 +8,7 @@ import torch
 from samples import make_blocks
 
 from skmmal.query import CoreGCN, PoolView, UncertainGCN
-from skmmal.query.graph import _graph, _loss, _train
+from skmmal.query._gcn import _graph, _loss, _train
 
 
 def dense_graph(points, k):

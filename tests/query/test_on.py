@@ -33,11 +33,11 @@ from skmmal.query import (
     UHerding,
     available_strategies,
     get_strategy,
+    mutual_information,
 )
+from skmmal.query._bait import fisher_batch
+from skmmal.query._base import highest
 from skmmal.query._heads import AllHeadsView, HeadView
-from skmmal.query.base import highest
-from skmmal.query.bayesian import mutual_information
-from skmmal.query.information import fisher_batch
 from skmmal.selection import DenseEmbedding, d2_sampling
 from skmmal.selection.coverage import kernel_herding, unit_rows
 

@@ -10,10 +10,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState
+from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._clusters import cluster
-from skmmal.query.base import QueryStrategy, Selection
-from skmmal.query.coverage import _class_count, _labelled_unit_rows, _pure_radius, _references
-from skmmal.query.uncertainty import MarginSampling
+from skmmal.query._coverage import class_count, draw_references, labeled_unit_rows, pure_radius
+from skmmal.query._uncertainty import negative_margin
 from skmmal.query.view import PoolView
 from skmmal.selection.coverage import _sq_distances, in_any_ball, mixed_cover, unit_rows
 
@@ -125,8 +125,8 @@ class DCoM(QueryStrategy):
         self.on = on
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        points, labelled = unit_rows(view.points), _labelled_unit_rows(view)
-        rows = _references(len(view), self.max_references, rng)
+        points, labelled = unit_rows(view.points), labeled_unit_rows(view)
+        rows = draw_references(len(view), self.max_references, rng)
         measured = points if rows is None else points[rows]
         radius = self._first_radius(view, measured, n_instances, rng)
         covered = np.zeros(len(measured), dtype=bool)
@@ -165,8 +165,8 @@ class DCoM(QueryStrategy):
     ) -> float:
         if self.radius != "auto":
             return float(self.radius)
-        labels, _ = cluster(measured, self.n_clusters or _class_count(view, n_instances), rng)
-        return _pure_radius(measured, labels, self.purity)
+        labels, _ = cluster(measured, self.n_clusters or class_count(view, n_instances), rng)
+        return pure_radius(measured, labels, self.purity)
 
 
 def competence(coverage: float, steepness: float = 50.0, centre: float = 0.8) -> float:
@@ -213,6 +213,6 @@ def _coverage(covered: np.ndarray, n_pool: int, n_labelled: int) -> float:
 
 def _scaled_margins(view: PoolView) -> np.ndarray:
     """Negative margins of the pool, scaled so that those of pool and labelled rows span [0, 1]."""
-    pool, labelled = (MarginSampling._uncertainty(p) for p in (view.probabilities, view.labeled_probabilities))
+    pool, labelled = (negative_margin(p) for p in (view.probabilities, view.labeled_probabilities))
     low, high = (f(np.concatenate([pool, labelled])) for f in (np.min, np.max))
     return (pool - low) / (high - low) if high > low else np.zeros(len(pool))

@@ -18,7 +18,7 @@ from torch.nn.functional import normalize, softplus
 from skmmal._chunks import chunk_rows, row_chunks
 from skmmal._random import RandomState, draw_seed, torch_generator
 from skmmal.modalities import MultimodalArray, presence_mask
-from skmmal.query.base import QueryStrategy, Selection
+from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query.view import PoolView
 from skmmal.representation import CrossModalEncoder
 from skmmal.selection import DenseEmbedding, d2_sampling

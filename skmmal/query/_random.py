@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skmmal._random import RandomState
-from skmmal.query.base import QueryStrategy, Selection
+from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query.view import PoolView
 
 __all__ = ["RandomSampling"]

@@ -12,8 +12,8 @@ from sklearn.utils._param_validation import Interval
 
 from skmmal._chunks import CHUNK_ELEMENTS, row_chunks
 from skmmal._random import RandomState, check_rng, draw_seed
-from skmmal.query.base import QueryStrategy, Selection, highest
-from skmmal.query.bayesian import _SOURCES, mutual_information
+from skmmal.query._base import Selection, highest
+from skmmal.query._information import InformationSampling, mutual_information
 from skmmal.query.view import PoolView
 from skmmal.selection._validation import check_n_samples
 
@@ -22,7 +22,7 @@ __all__ = ["BatchBALD", "joint_information_batch"]
 _CONFIGURATIONS_AT_ONCE = 1024
 
 
-class BatchBALD(QueryStrategy):
+class BatchBALD(InformationSampling):
     """Pick rows whose labels together say most about the model's parameters.
 
     BALD scores rows one by one, so that a batch may hold the same information many times over. Here the row is picked
@@ -82,7 +82,7 @@ class BatchBALD(QueryStrategy):
 
     _heads_take_turns = True
     _parameter_constraints: dict = {
-        **_SOURCES,
+        **InformationSampling._parameter_constraints,
         "joint_size": [Interval(Integral, 1, None, closed="left")],
         "max_configurations": [Interval(Integral, 1, None, closed="left")],
         "max_candidates": [Interval(Integral, 1, None, closed="left"), None],
@@ -99,13 +99,10 @@ class BatchBALD(QueryStrategy):
         *,
         on: str = "fused",
     ) -> None:
+        super().__init__(source, n_samples, random_state, on=on)
         self.joint_size = joint_size
         self.max_configurations = max_configurations
         self.max_candidates = max_candidates
-        self.source = source
-        self.n_samples = n_samples
-        self.random_state = random_state
-        self.on = on
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
         seed = draw_seed(rng)

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._chunks import row_chunks
-from skmmal.query.base import QueryStrategy, Selection
+from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query.view import PoolView
 
 __all__ = ["BAIT"]

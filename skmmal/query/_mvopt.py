@@ -9,8 +9,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._random import RandomState
 from skmmal.heads.tensors import resolve_device
-from skmmal.query.base import QueryStrategy, Selection
-from skmmal.query.uncertainty import MarginSampling
+from skmmal.query._base import QueryStrategy, Selection
+from skmmal.query._uncertainty import margin_uncertainty
 from skmmal.query.view import PoolView
 from skmmal.selection.v_optimal import (
     average_kernel,
@@ -191,9 +191,9 @@ def _weights(view: PoolView) -> np.ndarray | None:
     """How much each row's variance counts: how unsure the fused head is, and the modalities' own heads on average."""
     if not view.is_fitted:
         return None
-    weights = _uncertainty(view.probabilities)
+    weights = margin_uncertainty(view.probabilities)
     if hasattr(view.final, "predict_proba_by_modality"):
-        by_modality = [_uncertainty(view.probabilities_by_modality[name]) for name in view.modality_names]
+        by_modality = [margin_uncertainty(view.probabilities_by_modality[name]) for name in view.modality_names]
         # a head has no say in rows that lack its modality; as a mean over those that have, such rows, of which the
         # fused head is less sure anyway, would be picked twice as often again, for nothing gained
         weights = weights + (np.column_stack(by_modality) * view.present).mean(axis=1)
@@ -218,8 +218,3 @@ def _beliefs(view: PoolView, order: list[int], dtype: type) -> tuple[list[np.nda
         for each, heads in zip(fused, own, strict=True)
     )
     return pool, known
-
-
-def _uncertainty(probabilities: np.ndarray) -> np.ndarray:
-    """One minus the margin between the two most probable classes."""
-    return np.clip(1.0 + MarginSampling._uncertainty(probabilities), 0.0, 1.0)
