@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["as_array", "boolean", "integer", "naming", "number", "numeric", "off_device", "own_rows"]
+__all__ = ["as_array", "at_least_float32", "boolean", "integer", "naming", "number", "numeric", "off_device", "own_rows"]
 
 
 def as_array(values: Any) -> np.ndarray:
@@ -50,6 +50,11 @@ def as_array(values: Any) -> np.ndarray:
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         return array.astype(np.float64)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def at_least_float32(block: np.ndarray) -> np.ndarray:
+    """The block in a precision to compute with; a copy only of float16."""
+    return block.astype(np.float32) if block.dtype == np.float16 else block
 
 
 def off_device(values: Any) -> Any:

@@ -17,19 +17,18 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
-from skmmal._arrays import integer, naming, off_device
+from skmmal._arrays import at_least_float32, integer, naming, off_device
+from skmmal._fitted import OpenedModel
 from skmmal._input import plain_layout, validate_features
 from skmmal._labels import class_weights, encode_labels, known_codes
-from skmmal._mapped import released_chunks
 from skmmal._names import find_name
 from skmmal._persistence import decode, encode, read_folder, write_folder
-from skmmal._random import RandomState, check_rng, draw_seed, torch_generator
+from skmmal._random import RandomState, check_rng, torch_generator
 from skmmal._rows import check_same_rows, rows_of
 from skmmal.balancing import Balancing, ModalityDropout, balancing_classes, get_balancing
-from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, contributions, sampled_shapley_values, shapley_values
+from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, contributions
 from skmmal.heads import (
     FUSIONS,
-    AdditiveFusion,
     AttentionPooling,
     Encoder,
     FusionFactory,
@@ -37,7 +36,7 @@ from skmmal.heads import (
     LateFusionModule,
     NLGate,
 )
-from skmmal.heads.ablation import ABLATION_POINTS, coalition_logits, coalition_value
+from skmmal.heads.ablation import ABLATION_POINTS, coalition_logits
 from skmmal.heads.batches import mean_row
 from skmmal.heads.classes import (
     class_positions,
@@ -52,17 +51,12 @@ from skmmal.heads.curves import TrainingCurves
 from skmmal.heads.fitting import fit_convex, is_convex
 from skmmal.heads.hooks import TrainingHooks, TrainingRun
 from skmmal.heads.precision import warn_of_lost_digits
-from skmmal.heads.tensors import (
-    as_batches,
-    at_least_float32,
-    resolve_device,
-    softmax,
-    to_numpy,
-    without_nan,
-    zero_where_absent,
-)
+from skmmal.heads.tensors import as_batches, resolve_device, softmax
 from skmmal.heads.training import make_optimizer, train
 from skmmal.modalities import MultimodalArray, presence_mask
+from skmmal.reading import Reading, read
+from skmmal.reading._network import NetworkSource, Pass
+from skmmal.reading._ready import ReadyModel
 
 __all__ = ["LateFusionClassifier"]
 
@@ -589,22 +583,7 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         vector that the last layer classifies, so that the fused logits are linear in it. BADGE works on the gradient of
         that layer, by the sum; BMMAL weighs the summands, one block per modality as in every fusion.
         """
-        return {name: at_least_float32(block) for name, block in self._stored_embedding(X).items()}
-
-    def _stored_embedding(self, X: Any) -> dict[str, np.ndarray]:
-        """`embed`, but where it is the features themselves, in float16 where they are: for use in chunks."""
-        check_is_fitted(self)
-        if not self.module_.is_linear or isinstance(self.module_.head, AdditiveFusion):
-
-            def own(module: LateFusionModule, z: list[torch.Tensor], there: torch.Tensor, _: slice) -> list:
-                return zero_where_absent(module.features(z, there), there)
-
-            return dict(zip(self.modalities_, self._forward(X, own), strict=True))
-        features = validate_features(self, X, reset=False)
-        present = presence_mask(features)
-        return {
-            name: without_nan(block, present[:, index]) for index, (name, block) in enumerate(features.blocks.items())
-        }
+        return dict(zip(self.modalities_, map(at_least_float32, self._source(X).blocks), strict=True))
 
     def embed_by_modality(self, X: Any) -> dict[str, np.ndarray]:
         """Return what each modality's own head sees: with token grids under fusions that gate or attend, their mean.
@@ -614,14 +593,8 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         dict of str to ndarray of shape (n_samples, d_m)
             An absent modality is zero. With concat and sum fusion the same as `embed`.
         """
-        check_is_fitted(self)
-        if not isinstance(self.module_.head, AdditiveFusion):
-            return self.embed(X)
-
-        def own(module: LateFusionModule, z: list[torch.Tensor], there: torch.Tensor, _: slice) -> list:
-            return zero_where_absent(module.head.unimodal_inputs(z), there)
-
-        return dict(zip(self.modalities_, self._forward(X, own), strict=True))
+        source = self._source(X)
+        return dict(zip(self.modalities_, map(at_least_float32, source.own_blocks), strict=True))
 
     def predict_proba_by_modality(self, X: Any) -> dict[str, np.ndarray]:
         """Class probabilities of each modality's own head.
@@ -659,17 +632,16 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         dict of str to float
             By modality name, then ``"fused"``. NaN for a modality that no row has.
         """
-        check_is_fitted(self)
         check_same_rows({**rows_of(X, "X"), "y": y})
-        features = validate_features(self, X, reset=False)
-        present = presence_mask(features)
+        source = self._source(X)
+        present = source.present
         y = column_or_1d(off_device(y))
-        check_consistent_length(features, y)
+        check_consistent_length(present, y)
 
         def predicted(module: LateFusionModule, z: list, there: torch.Tensor, _: slice) -> list:
             return [s.argmax(dim=1) for s in (*module.head.own_logits(z), module.fused_logits(z, there))]
 
-        *by_modality, fused = (self.classes_[codes] == y for codes in self._forward(features, predicted))
+        *by_modality, fused = (self.classes_[codes] == y for codes in source.forward(predicted))
         scores = {
             name: float(hits[present[:, index]].mean()) if present[:, index].any() else float("nan")
             for index, (name, hits) in enumerate(zip(self.modalities_, by_modality, strict=True))
@@ -752,33 +724,13 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         """Shapley values, their standard errors, and which modality is there in which row."""
         check_is_fitted(self)
         n_permutations = _number_of_permutations(n_permutations, len(self.modalities_))
-        seed = draw_seed(check_rng(random_state))  # one, whatever the number of chunks
         check_same_rows({**rows_of(X, "X"), "y": y})
         targets = None if y is None else known_codes(column_or_1d(off_device(y)), self.classes_, "y")
-        features = validate_features(self, X, reset=False)
-        present = presence_mask(features)
+        source = self._source(X)
         if targets is not None:
-            check_consistent_length(features, targets)
-
-        def values(
-            module: LateFusionModule, z: list[torch.Tensor], there: torch.Tensor, rows: slice
-        ) -> list[np.ndarray]:
-            target = None if targets is None else targets[rows]
-            value = coalition_value(module, z, there, target, self.ablation_point)
-            if n_permutations is None:
-                phi = shapley_values(value, len(z))
-                found = [phi, np.zeros_like(phi)]
-            else:
-                found = [*sampled_shapley_values(value, len(z), n_permutations=n_permutations, random_state=seed)]
-            # an absent modality changes no coalition's value: its Shapley value is zero, but for rounding
-            return [part * present[rows] for part in found]
-
-        phi, errors = self._in_chunks(features, present, values, self._coalitions_width(features))
-        return phi, errors, present
-
-    def _coalitions_width(self, features: MultimodalArray) -> int:
-        """How many numbers of a row the coalitions need at a time: the features, or every modality's logits."""
-        return max(features.shape[1], len(self.modalities_) * len(self.classes_))
+            check_consistent_length(source.present, targets)
+        values, errors, _ = source.shapley_values(targets, n_permutations=n_permutations, random_state=random_state)
+        return values, errors, source.present
 
     def predict_proba_with(self, X: Any, modalities: Sequence[str]) -> np.ndarray:
         """Class probabilities of the fused head when only some modalities are kept.
@@ -811,40 +763,35 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
         )
         return probabilities
 
-    def _forward(
-        self, X: Any, function: Callable[[LateFusionModule, list, torch.Tensor, slice], Sequence]
-    ) -> list[np.ndarray]:
-        """Embed X chunk by chunk and stack what `function` makes of embeddings, presence and rows."""
-        check_is_fitted(self)
-        features = validate_features(self, X, reset=False)
-        return self._in_chunks(features, presence_mask(features), function, features.shape[1])
+    # -------------------------------------------------------------------------------------------------- reading
 
-    def _in_chunks(
-        self,
-        features: MultimodalArray,
-        present: np.ndarray,
-        function: Callable[[LateFusionModule, list, torch.Tensor, slice], Sequence],
-        width: int,
-    ) -> list[np.ndarray]:
-        """Do so with features that are checked; `width` is how many numbers of a row are held at a time."""
-        device = resolve_device(self.device)
-        module = self.module_ if device.type == "cpu" else copy.deepcopy(self.module_).to(device)
-        found: list[np.ndarray] = []
-        with torch.inference_mode():
-            for rows in released_chunks(list(features.blocks.values()), width):
-                batch = as_batches(features, present, rows, module.dtype, device)
-                parts = function(module, module.embed(batch.blocks, batch.present), batch.present, rows)
-                arrays = [part if isinstance(part, np.ndarray) else to_numpy(part) for part in parts]
-                if not all(np.isfinite(array).all() for array in arrays):
-                    raise ValueError(
-                        f"rows {rows.start} to {rows.stop - 1} of X hold values so large that the predictions "
-                        "overflow; scale them as those that the classifier was fitted on"
-                    )
-                # all rows' room at once: small results kept between large chunks would tear the memory into pieces
-                found = found or [np.empty((len(features), *array.shape[1:]), array.dtype) for array in arrays]
-                for whole, array in zip(found, arrays, strict=True):
-                    whole[rows] = array
-        return found
+    @staticmethod
+    def reading_source() -> type:
+        """Return the class of `skmmal.reading.Source` that reads this classifier."""
+        return NetworkSource
+
+    def read(self, X: Any) -> Reading:
+        """Read rows: what all heads say of them and see of them, each answer computed once.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+
+        Returns
+        -------
+        skmmal.reading.Reading
+        """
+        check_is_fitted(self)
+        return read(self, X)
+
+    def _source(self, X: Any) -> NetworkSource:
+        """A source for one question: it keeps no embeddings for another one."""
+        check_is_fitted(self)
+        return NetworkSource(ReadyModel(OpenedModel(self), X), X, once=True)
+
+    def _forward(self, X: Any, function: Pass) -> list[np.ndarray]:
+        """Embed X chunk by chunk and stack what `function` makes of embeddings, presence and rows."""
+        return self._source(X).forward(function)
 
     # -------------------------------------------------------------------------------------------- persistence
 

@@ -57,7 +57,7 @@ def coalition_value(
     present: torch.Tensor,
     target: np.ndarray | None,
     ablation_point: str = "embedding",
-) -> Callable[[np.ndarray], np.ndarray]:
+) -> tuple[Callable[[np.ndarray], np.ndarray], torch.Tensor]:
     """Probability of a target class for any coalition, for `skmmal.contributions.shapley_values`.
 
     A linear head whose ablated embeddings are zero needs one product per modality for all coalitions; otherwise the
@@ -75,25 +75,27 @@ def coalition_value(
 
     Returns
     -------
-    callable
+    value : callable
         From a bool ndarray of shape (M,) to a float64 ndarray of shape (n,).
+    logits : tensor of shape (n, K)
+        The fused ones, which are made on the way.
     """
     blanks = _blanks(module, ablation_point)
     shares = _shares(module, embeddings, blanks)
+    # a linear head's logits are the modalities' shares together
+    logits = module.fused_logits(embeddings, present) if shares is None else sum(shares[0], shares[1])
+    if target is None:
+        target = logits.argmax(dim=1).cpu().numpy()
     if shares is not None:
         partial, intercept = shares
-        if target is None:  # the fused logits are the partial ones' sum
-            target = sum(partial, intercept).argmax(dim=1).cpu().numpy()
-        return linear_coalition_value([_double(part) for part in partial], _double(intercept), target)
-    if target is None:
-        target = module.fused_logits(embeddings, present).argmax(dim=1).cpu().numpy()
+        return linear_coalition_value([_double(part) for part in partial], _double(intercept), target), logits
     rows = np.arange(len(target))
 
     def value(kept: np.ndarray) -> np.ndarray:
-        logits = _logits(module, embeddings, present, kept, blanks, ablation_point)
-        return torch.softmax(logits.double(), dim=1).cpu().numpy()[rows, target]
+        kept_logits = _logits(module, embeddings, present, kept, blanks, ablation_point)
+        return torch.softmax(kept_logits.double(), dim=1).cpu().numpy()[rows, target]
 
-    return value
+    return value, logits
 
 
 def coalition_hits(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from skmmal._arrays import at_least_float32
 from skmmal.heads.batches import Batches
 from skmmal.modalities import MultimodalArray
 
@@ -63,11 +64,6 @@ def without_nan(block: np.ndarray, present: np.ndarray) -> np.ndarray:
     values = block.astype(np.float64 if block.dtype.kind != "f" else np.result_type(block.dtype, np.float32))
     values[~present] = 0.0
     return values
-
-
-def at_least_float32(block: np.ndarray) -> np.ndarray:
-    """The block in a precision to compute with; a copy only of float16."""
-    return block.astype(np.float32) if block.dtype == np.float16 else block
 
 
 def zero_where_absent(values: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:

@@ -35,7 +35,6 @@ from skmmal.query._random import RandomSampling
 from skmmal.query._typiclust import TypiClust
 from skmmal.query._uherding import UHerding
 from skmmal.query._uncertaingcn import UncertainGCN
-from skmmal.query.view import PoolView
 
 _STRATEGIES: dict[str, type[QueryStrategy]] = {
     "alfamix": ALFAMix,
@@ -91,7 +90,6 @@ __all__ = [
     "LeastConfidenceSampling",
     "MarginSampling",
     "MaxHerding",
-    "PoolView",
     "PowerBALD",
     "ProbCover",
     "QueryStrategy",

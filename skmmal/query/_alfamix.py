@@ -12,7 +12,7 @@ from skmmal._chunks import row_chunks
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._clusters import pick_among
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading
 
 __all__ = ["ALFAMix"]
 
@@ -78,30 +78,29 @@ class ALFAMix(QueryStrategy):
         self.random_state = random_state
         self.on = on
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        needed = self._needed_caps(view)
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        needed = self._needed_caps(pool, labelled)
         cap = min(self.cap, 1.0)
         enough = np.sort(needed)[n_instances - 1]
         if enough > cap:
             cap = min(1.0, cap + self.step * np.ceil((enough - cap) / self.step)) if np.isfinite(enough) else 1.0
-        chosen = pick_among(view.points, np.flatnonzero(needed <= cap), n_instances, rng)
+        chosen = pick_among(pool.head.features, np.flatnonzero(needed <= cap), n_instances, rng)
         return chosen, -np.minimum(needed, np.finfo(np.float64).max)[chosen]
 
     @staticmethod
-    def _needed_caps(view: PoolView) -> np.ndarray:
+    def _needed_caps(pool: Reading, labelled: Reading) -> np.ndarray:
         """The cap at which each row changes; infinite where none does."""
-        weights, _ = view.linear_head
-        steps = flip_distances(view.logits, view.gradient_residuals, weights)
-        labelled = view.labeled_head_points
-        points, codes = view.head_points, view.probabilities.argmax(axis=1)
-        if labelled is not None:
-            points, codes = labelled, view.labeled_codes
-        anchors = np.stack([points[codes == code].mean(axis=0) for code in np.unique(codes)])
+        head, points = pool.head, pool.head.layer_features
+        steps = flip_distances(head.log_probabilities, head.residuals, head.linear[0])
+        known, codes = points, head.probabilities.argmax(axis=1)
+        if len(labelled):
+            known, codes = labelled.head.layer_features, labelled.head.codes
+        anchors = np.stack([known[codes == code].mean(axis=0) for code in np.unique(codes)])
         width = max(anchors.shape)
-        parts = row_chunks(len(view), width)
-        reach = np.concatenate([cdist(view.head_points[part], anchors).max(axis=1) for part in parts])
+        parts = row_chunks(len(pool), width)
+        reach = np.concatenate([cdist(points[part], anchors).max(axis=1) for part in parts])
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            needed = steps / reach * np.sqrt(view.head_points.shape[1])
+            needed = steps / reach * np.sqrt(points.shape[1])
         return np.where(reach > 0, needed, np.inf)
 
 

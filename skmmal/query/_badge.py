@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from skmmal._random import RandomState
 from skmmal.query._gradient import GradientSampling
-from skmmal.query._heads import gradient_embedding
-from skmmal.query.view import PoolView
-from skmmal.selection import Embedding
+from skmmal.query._heads import check_on
+from skmmal.reading import ALL, FUSED, Head, Reading
+from skmmal.selection import Embedding, OuterProductEmbedding
 
 __all__ = ["BADGE"]
 
@@ -75,8 +75,13 @@ class BADGE(GradientSampling):
         super().__init__(first, partitions, n_jobs, random_state)
         self.on = on
 
-    def _embedding(self, view: PoolView) -> Embedding:
-        return view.gradient_embedding
+    def _embedding(self, pool: Reading) -> Embedding:
+        return pool.gradient_embedding
 
-    def _whole_embedding(self, view: PoolView) -> Embedding:
-        return gradient_embedding(view, self.on)
+    def _whole_embedding(self, pool: Reading) -> Embedding:
+        check_on(self.on, pool)
+        if self.on in (FUSED, ALL):
+            return pool.on(self.on).gradient_embedding
+        head = Head(pool, self.on)
+        block = pool.source.own_blocks[pool.modality_names.index(self.on)]
+        return OuterProductEmbedding(head.spread(head.residuals), block)

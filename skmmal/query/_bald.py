@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from skmmal.query._base import Selection, highest
+from skmmal.query._base import Selection
 from skmmal.query._information import InformationSampling
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading
 
 __all__ = ["BALD"]
 
@@ -65,5 +65,5 @@ class BALD(InformationSampling):
     5
     """
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        return highest(self._information(view, rng), n_instances)
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        return pool.highest(self._information(pool, rng), n_instances)

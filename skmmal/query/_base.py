@@ -12,13 +12,13 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skmmal._alone import modalities_of, warn_if_alone, warn_if_lost
-from skmmal._arrays import boolean
+from skmmal._arrays import boolean, numeric
 from skmmal._containers import stack_labels, stack_rows
-from skmmal._fit_arguments import did_you_mean
 from skmmal._fitted import is_learner
+from skmmal._names import did_you_mean
 from skmmal._random import check_rng
-from skmmal.query._heads import FUSED, select
-from skmmal.query.view import PoolView
+from skmmal.query._heads import select
+from skmmal.reading import FUSED, Reading, read_with_labels
 
 __all__ = ["QueryStrategy"]
 
@@ -29,7 +29,7 @@ Selection = tuple[np.ndarray, np.ndarray]
 class QueryStrategy(BaseEstimator):
     """Base class of query strategies.
 
-    A subclass implements `_select`; everything it may want to know of the pool it asks the view for.
+    A subclass implements `_select`; everything it may want to know of pool and labelled rows it asks the readings for.
 
     Notes
     -----
@@ -62,9 +62,9 @@ class QueryStrategy(BaseEstimator):
     `predict_proba_by_modality` (`LateFusionClassifier` has it) unless `on` is ``"fused"``. Scores that a query returns
     are comparable within a head, not between the picks of one head and those that fill up the batch.
 
-    A strategy of your own need only have the parameter: its `_select` gets the view of the head (`PoolView`). For
-    ``on="all"`` it takes scores from `PoolView.mean_score` and gradients from `PoolView.gradient_embedding`, or sets
-    `_heads_take_turns`.
+    A strategy of your own need only have the parameter: its `_select` gets readings (`skmmal.reading.Reading`) that
+    listen to the heads it names. For ``on="all"`` it takes scores from `Reading.mean_score` and gradients from
+    `Reading.gradient_embedding`, or sets `_heads_take_turns`.
 
     Examples
     --------
@@ -95,8 +95,20 @@ class QueryStrategy(BaseEstimator):
     _parameter_constraints: dict = {}
 
     @abstractmethod
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        """Pick `n_instances` rows of the pool."""
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        """Pick `n_instances` rows of the pool, among its candidates.
+
+        Parameters
+        ----------
+        pool, labelled : Reading
+            Both listen to the heads that the parameter `on` names. `labelled` has no rows where there are none.
+        n_instances : int
+        rng : RandomState
+
+        Returns
+        -------
+        rows, scores : ndarray of shape (n_instances,)
+        """
 
     @overload
     def query(
@@ -107,6 +119,7 @@ class QueryStrategy(BaseEstimator):
         *,
         X_labeled: Any = ...,
         y_labeled: Any = ...,
+        candidates: Any = ...,
         return_scores: Literal[False] = ...,
     ) -> np.ndarray: ...
     @overload
@@ -118,6 +131,7 @@ class QueryStrategy(BaseEstimator):
         *,
         X_labeled: Any = ...,
         y_labeled: Any = ...,
+        candidates: Any = ...,
         return_scores: Literal[True],
     ) -> Selection: ...
     def query(
@@ -128,6 +142,7 @@ class QueryStrategy(BaseEstimator):
         *,
         X_labeled: Any = None,
         y_labeled: Any = None,
+        candidates: Any = None,
         return_scores: bool = False,
     ) -> np.ndarray | Selection:
         """Choose which rows of the pool to label next.
@@ -140,13 +155,17 @@ class QueryStrategy(BaseEstimator):
             through, however they are nested. Where a Pipeline is not fitted, clones of its steps are, on the rows at
             hand.
         X_pool : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
-            The unlabelled rows. Where the estimator takes them, also an array of more dimensions, or a list or Series
+            The unlabelled rows, or a `skmmal.reading.Reading` of them (then `estimator` may be ``None``). Where the
+            estimator takes them, also an array of more dimensions, or a list or Series
             of texts; strategies that look at features need a Pipeline that makes numbers of texts.
         n_instances : int, default=1
             How many to choose, from 1 to n_samples.
         X_labeled, y_labeled : optional
             The labelled rows, in the columns of `X_pool`, for strategies that keep away from them, and their labels.
             Without `y_labeled`, what needs the labels takes the predicted ones or goes without.
+        candidates : array-like of int or of bool, optional
+            Rows of `X_pool` that may be picked, as numbers or as a mask; the other rows still count as what is to be
+            covered, reached or explained. By default all.
         return_scores : bool, default=False
             Whether to return, too, the score each row had when it was picked (higher is more wanted).
 
@@ -174,17 +193,20 @@ class QueryStrategy(BaseEstimator):
         """
         self._validate_params()
         boolean(return_scores, "return_scores")
-        view = PoolView(estimator, X_pool, X_labeled, y_labeled)
-        n_instances = _check_n_instances(n_instances, len(view))
+        if isinstance(estimator, Reading) and X_pool is None:
+            estimator, X_pool = None, estimator
+        pool = read_with_labels(estimator, X_pool, X_labeled, y_labeled)
+        n_instances = _check_n_instances(n_instances, len(pool))
+        pool.candidates = _check_candidates(candidates, len(pool), n_instances)
         if self.requires_model:
-            view.check_fitted()
+            pool.source.check_fitted()
         on = getattr(self, "on", FUSED)
-        selection = select(self, view, on, n_instances, check_rng(getattr(self, "random_state", None)))
-        indices, scores = _checked(type(self).__name__, selection, n_instances, len(view))
+        selection = select(self, pool, on, n_instances, check_rng(getattr(self, "random_state", None)))
+        indices, scores = _checked(type(self).__name__, selection, n_instances, len(pool), pool.candidates)
         if self.compares_modalities or on != FUSED:
             asked = type(self).__name__ + ("" if on == FUSED else f"(on={on!r})")
-            warn_if_alone(view.modality_names, asked)
-        else:
+            warn_if_alone(pool.modality_names, asked)
+        elif estimator is not None:
             warn_if_lost(X_pool, modalities_of(estimator))
         return (indices, scores) if return_scores else indices
 
@@ -248,7 +270,31 @@ def _check_n_instances(n_instances: Any, n_pool: int) -> int:
     return int(n_instances)
 
 
-def _checked(name: str, selection: Selection, n_instances: int, n_pool: int) -> Selection:
+def _check_candidates(candidates: Any, n_pool: int, n_instances: int) -> np.ndarray | None:
+    """Which rows may be picked, as a mask; ``None`` where all may."""
+    if candidates is None:
+        return None
+    given = numeric(candidates, "candidates", 1)
+    mask = np.zeros(n_pool, dtype=bool)
+    if given.dtype == bool:
+        if len(given) != n_pool:
+            raise ValueError(f"candidates is a mask of {len(given)} rows, and X_pool has {n_pool}")
+        mask[:] = given
+    else:
+        if given.dtype.kind not in "iu":
+            raise TypeError(f"candidates must be row numbers or a mask of booleans, got {given.dtype}")
+        outside = given[(given < 0) | (given >= n_pool)]
+        if len(outside):
+            raise ValueError(f"candidates has row {outside[0]}, but X_pool's rows go from 0 to {n_pool - 1}")
+        mask[given] = True
+    if mask.sum() < n_instances:
+        raise ValueError(f"n_instances={n_instances}, but candidates has {mask.sum()} rows")
+    return None if mask.all() else mask
+
+
+def _checked(
+    name: str, selection: Selection, n_instances: int, n_pool: int, candidates: np.ndarray | None
+) -> Selection:
     """What a strategy picked, if that is as many distinct rows of the pool as asked for, with finite scores."""
     indices, scores = np.asarray(selection[0]), np.asarray(selection[1], dtype=np.float64)
     if indices.shape != (n_instances,) or scores.shape != (n_instances,) or indices.dtype.kind not in "iu":
@@ -263,15 +309,11 @@ def _checked(name: str, selection: Selection, n_instances: int, n_pool: int) -> 
     rows, counts = np.unique(indices, return_counts=True)
     if len(rows) < n_instances:
         raise ValueError(f"{name} picked row {rows[counts > 1][0]} more than once")
+    if candidates is not None and not candidates[rows].all():
+        raise ValueError(f"{name} picked row {rows[~candidates[rows]][0]}, which is not among the candidates")
     if not np.isfinite(scores).all():
         at = int(np.flatnonzero(~np.isfinite(scores))[0])
         raise ValueError(
             f"{name} gave row {indices[at]} the score {scores[at]}, which says nothing: its ranking cannot be trusted"
         )
     return indices, scores
-
-
-def highest(scores: np.ndarray, n_instances: int) -> Selection:
-    """Rows of highest score, highest first; on ties the lowest index."""
-    order = np.argsort(-scores, kind="stable")[:n_instances]
-    return order, scores[order]

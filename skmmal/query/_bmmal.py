@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skmmal.contributions import balance_weights
 from skmmal.query._gradient import GradientSampling
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading
 from skmmal.selection import Embedding, OuterProductEmbedding
 
 __all__ = ["BMMAL"]
@@ -63,9 +63,7 @@ class BMMAL(GradientSampling):
 
     compares_modalities = True
 
-    def _embedding(self, view: PoolView) -> Embedding:
-        view.check_fitted()
-        view.require("embed", "modality_contributions")
-        return OuterProductEmbedding(
-            view.gradient_residuals, view.stored_embedding, balance_weights(view.contributions)
-        )
+    def _embedding(self, pool: Reading) -> Embedding:
+        # contributions first: a network's pass for them makes its probabilities on the way
+        weights = balance_weights(pool.contributions)
+        return OuterProductEmbedding(pool.head.residuals, pool.head.blocks, weights)

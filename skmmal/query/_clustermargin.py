@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._uncertainty import negative_margin
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading
 
 __all__ = ["ClusterMargin"]
 
@@ -81,11 +81,11 @@ class ClusterMargin(QueryStrategy):
         self.random_state = random_state
         self.on = on
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        scores = view.mean_score(lambda head: negative_margin(head.probabilities))
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        scores = pool.mean_score(lambda head: negative_margin(head.probabilities))
         n_candidates = max(n_instances, min(int(self.factor * n_instances), _MOST_CANDIDATES))
         candidates = np.argsort(-scores, kind="stable")[:n_candidates]
-        labels = _average_linkage(view.points[candidates], self.n_clusters or max(1, n_instances // 2))
+        labels = _average_linkage(pool.head.features[candidates], self.n_clusters or max(1, n_instances // 2))
         chosen = candidates[_round_robin(labels, n_instances, rng)]
         return chosen, scores[chosen]
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from skmmal.query._base import Selection
 from skmmal.query._gcn import GCNSampling
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading
 from skmmal.selection import DenseEmbedding, k_center_greedy
 
 __all__ = ["CoreGCN"]
@@ -45,13 +45,12 @@ class CoreGCN(GCNSampling):
     5
     """
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        hidden = self._trained(view, rng).hidden
-        pool, labelled = hidden[: len(view)], hidden[len(view) :]
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        hidden = self._trained(pool, labelled, rng).hidden
         indices, sq_distances = k_center_greedy(
-            DenseEmbedding(pool),
+            DenseEmbedding(hidden[: len(pool)]),
             n_instances,
-            initial=DenseEmbedding(labelled) if len(labelled) else None,
+            initial=DenseEmbedding(hidden[len(pool) :]) if len(labelled) else None,
             return_sq_distances=True,
         )
         return indices, np.sqrt(sq_distances)

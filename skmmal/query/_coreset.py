@@ -7,7 +7,7 @@ import numpy as np
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._partition import PARTITION_CONSTRAINTS, in_partitions
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading
 from skmmal.selection import DenseEmbedding, Embedding, PartialEmbedding, k_center_greedy
 from skmmal.selection.partial import mean_sq_distances
 
@@ -74,26 +74,24 @@ class CoreSet(QueryStrategy):
         self.random_state = random_state
         self.on = on
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        pool, centres = _embeddings(view)
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        points, centres = _embeddings(pool, labelled)
         indices, sq_distances = in_partitions(
-            _farthest_first, pool, n_instances, self.partitions, self.n_jobs, rng, centres=centres
+            _farthest_first, points, n_instances, self.partitions, self.n_jobs, rng, centres=centres
         )
         return indices, np.sqrt(sq_distances)
 
 
-def _embeddings(view: PoolView) -> tuple[Embedding, Embedding | None]:
+def _embeddings(pool: Reading, labelled: Reading) -> tuple[Embedding, Embedding | None]:
     """The pool's points and the labelled ones; with distances over what both rows have, where something is missing."""
-    blocks, labelled = view.stored_embedding, view.labeled_embedding
-    present, labelled_present = view.present, view.labeled_present
-    if present.all() and labelled_present.all():
-        return DenseEmbedding(blocks), None if labelled is None else DenseEmbedding(labelled)
-    sets, masks = [blocks], [present]
-    if labelled is not None:
-        sets, masks = [blocks, labelled], [present, labelled_present]
-    scales = mean_sq_distances(sets, masks)
-    points = [PartialEmbedding(each, mask, scales) for each, mask in zip(sets, masks, strict=True)]
-    return points[0], points[1] if labelled is not None else None
+    readings = [pool, labelled] if len(labelled) else [pool]
+    sets, masks = [reading.head.blocks for reading in readings], [reading.present for reading in readings]
+    if all(mask.all() for mask in masks):
+        points: list[Embedding] = [DenseEmbedding(blocks) for blocks in sets]
+    else:
+        scales = mean_sq_distances(sets, masks)
+        points = [PartialEmbedding(blocks, mask, scales) for blocks, mask in zip(sets, masks, strict=True)]
+    return points[0], points[1] if len(labelled) else None
 
 
 def _farthest_first(embedding: Embedding, n_instances: int, seed: int, centres: Embedding | None) -> Selection:

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from skmmal._random import draw_seed
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading
 from skmmal.selection.coverage import nearest_other, unit_rows
 
 __all__ = ["REFERENCES", "class_count", "draw_references", "labeled_unit_rows", "pure_radius"]
@@ -23,17 +23,17 @@ def draw_references(n_pool: int, most: int | None, rng: np.random.RandomState) -
     return np.sort(np.random.RandomState(draw_seed(rng)).permutation(n_pool)[:most])
 
 
-def labeled_unit_rows(view: PoolView) -> np.ndarray | None:
+def labeled_unit_rows(labelled: Reading) -> np.ndarray | None:
     """The labelled rows' embedding, of length one; ``None`` without any."""
-    return None if view.labeled_points is None else unit_rows(view.labeled_points)
+    return unit_rows(labelled.head.features) if len(labelled) else None
 
 
-def class_count(view: PoolView, n_instances: int) -> int:
+def class_count(pool: Reading, labelled: Reading, n_instances: int) -> int:
     """How many classes there are, as far as the model or the labels tell; else `n_instances`."""
-    if view.is_fitted and getattr(view.final, "classes_", None) is not None:
-        return len(view.final.classes_)
-    if view.y_labeled is not None and len(view.y_labeled):
-        return len(np.unique(np.asarray(view.y_labeled)))
+    if pool.is_fitted and pool.source.classes is not None:
+        return len(pool.source.classes)
+    if labelled.y is not None and len(labelled):
+        return len(np.unique(np.asarray(labelled.y)))
     return n_instances
 
 

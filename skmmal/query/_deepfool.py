@@ -15,8 +15,9 @@ from torch import nn
 
 from skmmal._chunks import row_chunks
 from skmmal.heads.modules import LateFusionModule
-from skmmal.query._base import QueryStrategy, Selection, highest
-from skmmal.query.view import PoolView
+from skmmal.query._base import QueryStrategy, Selection
+from skmmal.reading import FUSED, Head, Reading, Source
+from skmmal.reading._network import NetworkSource
 
 __all__ = ["DeepFool"]
 
@@ -90,22 +91,22 @@ class DeepFool(QueryStrategy):
         self.overshoot = overshoot
         self.on = on
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        return highest(-view.mean_score(self._distances), n_instances)
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        return pool.highest(-pool.mean_score(lambda head: self._distances(pool.source, head)), n_instances)
 
-    def _distances(self, view: PoolView) -> np.ndarray:
-        if self.space != "embedding" and not view.is_linear_in_features:
-            if hasattr(view.final, "module_"):
-                return feature_distances(view, self.max_iter, self.overshoot)
+    def _distances(self, source: Source, head: Head) -> np.ndarray:
+        if self.space != "embedding" and not head.is_linear_in_features:
+            if isinstance(source, NetworkSource):
+                return feature_distances(source, head, self.max_iter, self.overshoot)
             if self.space == "input":
                 raise TypeError(
-                    f"space='input' differentiates a LateFusionClassifier's network, and {type(view.final).__name__} "
-                    "has none; use space='embedding'"
+                    f"space='input' differentiates a LateFusionClassifier's network, and {source.name} has none; "
+                    "use space='embedding'"
                 )
-        weights, _ = view.linear_head
-        if view.shares_last_layer:  # what it sees has no blocks that could stay where they are
-            return boundary_distances(view.logits, weights)
-        return boundary_distances(view.logits, weights, [block.shape[1] for block in view.embedding], view.present)
+        logits, (weights, _) = head.log_probabilities, head.linear
+        if head.name == FUSED and source.shares_last_layer:  # what it sees has no blocks that could stay where they are
+            return boundary_distances(logits, weights)
+        return boundary_distances(logits, weights, [block.shape[1] for block in head.blocks], head.present)
 
 
 def boundary_distances(
@@ -141,13 +142,14 @@ def boundary_distances(
     return np.minimum(distances.min(axis=1), _LARGEST)
 
 
-def feature_distances(view: PoolView, max_iter: int, overshoot: float) -> np.ndarray:
-    """Distance of each row of a view to the nearest boundary of the network, in its features; absent blocks stay.
+def feature_distances(source: NetworkSource, head: Head, max_iter: int, overshoot: float) -> np.ndarray:
+    """Distance of each row of a head to its nearest boundary in the network, in the features; absent blocks stay.
 
     Parameters
     ----------
-    view : PoolView
-        Its final estimator has a `module_`, which is not changed.
+    source : NetworkSource
+    head : Head
+        One of a reading of that source.
     max_iter : int
     overshoot : float
 
@@ -156,10 +158,12 @@ def feature_distances(view: PoolView, max_iter: int, overshoot: float) -> np.nda
     ndarray of float64, shape (N,)
         The largest float where no boundary is.
     """
-    features, present = view.network_input()
-    module, axes = _reduced(view.final.module_)
-    distances = np.empty(len(view))
-    for part in row_chunks(len(view), features.shape[1]):
+    network, features, present = source.network()
+    features, present = features[head.rows], present[head.rows]
+    module, axes = _reduced(network)
+    index = None if head.name == FUSED else source.modality_names.index(head.name)
+    distances = np.empty(len(head))
+    for part in row_chunks(len(head), features.shape[1]):
         there = torch.as_tensor(present[part])
         blocks = []
         for m, (block, reduce) in enumerate(zip(features.blocks.values(), axes, strict=True)):
@@ -175,7 +179,9 @@ def feature_distances(view: PoolView, max_iter: int, overshoot: float) -> np.nda
             there: torch.Tensor = there,
         ) -> torch.Tensor:
             embeddings = module.embed(list(points.split(widths, dim=1)), there[rows])
-            return view.network_logits(module, embeddings, there[rows])
+            if index is None:
+                return module.fused_logits(embeddings, there[rows])
+            return module.head.own_logits(embeddings)[index]
 
         found = deep_fool(logits_of, torch.cat(blocks, dim=1), max_iter, overshoot)
         distances[part] = np.minimum(found.numpy(), _LARGEST)

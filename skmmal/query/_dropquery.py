@@ -11,7 +11,7 @@ from skmmal._chunks import row_chunks
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._clusters import pick_among
-from skmmal.query.view import PoolView
+from skmmal.reading import Head, Reading
 
 __all__ = ["DropQuery"]
 
@@ -73,22 +73,23 @@ class DropQuery(QueryStrategy):
         self.random_state = random_state
         self.on = on
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        changes = view.mean_score(lambda head: self._changes(head, rng))
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        changes = pool.mean_score(lambda head: self._changes(head, rng))
         threshold = self.n_passes // 2
         while threshold > 0 and (changes > threshold).sum() < 25 * n_instances:
             threshold -= 1
-        chosen = pick_among(view.points, np.flatnonzero(changes > threshold), n_instances, rng)
+        chosen = pick_among(pool.head.features, np.flatnonzero(changes > threshold), n_instances, rng)
         return chosen, changes[chosen].astype(np.float64)
 
-    def _changes(self, view: PoolView, rng: np.random.RandomState) -> np.ndarray:
+    def _changes(self, head: Head, rng: np.random.RandomState) -> np.ndarray:
         """Number of passes in which each row's prediction changes."""
-        changes = np.zeros(len(view), dtype=int)
-        predicted = view.probabilities.argmax(axis=1)
+        changes = np.zeros(len(head), dtype=int)
+        predicted = head.probabilities.argmax(axis=1)
         for _ in range(self.n_passes):
-            for part in row_chunks(len(view), view.points.shape[1]):
-                rows = view.points[part]
+            for part in row_chunks(*head.features.shape):
+                rows = head.features[part]
                 # drawn row after row: the masks do not depend on the chunks
                 keep = rng.random_sample(rows.shape) >= self.dropout
-                changes[part] += view.predict_embedded(rows * keep / (1.0 - self.dropout)) != predicted[part]
+                logits = head.logits(rows * keep / (1.0 - self.dropout))
+                changes[part] += logits.argmax(axis=1) != predicted[part]
         return changes

@@ -9,9 +9,9 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from skmmal._random import RandomState, draw_seed
-from skmmal.query._base import Selection, highest
+from skmmal.query._base import Selection
 from skmmal.query._information import InformationSampling, mutual_information, predictive_information
-from skmmal.query.view import PoolView
+from skmmal.reading import Head, Reading
 
 __all__ = ["EPIG"]
 
@@ -80,26 +80,27 @@ class EPIG(InformationSampling):
         self.n_targets = n_targets
         self.max_candidates = max_candidates
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         seed = draw_seed(rng)
-        targets = np.sort(rng.permutation(len(view))[: self.n_targets])
+        targets = np.sort(rng.permutation(len(pool))[: self.n_targets])
 
-        def networks(head: PoolView) -> Iterator[np.ndarray]:  # the same draws each time, never all of them in memory
-            return head.monte_carlo_probabilities(self.n_samples, np.random.RandomState(seed), self.source, joint=True)
+        def networks(head: Head) -> Iterator[np.ndarray]:  # the same draws each time, never all of them in memory
+            return head.draws(self.n_samples, np.random.RandomState(seed), source=self.source, joint=True)
 
-        candidates = np.arange(len(view))
-        if self.max_candidates is not None and len(view) > max(self.max_candidates, 2 * n_instances):
+        promising = np.arange(len(pool)) if pool.candidates is None else np.flatnonzero(pool.candidates)
+        if self.max_candidates is not None and len(promising) > max(self.max_candidates, 2 * n_instances):
             most = max(self.max_candidates, 2 * n_instances)
-            information = view.mean_score(lambda head: mutual_information(networks(head)))
-            candidates = np.sort(highest(information, most)[0])
+            information = pool.mean_score(lambda head: mutual_information(networks(head)))
+            promising = np.sort(pool.highest(information, most)[0])
 
-        def score(head: PoolView) -> np.ndarray:
+        def score(head: Head) -> np.ndarray:
             scores = np.zeros(len(head))
-            rows, known = view.rows_in(head, candidates), view.rows_in(head, targets)
+            rows, known = head.find(promising), head.find(targets)
             if len(rows) and len(known):
                 draws, target_draws = zip(*((p[rows], p[known]) for p in networks(head)), strict=True)
                 scores[rows] = predictive_information(np.stack(draws), np.stack(target_draws))
             return scores
 
-        best, scores = highest(view.mean_score(score)[candidates], n_instances)
-        return candidates[best], scores
+        scores = np.full(len(pool), -np.inf)
+        scores[promising] = pool.mean_score(score)[promising]
+        return pool.highest(scores, n_instances)

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._uncertainty import margin_uncertainty
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading
 
 __all__ = ["FALCUN"]
 
@@ -64,12 +64,12 @@ class FALCUN(QueryStrategy):
         self.random_state = random_state
         self.on = on
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        by_head = view.by_head(lambda head: head.probabilities)
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        by_head = pool.by_head(lambda head: head.probabilities)
         probabilities = np.hstack(by_head) / len(by_head)
-        uncertainty = view.mean_score(lambda head: margin_uncertainty(head.probabilities))
+        uncertainty = pool.mean_score(lambda head: margin_uncertainty(head.probabilities))
         diversity = uncertainty.copy()
-        left = np.ones(len(view), dtype=bool)
+        left = np.ones(len(pool), dtype=bool)
         indices = np.empty(n_instances, dtype=np.intp)
         scores = np.empty(n_instances)
         for turn in range(n_instances):

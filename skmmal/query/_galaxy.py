@@ -10,7 +10,7 @@ import numpy as np
 
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading
 
 __all__ = ["GALAXY"]
 
@@ -62,14 +62,14 @@ class GALAXY(QueryStrategy):
         self.random_state = random_state
         self.on = on
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        n_pool = len(view)
-        lines = _Lines(np.concatenate([view.probabilities, view.labeled_probabilities]), rng)
-        for row, code in enumerate(view.labeled_codes):
-            lines.place(n_pool + row, int(code))
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        probabilities = pool.head.probabilities
+        lines = _Lines(np.concatenate([probabilities, labelled.head.probabilities]), rng)
+        for row, code in enumerate(labelled.head.codes):
+            lines.place(len(pool) + row, int(code))
         lines.begin()
-        predicted = view.probabilities.argmax(axis=1)
-        left = np.ones(n_pool, dtype=bool)
+        predicted = probabilities.argmax(axis=1)
+        left = np.ones(len(pool), dtype=bool)
         picked: list[int] = []
         scores: list[float] = []
         while len(picked) < n_instances:

@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval
 
 from skmmal._random import RandomState, draw_seed, torch_generator
 from skmmal.query._base import QueryStrategy
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading
 from skmmal.selection.coverage import unit_rows
 
 __all__ = ["GCNSampling"]
@@ -49,10 +49,11 @@ class GCNSampling(QueryStrategy):
         self.random_state = random_state
         self.on = on
 
-    def _trained(self, view: PoolView, rng: np.random.RandomState) -> _Trained:
-        points, labelled = view.points, view.labeled_points
-        everything = points if labelled is None else np.concatenate([points, labelled])
-        is_labelled = np.arange(len(everything)) >= len(points)
+    def _trained(self, pool: Reading, labelled: Reading, rng: np.random.RandomState) -> _Trained:
+        everything = pool.head.features
+        if len(labelled):
+            everything = np.concatenate([everything, labelled.head.features])
+        is_labelled = np.arange(len(everything)) >= len(pool)
         if self.n_components is not None and everything.shape[1] > self.n_components < len(everything):
             pca = PCA(int(self.n_components), svd_solver="randomized", random_state=draw_seed(rng))
             pca.set_output(transform="default")  # whatever scikit-learn's own setting is

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._partition import PARTITION_CONSTRAINTS, in_partitions
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading, read_with_labels
 from skmmal.selection import Embedding, d2_sampling
 
 __all__ = ["GradientSampling"]
@@ -39,8 +39,8 @@ class GradientSampling(QueryStrategy):
         self.random_state = random_state
 
     @abstractmethod
-    def _embedding(self, view: PoolView) -> Embedding:
-        """Gradient embedding of the rows of a view."""
+    def _embedding(self, pool: Reading) -> Embedding:
+        """Gradient embedding of the rows of a reading."""
 
     def embedding(self, estimator: Any, X: Any) -> Embedding:
         """Gradient embedding of rows, in factors.
@@ -56,20 +56,20 @@ class GradientSampling(QueryStrategy):
             Of n_samples points. A modality's gradient (``on="image"``) is zero in the rows that lack it; with
             ``on="all"`` this is a `StackedEmbedding`.
         """
-        return self._whole_embedding(PoolView(estimator, X))
+        return self._whole_embedding(read_with_labels(estimator, X))
 
-    def _whole_embedding(self, view: PoolView) -> Embedding:
-        return self._embedding(view)
+    def _whole_embedding(self, pool: Reading) -> Embedding:
+        return self._embedding(pool)
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         return in_partitions(
-            _d2, self._embedding(view), n_instances, self.partitions, self.n_jobs, rng, first=self._first_in(view)
+            _d2, self._embedding(pool), n_instances, self.partitions, self.n_jobs, rng, first=self._first_in(pool)
         )
 
-    def _first_in(self, view: PoolView) -> str | int:
-        if isinstance(self.first, str) or self.first >= view.n_pool:  # d2_sampling says that there is no such row
+    def _first_in(self, pool: Reading) -> str | int:
+        if isinstance(self.first, str) or self.first >= len(pool.source):  # d2_sampling says that there is no such row
             return self.first
-        at = np.flatnonzero(view.pool_rows == self.first)
+        at = np.flatnonzero(pool.rows == self.first)
         return int(at[0]) if len(at) else "norm"
 
 

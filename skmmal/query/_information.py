@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading
 
 __all__ = ["InformationSampling", "mutual_information", "predictive_information"]
 
@@ -118,8 +118,6 @@ class InformationSampling(QueryStrategy):
         self.random_state = random_state
         self.on = on
 
-    def _information(self, view: PoolView, rng: np.random.RandomState) -> np.ndarray:
+    def _information(self, pool: Reading, rng: np.random.RandomState) -> np.ndarray:
         """Mutual information of each row's label and the parameters."""
-        return view.mean_score(
-            lambda head: mutual_information(head.monte_carlo_probabilities(self.n_samples, rng, self.source))
-        )
+        return pool.mean_score(lambda head: mutual_information(head.draws(self.n_samples, rng, source=self.source)))

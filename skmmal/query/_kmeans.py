@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._clusters import cluster
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading
 
 __all__ = ["KMeansSampling"]
 
@@ -60,8 +60,8 @@ class KMeansSampling(QueryStrategy):
         self.random_state = random_state
         self.on = on
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        points = view.points
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        points = pool.head.features
         labels, centres = cluster(points, n_instances, rng, self.max_iter)
         distances = np.linalg.norm(points - centres[labels], axis=1)
         nearest_first = np.lexsort((np.arange(len(points)), distances))

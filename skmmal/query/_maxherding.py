@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._coverage import REFERENCES, draw_references, labeled_unit_rows
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading
 from skmmal.selection.coverage import kernel_herding, unit_rows
 
 __all__ = ["MaxHerding"]
@@ -79,12 +79,12 @@ class MaxHerding(QueryStrategy):
         self.random_state = random_state
         self.on = on
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         return kernel_herding(
-            unit_rows(view.points),
+            unit_rows(pool.head.features),
             n_instances,
-            references=draw_references(len(view), self.max_references, rng),
-            initial=labeled_unit_rows(view),
+            references=draw_references(len(pool), self.max_references, rng),
+            initial=labeled_unit_rows(labelled),
             sigma=self.sigma,
             random_state=rng,
         )

@@ -11,7 +11,7 @@ from skmmal._random import RandomState
 from skmmal.heads.tensors import resolve_device
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._uncertainty import margin_uncertainty
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading
 from skmmal.selection.v_optimal import (
     average_kernel,
     fourier_features,
@@ -132,46 +132,46 @@ class MVOPT(QueryStrategy):
         self.device = device
         self.random_state = random_state
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         # in alphabetical order, so that the order in which modalities are given cannot matter
-        order = sorted(range(len(view.modality_names)), key=lambda m: str(view.modality_names[m]))
-        pool, pool_present = [view.stored_embedding[m] for m in order], view.present[:, order]
-        known, known_present = [block[:0] for block in pool], pool_present[:0]
-        if view.labeled_embedding is not None:
-            known, known_present = [view.labeled_embedding[m] for m in order], view.labeled_present[:, order]
-        sq_widths = [_sq_width(pool[m], pool_present[:, m], known[m], known_present[:, m]) for m in range(len(order))]
-        weights = _weights(view)
-        is_exact = self._is_exact(len(view) + len(known_present))
+        order = sorted(range(len(pool.modality_names)), key=lambda m: str(pool.modality_names[m]))
+        (rows, present), (known, known_present) = (
+            ([reading.head.blocks[m] for m in order], reading.present[:, order]) for reading in (pool, labelled)
+        )
+        sq_widths = [_sq_width(rows[m], present[:, m], known[m], known_present[:, m]) for m in range(len(order))]
+        weights = _weights(pool)
+        is_exact = self._is_exact(len(pool) + len(labelled))
         beliefs = None
         # a model that is sure of every row says nothing: neither where to look, nor which rows are alike
         if self.kernel == "predictions" and weights is not None:
-            beliefs = _beliefs(view, order, np.float64 if is_exact else np.float32)
+            dtype = np.float64 if is_exact else np.float32
+            beliefs = _beliefs(pool, order, dtype), _beliefs(labelled, order, dtype)
         device = resolve_device(self.device)
         if is_exact:
             of_pool, of_known = (None, None) if beliefs is None else beliefs
-            kernel, cross, labelled = (
+            kernel, cross, labelled_kernel = (
                 average_kernel(
-                    rows, cols, there, col_there, sq_widths, row_extra=extra, col_extra=col_extra, device=device
+                    of_rows, cols, there, col_there, sq_widths, row_extra=extra, col_extra=col_extra, device=device
                 )
-                for rows, there, extra, cols, col_there, col_extra in (
-                    (pool, pool_present, of_pool, pool, pool_present, of_pool),
-                    (pool, pool_present, of_pool, known, known_present, of_known),
+                for of_rows, there, extra, cols, col_there, col_extra in (
+                    (rows, present, of_pool, rows, present, of_pool),
+                    (rows, present, of_pool, known, known_present, of_known),
                     (known, known_present, of_known, known, known_present, of_known),
                 )
             )
             return v_optimal_dense(
-                kernel, n_instances, weights=weights, cross=cross, labelled=labelled, noise=self.noise
+                kernel, n_instances, weights=weights, cross=cross, labelled=labelled_kernel, noise=self.noise
             )
-        features, labelled = fourier_features(
-            [pool, known],
-            [pool_present, known_present],
+        features, labelled_features = fourier_features(
+            [rows, known],
+            [present, known_present],
             sq_widths,
             self.n_components,
             extra=beliefs,
             random_state=rng,
             device=device,
         )
-        return v_optimal_features(features, n_instances, weights=weights, labelled=labelled, noise=self.noise)
+        return v_optimal_features(features, n_instances, weights=weights, labelled=labelled_features, noise=self.noise)
 
     def _is_exact(self, n_rows: int) -> bool:
         return self.kernel_approximation == "exact" or (self.kernel_approximation == "auto" and n_rows <= _EXACT_ROWS)
@@ -187,34 +187,28 @@ def _sq_width(pool: np.ndarray, pool_present: np.ndarray, known: np.ndarray, kno
     return median_sq_distance(np.concatenate(drawn))
 
 
-def _weights(view: PoolView) -> np.ndarray | None:
+def _weights(pool: Reading) -> np.ndarray | None:
     """How much each row's variance counts: how unsure the fused head is, and the modalities' own heads on average."""
-    if not view.is_fitted:
+    if not pool.is_fitted:
         return None
-    weights = margin_uncertainty(view.probabilities)
-    if hasattr(view.final, "predict_proba_by_modality"):
-        by_modality = [margin_uncertainty(view.probabilities_by_modality[name]) for name in view.modality_names]
+    weights = margin_uncertainty(pool.head.probabilities)
+    by_modality = pool.probabilities_by_modality
+    if by_modality is not None:
+        own = [margin_uncertainty(by_modality[name]) for name in pool.modality_names]
         # a head has no say in rows that lack its modality; as a mean over those that have, such rows, of which the
         # fused head is less sure anyway, would be picked twice as often again, for nothing gained
-        weights = weights + (np.column_stack(by_modality) * view.present).mean(axis=1)
+        weights = weights + (np.column_stack(own) * pool.present).mean(axis=1)
     # a model that is sure of every row says nothing of where to look
     return weights if weights.max() > 0 else None
 
 
-def _beliefs(view: PoolView, order: list[int], dtype: type) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Columns of each modality, for pool and labelled rows, whose squared distances are h.
+def _beliefs(reading: Reading, order: list[int], dtype: type) -> list[np.ndarray]:
+    """Columns of each modality whose squared distances are h.
 
     They are the roots of the probabilities of the fused head and of the modality's own, if it has one.
     """
-    fused = view.probabilities, view.labeled_probabilities
-    if not hasattr(view.final, "predict_proba_by_modality"):
-        pool, known = ([np.sqrt(each, dtype=dtype)] * len(order) for each in fused)
-        return pool, known
-    own = view.probabilities_by_modality, view.labeled_probabilities_by_modality
-    names = [view.modality_names[m] for m in order]
-    pool, known = (
-        # without labelled rows there are no probabilities by modality either
-        [np.sqrt(np.hstack([each, heads.get(name, each)]) / 2, dtype=dtype) for name in names]
-        for each, heads in zip(fused, own, strict=True)
-    )
-    return pool, known
+    fused, by_modality = reading.head.probabilities, reading.probabilities_by_modality
+    if by_modality is None:
+        return [np.sqrt(fused, dtype=dtype)] * len(order)
+    names = [reading.modality_names[m] for m in order]
+    return [np.sqrt(np.hstack([fused, by_modality[name]]) / 2, dtype=dtype) for name in names]

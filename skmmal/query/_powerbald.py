@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from skmmal._random import RandomState
-from skmmal.query._base import Selection, highest
+from skmmal.query._base import Selection
 from skmmal.query._information import InformationSampling
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading
 
 __all__ = ["PowerBALD"]
 
@@ -71,7 +71,7 @@ class PowerBALD(InformationSampling):
         super().__init__(source, n_samples, random_state, on=on)
         self.beta = beta
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        information = self._information(view, rng)
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        information = self._information(pool, rng)
         logarithm = np.log(np.maximum(information, np.finfo(np.float64).tiny))
-        return highest(self.beta * logarithm + rng.gumbel(size=len(view)), n_instances)
+        return pool.highest(self.beta * logarithm + rng.gumbel(size=len(pool)), n_instances)

@@ -11,7 +11,7 @@ from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._clusters import cluster
 from skmmal.query._coverage import REFERENCES, class_count, draw_references, labeled_unit_rows, pure_radius
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading
 from skmmal.selection.coverage import ball_cover, unit_rows
 
 __all__ = ["ProbCover"]
@@ -87,15 +87,15 @@ class ProbCover(QueryStrategy):
         self.random_state = random_state
         self.on = on
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        points = unit_rows(view.points)
-        rows = draw_references(len(view), self.max_references, rng)
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        points = unit_rows(pool.head.features)
+        rows = draw_references(len(pool), self.max_references, rng)
         if self.radius == "auto":
             measured = points if rows is None else points[rows]
-            labels, _ = cluster(measured, self.n_clusters or class_count(view, n_instances), rng)
+            labels, _ = cluster(measured, self.n_clusters or class_count(pool, labelled, n_instances), rng)
             radius = pure_radius(measured, labels, self.purity)
         else:
             radius = float(self.radius)
         return ball_cover(
-            points, n_instances, radius=radius, references=rows, initial=labeled_unit_rows(view), random_state=rng
+            points, n_instances, radius=radius, references=rows, initial=labeled_unit_rows(labelled), random_state=rng
         )

@@ -12,7 +12,7 @@ from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._clusters import cluster
 from skmmal.query._coverage import labeled_unit_rows
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading
 from skmmal.selection.coverage import unit_rows
 
 __all__ = ["TypiClust"]
@@ -87,11 +87,10 @@ class TypiClust(QueryStrategy):
         self.random_state = random_state
         self.on = on
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        points, labelled = unit_rows(view.points), labeled_unit_rows(view)
-        n_labelled = 0 if labelled is None else len(labelled)
-        everything = points if labelled is None else np.concatenate([points, labelled])
-        labels, centres = cluster(everything, min(n_labelled + n_instances, self.max_clusters), rng)
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        points, known = unit_rows(pool.head.features), labeled_unit_rows(labelled)
+        everything = points if known is None else np.concatenate([points, known])
+        labels, centres = cluster(everything, min(len(labelled) + n_instances, self.max_clusters), rng)
         return _round_robin_by_typicality(
             points,
             labels[: len(points)],

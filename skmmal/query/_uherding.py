@@ -12,7 +12,7 @@ from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._coverage import REFERENCES, draw_references, labeled_unit_rows
 from skmmal.query._uncertainty import margin_uncertainty
-from skmmal.query.view import PoolView
+from skmmal.reading import Head, Reading
 from skmmal.selection.coverage import kernel_herding, unit_rows
 
 __all__ = ["UHerding"]
@@ -91,22 +91,24 @@ class UHerding(QueryStrategy):
         self.random_state = random_state
         self.on = on
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        labelled = labeled_unit_rows(view)
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        known = labeled_unit_rows(labelled)
         return kernel_herding(
-            unit_rows(view.points),
+            unit_rows(pool.head.features),
             n_instances,
-            references=draw_references(len(view), self.max_references, rng),
-            weights=view.mean_score(self._weights) if view.is_fitted else None,
-            initial=labelled,
-            sigma=_adaptive_width(labelled) if self.sigma == "adaptive" else float(self.sigma),
+            references=draw_references(len(pool), self.max_references, rng),
+            weights=pool.mean_score(lambda head: self._weights(head, labelled.y is not None))
+            if pool.is_fitted
+            else None,
+            initial=known,
+            sigma=_adaptive_width(known) if self.sigma == "adaptive" else float(self.sigma),
             random_state=rng,
         )
 
-    def _weights(self, view: PoolView) -> np.ndarray:
-        probabilities = view.probabilities
-        if self.calibrate and view.y_labeled is not None and len(view.labeled_probabilities):
-            temperature = _temperature(view.labeled_probabilities, view.labeled_codes)
+    def _weights(self, head: Head, has_labels: bool) -> np.ndarray:
+        probabilities = head.probabilities
+        if self.calibrate and has_labels and len(head.labelled):
+            temperature = _temperature(head.labelled.probabilities, head.labelled.codes)
             probabilities = _tempered(probabilities, temperature)
         return margin_uncertainty(probabilities)
 

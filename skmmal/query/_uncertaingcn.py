@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from skmmal._random import RandomState
-from skmmal.query._base import Selection, highest
+from skmmal.query._base import Selection
 from skmmal.query._gcn import GCNSampling
-from skmmal.query.view import PoolView
+from skmmal.reading import Reading
 
 __all__ = ["UncertainGCN"]
 
@@ -80,6 +80,6 @@ class UncertainGCN(GCNSampling):
         super().__init__(n_neighbors, n_components, n_steps, random_state, on=on)
         self.margin = margin
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        scores = self._trained(view, rng).scores[: len(view)]
-        return highest(-np.abs(scores - self.margin), n_instances)
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        scores = self._trained(pool, labelled, rng).scores[: len(pool)]
+        return pool.highest(-np.abs(scores - self.margin), n_instances)

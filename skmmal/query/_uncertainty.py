@@ -6,8 +6,8 @@ from abc import abstractmethod
 
 import numpy as np
 
-from skmmal.query._base import QueryStrategy, Selection, highest
-from skmmal.query.view import PoolView
+from skmmal.query._base import QueryStrategy, Selection
+from skmmal.reading import Reading
 
 __all__ = ["UncertaintySampling", "margin_uncertainty", "negative_margin"]
 
@@ -36,5 +36,5 @@ class UncertaintySampling(QueryStrategy):
     def _uncertainty(probabilities: np.ndarray) -> np.ndarray:
         """Uncertainty of each row of (N, K) probabilities."""
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        return highest(view.mean_score(lambda head: self._uncertainty(head.probabilities)), n_instances)
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        return pool.highest(pool.mean_score(lambda head: self._uncertainty(head.probabilities)), n_instances)

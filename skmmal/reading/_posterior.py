@@ -1,13 +1,11 @@
-"""Class probabilities drawn from a posterior: a committee's members, Monte-Carlo dropout, or a Laplace posterior."""
+"""Class probabilities drawn from a posterior: the members of an ensemble, or a Laplace posterior."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.special import softmax
 from sklearn.ensemble import BaggingClassifier, VotingClassifier
 from sklearn.ensemble._forest import ForestClassifier
@@ -18,17 +16,13 @@ from sklearn.utils import check_array
 
 from skmmal._chunks import row_chunks
 from skmmal._labels import known_codes
-from skmmal._random import torch_generator
-from skmmal.heads.modules import Dropout
 
 __all__ = [
     "LaplacePosterior",
     "aligned",
     "class_weights",
-    "committee_probabilities",
-    "dropout_probabilities",
-    "has_dropout",
-    "is_committee",
+    "has_members",
+    "member_probabilities",
     "prior_precision",
 ]
 
@@ -36,23 +30,15 @@ __all__ = [
 # -------------------------------------------------------------------------------------------------- committees
 
 
-def is_committee(final: Any) -> bool:
-    """Whether the classifier has members that predict on their own."""
-    return _learners(final) is not None or isinstance(final, (ForestClassifier, BaggingClassifier, VotingClassifier))
+def has_members(final: Any) -> bool:
+    """Whether the classifier is one of scikit-learn's ensembles whose members predict on their own."""
+    return isinstance(final, (ForestClassifier, BaggingClassifier, VotingClassifier))
 
 
-def committee_probabilities(
+def member_probabilities(
     final: Any, X: Any, n_classes: int, predict: Callable[[Any, Any], np.ndarray]
 ) -> Iterator[np.ndarray]:
     """Each member's probabilities, ``predict(member, X)`` of shape (N, K), in the columns of the whole."""
-    learners = _learners(final)
-    if learners is not None:
-        committee = getattr(final, "_committee", final)
-        columns = {name: column for column, name in enumerate(committee.classes_)}
-        for learner in learners:
-            member = learner.estimator
-            yield aligned(predict(member, X), [columns[name] for name in member.classes_], n_classes)
-        return
     if isinstance(final, (ForestClassifier, BaggingClassifier)):  # they make an array of X, and so know no names
         X = check_array(X, accept_sparse=["csr", "csc"], dtype=None, ensure_all_finite=False)
     subsets = getattr(final, "estimators_features_", None)
@@ -68,77 +54,11 @@ def _columns(member: Any, final: Any) -> np.ndarray:
     return np.asarray(member.classes_, dtype=np.intp)
 
 
-def _learners(final: Any) -> list[Any] | None:
-    return getattr(getattr(final, "_committee", final), "learner_list", None)
-
-
 def aligned(probabilities: np.ndarray, columns: Any, n_classes: int) -> np.ndarray:
     """Probabilities in their columns of (N, n_classes); zero in the others."""
     whole = np.zeros((len(probabilities), n_classes))
     whole[:, columns] = probabilities
     return whole
-
-
-# ----------------------------------------------------------------------------------------- Monte-Carlo dropout
-
-
-def has_dropout(final: Any) -> bool:
-    """Whether the classifier is a late-fusion network with dropout."""
-    module = getattr(final, "module_", None)
-    return isinstance(module, torch.nn.Module) and any(
-        isinstance(part, Dropout) and part.p > 0 for part in module.modules()
-    )
-
-
-class _SharedDropout(Dropout):
-    """Dropout whose mask is the same for all rows, until `renew`."""
-
-    keep: torch.Tensor | None = None
-
-    def renew(self) -> None:
-        """Draw another mask at the next pass."""
-        self.keep = None
-
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Zero the same columns of every row."""
-        if self.keep is None:
-            self.keep = torch.rand(values.shape[1:], generator=self.generator, device=values.device) >= self.p
-        return values * self.keep / (1.0 - self.p)
-
-
-def dropout_probabilities(
-    final: Any,
-    X: Any,
-    n_samples: int,
-    rng: np.random.RandomState,
-    *,
-    joint: bool = False,
-    predict: Callable[[Any, Any], np.ndarray],
-) -> Iterator[np.ndarray]:
-    """Probabilities (N, K), ``predict(copy, X)``, of passes with dropout on; the classifier itself is not touched.
-
-    With `joint` a pass has one mask for all rows: one network, and the rows' probabilities are comparable.
-    """
-    dropped = copy.copy(final)
-    dropped.device = "cpu"  # masks then depend on the seed alone
-    dropped.module_ = copy.deepcopy(final.module_)
-    shared = _share_masks(dropped.module_) if joint else []
-    dropped.module_.set_dropout_generator(torch_generator(rng))
-    for _ in range(n_samples):
-        for part in shared:
-            part.renew()
-        yield predict(dropped, X)
-
-
-def _share_masks(module: torch.nn.Module) -> list[_SharedDropout]:
-    """Replace a network's dropout by one with shared masks."""
-    shared = []
-    for parent in list(module.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, Dropout):
-                shared.append(_SharedDropout(child.p))
-                setattr(parent, name, shared[-1])
-    return shared
 
 
 # ---------------------------------------------------------------------------------------------------- Laplace

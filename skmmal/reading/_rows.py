@@ -14,9 +14,9 @@ from skmmal._arrays import naming, off_device
 from skmmal._blocks import refuse_unread
 from skmmal._containers import as_read, in_one, is_mapping, n_rows_of
 from skmmal._tables import column_names
-from skmmal.modalities import as_multimodal, is_multimodal
+from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal
 
-__all__ = ["as_container", "check_alike", "check_labels", "dense", "is_empty", "is_opaque"]
+__all__ = ["as_container", "check_alike", "check_labels", "dense", "is_empty", "is_opaque", "zero_where_absent"]
 
 
 def as_container(X: Any, argument: str) -> Any:
@@ -70,27 +70,33 @@ def _is_thing(row: Any) -> bool:
     return not (row is None or isinstance(row, Number | list | tuple) or hasattr(row, "shape"))
 
 
-def check_labels(X_labeled: Any, y_labeled: Any) -> None:
+def check_labels(X: Any, y: Any, argument: str = "X_labeled", labels: str = "y_labeled") -> None:
     """Check the labels of labelled rows.
+
+    Parameters
+    ----------
+    X, y : rows and labels
+    argument, labels : str
+        What error messages call the two.
 
     Raises
     ------
     ValueError
         Labels without rows, another number of them, or one that is missing.
     """
-    if y_labeled is None:
+    if y is None:
         return
-    with naming("y_labeled"):
-        n_labels = _num_samples(y_labeled)
-    if X_labeled is None:
+    with naming(labels):
+        n_labels = _num_samples(y)
+    if X is None:
         raise ValueError(
-            f"y_labeled is given ({n_labels} labels), X_labeled is not: give the labelled rows too, or neither"
+            f"{labels} is given ({n_labels} labels), {argument} is not: give the labelled rows too, or neither"
         )
-    absent = np.flatnonzero(pd.isna(np.asarray(y_labeled, dtype=object)))
+    absent = np.flatnonzero(pd.isna(np.asarray(y, dtype=object)))
     if len(absent):
-        raise ValueError(f"y_labeled is missing (None or NaN) in row {absent[0]} ({len(absent)} such rows)")
-    if n_rows_of(X_labeled) != n_labels:
-        raise ValueError(f"X_labeled has {n_rows_of(X_labeled)} rows, y_labeled has {n_labels}")
+        raise ValueError(f"{labels} is missing (None or NaN) in row {absent[0]} ({len(absent)} such rows)")
+    if n_rows_of(X) != n_labels:
+        raise ValueError(f"{argument} has {n_rows_of(X)} rows, {labels} has {n_labels}")
 
 
 def check_alike(X_labeled: Any, X_pool: Any, *, by_name: bool) -> None:
@@ -161,3 +167,14 @@ def _memory() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # not everywhere
         return None
+
+
+def zero_where_absent(features: MultimodalArray, present: np.ndarray) -> list[np.ndarray]:
+    """Blocks with zeros in the rows that lack the modality; a copy only where there are any."""
+    blocks = []
+    for m, block in enumerate(features.blocks.values()):
+        if not present[:, m].all():
+            block = block.copy()
+            block[~present[:, m]] = 0.0
+        blocks.append(block)
+    return blocks

@@ -1,0 +1,139 @@
+"""The one door to models: what is inside them, and the source that each is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skmmal._fitted import OpenedModel, check_estimator, known_fitted, open_model
+from skmmal._rows import check_same_rows, rows_of
+from skmmal.reading._committee import CommitteeSource
+from skmmal.reading._labelled import LabelledSource
+from skmmal.reading._model import ModelSource
+from skmmal.reading._reading import Reading
+from skmmal.reading._ready import ReadyModel
+from skmmal.reading._rows import as_container, check_alike, check_labels, is_empty
+from skmmal.reading._source import Source
+
+__all__ = ["read", "read_with_labels"]
+
+
+def read(model: Any, X: Any, *, y: Any = None) -> Reading:
+    """Read rows with a model: one object for all that strategies, diagnostics and displays may ask about them.
+
+    Parameters
+    ----------
+    model : classifier or None
+        Anything with `predict_proba`. Pipelines, searches, learners, frozen and thresholded classifiers are looked
+        through, however they are nested; committees are the consensus of their members. ``None``: there is no model,
+        and the reading has features and presence only.
+    X : array-like, DataFrame, mapping, MultimodalArray, or a sequence of texts or other things
+    y : array-like of shape (n_samples,), optional
+        Labels of the rows.
+
+    Returns
+    -------
+    Reading
+        Nothing is computed yet: each answer is when it is first asked for, and once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `model` is no estimator, `X` holds no rows, or `y` does not go with it.
+
+    Examples
+    --------
+    >>> from skmmal import LateFusionClassifier, ModalityScaler
+    >>> from skmmal.datasets import load_digits_views
+    >>> from skmmal.reading import read
+    >>> X, y = load_digits_views(["fou", "zer"], return_X_y=True)
+    >>> X = ModalityScaler().fit_transform(X)
+    >>> reading = read(LateFusionClassifier().fit(X[::2], y[::2]), X[1::2])
+    >>> {name: head.probabilities.shape for name, head in reading.heads.items()}
+    {'fused': (1000, 10), 'fou': (1000, 10), 'zer': (1000, 10)}
+    >>> reading.contributions.shape, bool(reading.present.all())
+    ((1000, 2), True)
+    """
+    if isinstance(X, Reading):
+        return X
+    opened = _opened(model)
+    X = as_container(X, "X")
+    check_labels(X, y, "X", "y")
+    return Reading(_source(ReadyModel(opened, X), X, model, "X"), y=y)
+
+
+def read_with_labels(
+    model: Any,
+    X_pool: Any,
+    X_labeled: Any = None,
+    y_labeled: Any = None,
+    *,
+    candidates: np.ndarray | None = None,
+) -> Reading:
+    """Read a pool and the labelled rows that go with it (`Reading.labelled`).
+
+    Parameters
+    ----------
+    model : classifier or None
+    X_pool : as for `read`, or a Reading
+    X_labeled, y_labeled : optional
+        The labelled rows (or a Reading of them) and their labels.
+    candidates : ndarray of bool, optional
+        Which rows of the pool may be picked.
+
+    Returns
+    -------
+    Reading
+        Of the pool. Where a Pipeline is not fitted, clones of its steps are, on all the rows.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As of `read`; there are labels without rows, or labelled rows have other columns than the pool.
+    """
+    X_labeled, y_labeled = (None if is_empty(each) else each for each in (X_labeled, y_labeled))
+    check_labels(X_labeled, y_labeled)
+    if isinstance(X_pool, Reading):
+        return _with_labels(X_pool, X_labeled, y_labeled, candidates)
+    check_same_rows({**rows_of(X_labeled, "X_labeled"), "y_labeled": y_labeled})
+    opened = _opened(model)
+    X_pool = as_container(X_pool, "X_pool")
+    if X_labeled is not None:
+        X_labeled = as_container(X_labeled, "X_labeled")
+        check_alike(X_labeled, X_pool, by_name=bool(opened.steps))
+    ready = ReadyModel(opened, X_pool, X_labeled, y_labeled)
+    source, labelled = _source(ready, X_pool, model, "X_pool"), None
+    if X_labeled is not None:
+        labelled = Reading(LabelledSource(_source(ready, X_labeled, model, "X_labeled"), source), y=y_labeled)
+    return Reading(source, candidates=candidates, labelled=labelled)
+
+
+def _with_labels(pool: Reading, X_labeled: Any, y_labeled: Any, candidates: np.ndarray | None) -> Reading:
+    """A reading that is there already, with other labelled rows and candidates."""
+    if X_labeled is not None and not isinstance(X_labeled, Reading):
+        raise TypeError(
+            f"X_pool is a Reading, X_labeled a {type(X_labeled).__name__}: give a Reading of the labelled rows, too"
+        )
+    labelled = pool.labelled if X_labeled is None else Reading(X_labeled.source, rows=X_labeled.rows, y=y_labeled)
+    return Reading(pool.source, rows=pool.rows, y=pool.y, candidates=candidates, labelled=labelled)
+
+
+def _opened(model: Any) -> OpenedModel:
+    if model is not None:
+        check_estimator(model)
+    return open_model(model)
+
+
+def _source(model: ReadyModel, X: Any, whole: Any, argument: str) -> Source:
+    """The source for a classifier of its kind."""
+    options = {"argument": argument, "whole": whole, "reader": _member_source}
+    if hasattr(model.final, "learner_list"):
+        return CommitteeSource(model, X, **options)
+    own: Any = getattr(type(model.final), "reading_source", None)
+    fitted = model.searched and known_fitted(model.final) is True
+    return (own() if own is not None and fitted else ModelSource)(model, X, **options)
+
+
+def _member_source(model: Any, X: Any) -> Source:
+    return _source(ReadyModel(open_model(model), X), X, model, "X_pool")

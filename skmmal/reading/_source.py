@@ -1,0 +1,246 @@
+"""Where the arrays of a reading come from: the base of all sources, and arrays that are there already."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from skmmal._probabilities import check_distribution
+from skmmal.modalities import MultimodalArray, as_multimodal, presence_mask
+from skmmal.reading._linear import LinearHead
+from skmmal.reading._rows import zero_where_absent
+
+__all__ = ["FUSED", "ArraysSource", "Source", "SourceError"]
+
+FUSED = "fused"
+
+
+class SourceError(TypeError):
+    """A source cannot answer what was asked."""
+
+
+class Source(ABC):
+    """What a model says of N rows.
+
+    Subclasses answer with cached properties, so that everything is computed when first asked for, and once. What a
+    model does not have is an error that says so; arrays have one entry for each of the N rows, also those that lack a
+    modality: a `Head` leaves them out.
+    """
+
+    name: str = "the model"
+    """What error messages call it."""
+    final: Any = None
+    """The classifier behind it, if there is one."""
+    is_fitted: bool = True
+    """Whether there is a fitted model."""
+    has_own_heads: bool = False
+    """Whether modalities have heads of their own."""
+    shares_last_layer: bool = False
+    """Whether the modalities share the weights of the fused head's last layer, as where a fusion gates or attends."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number N of rows."""
+
+    def check_fitted(self) -> None:
+        """Raise `NotFittedError` where there is no fitted model."""
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """Names of the K classes, or ``None`` where they have none."""
+        return None
+
+    @property
+    @abstractmethod
+    def probabilities(self) -> np.ndarray:
+        """Class probabilities of the fused head, shape (N, K), float64; rows sum to one."""
+
+    @property
+    def probabilities_by_modality(self) -> Mapping[str, np.ndarray]:
+        """Class probabilities of each modality's own head; of rows that lack it they mean nothing."""
+        raise SourceError(
+            f"{self.name} has no predict_proba_by_modality: it has no head for a modality alone, "
+            "which this strategy needs with `on` other than 'fused'; use a LateFusionClassifier"
+        )
+
+    @property
+    def contributions(self) -> np.ndarray:
+        """Contribution of each modality to the predicted class's probability, shape (N, M)."""
+        raise SourceError(
+            f"{self.name} has no modality_contributions, which this strategy needs; use a LateFusionClassifier"
+        )
+
+    @property
+    @abstractmethod
+    def modality_names(self) -> list[str]:
+        """Names of the M modalities, in the order of `blocks`."""
+
+    @property
+    @abstractmethod
+    def present(self) -> np.ndarray:
+        """Which row has which modality, bool of shape (N, M)."""
+
+    @property
+    @abstractmethod
+    def blocks(self) -> Sequence[np.ndarray]:
+        """What the fused head sees of each modality, M blocks (N, D_m) as they are stored; absent rows zero."""
+
+    @property
+    def own_blocks(self) -> Sequence[np.ndarray]:
+        """What each modality's own head sees, M blocks (N, d_m): mostly the same."""
+        return self.blocks
+
+    def linear_head(self, head: str, width: int) -> LinearHead | None:
+        """Weights (K, width) and intercepts (K,) of a head whose logits are linear in its features, if it is one."""
+        return None
+
+    def is_linear_in_features(self, head: str) -> bool:
+        """Whether nothing but a linear map lies between the features and a head's logits, as far as can be told."""
+        return True
+
+    def logits_at(self, head: str, features: np.ndarray) -> np.ndarray | None:
+        """Logits (n, K) of a head at new features (n, D); ``None``: those of `linear_head`, or a stand-in's, will do."""
+        return None
+
+    def draws(
+        self, head: str, n_draws: int, rng: np.random.RandomState, source: str, joint: bool
+    ) -> Iterator[np.ndarray] | None:
+        """Probabilities (N, K) under draws of the model, one after the other; ``None``: there is nothing to draw from."""
+        if source in ("committee", "dropout"):
+            what = "members that predict on their own" if source == "committee" else "dropout"
+            raise ValueError(f"source={source!r}, but {self.name} has no {what}")
+        return None
+
+    def prior(self, codes: np.ndarray) -> tuple[float, np.ndarray | None]:
+        """Precision of the Gaussian prior that the model's penalty stands for, and the weights of labelled rows."""
+        return 1.0, None
+
+    def out_of_fold(self, y: Any, n_folds: int, seed: int) -> Source:
+        """What models fitted on the other folds of these rows, whose labels are y, say of each of them."""
+        raise SourceError(f"{self.name} cannot be fitted again, which is needed for predictions on held-out folds")
+
+
+class ArraysSource(Source):
+    """Arrays that somebody else's model made.
+
+    Parameters
+    ----------
+    probabilities : array-like of shape (N, K), optional
+    features : mapping of str to array-like, MultimodalArray, or array-like of shape (N, D), optional
+        What the last layer sees of each modality.
+    by_modality : mapping of str to array-like of shape (N, K), optional
+    contributions : array-like of shape (N, M), optional
+    classes : array-like of shape (K,), optional
+    """
+
+    name = "the reading"
+
+    def __init__(
+        self, probabilities: Any, features: Any, by_modality: Mapping[str, Any] | None, contributions: Any, classes: Any
+    ) -> None:
+        self._features = None if features is None else as_multimodal(features)
+        self.is_fitted = probabilities is not None
+        given = {} if probabilities is None else {"probabilities": probabilities}
+        given.update({f"by_modality[{name!r}]": values for name, values in (by_modality or {}).items()})
+        if self._features is None and not given:
+            raise ValueError("a reading needs probabilities, features, or both; got neither")
+        self._n_rows = len(self._features) if self._features is not None else len(next(iter(given.values())))
+        self._probabilities = self._checked(probabilities, "probabilities") if probabilities is not None else None
+        self._classes = None if classes is None else np.asarray(classes)
+        if self._classes is not None and self._probabilities is not None:
+            if self._classes.shape != (self._probabilities.shape[1],):
+                raise ValueError(
+                    f"classes has shape {self._classes.shape}, and probabilities {self._probabilities.shape[1]} columns"
+                )
+        self.has_own_heads = by_modality is not None
+        self._by_modality = self._own_probabilities(by_modality)
+        self._contributions = contributions
+        if contributions is not None:
+            self._contributions = np.asarray(contributions, dtype=np.float64)
+            expected = (self._n_rows, len(self.modality_names))
+            if self._contributions.shape != expected or not np.isfinite(self._contributions).all():
+                raise ValueError(f"contributions must be finite, of shape {expected}, found {np.shape(contributions)}")
+
+    def _checked(self, values: Any, source: str, rows: np.ndarray | None = None) -> np.ndarray:
+        n_classes = None if getattr(self, "_probabilities", None) is None else self._probabilities.shape[1]
+        n_rows = self._n_rows if rows is None else len(rows)
+        return check_distribution(
+            values, n_rows=n_rows, n_classes=n_classes, source=source, argument="the reading", rows=rows
+        )
+
+    def _own_probabilities(self, by_modality: Mapping[str, Any] | None) -> dict[str, np.ndarray] | None:
+        """Probabilities of the modalities' own heads, in the modalities' order; absent rows may hold anything."""
+        if by_modality is None:
+            return None
+        if self._features is None:
+            return {name: self._checked(values, f"by_modality[{name!r}]") for name, values in by_modality.items()}
+        if set(by_modality) != set(self.modality_names):
+            raise ValueError(f"by_modality has {list(by_modality)}, features have {self.modality_names}")
+        own = {}
+        for m, name in enumerate(self.modality_names):
+            values = np.array(by_modality[name], dtype=np.float64)
+            if values.ndim != 2 or len(values) != self._n_rows:
+                raise ValueError(f"by_modality[{name!r}] has shape {values.shape}, and there are {self._n_rows} rows")
+            rows = np.flatnonzero(self.present[:, m])
+            values[rows] = self._checked(values[rows], f"by_modality[{name!r}]", rows)
+            own[name] = values
+        return own
+
+    def __len__(self) -> int:
+        return self._n_rows
+
+    def check_fitted(self) -> None:
+        """Raise `SourceError` where there are no probabilities."""
+        if not self.is_fitted:
+            raise SourceError("the reading has no probabilities, which this strategy needs")
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """Names of the classes, if they were given."""
+        return self._classes
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Class probabilities, shape (N, K)."""
+        self.check_fitted()
+        assert self._probabilities is not None
+        return self._probabilities
+
+    @property
+    def probabilities_by_modality(self) -> Mapping[str, np.ndarray]:
+        """Class probabilities of each modality's own head."""
+        if self._by_modality is None:
+            raise SourceError("the reading has no by_modality, probabilities of the modalities' own heads")
+        return self._by_modality
+
+    @property
+    def contributions(self) -> np.ndarray:
+        """Contributions as they were given."""
+        if self._contributions is None:
+            raise SourceError("the reading has no contributions, which this strategy needs")
+        return self._contributions
+
+    @property
+    def modality_names(self) -> list[str]:
+        """Names of the modalities."""
+        return list(self._known_features.blocks if self._features is not None else self._by_modality or {})
+
+    @cached_property
+    def present(self) -> np.ndarray:
+        """Which row has which modality."""
+        return presence_mask(self._known_features)
+
+    @cached_property
+    def blocks(self) -> Sequence[np.ndarray]:
+        """The features."""
+        return zero_where_absent(self._known_features, self.present)
+
+    @property
+    def _known_features(self) -> MultimodalArray:
+        if self._features is None:
+            raise SourceError("the reading has no features, which this strategy needs")
+        return self._features
