@@ -11,8 +11,9 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
 from skmmal._random import draw_seed
+from skmmal.selection.coverage import unit_rows
 
-__all__ = ["cluster", "representatives"]
+__all__ = ["cluster", "pick_among", "representatives"]
 
 _SMALL = 2_000_000_000
 """Points × clusters × columns up to which k-means works in all columns."""
@@ -65,3 +66,24 @@ def representatives(points: np.ndarray, n_clusters: int, rng: np.random.RandomSt
     chosen = nearest_first[first]
     rest = np.setdiff1d(np.arange(len(points)), chosen)
     return np.concatenate([chosen, rng.permutation(rest)[: n_clusters - len(chosen)]])
+
+
+def pick_among(points: np.ndarray, candidates: np.ndarray, n_wanted: int, rng: np.random.RandomState) -> np.ndarray:
+    """Pick by k-means among candidates, on points of length one; where they are too few, draw the rest from the others.
+
+    Parameters
+    ----------
+    points : ndarray of shape (N, D)
+    candidates : ndarray of int
+        Rows of `points`.
+    n_wanted : int
+    rng : RandomState
+
+    Returns
+    -------
+    ndarray of int, shape (n_wanted,)
+    """
+    if len(candidates) > n_wanted:
+        return candidates[representatives(unit_rows(points[candidates]), n_wanted, rng)]
+    others = np.setdiff1d(np.arange(len(points)), candidates)
+    return np.concatenate([candidates, rng.permutation(others)[: n_wanted - len(candidates)]])

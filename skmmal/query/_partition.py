@@ -12,7 +12,7 @@ from joblib import Parallel, delayed
 from sklearn.utils._param_validation import Interval
 
 from skmmal._random import draw_seed
-from skmmal.query.base import Selection
+from skmmal.query._base import Selection
 from skmmal.selection import Embedding
 
 __all__ = ["PARTITION_CONSTRAINTS", "in_partitions"]

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 
 from skmmal import CrossModalEncoder, LateFusionClassifier, MultimodalArray
 from skmmal.query import MMCSAL, get_strategy
-from skmmal.query.cold_start import (
+from skmmal.query._mmcsal import (
     activeft_loss,
     canonical_alignment,
     content_groups,

@@ -7,7 +7,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score
 
 from skmmal.query import MaxHerding, ProbCover, TypiClust, UHerding, _clusters
-from skmmal.query.coverage import _calibration_error, _round_robin_by_typicality, _temperature, _tempered
+from skmmal.query._typiclust import _round_robin_by_typicality
+from skmmal.query._uherding import _calibration_error, _temperature, _tempered
 from skmmal.selection.coverage import ball_cover, kernel_herding, nearest_other, unit_rows
 
 
@@ -137,11 +138,11 @@ def test_ball_cover_is_the_plain_greedy_loop(seed, labelled):
 
 @pytest.mark.parametrize("purity", [0.5, 0.95, 1.0])
 def test_the_automatic_radius_is_the_largest_pure_one(purity):
-    from skmmal.query.coverage import _pure_radius
+    from skmmal.query._coverage import pure_radius
 
     rng = np.random.default_rng(0)
     points, labels = unit_rows(rng.standard_normal((120, 3))), np.arange(120) % 4
-    radius = _pure_radius(points, labels, purity)
+    radius = pure_radius(points, labels, purity)
 
     def share(r):
         near = np.sqrt(sq_distances(points, points)) < r

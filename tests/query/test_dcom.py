@@ -6,7 +6,7 @@ from samples import make_blocks
 from sklearn.linear_model import LogisticRegression
 
 from skmmal.query import DCoM, MarginSampling, ProbCover
-from skmmal.query.dcom import competence, in_any_ball, purity_radii
+from skmmal.query._dcom import competence, in_any_ball, purity_radii
 from skmmal.selection.coverage import ball_cover, mixed_cover
 
 

@@ -155,7 +155,7 @@ def test_what_a_strategy_of_ones_own_returns_is_checked(answer, words):
     class Own(QueryStrategy):
         requires_model = False
 
-        def _select(self, view, n_instances, rng):
+        def _select(self, pool, labelled, n_instances, rng):
             return answer(n_instances)
 
     with pytest.raises(ValueError, match=f"Own.*{words}"):
@@ -166,7 +166,7 @@ def test_lists_are_as_good_as_arrays():
     class Own(QueryStrategy):
         requires_model = False
 
-        def _select(self, view, n_instances, rng):
+        def _select(self, pool, labelled, n_instances, rng):
             return list(range(n_instances)), [1] * n_instances
 
     indices, scores = Own().query(None, normal(N), 3, return_scores=True)

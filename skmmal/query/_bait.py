@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._chunks import row_chunks
-from skmmal.query.base import QueryStrategy, Selection
-from skmmal.query.view import PoolView
+from skmmal.query._base import QueryStrategy, Selection
+from skmmal.reading import Head, Reading
 
 __all__ = ["BAIT"]
 
@@ -81,31 +81,30 @@ class BAIT(QueryStrategy):
         self.n_components = n_components
         self.on = on
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        full = self._is_full(view)
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        full = self._is_full(pool.head)
         axes = {
-            head: _informative_axes(head.head_points, _spread(head.probabilities), self.n_components)
-            for head in view.heads
+            head.name: _informative_axes(head.layer_features, _spread(head.probabilities), self.n_components)
+            for head in pool.listening
         }
+
+        def factors(head: Head) -> np.ndarray:
+            return _row_factors(head.probabilities, _project(head.layer_features, axes[head.name]), full)
+
         return fisher_batch(
-            view.by_head(lambda head: _row_factors(head.probabilities, _project(head.head_points, axes[head]), full)),
+            pool.by_head(factors),
             n_instances,
-            labelled=[
-                None
-                if head.labeled_head_points is None
-                else _row_factors(head.labeled_probabilities, _project(head.labeled_head_points, axes[head]), full)
-                for head in view.heads
-            ],
-            n_labelled=view.n_labeled,
+            labelled=[factors(head.labelled) if len(head.labelled) else None for head in pool.listening],
+            n_labelled=len(labelled),
             regularization=self.regularization,
         )
 
-    def _is_full(self, view: PoolView) -> bool:
+    def _is_full(self, head: Head) -> bool:
         # the same for all heads, whose traces are added: the fused head has most columns
-        n_classes, n_columns = view.probabilities.shape[1], view.head_points.shape[1]
+        n_classes, n_columns = head.probabilities.shape[1], head.layer_features.shape[1]
         if self.n_components is not None:
             n_columns = min(n_columns, self.n_components)
-        small = n_classes * n_columns <= 512 and len(view) * n_classes**2 * n_columns <= 2e7
+        small = n_classes * n_columns <= 512 and len(head) * n_classes**2 * n_columns <= 2e7
         return self.fisher == "full" or (self.fisher == "auto" and small)
 
 

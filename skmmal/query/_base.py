@@ -14,8 +14,8 @@ from sklearn.base import BaseEstimator
 from skmmal._alone import modalities_of, warn_if_alone, warn_if_lost
 from skmmal._arrays import boolean, numeric
 from skmmal._containers import stack_labels, stack_rows
-from skmmal._fit_arguments import did_you_mean
 from skmmal._fitted import is_learner
+from skmmal._names import did_you_mean
 from skmmal._random import check_rng
 from skmmal.query._heads import select
 from skmmal.reading import FUSED, Reading, read_with_labels
@@ -95,9 +95,7 @@ class QueryStrategy(BaseEstimator):
     _parameter_constraints: dict = {}
 
     @abstractmethod
-    def _select(
-        self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState
-    ) -> Selection:
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         """Pick `n_instances` rows of the pool, among its candidates.
 
         Parameters

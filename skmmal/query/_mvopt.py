@@ -9,8 +9,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._random import RandomState
 from skmmal.heads.tensors import resolve_device
-from skmmal.query.base import QueryStrategy, Selection
-from skmmal.query.uncertainty import MarginSampling
+from skmmal.query._base import QueryStrategy, Selection
+from skmmal.query._uncertainty import margin_uncertainty
 from skmmal.reading import Reading
 from skmmal.selection.v_optimal import (
     average_kernel,
@@ -191,10 +191,10 @@ def _weights(pool: Reading) -> np.ndarray | None:
     """How much each row's variance counts: how unsure the fused head is, and the modalities' own heads on average."""
     if not pool.is_fitted:
         return None
-    weights = _uncertainty(pool.head.probabilities)
+    weights = margin_uncertainty(pool.head.probabilities)
     by_modality = pool.probabilities_by_modality
     if by_modality is not None:
-        own = [_uncertainty(by_modality[name]) for name in pool.modality_names]
+        own = [margin_uncertainty(by_modality[name]) for name in pool.modality_names]
         # a head has no say in rows that lack its modality; as a mean over those that have, such rows, of which the
         # fused head is less sure anyway, would be picked twice as often again, for nothing gained
         weights = weights + (np.column_stack(own) * pool.present).mean(axis=1)
@@ -212,8 +212,3 @@ def _beliefs(reading: Reading, order: list[int], dtype: type) -> list[np.ndarray
         return [np.sqrt(fused, dtype=dtype)] * len(order)
     names = [reading.modality_names[m] for m in order]
     return [np.sqrt(np.hstack([fused, by_modality[name]]) / 2, dtype=dtype) for name in names]
-
-
-def _uncertainty(probabilities: np.ndarray) -> np.ndarray:
-    """One minus the margin between the two most probable classes."""
-    return np.clip(1.0 + MarginSampling._uncertainty(probabilities), 0.0, 1.0)

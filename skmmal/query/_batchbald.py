@@ -12,9 +12,9 @@ from sklearn.utils._param_validation import Interval
 
 from skmmal._chunks import CHUNK_ELEMENTS, row_chunks
 from skmmal._random import RandomState, check_rng, draw_seed
-from skmmal.query.base import QueryStrategy, Selection, highest
-from skmmal.query.bayesian import _SOURCES, mutual_information
-from skmmal.query.view import PoolView
+from skmmal.query._base import Selection
+from skmmal.query._information import InformationSampling, mutual_information
+from skmmal.reading import Reading
 from skmmal.selection._validation import check_n_samples
 
 __all__ = ["BatchBALD", "joint_information_batch"]
@@ -22,7 +22,7 @@ __all__ = ["BatchBALD", "joint_information_batch"]
 _CONFIGURATIONS_AT_ONCE = 1024
 
 
-class BatchBALD(QueryStrategy):
+class BatchBALD(InformationSampling):
     """Pick rows whose labels together say most about the model's parameters.
 
     BALD scores rows one by one, so that a batch may hold the same information many times over. Here the row is picked
@@ -82,7 +82,7 @@ class BatchBALD(QueryStrategy):
 
     _heads_take_turns = True
     _parameter_constraints: dict = {
-        **_SOURCES,
+        **InformationSampling._parameter_constraints,
         "joint_size": [Interval(Integral, 1, None, closed="left")],
         "max_configurations": [Interval(Integral, 1, None, closed="left")],
         "max_candidates": [Interval(Integral, 1, None, closed="left"), None],
@@ -99,24 +99,21 @@ class BatchBALD(QueryStrategy):
         *,
         on: str = "fused",
     ) -> None:
+        super().__init__(source, n_samples, random_state, on=on)
         self.joint_size = joint_size
         self.max_configurations = max_configurations
         self.max_candidates = max_candidates
-        self.source = source
-        self.n_samples = n_samples
-        self.random_state = random_state
-        self.on = on
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         seed = draw_seed(rng)
 
         def networks() -> Iterator[np.ndarray]:  # the same draws each time, never all of them in memory
-            return view.monte_carlo_probabilities(self.n_samples, np.random.RandomState(seed), self.source, joint=True)
+            return pool.head.draws(self.n_samples, np.random.RandomState(seed), source=self.source, joint=True)
 
-        candidates = np.arange(len(view))
-        if self.max_candidates is not None and len(view) > max(self.max_candidates, 5 * n_instances):
+        candidates = np.arange(len(pool))
+        if self.max_candidates is not None and len(pool) > max(self.max_candidates, 5 * n_instances):
             most = max(self.max_candidates, 5 * n_instances)
-            candidates = np.sort(highest(mutual_information(networks()), most)[0])
+            candidates = np.sort(pool.highest(mutual_information(networks()), most)[0])
         draws = np.stack([probabilities[candidates] for probabilities in networks()])
         found = []
         for part, count in _deal(len(candidates), n_instances, self.joint_size, rng):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from skmmal._random import RandomState
-from skmmal.query.base import QueryStrategy, Selection
-from skmmal.query.view import PoolView
+from skmmal.query._base import QueryStrategy, Selection
+from skmmal.reading import Reading
 
 __all__ = ["RandomSampling"]
 
@@ -37,5 +37,5 @@ class RandomSampling(QueryStrategy):
     def __init__(self, random_state: RandomState = None) -> None:
         self.random_state = random_state
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        return rng.permutation(len(view))[:n_instances], np.zeros(n_instances)
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        return rng.permutation(len(pool))[:n_instances], np.zeros(n_instances)

@@ -10,11 +10,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState
+from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._clusters import cluster
-from skmmal.query.base import QueryStrategy, Selection
-from skmmal.query.coverage import _class_count, _labelled_unit_rows, _pure_radius, _references
-from skmmal.query.uncertainty import MarginSampling
-from skmmal.query.view import PoolView
+from skmmal.query._coverage import class_count, draw_references, labeled_unit_rows, pure_radius
+from skmmal.query._uncertainty import negative_margin
+from skmmal.reading import Head, Reading
 from skmmal.selection.coverage import _sq_distances, in_any_ball, mixed_cover, unit_rows
 
 __all__ = ["DCoM", "competence"]
@@ -124,36 +124,35 @@ class DCoM(QueryStrategy):
         self.random_state = random_state
         self.on = on
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        points, labelled = unit_rows(view.points), _labelled_unit_rows(view)
-        rows = _references(len(view), self.max_references, rng)
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        points, known = unit_rows(pool.head.features), labeled_unit_rows(labelled)
+        rows = draw_references(len(pool), self.max_references, rng)
         measured = points if rows is None else points[rows]
-        radius = self._first_radius(view, measured, n_instances, rng)
+        radius = self._first_radius(pool, labelled, measured, n_instances, rng)
         covered = np.zeros(len(measured), dtype=bool)
-        if labelled is not None:
-            radii = np.full(len(labelled), radius)
-            if view.is_fitted:
-                predicted = view.probabilities.argmax(axis=1)
-                before = _coverage(in_any_ball(measured, labelled, radii), len(view), len(labelled))
+        if known is not None:
+            radii = np.full(len(known), radius)
+            if pool.is_fitted:
+                predicted, codes = pool.head.probabilities.argmax(axis=1), labelled.head.codes
+                before = _coverage(in_any_ball(measured, known, radii), len(pool), len(known))
                 radii = purity_radii(
-                    labelled,
-                    view.labeled_codes,
-                    np.concatenate([measured, labelled.astype(measured.dtype)]),
-                    np.concatenate([predicted if rows is None else predicted[rows], view.labeled_codes]),
+                    known,
+                    codes,
+                    np.concatenate([measured, known.astype(measured.dtype)]),
+                    np.concatenate([predicted if rows is None else predicted[rows], codes]),
                     threshold=0.2 * before + 0.4,
                     max_radius=self.max_radius,
                 )
-            covered = in_any_ball(measured, labelled, radii)
+            covered = in_any_ball(measured, known, radii)
             radius = float(radii.mean())
-        n_labelled = 0 if labelled is None else len(labelled)
         share = 0.0
-        if view.is_fitted:
-            share = float(competence(_coverage(covered, len(view), n_labelled), self.steepness, self.centre))
+        if pool.is_fitted:
+            share = float(competence(_coverage(covered, len(pool), len(labelled)), self.steepness, self.centre))
         return mixed_cover(
             points,
             n_instances,
             radius=radius,
-            uncertainty=view.mean_score(_scaled_margins) if view.is_fitted else np.zeros(len(view)),
+            uncertainty=pool.mean_score(_scaled_margins) if pool.is_fitted else np.zeros(len(pool)),
             share=share,
             references=rows,
             covered=covered,
@@ -161,12 +160,12 @@ class DCoM(QueryStrategy):
         )
 
     def _first_radius(
-        self, view: PoolView, measured: np.ndarray, n_instances: int, rng: np.random.RandomState
+        self, pool: Reading, labelled: Reading, measured: np.ndarray, n_instances: int, rng: np.random.RandomState
     ) -> float:
         if self.radius != "auto":
             return float(self.radius)
-        labels, _ = cluster(measured, self.n_clusters or _class_count(view, n_instances), rng)
-        return _pure_radius(measured, labels, self.purity)
+        labels, _ = cluster(measured, self.n_clusters or class_count(pool, labelled, n_instances), rng)
+        return pure_radius(measured, labels, self.purity)
 
 
 def competence(coverage: float, steepness: float = 50.0, centre: float = 0.8) -> float:
@@ -211,8 +210,8 @@ def _coverage(covered: np.ndarray, n_pool: int, n_labelled: int) -> float:
     return float((covered.mean() * n_pool + n_labelled) / (n_pool + n_labelled))
 
 
-def _scaled_margins(view: PoolView) -> np.ndarray:
+def _scaled_margins(head: Head) -> np.ndarray:
     """Negative margins of the pool, scaled so that those of pool and labelled rows span [0, 1]."""
-    pool, labelled = (MarginSampling._uncertainty(p) for p in (view.probabilities, view.labeled_probabilities))
+    pool, labelled = (negative_margin(p) for p in (head.probabilities, head.labelled.probabilities))
     low, high = (f(np.concatenate([pool, labelled])) for f in (np.min, np.max))
     return (pool - low) / (high - low) if high > low else np.zeros(len(pool))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from itertools import combinations
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +13,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import randomized_svd
 from torch.nn.functional import normalize, softplus
 
+from skmmal._arrays import at_least_float32
 from skmmal._chunks import chunk_rows, row_chunks
 from skmmal._random import RandomState, draw_seed, torch_generator
 from skmmal.modalities import MultimodalArray, presence_mask
-from skmmal.query.base import QueryStrategy, Selection
-from skmmal.query.view import PoolView
+from skmmal.query._base import QueryStrategy, Selection
+from skmmal.reading import Reading
 from skmmal.representation import CrossModalEncoder
 from skmmal.selection import DenseEmbedding, d2_sampling
 
@@ -171,25 +170,25 @@ class MMCSAL(QueryStrategy):
         self.n_references = n_references
         self.random_state = random_state
 
-    def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        pool, labelled = _features(view)
-        groups = content_groups(pool)
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        features, known_features = _features(pool), _features(labelled) if len(labelled) else None
+        groups = content_groups(features)
         if self.on_features == "encoder":
             encoder = CrossModalEncoder() if self.encoder is None else clone(self.encoder)
             seed = draw_seed(rng) if encoder.random_state is None else encoder.random_state
             # the pool's blocks are its modalities, whatever layout the encoder was made for
-            encoder.set_params(modalities=None, random_state=seed).fit(pool)
-            pool = encoder.transform_blocks(pool)
-            labelled = None if labelled is None else encoder.transform_blocks(labelled)
-        blocks, present = _unit_blocks(pool)
-        known, known_present = (None, None) if labelled is None else _unit_blocks(labelled)
+            encoder.set_params(modalities=None, random_state=seed).fit(features)
+            features = encoder.transform_blocks(features)
+            known_features = None if known_features is None else encoder.transform_blocks(known_features)
+        blocks, present = _unit_blocks(features)
+        known, known_present = (None, None) if known_features is None else _unit_blocks(known_features)
         n_distinct = min(n_instances, int(groups.max()) + 1)
         alignment = self._alignment(blocks, present, rng)
         if self.optimizer == "greedy":
-            candidates = np.arange(len(view))
+            candidates = np.arange(len(pool))
             n_candidates = max(self.n_references, 2 * n_instances)
-            if len(view) > n_candidates:
-                candidates = np.sort(rng.permutation(len(view))[:n_candidates])
+            if len(pool) > n_candidates:
+                candidates = np.sort(rng.permutation(len(pool))[:n_candidates])
             references = np.arange(len(candidates))
             if len(candidates) > self.n_references:
                 references = np.sort(rng.permutation(len(candidates))[: self.n_references])
@@ -226,7 +225,7 @@ class MMCSAL(QueryStrategy):
                 generator=torch_generator(rng),
             )
             indices, scores = nearest_rows(blocks, centroids, self.lambda_align * alignment, groups)
-        rest = rng.permutation(np.setdiff1d(np.arange(len(view)), indices))[: n_instances - len(indices)]
+        rest = rng.permutation(np.setdiff1d(np.arange(len(pool)), indices))[: n_instances - len(indices)]
         return np.concatenate([indices, rest]), np.concatenate([scores, np.zeros(len(rest))])
 
     def _alignment(self, blocks: list[torch.Tensor], present: torch.Tensor, rng: np.random.RandomState) -> np.ndarray:
@@ -246,19 +245,12 @@ class MMCSAL(QueryStrategy):
 # ------------------------------------------------------------------------------------------------- the features
 
 
-def _features(view: PoolView) -> tuple[MultimodalArray, MultimodalArray | None]:
-    """What the view embeds, with names (sorted, so that the order of modalities cannot matter), absent rows NaN."""
-    pool = _named(view.modality_names, view.embedding, view.present)
-    if view.labeled_embedding is None:
-        return pool, None
-    return pool, _named(view.modality_names, view.labeled_embedding, view.labeled_present)
-
-
-def _named(names: Sequence[str], embedding: Sequence[Any], present: np.ndarray) -> MultimodalArray:
+def _features(reading: Reading) -> MultimodalArray:
+    """What the fused head sees, with names (sorted, so that the order of modalities cannot matter), absent rows NaN."""
+    names, present = reading.modality_names, reading.present
     blocks = {}
-    for m in sorted(range(len(embedding)), key=lambda m: names[m]):
-        block = np.asarray(embedding[m])
-        block = block.astype(np.float64 if block.dtype == np.float64 else np.float32, copy=False)
+    for m in sorted(range(len(names)), key=lambda m: names[m]):
+        block = at_least_float32(reading.head.blocks[m])
         if not present[:, m].all():
             block = block.copy()
             block[~present[:, m]] = np.nan
