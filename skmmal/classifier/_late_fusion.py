@@ -48,6 +48,7 @@ from skmmal.heads.tensors import as_batches, resolve_device, softmax
 from skmmal.heads.training import make_optimizer, train
 from skmmal.modalities import MultimodalArray, presence_mask
 from skmmal.reading import FUSED
+from skmmal.reading._network import NetworkSource
 
 __all__ = ["LateFusionClassifier"]
 
@@ -215,6 +216,9 @@ class LateFusionClassifier(ModalityAnswersMixin, SavedMixin, ClassifierMixin, Ba
     """
 
     _anchor_classes: np.ndarray
+
+    reading_source = NetworkSource
+    """What reads this classifier (see `skmmal.reading`)."""
 
     _parameter_constraints: dict = {
         "modalities": [Mapping, None],
