@@ -318,7 +318,7 @@ def select(
     from skmmal.campaign.batch import batch_table, choose
     from skmmal.experiment import sources
     from skmmal.experiment.problem import random_seed, set_random_states
-    from skmmal.query import get_strategy
+    from skmmal.query import available_strategies, get_strategy
 
     query = get_strategy(strategy)
     strategy = strategy_name(query)
@@ -336,7 +336,7 @@ def select(
         raise ValueError(f"--n-instances {n_instances}: only {len(pool)} of {len(X)} rows are not labelled yet")
     model = LateFusionClassifier(fusion=fusion.value, C=C, random_state=random_seed("fit", seed))
     if query.requires_model and not len(rows):
-        able = [name for name in _strategies() if not get_strategy(name).requires_model]
+        able = available_strategies(needs_model=False)
         raise ValueError(f"{strategy} needs labels (--labels); without any, use one of {able}")
     fitted = query.requires_model or len(np.unique(y)) > 1
     if fitted:
@@ -348,12 +348,6 @@ def select(
     out.parent.mkdir(parents=True, exist_ok=True)
     _write_csv(out, batch_table(np.asarray(cache.ids), pick, X, model if fitted else None))
     _note(f"{n_instances} of {len(pool)} rows that are not labelled, chosen by {strategy}: {out}")
-
-
-def _strategies() -> list[str]:
-    from skmmal.query import available_strategies
-
-    return available_strategies()
 
 
 def _labels_so_far(cache: Features, labels: Path | None) -> tuple[np.ndarray, np.ndarray]:
@@ -379,16 +373,15 @@ def _labels_so_far(cache: Features, labels: Path | None) -> tuple[np.ndarray, np
 @app.command()
 @_friendly
 def strategies() -> None:
-    """List the strategies."""
-    from skmmal.query import get_strategy
+    """List the strategies, and what they can do."""
+    from skmmal.query import strategy_table
 
+    rows = strategy_table()
     table = Table(box=None)
-    for name in ("name", "class", "needs a model", "what it does"):
+    for name in rows[0]:
         table.add_column(name, no_wrap=name in ("name", "class"))
-    for name in _strategies():
-        strategy = get_strategy(name)
-        first_line = (type(strategy).__doc__ or "").strip().splitlines()[0]
-        table.add_row(name, type(strategy).__name__, "yes" if strategy.requires_model else "no", first_line)
+    for row in rows:
+        table.add_row(*row.values())
     out_console.print(table)
 
 

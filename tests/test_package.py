@@ -21,6 +21,7 @@ PACKAGE = ROOT / "skmmal"
 FLOORS = {
     "_random": 0,
     "_names": 0,
+    "_registry": 0.5,
     "_paths": 0,
     "_probabilities": 0.5,
     "_chunks": 0,

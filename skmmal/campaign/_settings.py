@@ -13,6 +13,7 @@ from skmmal.campaign._files import CampaignError
 from skmmal.campaign._incoming import check_class_names
 from skmmal.classifier import LateFusionClassifier
 from skmmal.query import QueryStrategy, available_strategies, get_strategy
+from skmmal.query import strategy_name as registered_name
 from skmmal.stopping import StoppingCriterion, as_criteria, available_criteria, get_criterion
 
 SCALES = ("standard", "l2", "none")
@@ -129,10 +130,11 @@ def describe_strategy(strategy: QueryStrategy) -> dict[str, Any]:
 
 def strategy_name(strategy: QueryStrategy) -> str:
     """Name of a strategy that `get_strategy` knows."""
-    for name in available_strategies():
-        if type(get_strategy(name)) is type(strategy):
-            return name
-    raise TypeError(f"{type(strategy).__name__} is none of the strategies that have a name: {available_strategies()}")
+    name = registered_name(strategy)
+    if name is None:
+        known = available_strategies()
+        raise TypeError(f"{type(strategy).__name__} is none of the strategies that have a name: {known}")
+    return name
 
 
 def as_strategy(strategy: Any) -> QueryStrategy:
@@ -149,7 +151,7 @@ def as_initial(initial: Any) -> QueryStrategy:
     """Strategy that chooses while there is no model."""
     found = as_strategy(initial)
     if found.requires_model:
-        able = [name for name in available_strategies() if not get_strategy(name).requires_model]
+        able = available_strategies(needs_model=False)
         raise ValueError(f"initial={initial!r} needs a model, and there is none at first; use one of {able}")
     return found
 

@@ -25,7 +25,7 @@ from skmmal._fitted import check_estimator
 from skmmal._rows import check_same_rows, rows_of
 from skmmal.experiment.evaluations import resolve_evaluations
 from skmmal.modalities import as_multimodal, is_multimodal
-from skmmal.query import QueryStrategy, available_strategies, get_strategy
+from skmmal.query import QueryStrategy, available_strategies, get_strategy, strategy_name
 
 __all__ = ["Problem", "describe", "make_problem", "random_seed", "resolve_seeds"]
 
@@ -188,14 +188,14 @@ def _resolve_strategy(value: Any, argument: str) -> QueryStrategy:
 
 
 def _own_name(value: Any) -> str:
-    kind = type(get_strategy(value) if isinstance(value, str) else value)
-    return next((name for name in available_strategies() if type(get_strategy(name)) is kind), kind.__name__)
+    strategy = get_strategy(value) if isinstance(value, str) else value
+    return strategy_name(strategy) or type(strategy).__name__
 
 
 def _check_initial(initial: Any) -> tuple[str, QueryStrategy]:
     strategy = _resolve_strategy(initial, "initial")
     if strategy.requires_model:
-        able = [name for name in available_strategies() if not get_strategy(name).requires_model]
+        able = available_strategies(needs_model=False)
         raise ValueError(f"initial={initial!r} needs a fitted model, and there is none yet; use one of {able}")
     return _own_name(initial), strategy
 

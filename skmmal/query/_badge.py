@@ -22,11 +22,6 @@ class BADGE(GradientSampling):
     first : {"norm", "random"} or int, default="norm"
         First row of the batch: the longest gradient, one at random, or a given row of the pool (the longest gradient
         where `on` is a modality that this row lacks).
-    partitions : int, default=1
-        Split the pool at random into that many parts and choose from each on its own (the BMMAL paper's pool
-        splitting): more memory, less diversity, other picks than the whole pool's; for comparison.
-    n_jobs : int, default=None
-        joblib workers over the partitions.
     random_state : int, RandomState, Generator or None
     on : str, default="fused"
         The head whose gradients count: ``"fused"``, the name of a modality, or ``"all"`` for the gradients of all
@@ -63,16 +58,8 @@ class BADGE(GradientSampling):
     5
     """
 
-    def __init__(
-        self,
-        first: str | int = "norm",
-        partitions: int = 1,
-        n_jobs: int | None = None,
-        random_state: RandomState = None,
-        *,
-        on: str = "fused",
-    ) -> None:
-        super().__init__(first, partitions, n_jobs, random_state)
+    def __init__(self, first: str | int = "norm", random_state: RandomState = None, *, on: str = "fused") -> None:
+        super().__init__(first, random_state)
         self.on = on
 
     def _embedding(self, pool: Reading) -> Embedding:

@@ -22,12 +22,11 @@ class BMMAL(GradientSampling):
     ----------
     first : {"norm", "random"} or int, default="norm"
         First row of the batch: the longest gradient, one at random, or a given row of the pool.
-    partitions : int, default=1
-        Split the pool at random into that many parts and choose from each on its own (the paper's pool splitting):
-        more memory, less diversity, other picks than the whole pool's; for comparison.
-    n_jobs : int, default=None
-        joblib workers over the partitions.
     random_state : int, RandomState, Generator or None
+
+    See Also
+    --------
+    Partitioned : The paper's splitting of the pool, for comparison.
 
     Notes
     -----

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skmmal._random import RandomState
+from skmmal._random import RandomState, draw_seed
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.query._partition import PARTITION_CONSTRAINTS, in_partitions
 from skmmal.reading import Reading, read_with_labels
 from skmmal.selection import Embedding, d2_sampling
 
@@ -23,19 +22,11 @@ class GradientSampling(QueryStrategy):
 
     _parameter_constraints: dict = {
         "first": [StrOptions({"norm", "random"}), Interval(Integral, 0, None, closed="left")],
-        **PARTITION_CONSTRAINTS,
+        "random_state": ["random_state", np.random.Generator],
     }
 
-    def __init__(
-        self,
-        first: str | int = "norm",
-        partitions: int = 1,
-        n_jobs: int | None = None,
-        random_state: RandomState = None,
-    ) -> None:
+    def __init__(self, first: str | int = "norm", random_state: RandomState = None) -> None:
         self.first = first
-        self.partitions = partitions
-        self.n_jobs = n_jobs
         self.random_state = random_state
 
     @abstractmethod
@@ -62,8 +53,12 @@ class GradientSampling(QueryStrategy):
         return self._embedding(pool)
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
-        return in_partitions(
-            _d2, self._embedding(pool), n_instances, self.partitions, self.n_jobs, rng, first=self._first_in(pool)
+        return d2_sampling(
+            self._embedding(pool),
+            n_instances,
+            random_state=draw_seed(rng),
+            first=self._first_in(pool),
+            return_sq_distances=True,
         )
 
     def _first_in(self, pool: Reading) -> str | int:
@@ -71,7 +66,3 @@ class GradientSampling(QueryStrategy):
             return self.first
         at = np.flatnonzero(pool.rows == self.first)
         return int(at[0]) if len(at) else "norm"
-
-
-def _d2(embedding: Embedding, n_instances: int, seed: int, first: str | int) -> Selection:
-    return d2_sampling(embedding, n_instances, random_state=seed, first=first, return_sq_distances=True)

@@ -27,6 +27,7 @@ from skmmal.query import (
     EntropySampling,
     LeastConfidenceSampling,
     MarginSampling,
+    Partitioned,
     QueryStrategy,
     UHerding,
     available_strategies,
@@ -391,15 +392,15 @@ def test_the_gradient_of_all_heads_is_the_gradient():
     np.testing.assert_allclose(found.inner(range(12), range(12)), gradients @ gradients.T, atol=1e-10)
 
 
-@pytest.mark.parametrize("partitions", [1, 3])
-def test_badge_on_all_is_d2_sampling_of_the_dense_gradients(partitions, problem):
+@pytest.mark.parametrize("n_parts", [1, 3])
+def test_badge_on_all_is_d2_sampling_of_the_dense_gradients(n_parts, problem):
     clf, pool, _, _ = problem
     everything = np.hstack(dense_gradients(clf, pool))
     for seed in range(4):
-        picked, scores = BADGE(on="all", partitions=partitions, random_state=seed).query(
-            clf, pool, 30, return_scores=True
-        )
-        if partitions == 1:
+        badge = BADGE(on="all", random_state=seed)
+        chosen = badge if n_parts == 1 else Partitioned(badge, n_parts, random_state=seed)
+        picked, scores = chosen.query(clf, pool, 30, return_scores=True)
+        if n_parts == 1:
             seed_of_sampling = draw_seed(check_rng(seed))
             expected = d2_sampling(
                 DenseEmbedding(everything), 30, random_state=seed_of_sampling, return_sq_distances=True
