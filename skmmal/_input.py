@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils._set_output import _get_output_config, _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmmal._arrays import naming
 from skmmal._layout import is_selector
 from skmmal._rows import row_names, rows_of
+from skmmal._sklearn import get_output_config, wrap_data_with_container
 from skmmal._tables import has_vectors, in_memory
 from skmmal.modalities import (
     DEFAULT_NAME,
@@ -97,8 +97,8 @@ class BlockTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=No
         """
         blocks = self.transform_blocks(X)
         if is_plain(self) and not is_multimodal(X):
-            return _wrap_data_with_container("transform", np.asarray(blocks), X, self)
-        kind = _get_output_config("transform", self)["dense"]
+            return wrap_data_with_container("transform", np.asarray(blocks), X, self)
+        kind = get_output_config("transform", self)["dense"]
         return blocks if kind == "default" else _two_levels(blocks, self._labels(), kind, X)
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import _num_samples
 
 from skmmal._containers import n_rows_of
 from skmmal._input import validate_features
 from skmmal._probabilities import check_distribution, check_probability_matrix
+from skmmal._sklearn import num_samples
 from skmmal.modalities import DEFAULT_NAME, MultimodalArray, as_multimodal, is_multimodal, presence_mask
 from skmmal.reading._held_out import HeldOutSource, folds
 from skmmal.reading._linear import LinearHead, linear_map_of, log_probabilities
@@ -186,7 +186,7 @@ class ModelSource(Source):
         if not sparse.issparse(self.X) and set(self._features.blocks) == set(names):
             return presence_mask(self._features)[:, [list(self._features.blocks).index(name) for name in names]]
         # sparse, or an estimator that embeds as it likes: there is no telling what was missing
-        return np.ones((_num_samples(self.X), len(names)), dtype=bool)
+        return np.ones((num_samples(self.X), len(names)), dtype=bool)
 
     @property
     def blocks(self) -> Sequence[np.ndarray]:
