@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
 from skmmal._arrays import at_least_float32, integer, naming, off_device
+from skmmal._coefficients import FusedCoefficients
 from skmmal._fitted import OpenedModel
 from skmmal._input import plain_layout, validate_features
 from skmmal._labels import class_weights, encode_labels, known_codes
@@ -89,7 +90,7 @@ FUSED = "fused"
 """Key of the fused head beside the modalities' names."""
 
 
-class LateFusionClassifier(ClassifierMixin, BaseEstimator):
+class LateFusionClassifier(FusedCoefficients, ClassifierMixin, BaseEstimator):
     """Late fusion of precomputed features: a classifier per modality and one on the fused embedding.
 
     All heads are trained, on the mean of their cross-entropies. A modality may be missing from a row (its block
@@ -190,6 +191,12 @@ class LateFusionClassifier(ClassifierMixin, BaseEstimator):
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Where X was a DataFrame with plain string columns.
+    coef_ : ndarray of shape (n_classes, n_features), or (1, n_features) with two classes
+        Weights of the fused head, in the columns of the packed matrix; with two classes the second one's less the first
+        one's. Only where it is linear in the features: with concat and sum fusion and without encoders. An absent
+        modality counts as zeros (with ``missing="token"``, as its learned embedding).
+    intercept_ : ndarray of shape (n_classes,), or (1,) with two classes
+        Intercepts of the fused head, where there is `coef_`.
     module_ : skmmal.heads.LateFusionModule
         The torch network, on the CPU.
     anchor_ : skmmal.heads.LateFusionModule
