@@ -29,7 +29,7 @@ from skmmal._chunks import row_chunks
 from skmmal._fitted import classifier_features, final_step, require_fitted
 from skmmal._labels import known_codes
 from skmmal._random import RandomState, check_rng, draw_seed
-from skmmal.classifier import FUSED
+from skmmal.reading import FUSED
 from skmmal.heads.tensors import as_batches, resolve_device
 from skmmal.modalities import MultimodalArray, is_multimodal, presence_mask
 

@@ -41,7 +41,6 @@ FLOORS = {
     "_input": 2,
     "_persistence": 2,
     "_labels": 2,
-    "_coefficients": 2,
     "preprocessing": 3,
     "heads": 2,
     "balancing": 2.5,

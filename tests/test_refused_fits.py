@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from samples import make_blocks
 
-import skmmal.classifier
+import skmmal.classifier._late_fusion
 import skmmal.heads.convex
 import skmmal.heads.lbfgs
 import skmmal.heads.training
@@ -70,11 +70,11 @@ def test_a_refused_fit_leaves_the_model(params, name):
 
 
 DEPTHS = [
-    (skmmal.classifier, "encode_labels"),
-    (skmmal.classifier, "class_weights"),
-    (skmmal.classifier, "as_batches"),
-    (skmmal.classifier, "classes_met"),
-    (skmmal.classifier, "fit_convex"),
+    (skmmal.classifier._late_fusion, "encode_labels"),
+    (skmmal.classifier._late_fusion, "class_weights"),
+    (skmmal.classifier._late_fusion, "as_batches"),
+    (skmmal.classifier._late_fusion, "classes_met"),
+    (skmmal.classifier._late_fusion, "fit_convex"),
     (skmmal.heads.convex, "_newton_cg"),
     (skmmal.heads.convex, "_conjugate_gradients"),
 ]

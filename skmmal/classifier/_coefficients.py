@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["FusedCoefficients"]
+__all__ = ["CoefficientsMixin"]
 
 
-class FusedCoefficients:
+class CoefficientsMixin:
     """`coef_` and `intercept_` of a classifier whose network (`module_`) ends in a linear fused head."""
 
     @property

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -13,37 +12,31 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
-from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight
 
-from skmmal._arrays import at_least_float32, integer, naming, off_device
-from skmmal._coefficients import FusedCoefficients
-from skmmal._fitted import OpenedModel
-from skmmal._input import plain_layout, validate_features
-from skmmal._labels import class_weights, encode_labels, known_codes
+from skmmal._arrays import naming, off_device
+from skmmal._input import validate_features
+from skmmal._labels import class_weights, encode_labels
 from skmmal._names import find_name
-from skmmal._persistence import decode, encode, read_folder, write_folder
 from skmmal._random import RandomState, check_rng, torch_generator
 from skmmal._rows import check_same_rows, rows_of
-from skmmal.balancing import Balancing, ModalityDropout, balancing_classes, get_balancing
-from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, contributions
+from skmmal.balancing import Balancing, ModalityDropout, get_balancing
+from skmmal.classifier._coefficients import CoefficientsMixin
+from skmmal.classifier._modality_answers import ModalityAnswersMixin
+from skmmal.classifier._saved import SavedMixin
 from skmmal.heads import (
     FUSIONS,
-    AttentionPooling,
     Encoder,
     FusionFactory,
-    GatedUnit,
     LateFusionModule,
-    NLGate,
 )
-from skmmal.heads.ablation import ABLATION_POINTS, coalition_logits
+from skmmal.heads.ablation import ABLATION_POINTS
 from skmmal.heads.batches import mean_row
 from skmmal.heads.classes import (
     class_positions,
     classes_met,
     continue_from,
-    known_classes,
     mute_unmet_classes,
     set_met,
     wake_met_classes,
@@ -55,42 +48,19 @@ from skmmal.heads.precision import warn_of_lost_digits
 from skmmal.heads.tensors import as_batches, resolve_device, softmax
 from skmmal.heads.training import make_optimizer, train
 from skmmal.modalities import MultimodalArray, presence_mask
-from skmmal.reading import Reading, read
-from skmmal.reading._network import NetworkSource, Pass
-from skmmal.reading._ready import ReadyModel
+from skmmal.reading import FUSED
 
 __all__ = ["LateFusionClassifier"]
 
-_FORMAT, _VERSION = "skmmal-late-fusion-classifier", 3
-_FITTED = (
-    "classes_",
-    "n_iter_",
-    "loss_curve_",
-    "loss_curve_by_head_",
-    "discrepancy_",
-    "balancing_log_",
-    "n_features_in_",
-    "modalities_",
-    "_widths",
-    "feature_names_in_",
-    "_block_feature_names",
-    "_n_rows",
-    "_anchor_classes",
-)
-"""What `save` keeps beside the parameters and the network."""
-_SAVED_CLASSES = (AttentionPooling, GatedUnit, NLGate, *balancing_classes())
-"""Objects among the parameters that `save` can write."""
 _CONVEX_SOLVERS = ("newton-cg", "lbfgs")
 _BATCH_SOLVERS = ("adamw", "sgd")
 _OF_ANCHORS = ("anchor_", "_anchor_classes")
 """Attributes that only a fit with ``warm_start="anchor"`` sets."""
 _OF_BATCHES = ("loss_curve_by_head_", "discrepancy_", "balancing_log_")
 """Attributes that only the solvers in mini-batches set."""
-FUSED = "fused"
-"""Key of the fused head beside the modalities' names."""
 
 
-class LateFusionClassifier(FusedCoefficients, ClassifierMixin, BaseEstimator):
+class LateFusionClassifier(CoefficientsMixin, ModalityAnswersMixin, SavedMixin, ClassifierMixin, BaseEstimator):
     """Late fusion of precomputed features: a classifier per modality and one on the fused embedding.
 
     All heads are trained, on the mean of their cross-entropies. A modality may be missing from a row (its block
@@ -562,58 +532,18 @@ class LateFusionClassifier(FusedCoefficients, ClassifierMixin, BaseEstimator):
         ndarray of float64, shape (n_samples, n_classes), or (n_samples,) with two classes
             With two classes, the second one's logit minus the first one's.
         """
-        (logits,) = self._forward(X, lambda module, z, there, _: [module.fused_logits(z, there)])
+        (logits,) = self._source(X).forward(lambda module, z, there, _: [module.fused_logits(z, there)])
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities of the fused head, shape (n_samples, n_classes), float64."""
-        (probabilities,) = self._forward(X, lambda module, z, there, _: [softmax(module.fused_logits(z, there))])
+        (probabilities,) = self._source(X).forward(lambda module, z, there, _: [softmax(module.fused_logits(z, there))])
         return probabilities
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable class of the fused head, shape (n_samples,)."""
-        (logits,) = self._forward(X, lambda module, z, there, _: [module.fused_logits(z, there)])
+        (logits,) = self._source(X).forward(lambda module, z, there, _: [module.fused_logits(z, there)])
         return self.classes_[logits.argmax(axis=1)]
-
-    def embed(self, X: Any) -> dict[str, np.ndarray]:
-        """Return what the last layer of the fused classifier sees of each modality.
-
-        Returns
-        -------
-        dict of str to ndarray of shape (n_samples, D_m)
-            An absent modality is zero (also where a learned embedding stands in for it: that is not the row's own).
-
-        Notes
-        -----
-        Concat and sum fusion, and heads of your own: the encoders' outputs; without encoders the features, as a
-        read-only view of X where no conversion is needed. Fusions that gate or attend: each modality's summand of the
-        vector that the last layer classifies, so that the fused logits are linear in it. BADGE works on the gradient of
-        that layer, by the sum; BMMAL weighs the summands, one block per modality as in every fusion.
-        """
-        return dict(zip(self.modalities_, map(at_least_float32, self._source(X).blocks), strict=True))
-
-    def embed_by_modality(self, X: Any) -> dict[str, np.ndarray]:
-        """Return what each modality's own head sees: with token grids under fusions that gate or attend, their mean.
-
-        Returns
-        -------
-        dict of str to ndarray of shape (n_samples, d_m)
-            An absent modality is zero. With concat and sum fusion the same as `embed`.
-        """
-        source = self._source(X)
-        return dict(zip(self.modalities_, map(at_least_float32, source.own_blocks), strict=True))
-
-    def predict_proba_by_modality(self, X: Any) -> dict[str, np.ndarray]:
-        """Class probabilities of each modality's own head.
-
-        Returns
-        -------
-        dict of str to ndarray of shape (n_samples, n_classes)
-            Where the modality is absent, what its head says of a zero embedding (its intercept alone), or of the
-            learned one.
-        """
-        found = self._forward(X, lambda module, z, *_: [softmax(s) for s in module.head.own_logits(z)])
-        return dict(zip(self.modalities_, found, strict=True))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy of the fused head.
@@ -630,243 +560,6 @@ class LateFusionClassifier(FusedCoefficients, ClassifierMixin, BaseEstimator):
         """
         check_same_rows({**rows_of(X, "X"), "y": y})
         return super().score(X, off_device(y), off_device(sample_weight))
-
-    def score_by_modality(self, X: Any, y: Any) -> dict[str, float]:
-        """Accuracy of each modality's own head on the rows that have it, and of the fused head.
-
-        Returns
-        -------
-        dict of str to float
-            By modality name, then ``"fused"``. NaN for a modality that no row has.
-        """
-        check_same_rows({**rows_of(X, "X"), "y": y})
-        source = self._source(X)
-        present = source.present
-        y = column_or_1d(off_device(y))
-        check_consistent_length(present, y)
-
-        def predicted(module: LateFusionModule, z: list, there: torch.Tensor, _: slice) -> list:
-            return [s.argmax(dim=1) for s in (*module.head.own_logits(z), module.fused_logits(z, there))]
-
-        *by_modality, fused = (self.classes_[codes] == y for codes in source.forward(predicted))
-        scores = {
-            name: float(hits[present[:, index]].mean()) if present[:, index].any() else float("nan")
-            for index, (name, hits) in enumerate(zip(self.modalities_, by_modality, strict=True))
-        }
-        return {**scores, FUSED: float(fused.mean())}
-
-    # ------------------------------------------------------------------------------------------ contributions
-
-    def shapley_values(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        n_permutations: int | str | None = "auto",
-        random_state: RandomState = 0,
-        return_standard_error: bool = False,
-    ) -> Any:
-        """Shapley values of the modalities for the probability of a class.
-
-        The value of a coalition is the fused head's probability when the other modalities are taken away, at
-        `ablation_point`. After the encoder (the default, and the paper's place) they then look as they do where they
-        are missing: an embedding of zeros, or the learned one that the network was trained to see.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame, mapping or MultimodalArray
-        y : array-like of shape (n_samples,), optional
-            The classes; by default the predicted ones.
-        n_permutations : int, "auto" or None, default="auto"
-            A number: the values are estimated from that many random orders of the modalities, the same ones for all
-            rows (`skmmal.contributions.sampled_shapley_values`). ``None``: they are exact, over all 2^M coalitions of
-            M modalities, M at most 20. ``"auto"``: exact up to 12 modalities, 256 orders beyond.
-        random_state : int, RandomState, Generator or None, default=0
-            Draws the orders. A number, as by default, makes repeated calls agree.
-        return_standard_error : bool, default=False
-            Whether to return, too, the standard errors of estimated values; those of exact ones are zero.
-
-        Returns
-        -------
-        shapley_values : ndarray of float64, shape (n_samples, n_modalities)
-            Rows sum to (probability with all modalities) − (with none), also where they are estimated; an absent
-            modality has zero.
-        standard_errors : ndarray of float64, shape (n_samples, n_modalities)
-            Only with `return_standard_error`.
-
-        Notes
-        -----
-        With concat and sum fusion, M matrix products of the embeddings serve all coalitions, and a coalition costs
-        little: exact values of up to 15 modalities take less time than 256 orders. Other fusions, and learned
-        embeddings of missing modalities, evaluate the head for each coalition. Encoders run once. Rows go through in
-        chunks of bounded size, whatever their number.
-        """
-        values, errors, _ = self._shapley_values(X, y, n_permutations, random_state)
-        return (values, errors) if return_standard_error else values
-
-    def modality_contributions(
-        self, X: Any, y: Any = None, *, n_permutations: int | str | None = "auto", random_state: RandomState = 0
-    ) -> np.ndarray:
-        """Share of each modality in the probability of a class: normalised absolute Shapley values.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame, mapping or MultimodalArray
-        y : array-like of shape (n_samples,), optional
-            The classes; by default the predicted ones.
-        n_permutations, random_state
-            See `shapley_values`.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_samples, n_modalities)
-            Rows sum to one; an absent modality has zero.
-        """
-        values, _, present = self._shapley_values(X, y, n_permutations, random_state)
-        return contributions(values, present)
-
-    def _shapley_values(
-        self, X: Any, y: Any, n_permutations: int | str | None, random_state: RandomState
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Shapley values, their standard errors, and which modality is there in which row."""
-        check_is_fitted(self)
-        n_permutations = _number_of_permutations(n_permutations, len(self.modalities_))
-        check_same_rows({**rows_of(X, "X"), "y": y})
-        targets = None if y is None else known_codes(column_or_1d(off_device(y)), self.classes_, "y")
-        source = self._source(X)
-        if targets is not None:
-            check_consistent_length(source.present, targets)
-        values, errors, _ = source.shapley_values(targets, n_permutations=n_permutations, random_state=random_state)
-        return values, errors, source.present
-
-    def predict_proba_with(self, X: Any, modalities: Sequence[str]) -> np.ndarray:
-        """Class probabilities of the fused head when only some modalities are kept.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame, mapping or MultimodalArray
-        modalities : sequence of str
-            Names of the modalities to keep; none is allowed. The others are taken away at `ablation_point`.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_samples, n_classes)
-
-        Raises
-        ------
-        ValueError
-            A name is not among the modalities.
-        """
-        check_is_fitted(self)
-        if isinstance(modalities, str) or not isinstance(modalities, Iterable):
-            raise TypeError(f"modalities must be a sequence of names, got {modalities!r}")
-        modalities = list(modalities)
-        for name in modalities:
-            if name not in self.modalities_:
-                raise ValueError(f"modalities names the unknown modality {name!r}; there are {list(self.modalities_)}")
-        kept = np.array([name in modalities for name in self.modalities_])
-        (probabilities,) = self._forward(
-            X, lambda module, z, there, _: [softmax(coalition_logits(module, z, there, kept, self.ablation_point))]
-        )
-        return probabilities
-
-    # -------------------------------------------------------------------------------------------------- reading
-
-    @staticmethod
-    def reading_source() -> type:
-        """Return the class of `skmmal.reading.Source` that reads this classifier."""
-        return NetworkSource
-
-    def read(self, X: Any) -> Reading:
-        """Read rows: what all heads say of them and see of them, each answer computed once.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
-
-        Returns
-        -------
-        skmmal.reading.Reading
-        """
-        check_is_fitted(self)
-        return read(self, X)
-
-    def _source(self, X: Any) -> NetworkSource:
-        """A source for one question: it keeps no embeddings for another one."""
-        check_is_fitted(self)
-        return NetworkSource(ReadyModel(OpenedModel(self), X), X, once=True)
-
-    def _forward(self, X: Any, function: Pass) -> list[np.ndarray]:
-        """Embed X chunk by chunk and stack what `function` makes of embeddings, presence and rows."""
-        return self._source(X).forward(function)
-
-    # -------------------------------------------------------------------------------------------- persistence
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the fitted estimator to a folder: weights as safetensors, the rest as JSON, no pickle.
-
-        Parameters
-        ----------
-        path : path-like
-            A new or empty folder, or one that `save` wrote before.
-
-        Raises
-        ------
-        TypeError
-            A parameter cannot be written without pickle (a `fusion` callable, a RandomState object).
-        FileExistsError
-            The folder holds something else.
-        """
-        check_is_fitted(self)
-        parameters = {**self.get_params(deep=False), "modalities": plain_layout(self)}
-        description = {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "parameters": {
-                name: encode(name, value, _SAVED_CLASSES) for name, value in parameters.items()
-            },
-            "fitted": {name: encode(name, getattr(self, name)) for name in _FITTED if hasattr(self, name)},
-        }
-        modules = {name: getattr(self, name) for name in ("module_", "anchor_") if hasattr(self, name)}
-        description["met"] = {name: encode(name, known_classes(each.head).numpy()) for name, each in modules.items()}
-        tensors = _tensors_of(self.module_)
-        if "anchor_" in modules:
-            tensors.update({f"anchor_.{key}": value for key, value in _tensors_of(self.anchor_).items()})
-        write_folder(path, description, tensors)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> LateFusionClassifier:
-        """Read an estimator that `save` wrote.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            There is none, or it is damaged, foreign or from another version.
-        """
-        description, tensors = read_folder(path, _FORMAT, _VERSION)
-        try:
-            new = cls(**{name: decode(value, _SAVED_CLASSES) for name, value in description["parameters"].items()})
-            for name, value in description["fitted"].items():
-                setattr(new, name, decode(value))
-            met = {name: torch.from_numpy(decode(value)) for name, value in description.get("met", {}).items()}
-            former = {key: tensors.pop(key) for key in list(tensors) if key.startswith("anchor_.")}
-            module = new._filled(tensors, new.classes_, met.get("module_"))
-            if former:
-                shorter = {key.removeprefix("anchor_."): value for key, value in former.items()}
-                new.anchor_ = new._filled(shorter, new._anchor_classes, met.get("anchor_"))
-        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} does not describe a LateFusionClassifier: {error}") from error
-        new.module_ = module
-        return new
-
-    def _filled(self, tensors: dict[str, torch.Tensor], classes: np.ndarray, met: torch.Tensor | None) -> Any:
-        """A network of the given weights; `met` is what its head knows of the classes, if that was noted."""
-        module, _ = self._build_module(np.random.RandomState(0), len(classes))
-        module.centre = tensors.pop("centre", None)
-        module.to(torch.float64).load_state_dict(tensors)
-        if met is not None:
-            set_met(module.head, met)
-        return module.eval()
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_")
@@ -899,12 +592,6 @@ def _hidden_widths(encoder_dim: Any, names: list[str]) -> dict[str, tuple[int, .
     return hidden
 
 
-def _tensors_of(module: LateFusionModule) -> dict[str, torch.Tensor]:
-    """What `save` writes of a network: its weights and the mean row."""
-    centre = getattr(module, "centre", None)
-    return {**module.state_dict(), **({} if centre is None else {"centre": centre})}
-
-
 def _without_unused(codes: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Leave out the classes that no row has."""
     used, codes = np.unique(codes, return_inverse=True)
@@ -928,15 +615,6 @@ def _warn_of_forgetting(before: int, now: int) -> None:
         UserWarning,
         stacklevel=5,
     )
-
-
-def _number_of_permutations(given: Any, n_modalities: int) -> int | None:
-    """How many permutations are sampled for Shapley values; ``None``: they are exact."""
-    if given is None or isinstance(given, str):
-        if given not in ("auto", None):
-            raise ValueError(f"n_permutations must be an integer, 'auto' or None, got {given!r}")
-        return None if given is None or n_modalities <= EXACT_MODALITIES else PERMUTATIONS
-    return integer(given, "n_permutations", 4)
 
 
 def _fusion_of(fusion: Any) -> Any:
