@@ -10,7 +10,7 @@ import numpy as np
 
 from skmmal._chunks import row_chunks
 
-__all__ = ["MappedRows", "released_chunks"]
+__all__ = ["MappedRows", "is_mapped", "released_chunks"]
 
 _LEAVE: Any = getattr(mmap, "MADV_DONTNEED", None)
 """Advice that drops pages from the process, not from the system's cache; some systems have none."""
@@ -57,6 +57,11 @@ def released_chunks(blocks: Sequence[np.ndarray], n_columns: int) -> Iterator[sl
         yield chunk
         for rows in mapped:
             rows.release(chunk)
+
+
+def is_mapped(values: np.ndarray) -> bool:
+    """Whether an array's values are in a memory-mapped file."""
+    return _mapped_base(values) is not None
 
 
 def _mapped_base(values: np.ndarray) -> Any:

@@ -22,6 +22,7 @@ from skmmal._names import find_name
 from skmmal._random import RandomState, check_rng, torch_generator
 from skmmal._rows import check_same_rows, rows_of
 from skmmal.balancing import Balancing, ModalityDropout, get_balancing
+from skmmal.classifier._coefficients import CoefficientsMixin
 from skmmal.classifier._modality_answers import ModalityAnswersMixin
 from skmmal.classifier._saved import SavedMixin
 from skmmal.heads import (
@@ -60,7 +61,7 @@ _OF_BATCHES = ("loss_curve_by_head_", "discrepancy_", "balancing_log_")
 """Attributes that only the solvers in mini-batches set."""
 
 
-class LateFusionClassifier(ModalityAnswersMixin, SavedMixin, ClassifierMixin, BaseEstimator):
+class LateFusionClassifier(CoefficientsMixin, ModalityAnswersMixin, SavedMixin, ClassifierMixin, BaseEstimator):
     """Late fusion of precomputed features: a classifier per modality and one on the fused embedding.
 
     All heads are trained, on the mean of their cross-entropies. A modality may be missing from a row (its block
@@ -161,6 +162,12 @@ class LateFusionClassifier(ModalityAnswersMixin, SavedMixin, ClassifierMixin, Ba
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Where X was a DataFrame with plain string columns.
+    coef_ : ndarray of shape (n_classes, n_features), or (1, n_features) with two classes
+        Weights of the fused head, in the columns of the packed matrix; with two classes the second one's less the first
+        one's. Only where it is linear in the features: with concat and sum fusion and without encoders. An absent
+        modality counts as zeros (with ``missing="token"``, as its learned embedding).
+    intercept_ : ndarray of shape (n_classes,), or (1,) with two classes
+        Intercepts of the fused head, where there is `coef_`.
     module_ : skmmal.heads.LateFusionModule
         The torch network, on the CPU.
     anchor_ : skmmal.heads.LateFusionModule
