@@ -37,19 +37,20 @@ def plain(value: Any, *, infinite: bool = False) -> Any:
 
 
 def sealed(content: dict[str, Any], *, as_text: bool = False) -> dict[str, Any]:
-    """Return the content with the checksum of everything in it as last key.
+    """Return the content with the checksum of everything in it; one that is in it already is replaced.
 
     Parameters
     ----------
     content : dict
-        A checksum that is in it already is left out.
+        What JSON can hold.
     as_text : bool, default=False
-        The checksum is that of the text that `dumps` makes, so that the order of the keys counts, too. Campaigns are
-        sealed in this way since the first version, and every version reads them.
+        The checksum is that of the text that `dumps` makes, so that the order of the keys counts, too, and stands last.
+        Campaigns have been sealed in this way since the first version, which still reads them.
 
     Returns
     -------
     dict
+        As JSON can hold it.
 
     Examples
     --------
@@ -63,7 +64,7 @@ def sealed(content: dict[str, Any], *, as_text: bool = False) -> dict[str, Any]:
         return {**plain(content), SEAL: digest(dumps(content))}
     # as JSON gives it back: tuples are lists there, and keys are strings
     read_back = json.loads(json.dumps(content))
-    return {**content, SEAL: digest(json.dumps(read_back, sort_keys=True).encode())}
+    return {SEAL: digest(json.dumps(read_back, sort_keys=True).encode()), **content}
 
 
 def check_seal(content: dict[str, Any], where: Any, *, as_text: bool = False) -> None:

@@ -14,7 +14,7 @@ from skmmal.features._cache import CacheFiles
 from skmmal.features._claims import running
 from skmmal.features._files import BFLOAT16, CacheError, decode_block
 from skmmal.features._manifest import FORMAT, OWN_KEYS
-from skmmal.features._ranges import Marker, all_ranges, checksum, default_range_rows, marker_file
+from skmmal.features._ranges import Marker, all_ranges, checksum, default_range_rows, marker_file, recorded
 
 
 def info(files: CacheFiles) -> dict[str, Any]:
@@ -40,13 +40,18 @@ def _modality_info(files: CacheFiles, name: str) -> dict[str, Any]:
         "rows_done": done,
         "complete": done == n_samples,
         "present": present,
-        # rows beyond the finished ranges may be there, and are not vouched for
-        "missing": max(0, done - present) if done < n_samples else n_samples - present,
+        "missing": max(0, done - present),  # rows beyond the finished ranges may be there, and are not vouched for
         "errors": sum(len(marker.get("errors", [])) for marker in markers.values()),
         "notes": _summed(markers.values(), "notes"),
         **{key: value for key, value in entry.items() if key not in OWN_KEYS},
         "fingerprint": entry.get("fingerprint", {}),
     }
+
+
+def records(files: CacheFiles, what: str, name: str | None) -> list[dict[str, Any]]:
+    """See `FeatureStore.errors` and `FeatureStore.remarks`."""
+    names = files.names(None if name is None else [name])
+    return [{"modality": each, **record} for each in names for record in recorded(files.markers(each), what)]
 
 
 def progress(files: CacheFiles, name: str) -> dict[str, Any]:

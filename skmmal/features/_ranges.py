@@ -33,7 +33,15 @@ RANGE_BYTES = 2**25
 
 @dataclass(frozen=True)
 class Range:
-    """Rows ``start`` to ``stop`` of a modality, the unit in which rows are written and vouched for."""
+    """Rows ``start`` to ``stop`` of a modality, the unit in which rows are written and vouched for.
+
+    Parameters
+    ----------
+    index : int
+        Number of the range.
+    start, stop : int
+        Its first row, and the first row after it.
+    """
 
     index: int
     start: int

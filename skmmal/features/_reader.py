@@ -15,7 +15,6 @@ from skmmal.features import _inspection
 from skmmal.features._cache import CacheFiles, identity_of
 from skmmal.features._files import CacheError, decode_block
 from skmmal.features._manifest import Width, width_of
-from skmmal.features._ranges import recorded
 from skmmal.modalities import MultimodalArray
 
 _TRIES = 1000
@@ -49,6 +48,7 @@ class CacheReader:
         Returns
         -------
         FeatureStore
+            The cache, open.
 
         Raises
         ------
@@ -113,6 +113,7 @@ class CacheReader:
         Returns
         -------
         MultimodalArray
+            One block for each modality; token grids side by side, token by token.
         """
         names = self.files.names(modalities)
         if not names:
@@ -151,28 +152,69 @@ class CacheReader:
         return np.stack(parts, axis=1) if parts else np.zeros((self.n_samples, 0), dtype=bool)
 
     def index(self, ids: Sequence[str]) -> np.ndarray:
-        """Return the rows of some ids, in the order given; unknown ids are a ``KeyError`` with their number."""
+        """Return the rows of some ids.
+
+        Parameters
+        ----------
+        ids : sequence of str
+            In any order.
+
+        Returns
+        -------
+        ndarray of int, shape (n_ids,)
+            Row numbers, in the order of `ids`.
+
+        Raises
+        ------
+        KeyError
+            Ids that the cache does not have, with their number.
+        """
         if isinstance(ids, str) or not isinstance(ids, Iterable):
             raise TypeError(f"ids must be a sequence of ids, got {ids!r}")
-        ids = list(ids)
+        ids = [str(identifier) for identifier in ids]
         row_of = {str(identifier): row for row, identifier in enumerate(self.ids)}
-        unknown = [identifier for identifier in ids if str(identifier) not in row_of]
+        unknown = [identifier for identifier in ids if identifier not in row_of]
         if unknown:
             raise KeyError(f"{len(unknown)} ids are not in {self.path}, the first: {unknown[:3]}")
-        return np.array([row_of[str(identifier)] for identifier in ids], dtype=np.intp)
+        return np.array([row_of[identifier] for identifier in ids], dtype=np.intp)
 
     def errors(self, name: str | None = None) -> list[dict[str, Any]]:
-        """Return what failed, row by row, with its reason: the content of ``errors.jsonl``."""
-        names = list(self.metadata) if name is None else [name]
-        return [{"modality": n, **error} for n in names for error in recorded(self.files.markers(n), "errors")]
+        """Return what failed, row by row, with its reason: the content of ``errors.jsonl``.
+
+        Parameters
+        ----------
+        name : str, optional
+            Default: all modalities.
+
+        Returns
+        -------
+        list of dict
+            One for each failure: the modality, id and row, and what the job recorded.
+        """
+        return _inspection.records(self.files, "errors", name)
 
     def remarks(self, name: str | None = None) -> list[dict[str, Any]]:
-        """Return what is doubtful about rows that are there (cut short, ...): the content of ``notes.jsonl``."""
-        names = list(self.metadata) if name is None else [name]
-        return [{"modality": n, **remark} for n in names for remark in recorded(self.files.markers(n), "remarks")]
+        """Return what is doubtful about rows that are there (cut short, ...): the content of ``notes.jsonl``.
+
+        Parameters
+        ----------
+        name : str, optional
+            Default: all modalities.
+
+        Returns
+        -------
+        list of dict
+            One for each remark: the modality, id and row, and what the job recorded.
+        """
+        return _inspection.records(self.files, "remarks", name)
 
     def progress(self, name: str) -> dict[str, Any]:
         """Return how far a modality is, from what is on disk.
+
+        Parameters
+        ----------
+        name : str
+            The modality.
 
         Returns
         -------
@@ -183,7 +225,13 @@ class CacheReader:
         return _inspection.progress(self.files, name)
 
     def info(self) -> dict[str, Any]:
-        """Return what the cache holds: sizes, dtypes, missing rows, failures, provenance. Plain types only."""
+        """Return what the cache holds: sizes, dtypes, missing rows, failures, provenance.
+
+        Returns
+        -------
+        dict
+            Plain types only; ``"modalities"`` maps each name to what there is to say of it.
+        """
         return _inspection.info(self.files)
 
     def verify(self, checksum: bool = False) -> dict[str, Any]:

@@ -34,15 +34,25 @@ class FeatureStore(CacheReader):
 
     Make one with `open`, `create`, `write`, `join`, `subset` or `import_files`.
 
+    Parameters
+    ----------
+    path : path-like
+        The folder of a cache; `open` also checks its files.
+
     Attributes
     ----------
     path : Path
+        The folder.
     ids : ndarray of str, shape (n_samples,)
+        One distinct id per sample.
     n_samples : int
+        Number of rows.
     modalities : dict of str to int or (int, int)
         Width of each modality, or ``(tokens, dim)`` of a token grid.
     metadata : dict of str to dict
         Each modality's entry in the manifest: shape, dtype, backbone, weights, preprocessing, fingerprint.
+    files : object
+        The files as they were when the cache was opened; how they are kept may change.
 
     Examples
     --------
@@ -64,12 +74,14 @@ class FeatureStore(CacheReader):
         Parameters
         ----------
         path : path-like
+            The folder.
         ids : sequence of str
             One distinct id per sample, without line breaks.
 
         Returns
         -------
         FeatureStore
+            The cache, open.
 
         Raises
         ------
@@ -121,6 +133,7 @@ class FeatureStore(CacheReader):
         blocks : mapping of str to array, MultimodalArray, or DataFrame with (modality, feature) columns
             A row of a modality that is entirely NaN is missing there.
         ids : sequence of str
+            One distinct id for each row.
         metadata : mapping of str to mapping, optional
             Name to what should be remembered: backbone, weights, preprocessing, ...
         overwrite : bool, default=False
@@ -130,6 +143,7 @@ class FeatureStore(CacheReader):
         Returns
         -------
         FeatureStore
+            The new cache.
 
         Raises
         ------
@@ -171,14 +185,23 @@ class FeatureStore(CacheReader):
         name : str
             A name that is not there yet.
         block : array-like of shape (n_samples, n_features) or (n_samples, tokens, dim)
+            A row that is entirely NaN is missing.
         ids : sequence of str, optional
             Ids of the block's rows, in any order; they must be the cache's. Default: the cache's order.
         metadata : mapping, optional
+            What should be remembered of the modality.
 
         Returns
         -------
         FeatureStore
             This one.
+
+        Raises
+        ------
+        CacheError
+            The ids are not the cache's, or another cache stands at the path since this one was opened.
+        ValueError
+            Another number of rows, or values that cannot be used.
         """
         self.files.check_current()
         array = MultimodalArray({check_name(name): block})
@@ -209,6 +232,7 @@ class FeatureStore(CacheReader):
         Parameters
         ----------
         name : str
+            The modality, which may be new.
         width : int or (int, int)
             Columns of a row, or ``(tokens, dim)``.
         **options
@@ -219,6 +243,7 @@ class FeatureStore(CacheReader):
         Returns
         -------
         RowWriter
+            Hands out the ranges that are not written yet.
 
         Raises
         ------
@@ -245,6 +270,7 @@ class FeatureStore(CacheReader):
         Returns
         -------
         FeatureStore
+            The new cache.
         """
         path = local_path(path)
         if how not in ("inner", "left", "outer"):
@@ -278,13 +304,16 @@ class FeatureStore(CacheReader):
         path : path-like
             The new folder.
         rows : slice, mask or array of int, optional
+            Default: all.
         ids : sequence of str, optional
             Instead of `rows`.
         modalities : sequence of str, optional
+            Default: all.
 
         Returns
         -------
         FeatureStore
+            The new cache.
         """
         path = local_path(path)
         if rows is not None and ids is not None:
@@ -319,12 +348,14 @@ class FeatureStore(CacheReader):
         ids : sequence of str, optional
             Default: the array or column `id_column` of the first source that has one, else the row numbers.
         id_column : str, default="id"
+            Name of the array or column that holds the ids.
         metadata : mapping, optional
             As in `write`. The file each modality came from is recorded in any case.
 
         Returns
         -------
         FeatureStore
+            The new cache.
 
         Examples
         --------
@@ -339,7 +370,7 @@ class FeatureStore(CacheReader):
         if ids is None:
             n_samples = len(next(iter(blocks.values())))
             ids = found if found is not None else [str(row) for row in range(n_samples)]
-        notes = {name: {**{"imported_from": origin[name]}, **(metadata or {}).get(name, {})} for name in blocks}
+        notes = {name: {"imported_from": origin[name], **(metadata or {}).get(name, {})} for name in blocks}
         return cls.write(path, blocks, ids, notes)
 
 

@@ -35,6 +35,25 @@ class RowWriter:
     A range is committed in this order: values, flush; presence, flush; marker, flush, rename. A kill between any
     two steps leaves a range without a valid marker, which the next writer hands out again.
 
+    Parameters
+    ----------
+    manifest : object
+        The cache's, as `FeatureStore.writer` gives it.
+    name : str
+        The modality.
+    width : int or (int, int)
+        Columns of a row, or ``(tokens, dim)``.
+    dtype : str, default="float16"
+        Dtype of the stored values.
+    fingerprint : mapping, optional
+        What must be equal for a later writer to continue.
+    metadata : mapping, optional
+        What should be remembered of the modality.
+    range_rows : int, optional
+        Rows of a range, fixed when the modality is created. Default: about 32 MB of them.
+    shard : (int, int), default=(0, 1)
+        Which part of how many this writer fills.
+
     Attributes
     ----------
     ranges : list of Range
@@ -98,7 +117,13 @@ class RowWriter:
         return marker is not None and checksum(self._values[rows], self._present[rows]) == marker["crc32"]
 
     def pending(self) -> list[Range]:
-        """Return the ranges of this shard that are not done."""
+        """Return the ranges of this shard that are not done.
+
+        Returns
+        -------
+        list of Range
+            In the order of the rows.
+        """
         return [rows for rows in self.ranges if rows.index not in self._done]
 
     @property
@@ -112,23 +137,68 @@ class RowWriter:
         return sum(int(self._present[rows.start : rows.stop].sum()) for rows in self.ranges)
 
     def errors(self) -> list[dict[str, Any]]:
-        """Return the failures recorded in this shard, in the order of the rows."""
+        """Return the failures recorded in this shard, in the order of the rows.
+
+        Returns
+        -------
+        list of dict
+            As `commit` was given them.
+        """
         return list(recorded(self._done, "errors"))
 
     def remarks(self) -> list[dict[str, Any]]:
-        """Return what was remarked about rows of this shard, in their order."""
+        """Return what was remarked about rows of this shard, in their order.
+
+        Returns
+        -------
+        list of dict
+            As `commit` was given them.
+        """
         return list(recorded(self._done, "remarks"))
 
     def notes(self, rows: Range) -> dict[str, Any]:
-        """Return the notes of a range that is done."""
+        """Return the notes of a range that is done.
+
+        Parameters
+        ----------
+        rows : Range
+            One of `ranges`.
+
+        Returns
+        -------
+        dict
+            As `commit` was given them.
+        """
         return dict(self._done.get(rows.index, {}).get("notes", {}))
 
     def range_of(self, row: int) -> Range:
-        """Return the range that a row lies in."""
+        """Return the range that a row lies in.
+
+        Parameters
+        ----------
+        row : int
+            A row of the cache.
+
+        Returns
+        -------
+        Range
+            Of any shard.
+        """
         return self._all[row // (self._all[0].stop - self._all[0].start)]
 
     def read(self, rows: Range) -> tuple[np.ndarray, np.ndarray]:
-        """Return copies of a range's values and presence, as they are on disk."""
+        """Return copies of a range's values and presence, as they are on disk.
+
+        Parameters
+        ----------
+        rows : Range
+            One of `ranges`.
+
+        Returns
+        -------
+        tuple of ndarray
+            Values of shape (n_rows, *width), and presence of shape (n_rows,).
+        """
         part = slice(rows.start, rows.stop)
         return np.array(decode_block(self._values[part], self.dtype)), np.array(self._present[part])
 
