@@ -218,7 +218,7 @@ def _scaled(X: Any, scale: Scale) -> Any:
 def _write_csv(path: Path, columns: dict[str, Any] | pd.DataFrame) -> None:
     import pandas as pd
 
-    from skmmal._atomic import replace_file
+    from skmmal._store import replace_file
 
     with replace_file(path) as file:
         file.write(pd.DataFrame(columns).to_csv(index=False, lineterminator="\n").encode())
@@ -389,8 +389,8 @@ def strategies() -> None:
 @_friendly
 def info(folder: Annotated[Path, typer.Argument(help="A feature cache, or the folder of a run.")]) -> None:
     """Say what a feature cache or a run holds."""
-    from skmmal._atomic import put_back
     from skmmal._paths import local_path
+    from skmmal._store import put_back
 
     folder = put_back(local_path(folder, "folder"))
     if (folder / "manifest.json").is_file():

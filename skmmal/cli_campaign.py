@@ -257,7 +257,7 @@ def _to_be_written(out: Path) -> Path:
 
 
 def _write(path: Path, content: bytes) -> None:
-    from skmmal._atomic import replace_file
+    from skmmal._store import replace_file
 
     with replace_file(path) as file:
         file.write(content)

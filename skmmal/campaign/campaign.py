@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skmmal._atomic import TEMPORARY, explained, fsync_folder
 from skmmal._paths import local_path
+from skmmal._store import TEMPORARY, explained, fsync_folder
 from skmmal.campaign import _delivery, _incoming, _log, _source
 from skmmal.campaign._files import (
     SEAL,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from skmmal._atomic import TEMPORARY, fsync_folder
+from skmmal._store import TEMPORARY, fsync_folder
 
 __all__ = ["from_dataset", "is_dataset", "read_dataset", "to_dataset", "write_dataset"]
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from skmmal._atomic import replace_file
 from skmmal._paths import local_path
+from skmmal._store import replace_file
 from skmmal.display.classes import ClassGainDisplay
 from skmmal.display.curves import (
     ContributionDisplay,

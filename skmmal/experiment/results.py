@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from skmmal._atomic import replace_file
 from skmmal._paths import local_path
+from skmmal._store import replace_file
 from skmmal.experiment import statistics
 from skmmal.experiment.folder import RunFolder, read_config
 from skmmal.experiment.problem import TIMINGS
