@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from featurize import JobOptions, run
-from featurize.backbones.common import describe, load_state
-from featurize.backbones.vision import ImageReader
-from featurize.encoding import Backbone
 from skmmal.features import FeatureStore
+from skmmal.featurize import JobOptions, run
+from skmmal.featurize._encoding import Backbone
+from skmmal.featurize.backbones._common import describe, load_state
+from skmmal.featurize.backbones._vision import ImageReader
 
 COSINE = 0.999
 SIZE = 160

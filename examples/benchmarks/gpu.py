@@ -259,7 +259,7 @@ def trainings(X: MultimodalArray, y: np.ndarray, half: int, sizes: Sizes) -> Ite
 
 def encode(backbone: Any, units: list[Any], device: str, amp: bool) -> np.ndarray:
     """Features of units that a backbone's reader made, in one batch."""
-    from featurize.encoding import Encoder
+    from skmmal.featurize._encoding import Encoder
 
     inputs = backbone.reader.collate(units)
     encoder = Encoder(backbone, torch.device(device), amp)
@@ -285,7 +285,7 @@ def pictures_and_model(sizes: Sizes) -> tuple[Any, list[Any]]:
     """A backbone, and its inputs."""
     from PIL import Image
 
-    from featurize.backbones.vision import image_backbone
+    from skmmal.featurize.backbones._vision import image_backbone
 
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -303,7 +303,7 @@ def sentences_and_model(sizes: Sizes) -> tuple[Any, list[Any]]:
     """A backbone, and its inputs."""
     from transformers import BertConfig, BertTokenizer
 
-    from featurize.backbones.language import text_backbone
+    from skmmal.featurize.backbones._language import text_backbone
 
     rng = np.random.default_rng(0)
     words = [f"word{k}" for k in range(500)]

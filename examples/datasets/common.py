@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from featurize import JobOptions, run, run_shards
-from featurize.cli import parser as script_parser
 from skmmal.features import FeatureStore
+from skmmal.featurize import JobOptions, run, run_shards
+from skmmal.featurize._cli import parser as script_parser
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 
@@ -70,7 +70,7 @@ def featurize(parsed: argparse.Namespace, manifest: Path, script: str, out: Path
     import importlib
 
     # the script's own defaults, then what the pipeline sets
-    defaults = script_parser(script, "", importlib.import_module(f"featurize.{script}").add_options)
+    defaults = script_parser(script, "", importlib.import_module(f"skmmal.featurize.{script}").add_options)
     known = vars(defaults.parse_args([str(manifest), "--out", str(out)]))
     own = {"image": ("pooling",), "text": ("pooling", "max_length", "normalize")}
     own |= {"audio": ("pooling", "window"), "video": ("pooling", "frames", "fps")}

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from featurize import JobOptions, run
-from featurize.encoding import Backbone
-from featurize.reading import FileReader, Unit
+from skmmal.featurize import JobOptions, run
+from skmmal.featurize._encoding import Backbone
+from skmmal.featurize._reading import FileReader, Unit
 
 N = 300
 BAD = {5: "", 123: "not there.txt", 250: "corrupt.txt"}

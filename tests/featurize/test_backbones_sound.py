@@ -10,10 +10,10 @@ import soundfile
 import torch
 import transformers as tf
 
-from featurize import audio as script
-from featurize.backbones.common import seeded
-from featurize.backbones.sound import sound_backbone
 from skmmal.features import FeatureStore
+from skmmal.featurize import audio as script
+from skmmal.featurize.backbones._common import seeded
+from skmmal.featurize.backbones._sound import sound_backbone
 
 from .small import LAYERS, TEXT, accepted, encode, save, tensor_of
 
@@ -100,7 +100,7 @@ def test_each_sound_is_what_it_is_alone(name, sounds, tmp_path):
 
 @pytest.mark.parametrize("name", ["WAV2VEC2_BASE", "WAV2VEC2_LARGE_LV60K", "WAVLM_BASE"])
 def test_torchaudio_models_run_at_the_sounds_own_length(name, sounds, monkeypatch):
-    from featurize._compat import import_torchaudio
+    from skmmal.featurize._compat import import_torchaudio
 
     torchaudio = import_torchaudio()
     bundle = getattr(torchaudio.pipelines, name)

@@ -9,9 +9,9 @@ import pytest
 import torch
 import transformers as tf
 
-from featurize import text as script
-from featurize.backbones.language import text_backbone
 from skmmal.features import FeatureStore
+from skmmal.featurize import text as script
+from skmmal.featurize.backbones._language import text_backbone
 
 from .conftest import WORDS
 from .small import BOTH, LAYERS, PATCHES, TEXT, accepted, encode, save, tensor_of, tokenizer
@@ -229,8 +229,8 @@ def test_weights_that_are_not_there_are_not_made_up(tmp_path):
 
 @pytest.mark.parametrize("name", ["bert", "llama", "fnet"])
 def test_half_precision_pools_the_same_tokens(name, folders):
-    from featurize.encoding import Encoder
-    from featurize.reading import read_chunk
+    from skmmal.featurize._encoding import Encoder
+    from skmmal.featurize._reading import read_chunk
 
     backbone = text_backbone(f"transformers/{folders / name}", "DEFAULT", pooling="mean")
     encoder = Encoder(backbone, torch.device("cpu"), amp=True)

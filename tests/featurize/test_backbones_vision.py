@@ -10,9 +10,9 @@ import torch
 import transformers as tf
 from PIL import Image
 
-from featurize import image as script
-from featurize.backbones.vision import image_backbone, video_backbone
 from skmmal.features import FeatureStore
+from skmmal.featurize import image as script
+from skmmal.featurize.backbones._vision import image_backbone, video_backbone
 
 from .small import LAYERS, PATCHES, TEXT, encode, save, tensor_of
 

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from featurize._compat import import_transformers
-from featurize.backbones.common import is_weight_file, load_state, seeded
+from skmmal.featurize._compat import import_transformers
+from skmmal.featurize.backbones._common import is_weight_file, load_state, seeded
 
 Forward = Callable[[nn.Module, dict[str, torch.Tensor]], torch.Tensor]
 

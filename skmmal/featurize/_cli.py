@@ -9,8 +9,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from featurize.options import JobOptions
 from skmmal.features import CacheInUseError
+from skmmal.featurize._options import JobOptions
 
 AddOptions = Callable[[argparse.ArgumentParser], None]
 
@@ -85,8 +85,8 @@ def options(script: str, arguments: argparse.Namespace) -> JobOptions:
 def main(script: str, description: str, add_options: AddOptions, arguments: list[str] | None = None) -> int:
     """Run a script's command line, and return its exit status (see `EPILOG`)."""
     parsed = parser(script, description, add_options).parse_args(arguments)
-    from featurize.job import ErrorRateError, StrictError, run
-    from featurize.shards import run_shards
+    from skmmal.featurize._job import ErrorRateError, StrictError, run
+    from skmmal.featurize._shards import run_shards
 
     try:
         chosen = options(script, parsed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from featurize.decode.contents import HEAD, Source, head_of, is_text, what
+from skmmal.featurize.decode._contents import HEAD, Source, head_of, is_text, what
 
 _DECLARING = frozenset(("mov", "matroska", "avi", "asf", "flv", "wav", "aiff", "caf", "w64", "au"))
 """Formats whose header says how long they are. Of the others FFmpeg looks at the end, or guesses."""

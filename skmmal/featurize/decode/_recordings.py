@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from featurize.decode.containers import audio_stream, declared_end, end_of, is_cut, is_short, open_media
-from featurize.decode.contents import Source, head_of, what
-from featurize.notes import remark
+from skmmal.featurize._notes import remark
+from skmmal.featurize.decode._containers import audio_stream, declared_end, end_of, is_cut, is_short, open_media
+from skmmal.featurize.decode._contents import Source, head_of, what
 
 BLOCK = 2**18
 """Samples read at once."""
@@ -37,7 +37,7 @@ def sound(source: Source, notes: dict[str, int] | None = None) -> tuple[np.ndarr
     ----------
     source : path or BytesIO
     notes : dict, optional
-        Takes what is remarkable, such as a recording that is cut short (see `featurize.notes`).
+        Takes what is remarkable, such as a recording that is cut short (see `featurize._notes`).
 
     Returns
     -------

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from featurize.tables import Cells, read_columns
 from skmmal._paths import local_path
+from skmmal.featurize._tables import Cells, read_columns
 
 
 @dataclass(frozen=True)

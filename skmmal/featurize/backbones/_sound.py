@@ -26,12 +26,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from featurize import decode
-from featurize._compat import import_torchaudio, import_torchvision
-from featurize.backbones import torchvision as tv
-from featurize.backbones import transformers as hf
-from featurize.backbones.common import describe, load_state, plain, seeded, size_key, split_model
-from featurize.backbones.extractors import (
+from skmmal.featurize import decode
+from skmmal.featurize._compat import import_torchaudio, import_torchvision
+from skmmal.featurize._encoding import Backbone, Inputs
+from skmmal.featurize._manifest import Cell
+from skmmal.featurize._reading import FileReader, Unit
+from skmmal.featurize.backbones import _torchvision as tv
+from skmmal.featurize.backbones import _transformers as hf
+from skmmal.featurize.backbones._common import describe, load_state, plain, seeded, size_key, split_model
+from skmmal.featurize.backbones._extractors import (
     Filling,
     SoundForward,
     extract,
@@ -40,9 +43,6 @@ from featurize.backbones.extractors import (
     first_frames,
     load_extractor,
 )
-from featurize.encoding import Backbone, Inputs
-from featurize.manifest import Cell
-from featurize.reading import FileReader, Unit
 
 LIBRARIES = ("torchaudio", "transformers", "spectrogram")
 SHORTEST = 0.25

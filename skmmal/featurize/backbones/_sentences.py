@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from featurize._compat import import_transformers
-from featurize.backbones import transformers as hf
-from featurize.backbones.common import describe, is_weight_file
-from featurize.encoding import Backbone, Inputs
-from featurize.reading import Reader, Unit
+from skmmal.featurize._compat import import_transformers
+from skmmal.featurize._encoding import Backbone, Inputs
+from skmmal.featurize._reading import Reader, Unit
+from skmmal.featurize.backbones import _transformers as hf
+from skmmal.featurize.backbones._common import describe, is_weight_file
 
 
 class SentenceReader(Reader):

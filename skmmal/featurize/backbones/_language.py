@@ -14,7 +14,7 @@ pooling       what a text becomes
 ============  ====================================================================================================
 
 A folder (or name) with sentence-transformers' ``modules.json`` is run by that library as it says, see
-`featurize.backbones.sentences`.
+`featurize.backbones._sentences`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from featurize.backbones import sentences
-from featurize.backbones import transformers as hf
-from featurize.backbones.common import describe, split_model
-from featurize.encoding import Backbone, Inputs
-from featurize.reading import Reader, Unit
+from skmmal.featurize._encoding import Backbone, Inputs
+from skmmal.featurize._reading import Reader, Unit
+from skmmal.featurize.backbones import _sentences as sentences
+from skmmal.featurize.backbones import _transformers as hf
+from skmmal.featurize.backbones._common import describe, split_model
 
 POOLINGS = ("cls", "mean", "last", "pooled")
 UNLIMITED = 512

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from featurize.decode.containers import (
+from skmmal.featurize._notes import remark
+from skmmal.featurize.decode._containers import (
     declared_end,
     end_of,
     is_cut,
@@ -22,9 +23,8 @@ from featurize.decode.containers import (
     start_of,
     video_stream,
 )
-from featurize.decode.contents import Source, head_of, what
-from featurize.decode.pictures import IMAGE_SUFFIXES, image
-from featurize.notes import remark
+from skmmal.featurize.decode._contents import Source, head_of, what
+from skmmal.featurize.decode._pictures import IMAGE_SUFFIXES, image
 
 SEEK_FROM = 10.0
 """Seconds to skip from which on decoding them would cost more than a seek."""
@@ -48,7 +48,7 @@ def frames(source: Source, count: int, fps: float, notes: dict[str, int] | None 
     fps : float
         Frames per second.
     notes : dict, optional
-        Takes what is remarkable, such as a video that is cut short (see `featurize.notes`).
+        Takes what is remarkable, such as a video that is cut short (see `featurize._notes`).
 
     Returns
     -------

@@ -28,13 +28,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from featurize import decode
-from featurize.backbones import torchvision as tv
-from featurize.backbones import transformers as hf
-from featurize.backbones.common import describe, plain, size_key, split_model
-from featurize.encoding import Backbone, Inputs
-from featurize.manifest import Cell
-from featurize.reading import FileReader, Unit
+from skmmal.featurize import decode
+from skmmal.featurize._encoding import Backbone, Inputs
+from skmmal.featurize._manifest import Cell
+from skmmal.featurize._reading import FileReader, Unit
+from skmmal.featurize.backbones import _torchvision as tv
+from skmmal.featurize.backbones import _transformers as hf
+from skmmal.featurize.backbones._common import describe, plain, size_key, split_model
 
 Transform = Callable[[Any], torch.Tensor | Mapping[str, torch.Tensor]]
 """From a picture (or, for a video model, from frames) to a tensor, or to all that a model takes."""

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from featurize.backbones import transformers as hf
-from featurize.encoding import Inputs
+from skmmal.featurize._encoding import Inputs
+from skmmal.featurize.backbones import _transformers as hf
 
 MAIN = ("input_features", "input_values")
 

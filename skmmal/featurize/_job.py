@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from featurize import decode
-from featurize.encoding import Backbone, Encoder, Pieces, resolve_device
-from featurize.manifest import Manifest, read_manifest
-from featurize.options import JobOptions
-from featurize.progress import Progress
-from featurize.reading import Batch, Chunk, Failure, ReadAhead, Task, default_workers, failure
 from skmmal.features import FeatureStore, Range, RowWriter
+from skmmal.featurize import decode
+from skmmal.featurize._encoding import Backbone, Encoder, Pieces, resolve_device
+from skmmal.featurize._manifest import Manifest, read_manifest
+from skmmal.featurize._options import JobOptions
+from skmmal.featurize._progress import Progress
+from skmmal.featurize._reading import Batch, Chunk, Failure, ReadAhead, Task, default_workers, failure
 
 RANGE_ROWS = {"image": 256, "text": 1024, "audio": 64, "video": 32}
 """Rows that are committed together: seconds of work, not hours, and not thousands of small files either."""
@@ -97,7 +97,7 @@ class RangeBuffer:
 
 def build(options: JobOptions, manifest: Manifest) -> Backbone:
     """Load the backbone that a job asks for."""
-    return importlib.import_module(f"featurize.{options.script}").build(options, manifest.root)
+    return importlib.import_module(f"skmmal.featurize.{options.script}").build(options, manifest.root)
 
 
 def fingerprint(backbone: Backbone, manifest: Manifest, amp: torch.dtype | None, options: JobOptions) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from featurize.reading import Reader
+from skmmal.featurize._reading import Reader
 
 Inputs = dict[str, torch.Tensor]
 Width = int | tuple[int, int]

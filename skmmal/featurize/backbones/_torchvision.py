@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from featurize._compat import import_torchvision
-from featurize.backbones.common import is_weight_file, load_state, seeded
+from skmmal.featurize._compat import import_torchvision
+from skmmal.featurize.backbones._common import is_weight_file, load_state, seeded
 
 
 def load(name: str, weights: str, seed: int) -> tuple[nn.Module, Callable[[Any], torch.Tensor]]:

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from featurize.manifest import Cell, Embedded
-from featurize.notes import Notes
+from skmmal.featurize._manifest import Cell, Embedded
+from skmmal.featurize._notes import Notes
 
 PART_BYTES = 2**28
 """Of units that are handed on together, once they fill a batch: long recordings do not fill the memory."""
@@ -66,7 +66,7 @@ class Reader(ABC):
 
     @abstractmethod
     def decode(self, raw: Any, notes: dict[str, int]) -> Iterable[Unit]:
-        """Turn the raw item into units; count remarkable things in `notes` (see `featurize.notes`)."""
+        """Turn the raw item into units; count remarkable things in `notes` (see `featurize._notes`)."""
 
     def decode_from(self, raw: Any, notes: dict[str, int], first: int) -> Iterable[Unit]:
         """Give the units from the `first` on, of an item that is too long to be handed on at once."""

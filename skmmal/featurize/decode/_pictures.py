@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from featurize.decode.contents import HEAD, what
-from featurize.notes import remark
+from skmmal.featurize._notes import remark
+from skmmal.featurize.decode._contents import HEAD, what
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"))
 LONGEST = 100
@@ -33,7 +33,7 @@ def image(data: bytes, notes: dict[str, int] | None = None) -> Image.Image:
     ----------
     data : bytes
     notes : dict, optional
-        Takes what is remarkable (see `featurize.notes`).
+        Takes what is remarkable (see `featurize._notes`).
 
     Raises
     ------

@@ -8,8 +8,8 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-from featurize.job import problem, run
-from featurize.options import JobOptions
+from skmmal.featurize._job import problem, run
+from skmmal.featurize._options import JobOptions
 
 ATTEMPTS = 3
 """Rounds after which shards whose workers keep dying are given up."""
