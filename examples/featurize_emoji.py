@@ -22,10 +22,8 @@ import torch
 from PIL import Image
 
 from skmmal.features import FeatureStore
-from skmmal.featurize import JobOptions, run
-from skmmal.featurize._encoding import Backbone
-from skmmal.featurize.backbones._common import describe, load_state
-from skmmal.featurize.backbones._vision import ImageReader
+from skmmal.featurize import Backbone, JobOptions, run
+from skmmal.featurize.backbones import ImageReader, describe, load_state
 
 COSINE = 0.999
 SIZE = 160

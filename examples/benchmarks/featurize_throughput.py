@@ -25,8 +25,8 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from skmmal.featurize import JobOptions, run
-from skmmal.featurize._encoding import Backbone, Encoder
+from skmmal.featurize import Backbone, JobOptions, run
+from skmmal.featurize._encoding import Encoder
 from skmmal.featurize._job import build
 from skmmal.featurize._manifest import read_manifest
 from skmmal.featurize._reading import read_chunk

@@ -1,26 +1,119 @@
-"""The command line that all scripts share."""
+"""The command line of the four scripts: what they share, and what each of them adds."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from skmmal.features import CacheInUseError
 from skmmal.featurize._options import JobOptions
 
-AddOptions = Callable[[argparse.ArgumentParser], None]
-
-
 EPILOG = """
 Exit status: 0, the rows are done (items without features are in errors.jsonl, doubtful ones, such as recordings that
-are cut short, in notes.jsonl; python -m featurize.status counts them); 1, the job stopped (--strict,
+are cut short, in notes.jsonl; {status} counts them); 1, the job stopped (--strict,
 --max-error-rate, a full disk, another job on the same rows) or not one item could be encoded; 2, it cannot begin (the
 manifest, the options, or a cache that another job made); 130, interrupted. The same command goes on where it stopped.
 """
+
+
+class Group(Protocol):
+    """What takes options: a parser, or a group of one."""
+
+    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
+        """Add one."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """What a script has of its own."""
+
+    description: str
+    add_options: Callable[[Group], None]
+
+
+def _image_options(group: Group) -> None:
+    group.add_argument(
+        "--model",
+        default="torchvision/resnet101",
+        help="torchvision/NAME (features before its classifier) or transformers/NAME-OR-FOLDER",
+    )
+    group.add_argument(
+        "--pooling",
+        choices=("pooled", "cls", "mean"),
+        default="pooled",
+        help="transformers models: their own pooled output (CLIP, SigLIP: the shared embedding), the CLS token, the "
+        "mean over the patches (without CLS and register tokens)",
+    )
+
+
+def _text_options(group: Group) -> None:
+    group.add_argument(
+        "--model",
+        default="transformers/bert-base-uncased",
+        help="transformers/NAME-OR-FOLDER, or sentence-transformers/NAME-OR-FOLDER, which is obeyed as it says",
+    )
+    group.add_argument(
+        "--pooling",
+        choices=("cls", "mean", "last", "pooled"),
+        help="cls: the first token (BERT and its kin); mean: over the text's tokens; last: the last token (models "
+        "that read from left to right: GPT, Llama, Qwen3-Embedding); pooled: the model's own output (CLIP, SigLIP: "
+        "the embedding shared with images); by default cls, or what a sentence-transformers folder says",
+    )
+    group.add_argument(
+        "--max-length",
+        type=int,
+        help="tokens per text; longer ones are cut, and counted; by default what the model is made for, at most 8192, "
+        "and 512 where neither tokenizer nor model has a limit",
+    )
+    group.add_argument("--normalize", action="store_true", help="bring features to length one")
+
+
+def _audio_options(group: Group) -> None:
+    group.add_argument(
+        "--model",
+        default="torchaudio/WAV2VEC2_BASE",
+        help="torchaudio/PIPELINE, transformers/NAME-OR-FOLDER, or spectrogram/resnet18 (the paper's)",
+    )
+    group.add_argument(
+        "--pooling",
+        choices=("mean", "pooled"),
+        default="mean",
+        help="mean over the tokens of the sound (without CLS tokens and padding), or the model's own (CLAP: the "
+        "embedding shared with text; AST)",
+    )
+    group.add_argument(
+        "--window",
+        type=float,
+        help="seconds; longer recordings are cut, their windows averaged (default: 10, or what the model takes)",
+    )
+
+
+def _video_options(group: Group) -> None:
+    group.add_argument(
+        "--model",
+        default="torchvision/r2plus1d_18",
+        help="a torchvision video model, or torchvision/NAME or transformers/NAME-OR-FOLDER for single frames",
+    )
+    group.add_argument(
+        "--pooling",
+        choices=("pooled", "cls", "mean"),
+        default="pooled",
+        help="of a transformers model's tokens within a frame; frames are averaged (--tokens keeps them)",
+    )
+    group.add_argument("--frames", type=int, default=10, help="frames per video")
+    group.add_argument("--fps", type=float, default=1.0, help="frames per second, around the middle of the video")
+
+
+SCRIPTS = {
+    "image": Script("Featurize images.", _image_options),
+    "text": Script("Featurize texts.", _text_options),
+    "audio": Script("Featurize sound: files of any rate, and the sound tracks of videos.", _audio_options),
+    "video": Script("Featurize videos: any container FFmpeg reads, and folders of frames.", _video_options),
+}
 
 
 def shard(text: str) -> tuple[int, int]:
@@ -31,12 +124,13 @@ def shard(text: str) -> tuple[int, int]:
     return int(index) % int(count), int(count)
 
 
-def parser(script: str, description: str, add_options: AddOptions) -> argparse.ArgumentParser:
-    """Return a script's parser: the shared options, then its own."""
+def parser(script: str, prog: str | None = None) -> argparse.ArgumentParser:
+    """Return a script's parser: the shared options, and its own."""
+    prog = prog or f"python -m skmmal.featurize.{script}"
     made = argparse.ArgumentParser(
-        prog=f"python -m featurize.{script}",
-        description=description,
-        epilog=EPILOG,
+        prog=prog,
+        description=SCRIPTS[script].description,
+        epilog=EPILOG.format(status=f"{prog.removesuffix(script)}status"),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     made.add_argument("manifest", type=Path, help=f"CSV, JSON Lines or Parquet with the columns 'id' and {script!r}")
@@ -46,7 +140,7 @@ def parser(script: str, description: str, add_options: AddOptions) -> argparse.A
     made.add_argument("--id-column", default="id", help="column of the ids")
 
     model = made.add_argument_group("model")
-    add_options(model)  # type: ignore[arg-type]  # a group takes arguments as a parser does
+    SCRIPTS[script].add_options(model)
     model.add_argument("--weights", default="DEFAULT", help="a name, a local file or folder, or 'random'")
     model.add_argument("--seed", type=int, default=0, help="of random weights")
     model.add_argument("--tokens", action="store_true", help="keep a grid of tokens instead of pooling")
@@ -82,16 +176,23 @@ def options(script: str, arguments: argparse.Namespace) -> JobOptions:
     return JobOptions(script=script, settings=settings, **given)
 
 
-def main(script: str, description: str, add_options: AddOptions, arguments: list[str] | None = None) -> int:
-    """Run a script's command line, and return its exit status (see `EPILOG`)."""
-    parsed = parser(script, description, add_options).parse_args(arguments)
-    from skmmal.featurize._job import ErrorRateError, StrictError, run
-    from skmmal.featurize._shards import run_shards
+def run_script(script: str, arguments: list[str] | None = None, *, prog: str | None = None) -> int:
+    """Run a script's command line, and return its exit status (see `EPILOG`).
 
+    Parameters
+    ----------
+    script : {"image", "text", "audio", "video"}
+    arguments : list of str, optional
+        Default: those of the process.
+    prog : str, optional
+        How the user calls it. Default: ``python -m skmmal.featurize.SCRIPT``.
+    """
+    parsed = parser(script, prog).parse_args(arguments)
     try:
-        chosen = options(script, parsed)
-        receipt = _go(chosen, parsed, run, run_shards)
-    except (StrictError, ErrorRateError, CacheInUseError, OSError, RuntimeError) as error:
+        receipt = _run(options(script, parsed), parsed)
+    except ImportError as error:
+        return _say(f"{error} (pip install 'skmmal[featurize]')", 2)
+    except (CacheInUseError, OSError, RuntimeError) as error:  # and what strict, an error rate and a job's end raise
         return _say(error, 1)
     except ValueError as error:
         return _say(error, 2)
@@ -100,7 +201,11 @@ def main(script: str, description: str, add_options: AddOptions, arguments: list
     return 0 if receipt["problem"] is None else _say(receipt["problem"], 1)
 
 
-def _go(chosen: JobOptions, parsed: argparse.Namespace, run: Any, run_shards: Any) -> dict[str, Any]:
+def _run(chosen: JobOptions, parsed: argparse.Namespace) -> dict[str, Any]:
+    # torch and the decoders are imported when a job runs, not when its options are read
+    from skmmal.featurize._job import run
+    from skmmal.featurize._shards import run_shards
+
     if parsed.jobs is None:
         return run(chosen, quiet=parsed.quiet)
     if chosen.shard != (0, 1):

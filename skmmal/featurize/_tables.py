@@ -88,7 +88,7 @@ def _text(path: Path, data: bytes) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(
             f"{path} cannot be read as a table: line {line} is not {encoding.upper()}, and other encodings cannot be "
-            "told apart; save it as UTF-8 (iconv -f WINDOWS-1252 -t UTF-8, or Excel's \"CSV UTF-8\")"
+            'told apart; save it as UTF-8 (iconv -f WINDOWS-1252 -t UTF-8, or Excel\'s "CSV UTF-8")'
         ) from error
     if encoding == "utf-8" and text[1:2] == "\0":
         raise ValueError(f"{path} cannot be read as a table: every other byte is zero; save it as UTF-8")

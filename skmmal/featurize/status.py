@@ -1,4 +1,4 @@
-"""How far a featurization is, from what is on disk alone: ``python -m featurize.status FOLDER``."""
+"""How far a featurization is, from what is on disk alone: ``python -m skmmal.featurize.status FOLDER``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from skmmal.features import CacheError, FeatureStore
+
+__all__ = ["main", "status"]
 
 STAGES = ("read", "decode", "infer", "write")
 
@@ -52,9 +54,22 @@ def status(folder: str | Path) -> dict[str, dict[str, Any]]:
     return report
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Print `status`."""
-    parser = argparse.ArgumentParser(prog="python -m featurize.status", description=__doc__)
+def main(arguments: list[str] | None = None, *, prog: str = "python -m skmmal.featurize.status") -> int:
+    """Print `status`.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Default: those of the process.
+    prog : str, default="python -m skmmal.featurize.status"
+        How the user calls it.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 where there is no feature cache.
+    """
+    parser = argparse.ArgumentParser(prog=prog, description="How far a featurization is, from what is on disk alone.")
     parser.add_argument("folder", type=Path, help="the feature cache")
     console = Console()
     try:

@@ -13,9 +13,7 @@ from pathlib import Path
 
 import torch
 
-from skmmal.featurize import JobOptions, run
-from skmmal.featurize._encoding import Backbone
-from skmmal.featurize._reading import FileReader, Unit
+from skmmal.featurize import Backbone, FileReader, JobOptions, Unit, run
 
 N = 300
 BAD = {5: "", 123: "not there.txt", 250: "corrupt.txt"}

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from skmmal.featurize.backbones import _torchvision as tv
-from skmmal.featurize.backbones._common import describe, load_state, state_sha256, versions
+from skmmal.featurize.backbones._common import ModelSpec, describe, load_state, state_sha256, versions
 
 MODELS = [
     ("squeezenet1_1", 512, (169, 512)),
@@ -24,7 +24,7 @@ MODELS = [
 
 @pytest.mark.parametrize(("name", "width", "grid"), MODELS)
 def test_features_are_what_the_classifier_is_given(name, width, grid):
-    module, transform = tv.load(name, "random", 0)
+    module, transform = tv.load(ModelSpec("torchvision", name, "random"))
     example = transform(Image.new("RGB", (300, 200))).unsqueeze(0)
     extractor, found = tv.feature_extractor(module, example, tokens=False)
     assert found == width

@@ -11,12 +11,10 @@ import pytest
 import torch
 
 from skmmal.features import FeatureStore
-from skmmal.featurize import JobOptions, run, run_shards
-from skmmal.featurize import _cli as cli
-from skmmal.featurize._encoding import Backbone
-from skmmal.featurize._job import StrictError
-from skmmal.featurize._notes import remark
-from skmmal.featurize._reading import FileReader, ReadAhead, Reader, Task, Unit, read_chunk
+from skmmal.featurize import Backbone, FileReader, JobOptions, Reader, StrictError, Unit, remark, run, run_shards
+from skmmal.featurize._cli import run_script
+from skmmal.featurize._read_ahead import ReadAhead, Task
+from skmmal.featurize._reading import read_chunk
 from skmmal.featurize.status import status
 
 
@@ -167,7 +165,7 @@ def test_a_long_item_comes_in_parts_and_ends_as_the_whole(workers, tmp_path, mon
     run(dataclasses.replace(job, out=tmp_path / "whole"), backbone(Parts()), quiet=True)
     monkeypatch.setattr("skmmal.featurize._reading.PART_BYTES", 20)
     with ReadAhead(Parts(), workers, 4) as ahead:
-        task = Task(0, tuple(range(len(cells))), tuple(cells), True)
+        task = Task(tuple(range(len(cells))), tuple(cells), True)
         read = [(chunk.rest, sum(map(len, chunk.batches))) for _, chunk in ahead.read([task])]
     assert len(read) > 5
     assert max(count for _, count in read) <= 8
@@ -188,7 +186,7 @@ def exit_of(monkeypatch, tmp_path, reader, *more, cells=CELLS):
     job = options(tmp_path, cells)
     monkeypatch.setattr("skmmal.featurize._job.build", lambda options, manifest: backbone(reader))
     arguments = [str(job.manifest), "--out", str(job.out), "--model", "test/mean", "--workers", "0", "--quiet", *more]
-    return cli.main("text", "Test.", lambda parser: parser.add_argument("--model"), arguments)
+    return run_script("text", arguments)
 
 
 @pytest.mark.parametrize(
@@ -238,8 +236,7 @@ def test_files_inside_a_manifest_and_their_notes(tmp_path):
     """Images, sound and videos as Parquet holds them give what the files give; what is cut short is noted."""
     from PIL import Image
 
-    from skmmal.featurize.backbones._sound import WaveformReader
-    from skmmal.featurize.backbones._vision import FramesReader, ImageReader
+    from skmmal.featurize.backbones import FramesReader, ImageReader, WaveformReader
 
     from .media import write_levels, write_sound
 

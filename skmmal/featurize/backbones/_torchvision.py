@@ -11,20 +11,21 @@ import torch
 from torch import fx, nn
 
 from skmmal.featurize._compat import import_torchvision
-from skmmal.featurize.backbones._common import is_weight_file, load_state, seeded
+from skmmal.featurize.backbones._common import ModelSpec, is_weight_file, load_state, seeded
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-def load(name: str, weights: str, seed: int) -> tuple[nn.Module, Callable[[Any], torch.Tensor]]:
+def load(spec: ModelSpec) -> tuple[nn.Module, Callable[[Any], torch.Tensor]]:
     """Return a model and its weights' own preprocessing.
 
     Parameters
     ----------
-    name : str
-        As in ``torchvision.models.list_models()``.
-    weights : str
-        ``DEFAULT`` or another name of the model's weights, a state dict's file, or ``random`` (see `tame`). The
-        last two take the preprocessing of the default weights.
-    seed : int
+    spec : ModelSpec
+        Its name as in ``torchvision.models.list_models()``; its weights ``DEFAULT`` or another name of the model's
+        weights, a state dict's file, or ``random`` (see `tame`). The last two take the preprocessing of the default
+        weights.
 
     Returns
     -------
@@ -34,6 +35,7 @@ def load(name: str, weights: str, seed: int) -> tuple[nn.Module, Callable[[Any],
     import_torchvision()
     from torchvision.models import get_model, get_model_weights, list_models
 
+    name, weights, seed = spec.name, spec.weights, spec.seed
     if name not in list_models():
         raise ValueError(f"torchvision has no model {name!r}; torchvision.models.list_models() names them")
     known = get_model_weights(name)
@@ -63,7 +65,7 @@ def tame(module: nn.Module, noise: Callable[[], torch.Tensor]) -> nn.Module:
     def note(layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         scales[layer] = float(2.0 ** inputs[0].var().clamp(min=1e-6).log2().round())
 
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    layers = [layer for layer in module.modules() if isinstance(layer, BATCH_NORMS)]
     if layers:
         handles = [layer.register_forward_pre_hook(note) for layer in layers]
         with torch.no_grad():
@@ -176,7 +178,7 @@ class _Grid(nn.Module):
 def _penultimate(graph: fx.GraphModule, nodes: list[fx.Node]) -> fx.Node:
     """Return what the classifier (the last linear layer, or convolution where there is none) is given."""
     modules = dict(graph.named_modules())
-    for kind in (nn.Linear, nn.modules.conv._ConvNd):
+    for kind in ((nn.Linear,), CONVOLUTIONS):
         for node in reversed(nodes):
             if node.op == "call_module" and isinstance(modules[str(node.target)], kind):
                 source = node.all_input_nodes[0]
