@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
-import click
 import typer
 from typer.core import TyperCommand
 
@@ -22,7 +22,7 @@ featurize = typer.Typer(
 class PassedOn(TyperCommand):
     """A command that leaves all of its arguments to the script, ``--help`` too."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Keep the arguments as they are."""
         ctx.args = list(args)
         return ctx.args

@@ -68,6 +68,7 @@ def run(options: JobOptions, backbone: Backbone | None = None, *, quiet: bool = 
     Parameters
     ----------
     options : JobOptions
+        What to featurize, with what, and how.
     backbone : Backbone, optional
         A model of your own: a module, a function that calls it, what reads its inputs, and a description. Default: the
         one that `options` names.

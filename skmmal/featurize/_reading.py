@@ -99,7 +99,9 @@ class Reader(ABC):
         Parameters
         ----------
         raw : object
+            As of `decode`.
         notes : dict
+            As of `decode`.
         first : int
             Number of the first unit.
 
@@ -115,6 +117,7 @@ class Reader(ABC):
         Parameters
         ----------
         units : sequence of Unit
+            Of one or of several items.
 
         Returns
         -------
@@ -142,6 +145,7 @@ class FileReader(Reader):
         Parameters
         ----------
         cell : str
+            As the manifest has it.
 
         Returns
         -------
@@ -162,6 +166,7 @@ class FileReader(Reader):
         Parameters
         ----------
         cell : str or Embedded
+            A path, or the file itself.
 
         Returns
         -------
@@ -175,16 +180,6 @@ class FileReader(Reader):
         return path
 
     def fetch(self, cell: Cell) -> Any:
-        """Read the file's bytes.
-
-        Parameters
-        ----------
-        cell : str or Embedded
-
-        Returns
-        -------
-        bytes
-        """
         data = cell.data if isinstance(cell, Embedded) else self.path(cell).read_bytes()
         if not data:
             raise ValueError("empty file (0 bytes)")

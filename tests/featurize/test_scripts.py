@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -324,6 +325,6 @@ def test_as_a_module_with_workers_and_its_own_names(data, models, tmp_path):
     assert "1 items have no features" in done.stderr
     assert "differ from float32 by at most" in done.stderr
     assert FeatureStore.open(tmp_path / "c").modalities == {"caption": 32}
-    status = [sys.executable, "-m", "skmmal.featurize.status", str(tmp_path / "c")]
-    done = subprocess.run(status, capture_output=True, text=True, check=True, timeout=60)
+    status = [sys.executable, "-m", "featurize.status", str(tmp_path / "c")]  # from a clone
+    done = subprocess.run(status, capture_output=True, text=True, check=True, timeout=60, cwd=Path(__file__).parents[2])
     assert "12/12" in done.stdout

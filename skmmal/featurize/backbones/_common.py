@@ -58,7 +58,6 @@ class TextReader(Reader):
     pads = True
 
     def fetch(self, cell: str) -> str:
-        """Return the cell: it is the text."""
         if not cell.strip():
             raise ValueError("empty text")
         return cell
@@ -116,7 +115,9 @@ def load_state(module: torch.nn.Module, path: Path) -> torch.nn.Module:
     Parameters
     ----------
     module : torch.nn.Module
+        The model, whose weights are replaced.
     path : path
+        The file.
 
     Returns
     -------

@@ -73,15 +73,12 @@ class SoundReader(FileReader):
         self.rate, self.window, self.fewest = rate, window, fewest
 
     def fetch(self, cell: Cell) -> decode.Source:
-        """Check that there is something; a video's other tracks need not be read."""
-        return self.source(cell)
+        return self.source(cell)  # a video's other tracks need not be read
 
     def decode(self, raw: decode.Source, notes: dict[str, int]) -> Iterable[Unit]:
-        """Give one unit per window, one after the other."""
         return self.decode_from(raw, notes, 0)
 
     def decode_from(self, raw: decode.Source, notes: dict[str, int], first: int) -> Iterator[Unit]:
-        """Give the units of the windows from the `first` on."""
         size, shortest = round(self.window * self.rate), max(round(SHORTEST * self.rate), self.fewest)
         for samples in decode.sound_windows(raw, self.rate, size, shortest, notes, first):
             if not np.isfinite(samples).all():
@@ -95,7 +92,18 @@ class SoundReader(FileReader):
 
     @abstractmethod
     def unit(self, samples: np.ndarray) -> Unit:
-        """Make a unit of a window's samples."""
+        """Make a unit of a window's samples.
+
+        Parameters
+        ----------
+        samples : ndarray of float32, shape (n_samples,)
+            At the reader's rate, at most a window of them.
+
+        Returns
+        -------
+        Unit
+            Its weight is the window's duration.
+        """
 
 
 class WaveformReader(SoundReader):
@@ -120,7 +128,6 @@ class WaveformReader(SoundReader):
         self.normalize = normalize
 
     def unit(self, samples: np.ndarray) -> Unit:
-        """Give a waveform."""
         if self.normalize:
             samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-5)
         waveform = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))

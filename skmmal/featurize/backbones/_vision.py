@@ -79,7 +79,6 @@ class ImageReader(FileReader):
         self.transform = transform
 
     def decode(self, raw: bytes, notes: dict[str, int]) -> list[Unit]:
-        """Give one unit."""
         return [prepared(self.transform, decode.bounded(decode.image(raw, notes), notes))]
 
 
@@ -89,6 +88,7 @@ class FramesReader(FileReader):
     Parameters
     ----------
     root : path
+        The folder that cells are relative to.
     transform : callable
         As of `ImageReader`.
     count : int
@@ -102,11 +102,9 @@ class FramesReader(FileReader):
         self.transform, self.count, self.fps = transform, count, fps
 
     def fetch(self, cell: Cell) -> decode.Source:
-        """Check that there is something; decoding reads it piece by piece."""
-        return self.source(cell)
+        return self.source(cell)  # decoding reads it piece by piece
 
     def decode(self, raw: decode.Source, notes: dict[str, int]) -> list[Unit]:
-        """Give one unit per frame."""
         found = decode.frames(raw, self.count, self.fps, notes)
         return [
             prepared(self.transform, decode.bounded(Image.fromarray(frame), notes), slot)
@@ -115,10 +113,21 @@ class FramesReader(FileReader):
 
 
 class ClipReader(FramesReader):
-    """Videos to one clip, for a video model."""
+    """Videos to one clip, for a video model.
+
+    Parameters
+    ----------
+    root : path
+        The folder that cells are relative to.
+    transform : callable
+        From frames (a Tensor of uint8, shape (frames, channels, height, width)) to what the model takes.
+    count : int
+        Frames of a clip.
+    fps : float
+        Frames per second, around the middle.
+    """
 
     def decode(self, raw: decode.Source, notes: dict[str, int]) -> list[Unit]:
-        """Give one unit of shape (channels, frames, height, width)."""
         found = np.stack(decode.frames(raw, self.count, self.fps, notes))
         return [prepared(self.transform, torch.from_numpy(found).permute(0, 3, 1, 2))]
 
