@@ -39,19 +39,7 @@ _EXPORTS = {
     "run_shards": "_shards",
 }
 
-__all__ = [
-    "Backbone",
-    "ErrorRateError",
-    "FileReader",
-    "JobError",
-    "JobOptions",
-    "Reader",
-    "StrictError",
-    "Unit",
-    "remark",
-    "run",
-    "run_shards",
-]
+__all__ = ["JobOptions", *_EXPORTS]
 
 
 def __getattr__(name: str) -> Any:

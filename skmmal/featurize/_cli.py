@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from skmmal.features import CacheInUseError
 from skmmal.featurize._options import JobOptions
@@ -20,99 +19,74 @@ manifest, the options, or a cache that another job made); 130, interrupted. The 
 """
 
 
-class Group(Protocol):
-    """What takes options: a parser, or a group of one."""
+DESCRIPTIONS = {
+    "image": "Featurize images.",
+    "text": "Featurize texts.",
+    "audio": "Featurize sound: files of any rate, and the sound tracks of videos.",
+    "video": "Featurize videos: any container FFmpeg reads, and folders of frames.",
+}
 
-    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
-        """Add one."""
-
-
-@dataclass(frozen=True)
-class Script:
-    """What a script has of its own."""
-
-    description: str
-    add_options: Callable[[Group], None]
-
-
-def _image_options(group: Group) -> None:
-    group.add_argument(
-        "--model",
-        default="torchvision/resnet101",
-        help="torchvision/NAME (features before its classifier) or transformers/NAME-OR-FOLDER",
-    )
-    group.add_argument(
-        "--pooling",
-        choices=("pooled", "cls", "mean"),
-        default="pooled",
-        help="transformers models: their own pooled output (CLIP, SigLIP: the shared embedding), the CLS token, the "
-        "mean over the patches (without CLS and register tokens)",
-    )
-
-
-def _text_options(group: Group) -> None:
-    group.add_argument(
-        "--model",
-        default="transformers/bert-base-uncased",
-        help="transformers/NAME-OR-FOLDER, or sentence-transformers/NAME-OR-FOLDER, which is obeyed as it says",
-    )
-    group.add_argument(
-        "--pooling",
-        choices=("cls", "mean", "last", "pooled"),
-        help="cls: the first token (BERT and its kin); mean: over the text's tokens; last: the last token (models "
-        "that read from left to right: GPT, Llama, Qwen3-Embedding); pooled: the model's own output (CLIP, SigLIP: "
-        "the embedding shared with images); by default cls, or what a sentence-transformers folder says",
-    )
-    group.add_argument(
-        "--max-length",
-        type=int,
-        help="tokens per text; longer ones are cut, and counted; by default what the model is made for, at most 8192, "
-        "and 512 where neither tokenizer nor model has a limit",
-    )
-    group.add_argument("--normalize", action="store_true", help="bring features to length one")
-
-
-def _audio_options(group: Group) -> None:
-    group.add_argument(
-        "--model",
-        default="torchaudio/WAV2VEC2_BASE",
-        help="torchaudio/PIPELINE, transformers/NAME-OR-FOLDER, or spectrogram/resnet18 (the paper's)",
-    )
-    group.add_argument(
-        "--pooling",
-        choices=("mean", "pooled"),
-        default="mean",
-        help="mean over the tokens of the sound (without CLS tokens and padding), or the model's own (CLAP: the "
-        "embedding shared with text; AST)",
-    )
-    group.add_argument(
-        "--window",
-        type=float,
-        help="seconds; longer recordings are cut, their windows averaged (default: 10, or what the model takes)",
-    )
-
-
-def _video_options(group: Group) -> None:
-    group.add_argument(
-        "--model",
-        default="torchvision/r2plus1d_18",
-        help="a torchvision video model, or torchvision/NAME or transformers/NAME-OR-FOLDER for single frames",
-    )
-    group.add_argument(
-        "--pooling",
-        choices=("pooled", "cls", "mean"),
-        default="pooled",
-        help="of a transformers model's tokens within a frame; frames are averaged (--tokens keeps them)",
-    )
-    group.add_argument("--frames", type=int, default=10, help="frames per video")
-    group.add_argument("--fps", type=float, default=1.0, help="frames per second, around the middle of the video")
-
-
-SCRIPTS = {
-    "image": Script("Featurize images.", _image_options),
-    "text": Script("Featurize texts.", _text_options),
-    "audio": Script("Featurize sound: files of any rate, and the sound tracks of videos.", _audio_options),
-    "video": Script("Featurize videos: any container FFmpeg reads, and folders of frames.", _video_options),
+# what a script adds to the options that all of them share
+OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "image": {
+        "--model": {
+            "default": "torchvision/resnet101",
+            "help": "torchvision/NAME (features before its classifier) or transformers/NAME-OR-FOLDER",
+        },
+        "--pooling": {
+            "choices": ("pooled", "cls", "mean"),
+            "default": "pooled",
+            "help": "transformers models: their own pooled output (CLIP, SigLIP: the shared embedding), the CLS token, "
+            "the mean over the patches (without CLS and register tokens)",
+        },
+    },
+    "text": {
+        "--model": {
+            "default": "transformers/bert-base-uncased",
+            "help": "transformers/NAME-OR-FOLDER, or sentence-transformers/NAME-OR-FOLDER, which is obeyed as it says",
+        },
+        "--pooling": {
+            "choices": ("cls", "mean", "last", "pooled"),
+            "help": "cls: the first token (BERT and its kin); mean: over the text's tokens; last: the last token "
+            "(models that read from left to right: GPT, Llama, Qwen3-Embedding); pooled: the model's own output (CLIP, "
+            "SigLIP: the embedding shared with images); by default cls, or what a sentence-transformers folder says",
+        },
+        "--max-length": {
+            "type": int,
+            "help": "tokens per text; longer ones are cut, and counted; by default what the model is made for, at most "
+            "8192, and 512 where neither tokenizer nor model has a limit",
+        },
+        "--normalize": {"action": "store_true", "help": "bring features to length one"},
+    },
+    "audio": {
+        "--model": {
+            "default": "torchaudio/WAV2VEC2_BASE",
+            "help": "torchaudio/PIPELINE, transformers/NAME-OR-FOLDER, or spectrogram/resnet18 (the paper's)",
+        },
+        "--pooling": {
+            "choices": ("mean", "pooled"),
+            "default": "mean",
+            "help": "mean over the tokens of the sound (without CLS tokens and padding), or the model's own (CLAP: the "
+            "embedding shared with text; AST)",
+        },
+        "--window": {
+            "type": float,
+            "help": "seconds; longer recordings are cut, their windows averaged (default: 10, or what the model takes)",
+        },
+    },
+    "video": {
+        "--model": {
+            "default": "torchvision/r2plus1d_18",
+            "help": "a torchvision video model, or torchvision/NAME or transformers/NAME-OR-FOLDER for single frames",
+        },
+        "--pooling": {
+            "choices": ("pooled", "cls", "mean"),
+            "default": "pooled",
+            "help": "of a transformers model's tokens within a frame; frames are averaged (--tokens keeps them)",
+        },
+        "--frames": {"type": int, "default": 10, "help": "frames per video"},
+        "--fps": {"type": float, "default": 1.0, "help": "frames per second, around the middle of the video"},
+    },
 }
 
 
@@ -129,7 +103,7 @@ def parser(script: str, prog: str | None = None) -> argparse.ArgumentParser:
     prog = prog or f"python -m skmmal.featurize.{script}"
     made = argparse.ArgumentParser(
         prog=prog,
-        description=SCRIPTS[script].description,
+        description=DESCRIPTIONS[script],
         epilog=EPILOG.format(status=f"{prog.removesuffix(script)}status"),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -140,7 +114,8 @@ def parser(script: str, prog: str | None = None) -> argparse.ArgumentParser:
     made.add_argument("--id-column", default="id", help="column of the ids")
 
     model = made.add_argument_group("model")
-    SCRIPTS[script].add_options(model)
+    for name, settings in OPTIONS[script].items():
+        model.add_argument(name, **settings)
     model.add_argument("--weights", default="DEFAULT", help="a name, a local file or folder, or 'random'")
     model.add_argument("--seed", type=int, default=0, help="of random weights")
     model.add_argument("--tokens", action="store_true", help="keep a grid of tokens instead of pooling")

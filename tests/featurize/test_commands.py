@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import skmmal.featurize
 from skmmal.cli import app
-from skmmal.featurize._cli import SCRIPTS, options, parser
+from skmmal.featurize._cli import DESCRIPTIONS, options, parser
 from skmmal.featurize.backbones import BACKBONES
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +24,7 @@ def python(*arguments, cwd=ROOT):
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=120, cwd=cwd)
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", DESCRIPTIONS)
 def test_help_is_the_parsers_whatever_way_it_is_called(script, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     shown = {
@@ -88,14 +88,14 @@ def test_every_line_of_the_registry_leads_to_a_model():
         module, function = place.split(".")
         assert callable(getattr(importlib.import_module(f"skmmal.featurize.backbones.{module}"), function)), place
         assert library == library.lower()
-        assert kind in SCRIPTS
-    for script in SCRIPTS:
+        assert kind in DESCRIPTIONS
+    for script in DESCRIPTIONS:
         chosen = options(script, parser(script).parse_args(["m.csv", "--out", "c"]))
         assert (script, chosen.model.partition("/")[0]) in BACKBONES
         importlib.import_module(f"featurize.{script}")  # the clone's
 
 
-@pytest.mark.parametrize("kind", SCRIPTS)
+@pytest.mark.parametrize("kind", DESCRIPTIONS)
 @pytest.mark.parametrize("model", ["nowhere/name", "transformers/", "transformers", ""])
 def test_a_model_of_no_known_library_is_refused_with_those_that_are(kind, model):
     with pytest.raises(ValueError, match=rf"model {model!r} must be one of .*transformers/NAME"):
