@@ -14,6 +14,7 @@ from skmmal._console import complete_strategy as _complete_strategy
 from skmmal._console import friendly as _friendly
 from skmmal._console import note as _note
 from skmmal.cli_campaign import campaign
+from skmmal.cli_featurize import featurize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(campaign, name="campaign")
+app.add_typer(featurize, name="featurize")
 
 
 def _version(wanted: bool) -> None:

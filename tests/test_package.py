@@ -47,6 +47,7 @@ FLOORS = {
     "heads": 2,
     "balancing": 2.5,
     "features": 2,
+    "featurize": 2.1,
     "datasets": 2,
     "classifier": 3,
     "representation": 3,
@@ -68,6 +69,7 @@ FLOORS = {
     "campaign": 8,
     "_console": 8,
     "cli_campaign": 9,
+    "cli_featurize": 9,
     "cli": 10,
     "__main__": 11,
 }

@@ -10,16 +10,18 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-from featurize._compat import import_transformers
-from featurize.backbones.common import is_weight_file, load_state, seeded
+from skmmal.featurize._compat import import_transformers
+from skmmal.featurize._encoding import Inputs
+from skmmal.featurize.backbones._common import ModelSpec, is_weight_file, load_state, one_line, seeded
 
-Forward = Callable[[nn.Module, dict[str, torch.Tensor]], torch.Tensor]
+Forward = Callable[[nn.Module, Inputs], torch.Tensor]
 
 TOWERS = {
     "text": ("text_model",),
@@ -32,18 +34,15 @@ UNUSED = ("mask_token", "masked_spec_embed")
 """Parameters that only training needs."""
 
 
-def load(name: str, weights: str, seed: int) -> tuple[nn.Module, frozenset[str]]:
+def load(spec: ModelSpec) -> tuple[nn.Module, frozenset[str]]:
     """Return a model without its head, and the parameters its weights do not hold.
 
     Parameters
     ----------
-    name : str
-        A folder that ``save_pretrained`` wrote, or a name on the hub.
-    weights : str
-        ``DEFAULT`` (the model's own), another folder or name of the same kind of model, a state dict's file, or
-        ``random``.
-    seed : int
-        Of random weights, also of those that are missing.
+    spec : ModelSpec
+        Its name is a folder that ``save_pretrained`` wrote, or a name on the hub; its weights are ``DEFAULT`` (the
+        model's own), another folder or name of the same kind of model, a state dict's file, or ``random``. The seed is
+        also that of weights that are missing.
 
     See Also
     --------
@@ -53,7 +52,8 @@ def load(name: str, weights: str, seed: int) -> tuple[nn.Module, frozenset[str]]
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads do not survive the workers' fork
     from transformers import AutoConfig
 
-    place = weights if not (weights in ("DEFAULT", "random") or is_weight_file(weights)) else name
+    weights, seed = spec.weights, spec.seed
+    place = spec.name if weights in ("DEFAULT", "random") or is_weight_file(weights) else weights
     config = AutoConfig.from_pretrained(place)
     model = _model_class(config)
 
@@ -113,9 +113,19 @@ def check_weights(module: nn.Module, used: nn.Module, missing: Collection[str], 
     raise ValueError(f"the weights lack {len(names)} of this model's parameters ({shown}): they are of another model")
 
 
-def source(name: str, weights: str) -> str:
+def source(spec: ModelSpec) -> str:
     """Return where the tokenizer or processor lies: with the weights, where these are a folder of their own."""
-    return weights if Path(weights).is_dir() else name
+    return spec.weights if Path(spec.weights).is_dir() else spec.name
+
+
+def load_part(loader: str, place: str, what: str) -> Any:
+    """Load the tokenizer or processor of a folder, or of a name on the hub, by transformers' class for it."""
+    import transformers
+
+    try:
+        return getattr(transformers, loader).from_pretrained(place)
+    except Exception as error:  # the ways a folder may lack one are many
+        raise ValueError(f"{place} has no {what} that transformers can load: {one_line(error)}") from error
 
 
 def tower(module: Any, kind: str) -> nn.Module:
@@ -130,7 +140,7 @@ def tower(module: Any, kind: str) -> nn.Module:
     return module
 
 
-def accepted(call: Callable[..., Any], inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def accepted(call: Callable[..., Any], inputs: Mapping[str, torch.Tensor]) -> Inputs:
     """Keep the inputs that a call names: tokenizers and processors make some that not every model takes."""
     parameters = inspect.signature(call).parameters.values()
     named = {parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD}
@@ -169,6 +179,40 @@ def projected(module: nn.Module, kind: str, inputs: Mapping[str, torch.Tensor]) 
     if not isinstance(features, torch.Tensor) or features.ndim != 2:
         raise ValueError(f"{type(module).__name__} has no single embedding for {kind}; take --pooling cls or mean")
     return features
+
+
+@dataclass(frozen=True)
+class PooledForward:
+    """How a batch becomes features. What it is that is encoded, a subclass knows.
+
+    Parameters
+    ----------
+    pooling : str
+        ``projected`` (the embedding that two towers share), ``pooled`` (the model's own), ``tokens``, or what the
+        subclass makes of the last hidden states.
+    """
+
+    pooling: str
+
+    kind: ClassVar[str]
+    """Of the items, as transformers' ``get_{kind}_features`` says."""
+
+    def __call__(self, module: nn.Module, inputs: Inputs) -> torch.Tensor:
+        """Return features of shape (units, dim) or (units, tokens, dim)."""
+        given = self.given(inputs)
+        if self.pooling == "projected":
+            return projected(module, self.kind, given).float()
+        output = run(module, given)
+        pooled = own_pooled(output) if self.pooling == "pooled" else None
+        return self.pool(module, hidden(output), inputs) if pooled is None else pooled
+
+    def given(self, inputs: Inputs) -> Inputs:
+        """Return what the model is given of a batch."""
+        return inputs
+
+    def pool(self, module: nn.Module, states: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+        """Make features of the last hidden states (units, tokens, dim)."""
+        raise NotImplementedError
 
 
 # ------------------------------------------------------------------------------------------------------- probes
@@ -212,16 +256,28 @@ def no_part(module: nn.Module, one: Mapping[str, torch.Tensor], other: Mapping[s
     return sum(tokens.values()), 0
 
 
-def trial(module: nn.Module, forward: Forward, inputs: dict[str, torch.Tensor], kind: str) -> torch.Tensor:
+def trial(module: nn.Module, forward: Forward, inputs: Inputs, kind: str) -> torch.Tensor:
     """Run a model once before a job begins, so that what it cannot do is said then and not of every item."""
     try:
         with torch.inference_mode():
             return forward(module, inputs)
     except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}" if str(error) else repr(error)
+        reason = f"{type(error).__name__}: {one_line(error)}" if str(error) else repr(error)
         if isinstance(error, ValueError):
             reason = str(error)
         raise ValueError(f"{type(module).__name__} cannot be used for {kind} here: {reason}") from error
+
+
+def output_of(module: nn.Module, inputs: Inputs, kind: str) -> Any:
+    """Return a model's whole output for a batch, tried out as `trial` does."""
+    outputs: list[Any] = []
+
+    def keep(module: nn.Module, inputs: Inputs) -> torch.Tensor:
+        outputs.append(run(module, inputs))
+        return hidden(outputs[0])
+
+    trial(module, keep, inputs, kind)
+    return outputs[0]
 
 
 def agree(one: torch.Tensor, other: torch.Tensor, tolerance: float = 1e-5) -> bool:
@@ -232,8 +288,8 @@ def agree(one: torch.Tensor, other: torch.Tensor, tolerance: float = 1e-5) -> bo
 def check_features(
     module: nn.Module,
     forward: Forward,
-    one: dict[str, torch.Tensor],
-    other: dict[str, torch.Tensor],
+    one: Inputs,
+    other: Inputs,
     kind: str,
     hint: str = "",
 ) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from featurize.reading import Reader
+from skmmal.featurize._reading import Reader
 
 Inputs = dict[str, torch.Tensor]
 Width = int | tuple[int, int]
@@ -20,20 +20,21 @@ Pieces = list[tuple[slice, torch.Tensor | Exception]]
 
 @dataclass
 class Backbone:
-    """A model with everything that belongs to it.
+    """A model with everything that belongs to it: all that `run` needs to featurize with a model of your own.
 
     Parameters
     ----------
     module : torch.nn.Module
+        It is moved to the job's device, and evaluated.
     forward : callable
         ``forward(module, inputs) -> Tensor`` of shape (units, dim), or (units, tokens, dim).
     width : int or (int, int)
         Of an item's row: columns, or ``(tokens, dim)``.
     reader : Reader
-        What makes this model's inputs.
+        What makes this model's inputs of a cell of the manifest.
     description : dict
-        ``backbone``, ``weights``, ``preprocessing`` and what else the manifest should remember. Part of the
-        fingerprint.
+        ``backbone``, ``weights``, ``preprocessing`` and what else the manifest should remember (see
+        `skmmal.featurize.backbones.describe`). Part of the fingerprint: a job with another one cannot go on here.
     stack : bool
         An item's units are its tokens, instead of being averaged.
     """

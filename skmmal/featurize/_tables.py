@@ -10,11 +10,11 @@ import io
 import json
 import lzma
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 DELIMITERS = (",", ";", "\t", "|")
 
@@ -32,22 +32,23 @@ _OTHERS = (
     (b"ARROW1", "an Arrow file; write it as Parquet"),
 )
 
-
-@dataclass
-class Cells:
-    """A column: its name, its values, and the line each stands in (where there are lines)."""
-
-    name: str
-    values: list[Any] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
-
-    def place(self, row: int) -> str:
-        """Say where a value stands."""
-        return f"line {self.lines[row]}" if self.lines else f"row {row}"
+_UNPACKED: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.decompress,
+    ".bz2": bz2.decompress,
+    ".xz": lzma.decompress,
+}
 
 
-def read_columns(path: Path, id_column: str, column: str) -> tuple[Cells, Cells]:
-    """Read a table's ids and one other column, as they stand."""
+class Row(NamedTuple):
+    """A row's id and one other cell, as they stand, and the line they begin in (where there are lines)."""
+
+    line: int | None
+    identifier: Any
+    cell: Any
+
+
+def read_rows(path: Path, id_column: str, column: str) -> list[Row]:
+    """Read two columns of a table."""
     names = (id_column, column)
     with open(path, "rb") as file:
         if file.read(4) == b"PAR1":
@@ -61,23 +62,22 @@ def read_columns(path: Path, id_column: str, column: str) -> tuple[Cells, Cells]
         raise ValueError(f"{path} cannot be read as a table: it is empty")
     kind = path.name.lower().split(".")
     if {"jsonl", "ndjson", "json"} & set(kind) or text.lstrip().startswith(("{", "[{")):
-        return _json(path, text, names)
-    return _csv(path, text, names, "tsv" in kind)
+        return list(_json(path, text, names))
+    return list(_csv(path, text, names, "tsv" in kind))
 
 
 def _bytes(path: Path) -> bytes:
-    open_: Callable[..., Any] | None = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(path.suffix.lower())
+    kind, data = path.suffix.lower(), path.read_bytes()
     try:
-        if open_ is not None:
-            with open_(path, "rb") as file:
-                return file.read()
-        if path.suffix.lower() == ".zip":
+        if kind in _UNPACKED:
+            return _UNPACKED[kind](data)
+        if kind == ".zip":
             with zipfile.ZipFile(path) as archive:
                 (name,) = archive.namelist()
                 return archive.read(name)
-    except (OSError, EOFError, ValueError, lzma.LZMAError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} cannot be unpacked to one table: {error}") from error
-    return path.read_bytes()
+    return data
 
 
 def _text(path: Path, data: bytes) -> str:
@@ -88,7 +88,7 @@ def _text(path: Path, data: bytes) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(
             f"{path} cannot be read as a table: line {line} is not {encoding.upper()}, and other encodings cannot be "
-            "told apart; save it as UTF-8 (iconv -f WINDOWS-1252 -t UTF-8, or Excel's \"CSV UTF-8\")"
+            'told apart; save it as UTF-8 (iconv -f WINDOWS-1252 -t UTF-8, or Excel\'s "CSV UTF-8")'
         ) from error
     if encoding == "utf-8" and text[1:2] == "\0":
         raise ValueError(f"{path} cannot be read as a table: every other byte is zero; save it as UTF-8")
@@ -117,25 +117,18 @@ def _plain(title: str) -> str:
 # ----------------------------------------------------------------------------------------------------------- CSV
 
 
-def _csv(path: Path, text: str, names: tuple[str, str], tabs: bool) -> tuple[Cells, Cells]:
+def _csv(path: Path, text: str, names: tuple[str, str], tabs: bool) -> Iterator[Row]:
     delimiter, skip, spaced = _dialect(path, text, names, tabs)
-    header: list[str] | None = None
-    ids, cells = Cells(names[0]), Cells(names[1])
-    for line, fields in _records(path, text, delimiter, skip, spaced):
-        if header is None:
-            header = fields
-            id_place, place = _places(path, header, names)
-            continue
+    records = _records(path, text, delimiter, skip, spaced)
+    _, header = next(records)
+    id_place, place = _places(path, header, names)
+    for line, fields in records:
         if len(fields) != len(header):
             raise ValueError(
                 f"{path}, line {line}: {len(fields)} fields where the header has {len(header)}; a text that contains "
                 f"{delimiter!r} or a line break stands in double quotes"
             )
-        ids.values.append(fields[id_place])
-        cells.values.append(fields[place])
-        ids.lines.append(line)
-    cells.lines = ids.lines
-    return ids, cells
+        yield Row(line, fields[id_place], fields[place])
 
 
 def _dialect(path: Path, text: str, names: tuple[str, str], tabs: bool) -> tuple[str, int, bool]:
@@ -206,9 +199,8 @@ def _long_fields() -> Iterator[None]:
 # ---------------------------------------------------------------------------------------------------------- JSON
 
 
-def _json(path: Path, text: str, names: tuple[str, str]) -> tuple[Cells, Cells]:
+def _json(path: Path, text: str, names: tuple[str, str]) -> Iterator[Row]:
     """Read one object a line, or a list of objects."""
-    ids, cells = Cells(names[0]), Cells(names[1])
     for line, value in _objects(path, text):
         if not isinstance(value, dict):
             raise ValueError(f"{path}, line {line}: expected an object with the columns {list(names)}")
@@ -217,11 +209,7 @@ def _json(path: Path, text: str, names: tuple[str, str]) -> tuple[Cells, Cells]:
             id_place, place = _places(path, keys, names)
         except ValueError as error:
             raise ValueError(f"line {line}: {error}") from None
-        ids.values.append(value[keys[id_place]])
-        cells.values.append(value[keys[place]])
-        ids.lines.append(line)
-    cells.lines = ids.lines
-    return ids, cells
+        yield Row(line, value[keys[id_place]], value[keys[place]])
 
 
 def _objects(path: Path, text: str) -> Iterator[tuple[int, Any]]:
@@ -242,15 +230,15 @@ def _objects(path: Path, text: str) -> Iterator[tuple[int, Any]]:
 # ------------------------------------------------------------------------------------------------------- Parquet
 
 
-def _parquet(path: Path, names: tuple[str, str]) -> tuple[Cells, Cells]:
+def _parquet(path: Path, names: tuple[str, str]) -> list[Row]:
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
         file = parquet.ParquetFile(path)
-        places = _places(path, file.schema_arrow.names, names)
-        titles = [file.schema_arrow.names[place] for place in places]
+        titles = [file.schema_arrow.names[place] for place in _places(path, file.schema_arrow.names, names)]
         table = file.read(columns=titles)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} cannot be read as a table: {error}") from error
-    return Cells(titles[0], table.column(titles[0]).to_pylist()), Cells(titles[1], table.column(titles[1]).to_pylist())
+    columns = (table.column(title).to_pylist() for title in titles)
+    return [Row(None, identifier, cell) for identifier, cell in zip(*columns, strict=True)]

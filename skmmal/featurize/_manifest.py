@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from featurize.tables import Cells, read_columns
 from skmmal._paths import local_path
+from skmmal.featurize._tables import read_rows
 
 
 @dataclass(frozen=True)
@@ -71,19 +71,23 @@ def read_manifest(path: Path, column: str, id_column: str = "id", *, files: bool
     path = local_path(path, "manifest")
     if not path.is_file():
         raise ValueError(f"the manifest {path} is not a file")
-    ids, cells = read_columns(path, id_column, column)
-    if not ids.values:
+    rows = read_rows(path, id_column, column)
+    if not rows:
         raise ValueError(f"{path} has no rows")
-    made = Manifest(
-        [_identifier(path, ids, row, value) for row, value in enumerate(ids.values)],
-        [_cell(path, cells, row, value, files) for row, value in enumerate(cells.values)],
-        path.parent,
-    )
-    _check_ids(path, made.ids)
-    return made
+    ids: list[str] = []
+    cells: list[Cell] = []
+    for number, row in enumerate(rows):
+        try:
+            ids.append(_identifier(row.identifier, id_column))
+            cells.append(_cell(row.cell, column, files))
+        except ValueError as error:
+            place = f"row {number}" if row.line is None else f"line {row.line}"
+            raise ValueError(f"{path}, {place}: {error}") from None
+    _check_ids(path, ids)
+    return Manifest(ids, cells, path.parent)
 
 
-def _identifier(path: Path, ids: Cells, row: int, value: Any) -> str:
+def _identifier(value: Any, column: str) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
@@ -91,12 +95,11 @@ def _identifier(path: Path, ids: Cells, row: int, value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return "" if value != value else str(value)
     raise ValueError(
-        f"{path}, {ids.place(row)}: an id is a text or a whole number, found {type(value).__name__} in column "
-        f"{ids.name!r}; write the ids as texts"
+        f"an id is a text or a whole number, found {type(value).__name__} in column {column!r}; write the ids as texts"
     )
 
 
-def _cell(path: Path, cells: Cells, row: int, value: Any, files: bool) -> Cell:
+def _cell(value: Any, column: str, files: bool) -> Cell:
     if value is None or value != value:
         return ""
     if isinstance(value, str):
@@ -109,10 +112,7 @@ def _cell(path: Path, cells: Cells, row: int, value: Any, files: bool) -> Cell:
         if value["bytes"] is None and isinstance(value["path"], str | None):
             return value["path"] or ""
     wanted = "a path, a file's bytes, or {'bytes', 'path'}" if files else "a text"
-    raise ValueError(
-        f"{path}, {cells.place(row)}: column {cells.name!r} must hold {wanted}, found {type(value).__name__} "
-        f"{_short(value)}"
-    )
+    raise ValueError(f"column {column!r} must hold {wanted}, found {type(value).__name__} {_short(value)}")
 
 
 def _short(value: Any) -> str:

@@ -30,6 +30,8 @@ class JobOptions:
         What only this script knows (pooling, frames, window, ...).
     modality, column : str, optional
         Default: the script's name.
+    id_column : str
+        Column of the ids.
     device : str
         ``auto`` takes a GPU where there is one.
     dtype : {"float16", "float32", "bfloat16"}

@@ -19,7 +19,7 @@ size share a batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,18 +28,18 @@ import numpy as np
 import torch
 from PIL import Image
 
-from featurize import decode
-from featurize.backbones import torchvision as tv
-from featurize.backbones import transformers as hf
-from featurize.backbones.common import describe, plain, size_key, split_model
-from featurize.encoding import Backbone, Inputs
-from featurize.manifest import Cell
-from featurize.reading import FileReader, Unit
+from skmmal.featurize import decode
+from skmmal.featurize._encoding import Backbone, Inputs
+from skmmal.featurize._manifest import Cell
+from skmmal.featurize._reading import FileReader, Unit
+from skmmal.featurize.backbones import _torchvision as tv
+from skmmal.featurize.backbones import _transformers as hf
+from skmmal.featurize.backbones._common import ModelSpec, check_choice, plain, size_key, versions
 
 Transform = Callable[[Any], torch.Tensor | Mapping[str, torch.Tensor]]
 """From a picture (or, for a video model, from frames) to a tensor, or to all that a model takes."""
 
-LIBRARIES = ("torchvision", "transformers")
+POOLINGS = ("pooled", "cls", "mean")
 
 
 class Processor:
@@ -64,30 +64,47 @@ def prepared(transform: Transform, picture: Any, slot: int = 0) -> Unit:
 
 
 class ImageReader(FileReader):
-    """Files to images, with a transform that belongs to the weights."""
+    """Files to images, with a transform that belongs to the weights.
+
+    Parameters
+    ----------
+    root : path
+        The folder that cells are relative to.
+    transform : callable
+        From a picture (``PIL.Image.Image``, RGB, upright) to a tensor, or to a mapping of all that the model takes.
+    """
 
     def __init__(self, root: Path, transform: Transform) -> None:
         super().__init__(root)
         self.transform = transform
 
     def decode(self, raw: bytes, notes: dict[str, int]) -> list[Unit]:
-        """Give one unit."""
         return [prepared(self.transform, decode.bounded(decode.image(raw, notes), notes))]
 
 
 class FramesReader(FileReader):
-    """Videos to frames, each a unit for an image model."""
+    """Videos to frames, each a unit for an image model.
+
+    Parameters
+    ----------
+    root : path
+        The folder that cells are relative to.
+    transform : callable
+        As of `ImageReader`.
+    count : int
+        Frames of a video.
+    fps : float
+        Frames per second, around its middle.
+    """
 
     def __init__(self, root: Path, transform: Transform, count: int, fps: float) -> None:
         super().__init__(root)
         self.transform, self.count, self.fps = transform, count, fps
 
     def fetch(self, cell: Cell) -> decode.Source:
-        """Check that there is something; decoding reads it piece by piece."""
-        return self.source(cell)
+        return self.source(cell)  # decoding reads it piece by piece
 
     def decode(self, raw: decode.Source, notes: dict[str, int]) -> list[Unit]:
-        """Give one unit per frame."""
         found = decode.frames(raw, self.count, self.fps, notes)
         return [
             prepared(self.transform, decode.bounded(Image.fromarray(frame), notes), slot)
@@ -96,16 +113,27 @@ class FramesReader(FileReader):
 
 
 class ClipReader(FramesReader):
-    """Videos to one clip, for a video model."""
+    """Videos to one clip, for a video model.
+
+    Parameters
+    ----------
+    root : path
+        The folder that cells are relative to.
+    transform : callable
+        From frames (a Tensor of uint8, shape (frames, channels, height, width)) to what the model takes.
+    count : int
+        Frames of a clip.
+    fps : float
+        Frames per second, around the middle.
+    """
 
     def decode(self, raw: decode.Source, notes: dict[str, int]) -> list[Unit]:
-        """Give one unit of shape (channels, frames, height, width)."""
         found = np.stack(decode.frames(raw, self.count, self.fps, notes))
         return [prepared(self.transform, torch.from_numpy(found).permute(0, 3, 1, 2))]
 
 
 @dataclass(frozen=True)
-class VisionForward:
+class VisionForward(hf.PooledForward):
     """How a batch of prepared images becomes features.
 
     Parameters
@@ -115,18 +143,12 @@ class VisionForward:
         Tokens at the front and at the end that stand for no part of the image.
     """
 
-    pooling: str
     left_out: tuple[int, int] = (0, 0)
 
-    def __call__(self, module: torch.nn.Module, inputs: Inputs) -> torch.Tensor:
-        """Return features of shape (images, dim) or (images, tokens, dim)."""
-        if self.pooling == "projected":
-            return hf.projected(module, "image", inputs).float()
-        output = hf.run(module, inputs)
-        pooled = hf.own_pooled(output) if self.pooling == "pooled" else None
-        if pooled is not None:
-            return pooled
-        states = hf.hidden(output)
+    kind = "image"
+
+    def pool(self, module: torch.nn.Module, states: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+        """Make features of the tokens' states."""
         if self.pooling == "tokens":
             return states
         return self.mean(states, inputs) if self.pooling == "mean" else states[:, 0]
@@ -144,72 +166,61 @@ class VisionForward:
         return hf.masked_mean(states, kept)
 
 
-def image_model(
-    model: str, weights: str, seed: int, *, pooling: str, tokens: bool
-) -> tuple[torch.nn.Module, Callable[..., torch.Tensor], Any, Transform, dict[str, Any]]:
-    """Load an image model: module, forward, width, transform, preprocessing.
+def torchvision_images(spec: ModelSpec, *, pooling: str = "pooled") -> Backbone:
+    """Make an image backbone of a torchvision model; its features are what its classifier is given."""
+    check_choice("pooling", pooling, POOLINGS)
+    module, transform = tv.load(spec)
+    example = transform(Image.new("RGB", (320, 320))).unsqueeze(0)
+    module, width = tv.feature_extractor(module, example, tokens=spec.tokens)
+    about = spec.describe(module, {"transform": _spelled(transform)}, ("pillow", "torchvision"), pooling=pooling)
+    return Backbone(module, _call_plain, width, ImageReader(spec.root, transform), about)
+
+
+def transformers_images(spec: ModelSpec, *, pooling: str = "pooled") -> Backbone:
+    """Make an image backbone of a transformers model.
 
     Parameters
     ----------
+    spec : ModelSpec
     pooling : {"pooled", "cls", "mean"}
-        What a transformers model's tokens become, see this module. torchvision's models have one answer.
+        See this module.
     """
-    if pooling not in ("pooled", "cls", "mean"):
-        raise ValueError(f"pooling must be 'pooled', 'cls' or 'mean', got {pooling!r}")
-    library, name = split_model(model, LIBRARIES)
-    if library == "torchvision":
-        module, transform = tv.load(name, weights, seed)
-        example = transform(Image.new("RGB", (320, 320))).unsqueeze(0)
-        module, width = tv.feature_extractor(module, example, tokens=tokens)
-        return module, _call_plain, width, transform, {"transform": _one_line(transform)}
-    whole, missing = hf.load(name, weights, seed)
-    if getattr(whole.config, "mask_ratio", None):  # trained to guess what is hidden from it; nothing is, here
-        whole.config.mask_ratio = 0.0
-    processor = _image_processor(hf.source(name, weights))
+    check_choice("pooling", pooling, POOLINGS)
+    whole, missing = hf.load(spec)
+    config: Any = whole.config
+    if getattr(config, "mask_ratio", None):  # trained to guess what is hidden from it; nothing is, here
+        config.mask_ratio = 0.0
+    processor = hf.load_part("AutoImageProcessor", hf.source(spec), "image processor")
     transform = Processor(processor)
     one, other = (_batch(transform, _noise(which)) for which in (0, 1))
-    if pooling == "pooled" and not tokens and hasattr(whole, "get_image_features"):
+    pooled = pooling == "pooled" and not spec.tokens
+    if pooled and hasattr(whole, "get_image_features"):
         module, forward = whole, VisionForward("projected")
     else:
         module = hf.tower(whole, "vision")
-        forward = _vision_forward(module, "tokens" if tokens else pooling, one, other)
-    hf.check_weights(whole, module, missing, pooler=pooling == "pooled" and not tokens)
+        forward = _vision_forward(module, "tokens" if spec.tokens else pooling, one, other)
+    hf.check_weights(whole, module, missing, pooler=pooled)
     width = hf.check_features(module, forward, one, other, "image", "; take --pooling mean")
     preprocessing = plain(processor.to_dict())
     if forward.pooling == "mean":
         preprocessing["left_out"] = list(forward.left_out)
-    return module, forward, width, transform, preprocessing
+    about = spec.describe(module, preprocessing, ("pillow", "transformers"), pooling=pooling)
+    return Backbone(module, forward, width, ImageReader(spec.root, transform), about)
 
 
 def _vision_forward(module: torch.nn.Module, pooling: str, one: Inputs, other: Inputs) -> VisionForward:
     """Find out what the model's tokens are, and refuse a pooling that they do not bear."""
-    output: list[Any] = []
-
-    def note(module: torch.nn.Module, inputs: Inputs) -> torch.Tensor:
-        output.append(hf.run(module, inputs))
-        return hf.hidden(output[0])
-
-    hf.trial(module, note, one, "images")
-    if pooling == "tokens" or (pooling == "pooled" and hf.own_pooled(output[0]) is not None):
+    own = hf.own_pooled(hf.output_of(module, one, "images"))
+    if pooling == "tokens" or (pooling == "pooled" and own is not None):
         return VisionForward(pooling)
     front, behind = hf.no_part(module, one, other)
     if pooling != "mean" and front == 0:
         what = "has no CLS token: " if pooling == "cls" else "has no pooled output of its own and no CLS token: "
         raise ValueError(
             f"{type(module).__name__} {what}its first token is a part of the image; take --pooling mean"
-            + (" or pooled" if hf.own_pooled(output[0]) is not None else "")
+            + (" or pooled" if own is not None else "")
         )
     return VisionForward(pooling, (front, behind))
-
-
-def _image_processor(place: str) -> Any:
-    from transformers import AutoImageProcessor
-
-    try:
-        return AutoImageProcessor.from_pretrained(place)
-    except Exception as error:  # the ways a folder may lack one are many
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"{place} has no image processor that transformers can load: {reason}") from error
 
 
 def _noise(seed: int) -> Image.Image:
@@ -220,58 +231,56 @@ def _batch(transform: Transform, picture: Image.Image) -> Inputs:
     return {key: value.unsqueeze(0) for key, value in prepared(transform, picture).inputs.items()}
 
 
-def image_backbone(
-    model: str, weights: str, root: Path, *, seed: int = 0, pooling: str = "pooled", tokens: bool = False
-) -> Backbone:
-    """Make an image backbone (see `image_model`)."""
-    module, forward, width, transform, preprocessing = image_model(model, weights, seed, pooling=pooling, tokens=tokens)
-    packages = ("pillow", model.partition("/")[0])
-    about = describe(model, weights, module, preprocessing, packages, pooling=pooling)
-    return Backbone(module, forward, width, ImageReader(root, transform), about)
-
-
-def video_backbone(
-    model: str,
-    weights: str,
-    root: Path,
-    *,
-    seed: int = 0,
-    frames: int = 10,
-    fps: float = 1.0,
-    pooling: str = "pooled",
-    tokens: bool = False,
-) -> Backbone:
+def torchvision_videos(spec: ModelSpec, *, frames: int = 10, fps: float = 1.0, pooling: str = "pooled") -> Backbone:
     """Make a video backbone: a torchvision video model over a clip, or an image model over its frames.
 
     Parameters
     ----------
+    spec : ModelSpec
+        With `tokens`, an image model's frames are kept as tokens instead of being averaged; a video model gives its
+        last grid.
     frames, fps : int, float
         How the clip is sampled. The paper takes 10 frames at 1 per second.
-    tokens : bool
-        With an image model, keep the frames as tokens instead of averaging them; with a video model, keep its
-        last grid.
+    pooling : {"pooled", "cls", "mean"}
+        torchvision's models have one answer.
     """
+    if not tv.is_video_model(spec.name):
+        return _over_frames(torchvision_images, spec, frames, fps, pooling)
+    _check_sampling(frames, fps)
+    module, transform = tv.load(spec)
+    example = transform(torch.zeros(frames, 3, 160, 160, dtype=torch.uint8)).unsqueeze(0)
+    module, width = tv.feature_extractor(module, example, tokens=spec.tokens)
+    preprocessing = {"transform": _spelled(transform), "frames": frames, "fps": fps}
+    about = spec.describe(module, preprocessing, ("av", "pillow", "torchvision"))
+    return Backbone(module, _call_plain, width, ClipReader(spec.root, transform, frames, fps), about)
+
+
+def transformers_videos(spec: ModelSpec, *, frames: int = 10, fps: float = 1.0, pooling: str = "pooled") -> Backbone:
+    """Make a video backbone of a transformers image model over frames (see `torchvision_videos`)."""
+    return _over_frames(transformers_images, spec, frames, fps, pooling)
+
+
+def _over_frames(images: Callable[..., Backbone], spec: ModelSpec, frames: int, fps: float, pooling: str) -> Backbone:
+    """Read frames of videos for an image backbone; they are averaged, or kept as tokens."""
+    _check_sampling(frames, fps)
+    image = images(replace(spec, tokens=False), pooling=pooling)
+    reader = FramesReader(spec.root, image.reader.transform, frames, fps)
+    width = (frames, image.width) if spec.tokens else image.width
+    about = dict(image.description)
+    about["preprocessing"] = {**about["preprocessing"], "frames": frames, "fps": fps}
+    about["versions"] = {**about["versions"], **versions(("av",))}
+    return replace(image, width=width, reader=reader, description=about, stack=spec.tokens)
+
+
+def _check_sampling(frames: int, fps: float) -> None:
     if frames < 1 or fps <= 0:
         raise ValueError(f"frames must be at least 1 and fps positive, got {frames} and {fps}")
-    library, name = split_model(model, LIBRARIES)
-    sampling = {"frames": frames, "fps": fps}
-    packages = ("av", "pillow", library)
-    if library == "torchvision" and tv.is_video_model(name):
-        module, transform = tv.load(name, weights, seed)
-        example = transform(torch.zeros(frames, 3, 160, 160, dtype=torch.uint8)).unsqueeze(0)
-        module, width = tv.feature_extractor(module, example, tokens=tokens)
-        about = describe(model, weights, module, {"transform": _one_line(transform), **sampling}, packages)
-        return Backbone(module, _call_plain, width, ClipReader(root, transform, frames, fps), about)
-    module, forward, width, transform, preprocessing = image_model(model, weights, seed, pooling=pooling, tokens=False)
-    about = describe(model, weights, module, {**preprocessing, **sampling}, packages, pooling=pooling)
-    reader = FramesReader(root, transform, frames, fps)
-    return Backbone(module, forward, (frames, int(width)) if tokens else width, reader, about, stack=tokens)
 
 
 def _call_plain(module: torch.nn.Module, inputs: Inputs) -> torch.Tensor:
     return module(inputs["pixel_values"])
 
 
-def _one_line(transform: Any) -> str:
+def _spelled(transform: Any) -> str:
+    """Return a transform's settings in one line."""
     return " ".join(repr(transform).split())
-

@@ -26,12 +26,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from featurize import decode
-from featurize._compat import import_torchaudio, import_torchvision
-from featurize.backbones import torchvision as tv
-from featurize.backbones import transformers as hf
-from featurize.backbones.common import describe, load_state, plain, seeded, size_key, split_model
-from featurize.backbones.extractors import (
+from skmmal.featurize import decode
+from skmmal.featurize._compat import import_torchaudio, import_torchvision
+from skmmal.featurize._encoding import Backbone, Inputs
+from skmmal.featurize._manifest import Cell
+from skmmal.featurize._reading import FileReader, Unit
+from skmmal.featurize.backbones import _torchvision as tv
+from skmmal.featurize.backbones import _transformers as hf
+from skmmal.featurize.backbones._common import ModelSpec, check_choice, load_state, plain, seeded, size_key
+from skmmal.featurize.backbones._extractors import (
     Filling,
     SoundForward,
     extract,
@@ -40,11 +43,10 @@ from featurize.backbones.extractors import (
     first_frames,
     load_extractor,
 )
-from featurize.encoding import Backbone, Inputs
-from featurize.manifest import Cell
-from featurize.reading import FileReader, Unit
 
-LIBRARIES = ("torchaudio", "transformers", "spectrogram")
+POOLINGS = ("mean", "pooled")
+WINDOW = 10.0
+"""Seconds, where nothing else is said."""
 SHORTEST = 0.25
 """Seconds. A rest of a recording shorter than this says nothing, and is too short for most models."""
 TRIED = 2.0
@@ -71,15 +73,12 @@ class SoundReader(FileReader):
         self.rate, self.window, self.fewest = rate, window, fewest
 
     def fetch(self, cell: Cell) -> decode.Source:
-        """Check that there is something; a video's other tracks need not be read."""
-        return self.source(cell)
+        return self.source(cell)  # a video's other tracks need not be read
 
     def decode(self, raw: decode.Source, notes: dict[str, int]) -> Iterable[Unit]:
-        """Give one unit per window, one after the other."""
         return self.decode_from(raw, notes, 0)
 
     def decode_from(self, raw: decode.Source, notes: dict[str, int], first: int) -> Iterator[Unit]:
-        """Give the units of the windows from the `first` on."""
         size, shortest = round(self.window * self.rate), max(round(SHORTEST * self.rate), self.fewest)
         for samples in decode.sound_windows(raw, self.rate, size, shortest, notes, first):
             if not np.isfinite(samples).all():
@@ -93,18 +92,42 @@ class SoundReader(FileReader):
 
     @abstractmethod
     def unit(self, samples: np.ndarray) -> Unit:
-        """Make a unit of a window's samples."""
+        """Make a unit of a window's samples.
+
+        Parameters
+        ----------
+        samples : ndarray of float32, shape (n_samples,)
+            At the reader's rate, at most a window of them.
+
+        Returns
+        -------
+        Unit
+            Its weight is the window's duration.
+        """
 
 
 class WaveformReader(SoundReader):
-    """Windows as waveforms, at their own length."""
+    """Windows as waveforms, at their own length.
+
+    Parameters
+    ----------
+    root : path
+        The folder that cells are relative to.
+    rate : int
+        Samples per second.
+    window : float
+        Seconds.
+    normalize : bool
+        Bring each window to mean 0 and variance 1.
+    fewest : int, default=1
+        Samples that the model needs.
+    """
 
     def __init__(self, root: Path, rate: int, window: float, normalize: bool, fewest: int = 1) -> None:
         super().__init__(root, rate, window, fewest)
         self.normalize = normalize
 
     def unit(self, samples: np.ndarray) -> Unit:
-        """Give a waveform."""
         if self.normalize:
             samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-5)
         waveform = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
@@ -156,59 +179,30 @@ class SpectrogramReader(SoundReader):
         return Unit({"spectrogram": image}, weight=len(samples) / self.rate)
 
 
-def sound_backbone(
-    model: str,
-    weights: str,
-    root: Path,
-    *,
-    seed: int = 0,
-    window: float | None = None,
-    pooling: str = "mean",
-    tokens: bool = False,
-) -> Backbone:
-    """Make a sound backbone.
-
-    Parameters
-    ----------
-    model : str
-        ``torchaudio/WAV2VEC2_BASE`` or another of its pipelines, ``transformers/NAME-OR-FOLDER`` (wav2vec 2.0,
-        HuBERT, WavLM, AST, CLAP, Whisper, ...), or ``spectrogram/resnet18``, the paper's.
-    window : float, optional
-        Seconds. Longer recordings are cut into windows, whose features are averaged by duration. Default: 10, or
-        what the model's feature extractor takes.
-    pooling : {"mean", "pooled"}
-        See this module. torchaudio's models and the paper's have one answer.
-    tokens : bool
-        Keep the tokens of a model whose windows all have the same number of them.
-    """
-    if pooling not in ("mean", "pooled"):
-        raise ValueError(f"pooling must be 'mean' or 'pooled', got {pooling!r}")
+def _check_settings(pooling: str, window: float | None) -> None:
+    check_choice("pooling", pooling, POOLINGS)
     if window is not None and window < SHORTEST:
         raise ValueError(f"window must be at least {SHORTEST} seconds, got {window}")
-    library, name = split_model(model, LIBRARIES)
-    if library == "spectrogram":
-        return _spectrogram(model, name, weights, root, seed, window or 10.0, tokens)
-    if library == "torchaudio":
-        return _torchaudio(model, name, weights, root, seed, window or 10.0, tokens)
-    return _transformers(model, name, weights, root, seed, window, pooling, tokens)
 
 
-def _spectrogram(model: str, name: str, weights: str, root: Path, seed: int, window: float, tokens: bool) -> Backbone:
-    if name != "resnet18":
-        raise ValueError(f"the spectrogram model is 'resnet18', got {name!r}")
-    if weights == "DEFAULT":
+def spectrogram_sound(spec: ModelSpec, *, window: float | None = None, pooling: str = "mean") -> Backbone:
+    """Make the paper's sound backbone, ``spectrogram/resnet18`` (see `transformers_sound`)."""
+    _check_settings(pooling, window)
+    if spec.name != "resnet18":
+        raise ValueError(f"the spectrogram model is 'resnet18', got {spec.name!r}")
+    if spec.weights == "DEFAULT":
         raise ValueError(
             "spectrogram/resnet18 has no weights of its own: give a state dict (--weights FILE) or --weights random"
         )
-    reader = SpectrogramReader(root, 16000, window)
+    reader = SpectrogramReader(spec.root, 16000, window or WINDOW)
     example = reader.unit(np.zeros(16000, dtype=np.float32)).inputs["spectrogram"].unsqueeze(0)
-    if weights == "random":
-        module = seeded(lambda: tv.tame(spectrogram_resnet18(), lambda: torch.randn(2, *example.shape[1:])), seed)
+    if spec.weights == "random":
+        module = seeded(lambda: tv.tame(spectrogram_resnet18(), lambda: torch.randn(2, *example.shape[1:])), spec.seed)
     else:
-        module = load_state(seeded(spectrogram_resnet18, seed), Path(weights))
-    module, width = tv.feature_extractor(module.eval(), example, tokens=tokens)
-    preprocessing = {"rate": 16000, "window": window, "nperseg": 512, "noverlap": 353, "log": 1e-7}
-    about = describe(model, weights, module, preprocessing, ("torchvision", "scipy", "soundfile", "av"))
+        module = load_state(seeded(spectrogram_resnet18, spec.seed), Path(spec.weights))
+    module, width = tv.feature_extractor(module.eval(), example, tokens=spec.tokens)
+    preprocessing = {"rate": 16000, "window": reader.window, "nperseg": 512, "noverlap": 353, "log": 1e-7}
+    about = spec.describe(module, preprocessing, ("torchvision", "scipy", "soundfile", "av"))
     return Backbone(module, _call_spectrogram, width, reader, about)
 
 
@@ -227,9 +221,12 @@ def _call_spectrogram(module: Any, inputs: Inputs) -> torch.Tensor:
     return module(inputs["spectrogram"])
 
 
-def _torchaudio(model: str, name: str, weights: str, root: Path, seed: int, window: float, tokens: bool) -> Backbone:
-    if tokens:
+def torchaudio_sound(spec: ModelSpec, *, window: float | None = None, pooling: str = "mean") -> Backbone:
+    """Make a sound backbone of one of torchaudio's pipelines (see `transformers_sound`)."""
+    _check_settings(pooling, window)
+    if spec.tokens:
         raise ValueError("torchaudio's models give as many tokens as a window has time steps; do without --tokens")
+    name, weights, window = spec.name, spec.weights, window or WINDOW
     torchaudio = import_torchaudio()
     bundle: Any = getattr(torchaudio.pipelines, name, None)
     if not hasattr(bundle, "get_model") or not hasattr(bundle, "_params"):
@@ -243,18 +240,18 @@ def _torchaudio(model: str, name: str, weights: str, root: Path, seed: int, wind
     else:
         # the bundle has no public way to the architecture without a download
         factory = {"Wav2Vec2": "wav2vec2_model", "WavLM": "wavlm_model"}[bundle._model_type]
-        module = seeded(lambda: getattr(torchaudio.models, factory)(**bundle._params), seed)
+        module = seeded(lambda: getattr(torchaudio.models, factory)(**bundle._params), spec.seed)
         if weights != "random":
             load_state(module, Path(weights))
     rate = int(bundle.sample_rate)
     normalize = bool(getattr(bundle, "_normalize_waveform", False))
     width = int(bundle._params["encoder_embed_dim"])
     preprocessing = {"rate": rate, "window": window, "normalize": normalize, "padding": "none"}
-    about = describe(model, weights, module, preprocessing, ("torchaudio", "scipy", "soundfile", "av"))
+    about = spec.describe(module, preprocessing, ("torchaudio", "scipy", "soundfile", "av"))
     fewest = 1
     for _, kernel, stride in reversed(bundle._params["extractor_conv_layer_config"]):
         fewest = (fewest - 1) * stride + kernel
-    reader = WaveformReader(root, rate, window, normalize, fewest)
+    reader = WaveformReader(spec.root, rate, window, normalize, fewest)
     return Backbone(module.eval(), _call_torchaudio, width, reader, about)
 
 
@@ -263,32 +260,36 @@ def _call_torchaudio(module: Any, inputs: Inputs) -> torch.Tensor:
     return layers[-1].float().mean(1)
 
 
-def _transformers(
-    model: str,
-    name: str,
-    weights: str,
-    root: Path,
-    seed: int,
-    window: float | None,
-    pooling: str,
-    tokens: bool,
-) -> Backbone:
-    whole, missing = hf.load(name, weights, seed)
-    extractor = load_extractor(hf.source(name, weights))
+def transformers_sound(spec: ModelSpec, *, window: float | None = None, pooling: str = "mean") -> Backbone:
+    """Make a sound backbone of a transformers model (wav2vec 2.0, HuBERT, WavLM, AST, CLAP, Whisper, ...).
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        With `tokens`, the tokens of a model whose windows all have the same number of them.
+    window : float, optional
+        Seconds. Longer recordings are cut into windows, whose features are averaged by duration. Default: what the
+        model's feature extractor takes, else 10.
+    pooling : {"mean", "pooled"}
+        See this module. torchaudio's models and the paper's have one answer.
+    """
+    _check_settings(pooling, window)
+    whole, missing = hf.load(spec)
+    extractor = load_extractor(hf.source(spec))
     rate = int(extractor.sampling_rate)
     longest = extractor_seconds(extractor, rate)
     if window is not None and longest is not None and window > longest:
         raise ValueError(f"this model's feature extractor takes {longest:g} seconds, window asks for {window:g}")
-    window = window or longest or 10.0
+    window = window or longest or WINDOW
     noises = [_noise(min(window, TRIED), rate, which) for which in (0, 1)]
     filling = Filling.of(extractor, *noises)
-    reader = ExtractorReader(root, rate, window, extractor, filling)
+    reader = ExtractorReader(spec.root, rate, window, extractor, filling)
     units = [reader.unit(noise) for noise in noises]
     one, other = (reader.collate([unit]) for unit in units)
-    projected = pooling == "pooled" and not tokens and hasattr(whole, "get_audio_features")
+    projected = pooling == "pooled" and not spec.tokens and hasattr(whole, "get_audio_features")
     module = whole if projected else hf.tower(whole, "audio")
-    forward = SoundForward("projected" if projected else "tokens" if tokens else pooling)
-    if tokens and reader.unit(noises[0][: len(noises[0]) // 2]).length != units[0].length:
+    forward = SoundForward("projected" if projected else "tokens" if spec.tokens else pooling)
+    if spec.tokens and reader.unit(noises[0][: len(noises[0]) // 2]).length != units[0].length:
         raise ValueError("this model gives as many tokens as a window has time steps; do without --tokens")
     if forward.pooling == "mean":
         n_tokens = hf.trial(module, SoundForward("tokens"), one, "sound").shape[1]
@@ -312,7 +313,7 @@ def _transformers(
     preprocessing |= {"settings": plain(extractor.to_dict()), "left_out": list(forward.left_out)}
     preprocessing["padding"] = "none" if filling is None else f"to {filling.n_frames} frames"
     packages = ("transformers", "scipy", "soundfile", "av")
-    about = describe(model, weights, module, preprocessing, packages, pooling=pooling)
+    about = spec.describe(module, preprocessing, packages, pooling=pooling)
     return Backbone(module, forward, width, reader, about)
 
 

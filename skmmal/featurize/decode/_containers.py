@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from featurize.decode.contents import HEAD, Source, head_of, is_text, what
+from skmmal.featurize.decode._contents import HEAD, Source, head_of, is_text, opened, what
 
 _DECLARING = frozenset(("mov", "matroska", "avi", "asf", "flv", "wav", "aiff", "caf", "w64", "au"))
 """Formats whose header says how long they are. Of the others FFmpeg looks at the end, or guesses."""
@@ -71,9 +71,24 @@ def declared_end(container: Any, stream: Any) -> float | None:
     return start_of(stream) + length
 
 
+def stamp_of(packet: Any) -> int | None:
+    """Return when what a packet holds is shown, or else decoded, in its time base."""
+    return packet.pts if packet.pts is not None else packet.dts
+
+
+def decode_packet(packet: Any) -> list[Any] | None:
+    """Return a packet's frames, None where it cannot be decoded."""
+    import av
+
+    try:
+        return packet.decode()
+    except av.error.InvalidDataError:
+        return None
+
+
 def end_of(packet: Any) -> float | None:
     """Return when what a packet holds ends, in seconds."""
-    stamp = packet.pts if packet.pts is not None else packet.dts
+    stamp = stamp_of(packet)
     if stamp is None:
         return None
     return float((stamp + (packet.duration or 0)) * packet.time_base)
@@ -81,7 +96,7 @@ def end_of(packet: Any) -> float | None:
 
 def is_cut(source: Source) -> bool:
     """Whether the file itself ends before its outermost structure does (RIFF, ASF, MP4 and its kin)."""
-    with io.BytesIO(source.getvalue()) if isinstance(source, io.BytesIO) else open(source, "rb") as file:
+    with opened(source) as file:
         head = file.read(HEAD)
         size = file.seek(0, io.SEEK_END)
         if head[:4] == b"RIFF":

@@ -10,21 +10,22 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from featurize._compat import import_torchvision
-from featurize.backbones.common import is_weight_file, load_state, seeded
+from skmmal.featurize._compat import import_torchvision
+from skmmal.featurize.backbones._common import ModelSpec, is_weight_file, load_state, seeded
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-def load(name: str, weights: str, seed: int) -> tuple[nn.Module, Callable[[Any], torch.Tensor]]:
+def load(spec: ModelSpec) -> tuple[nn.Module, Callable[[Any], torch.Tensor]]:
     """Return a model and its weights' own preprocessing.
 
     Parameters
     ----------
-    name : str
-        As in ``torchvision.models.list_models()``.
-    weights : str
-        ``DEFAULT`` or another name of the model's weights, a state dict's file, or ``random`` (see `tame`). The
-        last two take the preprocessing of the default weights.
-    seed : int
+    spec : ModelSpec
+        Its name as in ``torchvision.models.list_models()``; its weights ``DEFAULT`` or another name of the model's
+        weights, a state dict's file, or ``random`` (see `tame`). The last two take the preprocessing of the default
+        weights.
 
     Returns
     -------
@@ -34,6 +35,7 @@ def load(name: str, weights: str, seed: int) -> tuple[nn.Module, Callable[[Any],
     import_torchvision()
     from torchvision.models import get_model, get_model_weights, list_models
 
+    name, weights, seed = spec.name, spec.weights, spec.seed
     if name not in list_models():
         raise ValueError(f"torchvision has no model {name!r}; torchvision.models.list_models() names them")
     known = get_model_weights(name)
@@ -63,7 +65,7 @@ def tame(module: nn.Module, noise: Callable[[], torch.Tensor]) -> nn.Module:
     def note(layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         scales[layer] = float(2.0 ** inputs[0].var().clamp(min=1e-6).log2().round())
 
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    layers = [layer for layer in module.modules() if isinstance(layer, BATCH_NORMS)]
     if layers:
         handles = [layer.register_forward_pre_hook(note) for layer in layers]
         with torch.no_grad():
@@ -127,12 +129,14 @@ def feature_extractor(module: nn.Module, example: torch.Tensor, *, tokens: bool)
     nodes = [node for node in graph.nodes if node.op != "output"]
     node = _penultimate(traced, nodes)
     if tokens:
-        node = _last_grid(node, _shapes(traced, example))
+        with torch.inference_mode():
+            _Shapes(traced).run(example)
+        node = _last_grid(node)
     (output,) = (found for found in graph.nodes if found.op == "output")
     output.args = (node,)
     graph.eliminate_dead_code()
     cut = fx.GraphModule(traced, graph)  # holds the layers that are left, and no others
-    wrapped = (_Grid(cut) if tokens else _Pooled(cut)).eval()
+    wrapped = _Cut(cut, tokens).eval()
     with torch.inference_mode():
         shape = wrapped(example).shape[1:]
     return wrapped, (int(shape[0]) if len(shape) == 1 else (int(shape[0]), int(shape[1])))
@@ -149,34 +153,24 @@ def _check_faithful(module: nn.Module, traced: nn.Module, last: str, example: to
         )
 
 
-class _Pooled(nn.Module):
-    """Features of shape (units, dim); a feature map is averaged over its positions."""
+class _Cut(nn.Module):
+    """Features of shape (units, dim), averaged over the positions of a map; or (units, tokens, dim), one for each."""
 
-    def __init__(self, extractor: nn.Module) -> None:
+    def __init__(self, extractor: nn.Module, tokens: bool) -> None:
         super().__init__()
-        self.extractor = extractor
+        self.extractor, self.tokens = extractor, tokens
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         features = self.extractor(inputs)
+        if self.tokens:
+            return features if features.ndim == 3 else features.flatten(2).transpose(1, 2)
         return features.flatten(2).mean(2) if features.ndim > 2 else features
-
-
-class _Grid(nn.Module):
-    """Features of shape (units, tokens, dim); channels of a feature map become the last axis."""
-
-    def __init__(self, extractor: nn.Module) -> None:
-        super().__init__()
-        self.extractor = extractor
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        features = self.extractor(inputs)
-        return features if features.ndim == 3 else features.flatten(2).transpose(1, 2)
 
 
 def _penultimate(graph: fx.GraphModule, nodes: list[fx.Node]) -> fx.Node:
     """Return what the classifier (the last linear layer, or convolution where there is none) is given."""
     modules = dict(graph.named_modules())
-    for kind in (nn.Linear, nn.modules.conv._ConvNd):
+    for kind in ((nn.Linear,), CONVOLUTIONS):
         for node in reversed(nodes):
             if node.op == "call_module" and isinstance(modules[str(node.target)], kind):
                 source = node.all_input_nodes[0]
@@ -186,10 +180,10 @@ def _penultimate(graph: fx.GraphModule, nodes: list[fx.Node]) -> fx.Node:
     raise ValueError("the model has no linear or convolutional layer to take features before")
 
 
-def _last_grid(node: fx.Node, shapes: dict[str, tuple[int, ...]]) -> fx.Node:
+def _last_grid(node: fx.Node) -> fx.Node:
     """Walk back to the last node with several positions."""
     while True:
-        shape = shapes.get(node.name, ())
+        shape = node.meta.get("shape", ())
         if len(shape) == 3:
             positions = shape[1]
         else:  # channels stand second; where they stand last and there is one position, the second axis is 1
@@ -201,7 +195,7 @@ def _last_grid(node: fx.Node, shapes: dict[str, tuple[int, ...]]) -> fx.Node:
         node = node.all_input_nodes[0]
 
 
-class _ShapeRecorder(fx.Interpreter):
+class _Shapes(fx.Interpreter):
     """Runs a traced model and notes the shape of what every node gives."""
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -209,19 +203,7 @@ class _ShapeRecorder(fx.Interpreter):
         plain = tuple(list(value) if isinstance(value, list) else value for value in args)
         return super().call_function(target, plain, kwargs)
 
-    def __init__(self, graph: fx.GraphModule) -> None:
-        super().__init__(graph)
-        self.shapes: dict[str, tuple[int, ...]] = {}
-
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
-        if isinstance(result, torch.Tensor):
-            self.shapes[n.name] = tuple(result.shape)
+        n.meta["shape"] = tuple(result.shape) if isinstance(result, torch.Tensor) else ()
         return result
-
-
-def _shapes(graph: fx.GraphModule, example: torch.Tensor) -> dict[str, tuple[int, ...]]:
-    recorder = _ShapeRecorder(graph)
-    with torch.inference_mode():
-        recorder.run(example)
-    return recorder.shapes

@@ -13,14 +13,12 @@ pooling       what a text becomes
               sound, for BERT the pooling layer's output, else the same as ``cls``
 ============  ====================================================================================================
 
-A folder (or name) with sentence-transformers' ``modules.json`` is run by that library as it says, see
-`featurize.backbones.sentences`.
+A folder (or name) with sentence-transformers' ``modules.json`` is run by that library as it says.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,11 +26,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from featurize.backbones import sentences
-from featurize.backbones import transformers as hf
-from featurize.backbones.common import describe, split_model
-from featurize.encoding import Backbone, Inputs
-from featurize.reading import Reader, Unit
+from skmmal.featurize._encoding import Backbone, Inputs
+from skmmal.featurize._reading import Unit
+from skmmal.featurize.backbones import _sentences as sentences
+from skmmal.featurize.backbones import _transformers as hf
+from skmmal.featurize.backbones._common import ModelSpec, TextReader, check_choice, vocabulary_sha256
 
 POOLINGS = ("cls", "mean", "last", "pooled")
 UNLIMITED = 512
@@ -43,8 +41,8 @@ TRIED = 1024
 """Limits up to this are tried out before a job begins."""
 
 
-class TextReader(Reader):
-    """Texts to token ids. All texts of a range are sorted by length, so that little is padded.
+class TokenReader(TextReader):
+    """Texts to token ids.
 
     Parameters
     ----------
@@ -54,17 +52,8 @@ class TextReader(Reader):
         Every text is padded to this.
     """
 
-    whole_range = True
-    pads = True
-
     def __init__(self, tokenizer: Any, max_length: int, fixed_length: int | None = None) -> None:
         self.tokenizer, self.max_length, self.fixed_length = tokenizer, max_length, fixed_length
-
-    def fetch(self, cell: str) -> str:
-        """The cell is the text."""
-        if not cell.strip():
-            raise ValueError("empty text")
-        return cell
 
     def decode(self, raw: str, notes: dict[str, int]) -> list[Unit]:
         """Give one unit; texts that are cut are counted."""
@@ -98,7 +87,7 @@ class TextReader(Reader):
 
 
 @dataclass(frozen=True)
-class TextForward:
+class TextForward(hf.PooledForward):
     """How a batch of tokens becomes features.
 
     Parameters
@@ -111,28 +100,24 @@ class TextForward:
         Of the grid that ``tokens`` gives; beyond a text's end it is zero.
     """
 
-    pooling: str
-    normalize: bool
+    normalize: bool = False
     masked: bool = True
     n_tokens: int | None = None
 
+    kind = "text"
+
     def __call__(self, module: nn.Module, inputs: Inputs) -> torch.Tensor:
         """Return features of shape (texts, dim) or (texts, tokens, dim)."""
-        mask = inputs["attention_mask"]
-        given = inputs if self.masked else {key: value for key, value in inputs.items() if key != "attention_mask"}
-        if self.pooling == "projected":
-            features = hf.projected(module, "text", given).float()
-        else:
-            features = self.pool(hf.run(module, given), mask)
+        features = super().__call__(module, inputs)
         return nn.functional.normalize(features, dim=-1) if self.normalize else features
 
-    def pool(self, output: Any, mask: torch.Tensor) -> torch.Tensor:
-        """Make features of a model's output."""
-        if self.pooling == "pooled":
-            pooled = hf.own_pooled(output)
-            if pooled is not None:
-                return pooled
-        states = hf.hidden(output)
+    def given(self, inputs: Inputs) -> Inputs:
+        """Return the tokens, with their mask if the model is to have it."""
+        return inputs if self.masked else {key: value for key, value in inputs.items() if key != "attention_mask"}
+
+    def pool(self, module: nn.Module, states: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+        """Make features of the tokens' states."""
+        mask = inputs["attention_mask"]
         if states.shape[1] != mask.shape[1]:
             raise ValueError(f"it gives {states.shape[1]} states for {mask.shape[1]} tokens; take --pooling pooled")
         if self.pooling == "mean":
@@ -146,22 +131,14 @@ class TextForward:
         return states[:, 0]
 
 
-def text_backbone(
-    model: str,
-    weights: str,
-    *,
-    seed: int = 0,
-    pooling: str | None = None,
-    max_length: int | None = None,
-    normalize: bool = False,
-    tokens: bool = False,
+def transformers_texts(
+    spec: ModelSpec, *, pooling: str | None = None, max_length: int | None = None, normalize: bool = False
 ) -> Backbone:
     """Make a text backbone from a transformers model, or from a sentence-transformers folder.
 
     Parameters
     ----------
-    model : str
-        ``transformers/NAME-OR-FOLDER`` or ``sentence-transformers/NAME-OR-FOLDER``.
+    spec : ModelSpec
     pooling : {"cls", "mean", "last", "pooled"}, optional
         See this module. Default: ``cls``; a sentence-transformers folder's own.
     max_length : int, optional
@@ -176,17 +153,14 @@ def text_backbone(
     ValueError
         The model cannot be used that way; the message says what can.
     """
-    if pooling not in (None, *POOLINGS):
-        raise ValueError(f"pooling must be 'cls', 'mean', 'last' or 'pooled', got {pooling!r}")
-    library, name = split_model(model, ("transformers", "sentence-transformers"))
-    place = hf.source(name, weights)
-    if library == "sentence-transformers" or sentences.has_modules(place):
-        return sentences.sentence_backbone(
-            model, weights, place, pooling=pooling, max_length=max_length, normalize=normalize, tokens=tokens
-        )
+    if pooling is not None:
+        check_choice("pooling", pooling, POOLINGS)
+    place, tokens = hf.source(spec), spec.tokens
+    if sentences.has_modules(place):
+        return sentences.sentence_texts(spec, pooling=pooling, max_length=max_length, normalize=normalize)
     pooling = pooling or "cls"
-    whole, missing = hf.load(name, weights, seed)
-    tokenizer = _tokenizer(place)
+    whole, missing = hf.load(spec)
+    tokenizer = hf.load_part("AutoTokenizer", place, "tokenizer")
     module = hf.tower(whole, "text")
     projected = pooling == "pooled" and not tokens and hasattr(whole, "get_text_features")
     limit = _limit(tokenizer, module)
@@ -200,9 +174,9 @@ def text_backbone(
     hf.check_weights(whole, used, missing, pooler=pooling == "pooled" and not tokens)
     kind = "tokens" if tokens else "projected" if projected else pooling
     forward = TextForward(kind, normalize, masked=full is None, n_tokens=(full or max_length) if tokens else None)
-    reader = TextReader(tokenizer, max_length, full)
+    reader = TokenReader(tokenizer, max_length, full)
     one, other = (reader.collate([probe.unit(which)]) for which in (0, 1))
-    if kind == "cls" or (kind == "pooled" and hf.own_pooled(_output(module, one, forward)) is None):
+    if kind == "cls" or (kind == "pooled" and hf.own_pooled(hf.output_of(module, forward.given(one), "text")) is None):
         _check_first_token(module, forward, one, other, probe, pooling)
     hint = "; take --pooling last or mean" if pooling in ("cls", "pooled") else ""
     width = hf.check_features(used, forward, one, other, "text", hint)
@@ -214,14 +188,9 @@ def text_backbone(
         "max_length": max_length,
         "padding": "max_length" if full is not None else "longest" if reader.pads else "none",
     }
-    more = {"pooling": pooling, "normalize": normalize}
-    about = describe(model, weights, used, preprocessing, ("transformers", "tokenizers"), **more)
+    packages = ("transformers", "tokenizers")
+    about = spec.describe(used, preprocessing, packages, pooling=pooling, normalize=normalize)
     return Backbone(used, forward, width, reader, about)
-
-
-def vocabulary_sha256(tokenizer: Any) -> str:
-    """Hash a tokenizer's vocabulary."""
-    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()
 
 
 def pad_id(tokenizer: Any) -> int:
@@ -230,16 +199,6 @@ def pad_id(tokenizer: Any) -> int:
         if found is not None:
             return int(found)
     return 0
-
-
-def _tokenizer(place: str) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(place)
-    except Exception as error:  # the ways a folder may lack one are many
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"{place} has no tokenizer that transformers can load: {reason}") from error
 
 
 class _Probe:
@@ -277,18 +236,6 @@ class _Probe:
         return Unit(inputs, length=len(order))
 
 
-def _output(module: nn.Module, inputs: Inputs, forward: TextForward) -> Any:
-    given = inputs if forward.masked else {key: value for key, value in inputs.items() if key != "attention_mask"}
-    found: list[Any] = []
-
-    def note(module: nn.Module, inputs: Inputs) -> torch.Tensor:
-        found.append(hf.run(module, given))
-        return hf.hidden(found[0])
-
-    hf.trial(module, note, inputs, "text")
-    return found[0]
-
-
 def _check_first_token(
     module: nn.Module, forward: TextForward, one: Inputs, other: Inputs, probe: _Probe, pooling: str
 ) -> None:
@@ -296,7 +243,7 @@ def _check_first_token(
     what = "--pooling cls" if pooling == "cls" else f"{type(module).__name__} has no pooled output of its own, and cls"
     beside = {key: value.clone() for key, value in other.items()}
     beside["input_ids"][:, 0] = one["input_ids"][:, 0]
-    states, others = (hf.hidden(_output(module, inputs, forward))[0] for inputs in (one, beside))
+    states, others = (hf.hidden(hf.output_of(module, forward.given(inputs), "text"))[0] for inputs in (one, beside))
     if len(states) > 1 and hf.agree(states[0], others[0], 1e-7):
         raise ValueError(
             f"{what} takes the first token, but {type(module).__name__} reads from left to right, so that the first "
@@ -309,7 +256,7 @@ def _check_first_token(
         )
 
 
-def _bears_padding(module: nn.Module, forward: TextForward, reader: TextReader, probe: _Probe) -> bool:
+def _bears_padding(module: nn.Module, forward: TextForward, reader: TokenReader, probe: _Probe) -> bool:
     """Whether a text's features stay the same when a longer one shares its batch."""
     short, long = probe.unit(0), probe.unit(1, min(2 * len(probe.own), reader.max_length))
     alone = hf.trial(module, forward, reader.collate([short]), "text")
@@ -348,11 +295,7 @@ def _longest(module: nn.Module, probe: _Probe, limit: int) -> int:
 
     if works(limit) or not works(1):  # what fails for another reason is reported by the trial
         return limit
-    low, high = 1, limit
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if works(middle) else (low, middle)
-    return low
+    return bisect.bisect_left(range(1, limit), True, key=lambda length: not works(length))
 
 
 def _length(asked: int | None, limit: int | None, tokens: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import BinaryIO
 
 HEAD = 4096
 """Bytes that are looked at."""
@@ -29,11 +30,14 @@ _STARTS = (
 )
 
 
+def opened(source: Source) -> BinaryIO:
+    """Open a file, or the bytes of one, at its beginning."""
+    return io.BytesIO(source.getvalue()) if isinstance(source, io.BytesIO) else open(source, "rb")
+
+
 def head_of(source: Source) -> bytes:
     """Return the first bytes of a file."""
-    if isinstance(source, io.BytesIO):
-        return source.getvalue()[:HEAD]
-    with open(source, "rb") as file:
+    with opened(source) as file:
         return file.read(HEAD)
 
 

@@ -8,7 +8,6 @@ normalization; ``config_sentence_transformers.json`` may name a prompt. All of i
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -18,14 +17,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from featurize._compat import import_transformers
-from featurize.backbones import transformers as hf
-from featurize.backbones.common import describe, is_weight_file
-from featurize.encoding import Backbone, Inputs
-from featurize.reading import Reader, Unit
+from skmmal.featurize._compat import import_transformers
+from skmmal.featurize._encoding import Backbone, Inputs
+from skmmal.featurize._reading import Unit
+from skmmal.featurize.backbones import _transformers as hf
+from skmmal.featurize.backbones._common import ModelSpec, TextReader, is_weight_file, one_line, vocabulary_sha256
 
 
-class SentenceReader(Reader):
+class SentenceReader(TextReader):
     """Texts as they are, in bytes: the library tokenizes a batch itself.
 
     Parameters
@@ -37,17 +36,8 @@ class SentenceReader(Reader):
         What the library puts in front of each text.
     """
 
-    whole_range = True
-    pads = True
-
     def __init__(self, tokenizer: Any, max_length: int | None, prompt: str) -> None:
         self.tokenizer, self.max_length, self.prompt = tokenizer, max_length, prompt
-
-    def fetch(self, cell: str) -> str:
-        """The cell is the text."""
-        if not cell.strip():
-            raise ValueError("empty text")
-        return cell
 
     def decode(self, raw: str, notes: dict[str, int]) -> list[Unit]:
         """Give one unit; texts that are cut are counted."""
@@ -79,15 +69,8 @@ def has_modules(place: str) -> bool:
         return False
 
 
-def sentence_backbone(
-    model: str,
-    weights: str,
-    place: str,
-    *,
-    pooling: str | None = None,
-    max_length: int | None = None,
-    normalize: bool = False,
-    tokens: bool = False,
+def sentence_texts(
+    spec: ModelSpec, *, pooling: str | None = None, max_length: int | None = None, normalize: bool = False
 ) -> Backbone:
     """Make a text backbone of a sentence-transformers folder, or name on the hub.
 
@@ -100,9 +83,10 @@ def sentence_backbone(
     normalize : bool
         Bring each feature vector to length one, where the folder does not.
     """
+    place, weights = hf.source(spec), spec.weights
     if find_spec("sentence_transformers") is None:
         raise ValueError(f"{place} is a sentence-transformers model: pip install sentence-transformers")
-    if tokens:
+    if spec.tokens:
         raise ValueError("a sentence-transformers model gives one vector per text; do without --tokens")
     if weights == "random" or is_weight_file(weights):
         raise ValueError(f"a sentence-transformers folder holds its own weights; do without --weights {weights}")
@@ -112,8 +96,7 @@ def sentence_backbone(
     try:
         module: Any = SentenceTransformer(place, device="cpu").float().eval()
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"sentence-transformers cannot load {place}: {reason}") from error
+        raise ValueError(f"sentence-transformers cannot load {place}: {one_line(error)}") from error
     own = _poolings(module)
     if pooling not in (None, "pooled", own):
         raise ValueError(
@@ -137,7 +120,7 @@ def sentence_backbone(
         "truncate_dim": getattr(module, "truncate_dim", None),
     }
     packages = ("sentence-transformers", "transformers", "tokenizers")
-    about = describe(model, weights, module, preprocessing, packages, pooling="modules.json", normalize=normalize)
+    about = spec.describe(module, preprocessing, packages, pooling="modules.json", normalize=normalize)
     return Backbone(module, forward, width, reader, about)
 
 
@@ -148,10 +131,10 @@ def _encode(module: Any, inputs: Inputs, normalize: bool) -> torch.Tensor:
     return module.encode(texts, batch_size=len(texts), **options).float()
 
 
-def _poolings(module: nn.Module) -> str | None:
+def _poolings(module: Any) -> str | None:
     """Return the folder's pooling by the name that this package has for it."""
     names = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
-    for part in module:  # type: ignore[attr-defined]
+    for part in module:
         if type(part).__name__ == "Pooling":
             mode = part.get_pooling_mode_str() if hasattr(part, "get_pooling_mode_str") else part.pooling_mode
             return names.get(mode if isinstance(mode, str) else "+".join(mode))
@@ -181,8 +164,7 @@ def _about(part: Any) -> dict[str, Any]:
     """Return a module's kind and settings, and the hash of its vocabulary."""
     config = part.get_config_dict() if hasattr(part, "get_config_dict") else {}
     found = {"type": type(part).__name__, "config": json.loads(json.dumps(config, default=str, sort_keys=True))}
-    tokenizer = getattr(part, "tokenizer", None)
+    tokenizer: Any = getattr(part, "tokenizer", None)
     if hasattr(tokenizer, "get_vocab"):
-        text = json.dumps(sorted(tokenizer.get_vocab().items()))
-        found["vocabulary_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+        found["vocabulary_sha256"] = vocabulary_sha256(tokenizer)
     return found

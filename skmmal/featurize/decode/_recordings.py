@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from math import ceil, gcd
 from typing import Any
 
 import numpy as np
 
-from featurize.decode.containers import audio_stream, declared_end, end_of, is_cut, is_short, open_media
-from featurize.decode.contents import Source, head_of, what
-from featurize.notes import remark
+from skmmal.featurize._notes import remark
+from skmmal.featurize.decode._containers import (
+    audio_stream,
+    declared_end,
+    decode_packet,
+    end_of,
+    is_cut,
+    is_short,
+    open_media,
+)
+from skmmal.featurize.decode._contents import Source, head_of, opened, what
 
 BLOCK = 2**18
 """Samples read at once."""
@@ -24,7 +32,7 @@ UNKNOWN = 2**60
 PIECE_SECONDS = 30
 """Seconds resampled at once."""
 
-Blocks = Iterator[tuple[int, np.ndarray]]
+Blocks = Generator[tuple[int, np.ndarray], None, None]
 """Rate and samples, mono, of one piece after another."""
 
 
@@ -36,8 +44,9 @@ def sound(source: Source, notes: dict[str, int] | None = None) -> tuple[np.ndarr
     Parameters
     ----------
     source : path or BytesIO
+        A file, or the bytes of one.
     notes : dict, optional
-        Takes what is remarkable, such as a recording that is cut short (see `featurize.notes`).
+        Takes what is remarkable, such as a recording that is cut short.
 
     Returns
     -------
@@ -66,11 +75,13 @@ def sound_windows(
     Parameters
     ----------
     source : path or BytesIO
+        A file, or the bytes of one.
     rate : int
         Samples per second of what is given out.
     size, minimum : int
         Samples of a window, and the least that a last one holds.
     notes : dict, optional
+        Takes what is remarkable.
     first : int, default=0
         Window to begin with.
 
@@ -96,6 +107,18 @@ def sound_windows(
 def windows(n_samples: int, size: int, minimum: int) -> list[slice]:
     """Cut a recording into windows of `size`; a rest shorter than `minimum` is left out, unless it is all.
 
+    Parameters
+    ----------
+    n_samples : int
+        Of the recording.
+    size, minimum : int
+        Samples of a window, and the least that a last one holds.
+
+    Returns
+    -------
+    list of slice
+        The windows, in their order.
+
     Examples
     --------
     >>> windows(25, 10, 3)
@@ -113,7 +136,20 @@ def windows(n_samples: int, size: int, minimum: int) -> list[slice]:
 
 
 def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
-    """Resample with a polyphase filter."""
+    """Resample with a polyphase filter.
+
+    Parameters
+    ----------
+    samples : ndarray of float32, shape (n_samples,)
+        One channel.
+    rate, target : int
+        Samples per second that it has, and that it is to have.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples * target / rate,)
+        Rounded up.
+    """
     if rate == target:
         return samples
     from scipy.signal import resample_poly
@@ -241,7 +277,7 @@ def _outer_size_is_short(log: str) -> bool:
 def _ogg_links(source: Source) -> tuple[int, bool]:
     """Return how many streams follow each other in an Ogg file, and whether the last one has its end."""
     n_links, ends, begins = 0, False, False
-    with io.BytesIO(source.getvalue()) if isinstance(source, io.BytesIO) else open(source, "rb") as file:
+    with opened(source) as file:
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
         while len(header := file.read(27)) == 27 and header[:4] == b"OggS":
@@ -274,9 +310,8 @@ def _ffmpeg_blocks(source: Source, notes: dict[str, int] | None) -> Blocks:
             if packet.stream is not stream and packet.stream.index != stream.index:
                 continue
             n_packets += bool(packet.size)
-            try:
-                decoded = packet.decode()
-            except av.error.InvalidDataError:
+            decoded = decode_packet(packet)
+            if decoded is None:
                 n_bad += 1
                 continue
             for frame in decoded:

@@ -12,19 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from featurize.decode.containers import (
+from skmmal.featurize._notes import remark
+from skmmal.featurize.decode._containers import (
     declared_end,
+    decode_packet,
     end_of,
     is_cut,
     is_short,
     length_of,
     open_media,
+    stamp_of,
     start_of,
     video_stream,
 )
-from featurize.decode.contents import Source, head_of, what
-from featurize.decode.pictures import IMAGE_SUFFIXES, image
-from featurize.notes import remark
+from skmmal.featurize.decode._contents import Source, head_of, what
+from skmmal.featurize.decode._pictures import IMAGE_SUFFIXES, image
 
 SEEK_FROM = 10.0
 """Seconds to skip from which on decoding them would cost more than a seek."""
@@ -48,7 +50,7 @@ def frames(source: Source, count: int, fps: float, notes: dict[str, int] | None 
     fps : float
         Frames per second.
     notes : dict, optional
-        Takes what is remarkable, such as a video that is cut short (see `featurize.notes`).
+        Takes what is remarkable, such as a video that is cut short.
 
     Returns
     -------
@@ -170,7 +172,7 @@ class _End:
         if not packet.size or packet.is_discard:
             return
         self.n_packets += 1
-        stamp = packet.pts if packet.pts is not None else packet.dts
+        stamp = stamp_of(packet)
         if stamp is None:
             return
         time = float(stamp * packet.time_base)
@@ -270,13 +272,10 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def _decode(packet: Any, bad: list[Any]) -> list[Any]:
-    import av
-
-    try:
-        return packet.decode()
-    except av.error.InvalidDataError:
+    found = decode_packet(packet)
+    if found is None:
         bad.append(packet.dts)
-        return []
+    return found or []
 
 
 def _pick(stream: Timed, times: list[float]) -> Iterator[np.ndarray]:

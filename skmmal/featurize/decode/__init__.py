@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from featurize.decode.clips import frames
-from featurize.decode.contents import Source
-from featurize.decode.pictures import bounded, image
-from featurize.decode.recordings import resample, sound, sound_windows, windows
+from skmmal.featurize.decode._clips import frames
+from skmmal.featurize.decode._contents import Source
+from skmmal.featurize.decode._pictures import bounded, image
+from skmmal.featurize.decode._recordings import resample, sound, sound_windows, windows
 
 VERSION = 2
 """Of what a file becomes. Caches of different versions do not mix."""

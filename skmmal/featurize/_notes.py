@@ -23,7 +23,17 @@ class Notes(dict[str, int]):
 
 
 def remark(notes: dict[str, int] | None, kind: str, text: str) -> None:
-    """Note something about an item, once for each kind, where somebody keeps notes."""
+    """Note something about an item, once for each kind, where somebody keeps notes.
+
+    Parameters
+    ----------
+    notes : dict, optional
+        Those that a reader is given; None where nobody keeps any.
+    kind : str
+        One word, such as ``truncated``: what is counted.
+    text : str
+        What stands in ``notes.jsonl``.
+    """
     if notes is None or (isinstance(notes, Notes) and kind in notes.remarks):
         return
     notes[kind] = notes.get(kind, 0) + 1

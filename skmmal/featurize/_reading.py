@@ -1,30 +1,23 @@
-"""Reading ahead: workers turn cells of the manifest into batches of tensors, in order, whatever happens to them."""
+"""Cells of the manifest become units, and units become batches; what is wrong with an item is its failure alone."""
 
 from __future__ import annotations
 
 import io
 import itertools
-import multiprocessing
 import os
 import re
-import sys
-import threading
 import time
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from featurize.manifest import Cell, Embedded
-from featurize.notes import Notes
+from skmmal.featurize._manifest import Cell, Embedded
+from skmmal.featurize._notes import Notes
 
 PART_BYTES = 2**28
 """Of units that are handed on together, once they fill a batch: long recordings do not fill the memory."""
@@ -53,38 +46,111 @@ class Unit:
 
 
 class Reader(ABC):
-    """Turns a cell of the manifest into units. Runs in workers, so it pickles, and it keeps no state."""
+    """Turns a cell of the manifest into units. Runs in workers, so it pickles, and it keeps no state.
+
+    A reader of your own says what `fetch` and `decode` do; the others do well for tensors of one shape.
+
+    Attributes
+    ----------
+    whole_range : bool
+        Whether all rows of a range are read together, so that they can be sorted by length.
+    pads : bool
+        Whether `collate` pads units of different length.
+    """
 
     whole_range = False
-    """Whether all rows of a range are read together (so that they can be sorted by length)."""
     pads = False
-    """Whether `collate` pads units of different length."""
 
     @abstractmethod
     def fetch(self, cell: Any) -> Any:
-        """Get the raw item from disk."""
+        """Get the raw item from disk.
+
+        Parameters
+        ----------
+        cell : str or Embedded
+            What the manifest has: a text, a path, or a file's bytes with the name it had.
+
+        Returns
+        -------
+        object
+            What `decode` takes. Whatever is raised becomes the item's line in ``errors.jsonl``.
+        """
 
     @abstractmethod
     def decode(self, raw: Any, notes: dict[str, int]) -> Iterable[Unit]:
-        """Turn the raw item into units; count remarkable things in `notes` (see `featurize.notes`)."""
+        """Turn the raw item into units.
+
+        Parameters
+        ----------
+        raw : object
+            What `fetch` returned.
+        notes : dict
+            What is remarkable about the item goes here: `remark` keeps the words, ``notes[kind] += 1`` counts only.
+
+        Returns
+        -------
+        iterable of Unit
+            At least one.
+        """
 
     def decode_from(self, raw: Any, notes: dict[str, int], first: int) -> Iterable[Unit]:
-        """Give the units from the `first` on, of an item that is too long to be handed on at once."""
+        """Give the units from the `first` on, of an item that is too long to be handed on at once.
+
+        Parameters
+        ----------
+        raw : object
+            As of `decode`.
+        notes : dict
+            As of `decode`.
+        first : int
+            Number of the first unit.
+
+        Returns
+        -------
+        iterable of Unit
+        """
         return itertools.islice(self.decode(raw, notes), first, None)
 
     def collate(self, units: Sequence[Unit]) -> dict[str, torch.Tensor]:
-        """Make one batch of units."""
+        """Make one batch of units.
+
+        Parameters
+        ----------
+        units : sequence of Unit
+            Of one or of several items.
+
+        Returns
+        -------
+        dict of Tensor
+            The units' inputs with a batch axis in front.
+        """
         return {key: torch.stack([unit.inputs[key] for unit in units]) for key in units[0].inputs}
 
 
 class FileReader(Reader):
-    """A reader whose cells are paths, relative to the manifest, or files that lie in it."""
+    """A reader whose cells are paths, relative to the manifest, or files that lie in it; `fetch` gives their bytes.
+
+    Parameters
+    ----------
+    root : path
+        The manifest's folder.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def path(self, cell: str) -> Path:
-        """Return the path of a cell; nothing there is an error that says so."""
+        """Return the path of a cell; nothing there is an error that says so.
+
+        Parameters
+        ----------
+        cell : str
+            As the manifest has it.
+
+        Returns
+        -------
+        Path
+        """
         if not cell.strip():
             raise ValueError("empty cell: no path given")
         path = self.root / cell
@@ -95,7 +161,17 @@ class FileReader(Reader):
         return path
 
     def source(self, cell: Cell) -> Path | io.BytesIO:
-        """Return a file that is there and not empty, for a decoder that reads it piece by piece."""
+        """Return a file that is there and not empty, for a decoder that reads it piece by piece.
+
+        Parameters
+        ----------
+        cell : str or Embedded
+            A path, or the file itself.
+
+        Returns
+        -------
+        Path or BytesIO
+        """
         if isinstance(cell, Embedded):
             return io.BytesIO(FileReader.fetch(self, cell))
         path = self.path(cell)
@@ -104,7 +180,6 @@ class FileReader(Reader):
         return path
 
     def fetch(self, cell: Cell) -> Any:
-        """Read the file's bytes."""
         data = cell.data if isinstance(cell, Embedded) else self.path(cell).read_bytes()
         if not data:
             raise ValueError("empty file (0 bytes)")
@@ -270,161 +345,3 @@ def plan_batches(lengths: Sequence[int], batch_size: int, *, mixed: bool) -> lis
             batches.append([])
         batches[-1].append(i)
     return batches
-
-
-# -------------------------------------------------------------------------------------------------- read-ahead
-
-
-@dataclass(frozen=True)
-class Task:
-    """Rows to read together: the cells of some positions of a range."""
-
-    range_index: int
-    rows: tuple[int, ...]
-    cells: tuple[Cell, ...]
-    last: bool  # of its range
-    deadly: frozenset[int] = frozenset()  # positions that end the process that reads them
-
-
-_reader: Reader | None = None  # of this worker process
-
-
-def _begin_worker(reader: Reader, parent: int) -> None:
-    global _reader
-    _reader = reader
-    torch.set_num_threads(1)
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-
-
-def _die_with(parent: int) -> None:
-    """End this worker when its job is gone: a killed job cannot tell its workers to stop."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
-def _read_in_worker(
-    cells: Sequence[Cell], batch_size: int, first: tuple[int, int], deadly: frozenset[int]
-) -> Chunk:
-    assert _reader is not None
-    return read_chunk(_reader, cells, batch_size, first, deadly)
-
-
-class ReadAhead:
-    """Reads tasks in workers, and hands them out in their order.
-
-    Processes where the job may have children, threads where it may not (inside a Dask worker). A worker that
-    dies (a decoder that crashes, the out-of-memory killer) takes nothing with it: what was in flight is read
-    again item by item, each in a fresh process, and the item that kills that one too is its failure.
-
-    Parameters
-    ----------
-    reader : Reader
-    workers : int
-        0 reads in this thread, when asked.
-    batch_size : int
-    """
-
-    def __init__(self, reader: Reader, workers: int, batch_size: int) -> None:
-        self.reader, self.workers, self.batch_size = reader, workers, batch_size
-        self.waited = 0.0
-        self._pool: Executor | None = None
-
-    def __enter__(self) -> ReadAhead:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def read(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Chunk]]:
-        """Yield each task with what was read, in parts where that is long.
-
-        `waited` adds up the seconds without work for the caller.
-        """
-        ahead: deque[tuple[Task, Future[Chunk] | None]] = deque()
-        source = iter(tasks)
-        while True:
-            while len(ahead) < 2 * self.workers + 1 and (task := next(source, None)) is not None:
-                ahead.append((task, self._submit(task)))
-            if not ahead:
-                return
-            task, future = ahead.popleft()
-            first = (0, 0)
-            while True:
-                began = time.perf_counter()
-                try:
-                    chunk = future.result() if future is not None else self._read_here(task, first)
-                except BrokenProcessPool:
-                    task, chunk = self._read_carefully(task, first)
-                    self._pool = None
-                    ahead = deque((other, self._resubmit(other, future)) for other, future in ahead)
-                self.waited += time.perf_counter() - began
-                if chunk.rest is None:
-                    break
-                first = chunk.rest
-                future = self._submit(task, first)  # read while the caller encodes
-                yield task, chunk
-            yield task, chunk
-
-    def _read_here(self, task: Task, first: tuple[int, int]) -> Chunk:
-        return read_chunk(self.reader, task.cells, self.batch_size, first, task.deadly)
-
-    def _submit(self, task: Task, first: tuple[int, int] = (0, 0)) -> Future[Chunk] | None:
-        if self.workers == 0:
-            return None
-        if self._pool is None:
-            self._pool = _process_pool(self.reader, self.workers) if _may_fork() else ThreadPoolExecutor(self.workers)
-        try:
-            if isinstance(self._pool, ProcessPoolExecutor):
-                return self._pool.submit(_read_in_worker, task.cells, self.batch_size, first, task.deadly)
-            return self._pool.submit(self._read_here, task, first)
-        except BrokenProcessPool as error:  # a worker died since the last result
-            broken: Future[Chunk] = Future()
-            broken.set_exception(error)
-            return broken
-
-    def _resubmit(self, task: Task, future: Future[Chunk] | None) -> Future[Chunk] | None:
-        if future is not None and future.done() and future.exception() is None:
-            return future
-        return self._submit(task)
-
-    def _read_carefully(self, task: Task, first: tuple[int, int]) -> tuple[Task, Chunk]:
-        """Read items apart until the deadly ones are known, then the others together, as ever."""
-        deadly = set(task.deadly)
-        pool = _process_pool(self.reader, 1)
-        for position in range(first[0], len(task.cells)):
-            begin: tuple[int, int] | None = (0, first[1] if position == first[0] else 0)
-            try:
-                while begin is not None:
-                    arguments = ((task.cells[position],), self.batch_size, begin, frozenset[int]())
-                    begin = pool.submit(_read_in_worker, *arguments).result().rest
-            except BrokenProcessPool:
-                deadly.add(position)
-                pool = _process_pool(self.reader, 1)
-        task = replace(task, deadly=frozenset(deadly))
-        chunk = pool.submit(_read_in_worker, task.cells, self.batch_size, first, task.deadly).result()
-        pool.shutdown()
-        return task, chunk
-
-
-def default_workers() -> int:
-    """Return how many workers read ahead where the user does not say: the cores, at most 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores)
-
-
-def _may_fork() -> bool:
-    """Whether this process may have child processes: Dask's workers may not, Ray's should not."""
-    ray = sys.modules.get("ray")
-    in_ray = False
-    if ray is not None:
-        with suppress(Exception):
-            in_ray = ray.get_runtime_context().worker.mode == 1
-    return not multiprocessing.current_process().daemon and not in_ray
-
-
-def _process_pool(reader: Reader, workers: int) -> ProcessPoolExecutor:
-    # forked workers start at once; elsewhere each of them has to import torch first
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    return ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(reader, os.getpid()))

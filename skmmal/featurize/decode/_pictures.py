@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from featurize.decode.contents import HEAD, what
-from featurize.notes import remark
+from skmmal.featurize._notes import remark
+from skmmal.featurize.decode._contents import HEAD, what
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"))
 LONGEST = 100
@@ -32,8 +32,14 @@ def image(data: bytes, notes: dict[str, int] | None = None) -> Image.Image:
     Parameters
     ----------
     data : bytes
+        The file's.
     notes : dict, optional
-        Takes what is remarkable (see `featurize.notes`).
+        Takes what is remarkable.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Of mode RGB.
 
     Raises
     ------
@@ -66,7 +72,20 @@ def image(data: bytes, notes: dict[str, int] | None = None) -> Image.Image:
 
 
 def bounded(picture: Image.Image, notes: dict[str, int] | None = None) -> Image.Image:
-    """Cut the middle out of an image that is more than `LONGEST` times as long as wide."""
+    """Cut the middle out of an image that is more than 100 times as long as wide.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+        Of any size.
+    notes : dict, optional
+        Takes a remark where something is cut.
+
+    Returns
+    -------
+    PIL.Image.Image
+        The picture itself, or its middle.
+    """
     width, height = picture.size
     most = LONGEST * min(width, height)
     if max(width, height) <= most:
@@ -170,7 +189,7 @@ def _deep_colors(picture: Image.Image, kind: str | None, tags: Tags, data: bytes
         return None
     import av
 
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), mode="r") as container:
         frame = next(container.decode(video=0))
         if not any(part.bits > 8 for part in frame.format.components):
             raise ValueError("16 bits a sample, nearly all of them 0, and FFmpeg does not read the rest of them")

@@ -4,15 +4,75 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import pickle
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from skmmal.featurize._reading import Reader
+
 WEIGHT_FILES = (".pt", ".pth", ".bin", ".safetensors")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which model a job asks for.
+
+    Parameters
+    ----------
+    library, name : str
+        The two sides of ``LIBRARY/NAME``.
+    weights : str
+        ``DEFAULT``, a name the library knows, a local file or folder, or ``random``.
+    root : path
+        The folder that the manifest's paths are relative to.
+    seed : int
+        Of random weights.
+    tokens : bool
+        Keep a grid of tokens instead of pooling.
+    """
+
+    library: str
+    name: str
+    weights: str = "DEFAULT"
+    root: Path = Path()
+    seed: int = 0
+    tokens: bool = False
+
+    def describe(
+        self, module: torch.nn.Module, preprocessing: dict[str, Any], packages: Iterable[str], **more: Any
+    ) -> dict[str, Any]:
+        """Return what the manifest remembers of it (see `describe`)."""
+        return describe(f"{self.library}/{self.name}", self.weights, module, preprocessing, packages, **more)
+
+
+class TextReader(Reader):
+    """A reader whose cells are texts; those of a range are sorted by length, so that little is padded."""
+
+    whole_range = True
+    pads = True
+
+    def fetch(self, cell: str) -> str:
+        if not cell.strip():
+            raise ValueError("empty text")
+        return cell
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's message without line breaks, and not endless."""
+    return " ".join(str(error).split())[:300]
+
+
+def check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:
+    """Refuse a value that is none of the choices."""
+    if value not in choices:
+        named = ", ".join(repr(choice) for choice in choices[:-1])
+        raise ValueError(f"{name} must be {named} or {choices[-1]!r}, got {value!r}")
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
@@ -37,6 +97,11 @@ def state_sha256(module: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
+def vocabulary_sha256(tokenizer: Any) -> str:
+    """Hash a tokenizer's vocabulary."""
+    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()
+
+
 def seeded(build: Callable[[], torch.nn.Module], seed: int) -> torch.nn.Module:
     """Build a model with random weights that depend on `seed` alone; torch's own random state stays as it is."""
     with torch.random.fork_rng(devices=[]):
@@ -46,6 +111,18 @@ def seeded(build: Callable[[], torch.nn.Module], seed: int) -> torch.nn.Module:
 
 def load_state(module: torch.nn.Module, path: Path) -> torch.nn.Module:
     """Load a state dict (``.safetensors``, or torch's format without arbitrary objects) into a model.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The model, whose weights are replaced.
+    path : path
+        The file.
+
+    Returns
+    -------
+    torch.nn.Module
+        The same module.
 
     Raises
     ------
@@ -85,15 +162,6 @@ def is_weight_file(weights: str) -> bool:
     return Path(weights).suffix in WEIGHT_FILES
 
 
-def split_model(model: str, libraries: tuple[str, ...]) -> tuple[str, str]:
-    """Split ``LIBRARY/NAME``."""
-    library, _, name = model.partition("/")
-    if library not in libraries or not name:
-        choices = ", ".join(f"{library}/NAME" for library in libraries)
-        raise ValueError(f"model {model!r} must be one of {choices}")
-    return library, name
-
-
 def describe(
     model: str,
     weights: str,
@@ -105,6 +173,26 @@ def describe(
     """Return what the manifest remembers of a backbone.
 
     Local files go by their names: the same weights elsewhere are the same weights, as their hash says.
+
+    Parameters
+    ----------
+    model : str
+        ``LIBRARY/NAME``, or ``LIBRARY/FOLDER``.
+    weights : str
+        The name of the weights, or their file or folder.
+    module : torch.nn.Module
+        What computes the features. Its weights are hashed.
+    preprocessing : dict
+        All that decides what becomes of an item before the model sees it.
+    packages : iterable of str
+        Packages whose version counts, beside torch and numpy.
+    **more : object
+        What else makes a difference.
+
+    Returns
+    -------
+    dict
+        The `description` of a `Backbone`.
     """
     library, _, name = model.partition("/")
     return {

@@ -8,8 +8,8 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-from featurize.job import problem, run
-from featurize.options import JobOptions
+from skmmal.featurize._job import problem, run
+from skmmal.featurize._options import JobOptions
 
 ATTEMPTS = 3
 """Rounds after which shards whose workers keep dying are given up."""
@@ -28,9 +28,11 @@ def run_shards(options: JobOptions, n_shards: int, *, n_jobs: int | None = None,
         `shard` is set here. With several GPUs and ``device="auto"`` or ``"cuda"``, shard *i* takes GPU *i* modulo
         their number.
     n_shards : int
+        Contiguous parts of the manifest.
     n_jobs : int, optional
         How many run at once, as in joblib.
     quiet : bool, default=False
+        Print nothing.
 
     Returns
     -------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,21 +11,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from featurize.backbones import transformers as hf
-from featurize.encoding import Inputs
+from skmmal.featurize._encoding import Inputs
+from skmmal.featurize.backbones import _transformers as hf
 
 MAIN = ("input_features", "input_values")
 
 
 def load_extractor(place: str) -> Any:
     """Load the feature extractor of a folder, or of a name on the hub."""
-    from transformers import AutoFeatureExtractor
-
-    try:
-        extractor = AutoFeatureExtractor.from_pretrained(place)
-    except Exception as error:  # the ways a folder may lack one are many
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"{place} has no feature extractor that transformers can load: {reason}") from error
+    extractor = hf.load_part("AutoFeatureExtractor", place, "feature extractor")
     if not getattr(extractor, "sampling_rate", None):
         raise ValueError(f"{place}: {type(extractor).__name__} is not made for sound")
     return extractor
@@ -157,7 +152,7 @@ def first_frames(module: nn.Module, inputs: Inputs, filling: Filling, n_tokens: 
 
 
 @dataclass(frozen=True)
-class SoundForward:
+class SoundForward(hf.PooledForward):
     """How a batch of windows becomes features.
 
     Parameters
@@ -169,22 +164,19 @@ class SoundForward:
         The first frame that each of the others sees, where the extractor fills up (`first_frames`).
     """
 
-    pooling: str
     left_out: tuple[int, int] = (0, 0)
     starts: tuple[float, ...] | None = None
 
-    def __call__(self, module: Any, inputs: Inputs) -> torch.Tensor:
-        """Return features of shape (windows, dim) or (windows, tokens, dim)."""
-        given = {key: value for key, value in inputs.items() if key != "frames"}
-        if self.pooling == "projected":
-            return hf.projected(module, "audio", given).float()
-        output = hf.run(module, given)
+    kind = "audio"
+
+    def given(self, inputs: Inputs) -> Inputs:
+        """Return all but what the reader counted."""
+        return {key: value for key, value in inputs.items() if key != "frames"}
+
+    def pool(self, module: nn.Module, states: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+        """Average over the tokens of the sound."""
         if self.pooling == "pooled":
-            pooled = hf.own_pooled(output)
-            if pooled is None:
-                raise ValueError("it has no pooled output of its own; take --pooling mean")
-            return pooled
-        states = hf.hidden(output)
+            raise ValueError("it has no pooled output of its own; take --pooling mean")
         if self.pooling == "tokens":
             return states
         front, behind = self.left_out
@@ -230,7 +222,5 @@ def fewest_samples(works: Callable[[int], bool], likely: int, most: int) -> int:
         low, high = high, min(2 * high, most)
         if low == high:
             return most
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if works(middle) else (middle, high)
-    return high
+    between = range(low + 1, high)
+    return low + 1 + bisect.bisect_left(between, True, key=works)
