@@ -12,8 +12,8 @@ from skmmal._persistence import decode, encode
 from skmmal.campaign._files import CampaignError
 from skmmal.campaign._incoming import check_class_names
 from skmmal.classifier import LateFusionClassifier
+from skmmal.experiment.stopping import StoppingCriterion, as_criteria, available_criteria, get_criterion
 from skmmal.query import QueryStrategy, available_strategies, get_strategy
-from skmmal.stopping import StoppingCriterion, as_criteria, available_criteria, get_criterion
 
 SCALES = ("standard", "l2", "none")
 DEFAULT_STOPPING = ("stabilizing-predictions", "classification-change", "overall-uncertainty")
@@ -72,7 +72,7 @@ class Settings:
             check_count("n_stop_set", n_stop_set, 0),
         )
         for criterion in settings.stopping:
-            if criterion._name() not in available_criteria():
+            if criterion.name not in available_criteria():
                 raise TypeError(f"stopping: {criterion!r} is none of {available_criteria()}; it could not be read back")
         settings.to_json()  # what cannot be written is an error now
         return settings
@@ -89,8 +89,7 @@ class Settings:
             "class_balance": self.class_balance,
             "classes": self.classes,
             "stopping": [
-                {"name": criterion._name(), "parameters": _encoded("stopping", criterion)}
-                for criterion in self.stopping
+                {"name": criterion.name, "parameters": _encoded("stopping", criterion)} for criterion in self.stopping
             ],
             "seed": self.seed,
             "n_stop_set": self.n_stop_set,

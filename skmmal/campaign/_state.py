@@ -16,7 +16,7 @@ from skmmal.campaign._identity import one_person
 from skmmal.campaign._log import Entry, effective
 from skmmal.campaign.batch import RANDOM_SLICE
 from skmmal.campaign.votes import ALL_COLUMNS, EVENT_COLUMNS, MORE_COLUMNS, resolve
-from skmmal.stopping import RoundState
+from skmmal.experiment.stopping import RoundState
 
 NEXT, STOP_SET, LABELS, IGNORED, MODEL = "next.csv", "stop_set.csv", "labels.csv", "ignored.csv", "model"
 RETRACTED = "retracted.csv"

@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 
-from skmmal.experiment.problem import set_random_states
 from skmmal.modalities import MultimodalArray, presence_mask
 from skmmal.query import QueryStrategy
 
-__all__ = ["RANDOM_SLICE", "Pick", "balance_classes", "batch_table", "choose", "mix_in", "seeded"]
+__all__ = ["RANDOM_SLICE", "Pick", "balance_classes", "batch_table", "choose", "mix_in"]
 
 RANDOM_SLICE = "random-slice"
 """What `chosen_by` says of a row that was drawn at random, to measure the accuracy."""
@@ -29,13 +27,6 @@ class Pick:
     rows: np.ndarray
     scores: np.ndarray
     chosen_by: np.ndarray
-
-
-def seeded(estimator: Any, *key: str | int) -> Any:
-    """A copy whose random states follow from the key."""
-    copy = clone(estimator)
-    set_random_states(copy, *key)
-    return copy
 
 
 def choose(

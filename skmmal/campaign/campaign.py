@@ -45,7 +45,7 @@ from skmmal.campaign._settings import (
 )
 from skmmal.campaign._stamp import stamp, user_name, versions
 from skmmal.campaign._state import MODEL, NEXT, RETRACTED, STOP_SET, State, read_table
-from skmmal.campaign.batch import Pick, batch_table, choose, mix_in, seeded
+from skmmal.campaign.batch import Pick, batch_table, choose, mix_in
 from skmmal.campaign.doubts import find_doubts
 from skmmal.campaign.exchange import mark, read_labels_file
 from skmmal.campaign.status import Status, make_status
@@ -53,10 +53,10 @@ from skmmal.campaign.votes import agreement, conflicts
 from skmmal.classifier import LateFusionClassifier
 from skmmal.experiment.problem import random_seed
 from skmmal.experiment.sources import Features, usable_rows
-from skmmal.experiment.unit import _one_thread
+from skmmal.experiment.stopping import Advice, Budget, RoundState
+from skmmal.experiment.unit import one_thread, seeded
 from skmmal.modalities import MultimodalArray
 from skmmal.preprocessing import ModalityScaler
-from skmmal.stopping import Advice, Budget, RoundState
 
 __all__ = ["LabelingCampaign"]
 
@@ -405,7 +405,7 @@ class LabelingCampaign:
             if round is not None and round != number:
                 raise ValueError(f"round {round} is not the next one; {len(state.rounds)} rounds are done")
             started = time.perf_counter()
-            with _one_thread():  # the last bits depend on the number of threads, and next.csv must not
+            with one_thread():  # the last bits depend on the number of threads, and next.csv must not
                 receipt, table, stop_set, model = self._make_round(state, number, options, allow_changed_features)
 
             def fill(path: Path) -> None:
@@ -777,7 +777,7 @@ class LabelingCampaign:
         labeled = np.flatnonzero(given.to_numpy() != "")
         estimator = seeded(self.settings.estimator, "campaign", self.settings.seed, "fit", 0)
         y = given.to_numpy()[labeled].astype(str)
-        with _one_thread():
+        with one_thread():
             found = find_doubts(estimator, X[labeled], y, ids[labeled], n_folds=n_folds, seed=self.settings.seed)
         return found if n is None else found.head(check_count("n", n, 1))
 

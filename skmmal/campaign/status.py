@@ -14,7 +14,7 @@ from skmmal.campaign._settings import Settings, strategy_name
 from skmmal.campaign._state import State
 from skmmal.campaign.batch import RANDOM_SLICE
 from skmmal.campaign.votes import agreement, conflicts, latest
-from skmmal.stopping import Advice
+from skmmal.experiment.stopping import Advice
 
 __all__ = ["Status", "make_status", "wilson"]
 

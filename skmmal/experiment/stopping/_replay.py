@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 from sklearn.utils import column_or_1d
-from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from skmmal._containers import take_rows
-from skmmal.experiment.problem import random_seed, set_random_states
+from skmmal.experiment.problem import random_seed
 from skmmal.experiment.results import ExperimentResults
 from skmmal.experiment.statistics import UnfinishedWarning
-from skmmal.stopping import RoundState, as_criteria
+from skmmal.experiment.stopping._base import RoundState, StoppingCriterion
+from skmmal.experiment.stopping._registry import as_criteria
+from skmmal.experiment.unit import fit_round
 
 __all__ = ["stopping_history", "stopping_points"]
 
@@ -37,12 +37,19 @@ def stopping_history(
     Parameters
     ----------
     results : ExperimentResults
+        Of the experiment.
     strategy : str
+        Name of the strategy whose run it is.
     seed : int
-    estimator, X, y : optional
-        The estimator, rows and labels that the experiment was run with. The models are fitted again from the recorded
+        Seed of the run.
+    estimator : estimator, optional
+        The one that the experiment was run with, with its `X` and `y`. The models are fitted again from the recorded
         rows: criteria that look at predictions need that. Without them a history holds the accuracy on the test rows
         (as validation rows) and the number of labels.
+    X : array-like of shape (n_samples, n_features), optional
+        Rows of the experiment.
+    y : array-like of shape (n_samples,), optional
+        Their labels.
     n_stop_set : int, default=2000
         Rows of X, drawn once for each seed, on which models are compared.
 
@@ -56,65 +63,47 @@ def stopping_history(
         raise ValueError(f"the results hold no run of strategy {strategy!r} with seed {seed}")
     if len({estimator is None, X is None, y is None}) > 1:
         raise ValueError("give estimator, X and y together, or none of them")
-    chosen = results.selected[(results.selected["strategy"] == strategy) & (results.selected["seed"] == seed)]
-    history: list[RoundState] = []
-    model = None
-    labeled = np.empty(0, dtype=np.intp)
-    for line in run.to_dict("records"):
-        state = RoundState(
+    history = [
+        RoundState(
             int(line["round"]),
             int(line["n_labeled"]),
             validation_accuracy=float(line["accuracy"]),
             n_validation=int(results.config.get("n_test", 0)),
         )
-        if X is not None:
-            batch = chosen[chosen["round"] == line["round"]].sort_values("rank")["row"].to_numpy(dtype=np.intp)
-            if model is not None:  # the labels of the last batch are there now
-                hits = model.predict(take_rows(X, batch)) == column_or_1d(y)[batch]
-                history[-1] = replace(history[-1], batch_accuracy=float(hits.mean()), n_batch=len(batch))
-            labeled = np.concatenate([labeled, batch])
-            model = _fit(estimator, X, column_or_1d(y), labeled, seed, int(line["round"]), results)
-            state = _with_predictions(state, model, X, labeled, seed, n_stop_set)
-        history.append(state)
-        yield list(history)
+        for line in run.to_dict("records")
+    ]
+    if X is None:
+        yield from (history[: n + 1] for n in range(len(history)))
+        return
+    y = column_or_1d(y)
+    classes = np.array(results.config["classes"], dtype=y.dtype)
+    chosen = results.selected[(results.selected["strategy"] == strategy) & (results.selected["seed"] == seed)]
+    model = None
+    labeled = np.empty(0, dtype=np.intp)
+    drawn = np.random.RandomState(random_seed("stop-set", seed)).permutation(len(y))[:n_stop_set]
+    for n, state in enumerate(history):
+        batch = chosen[chosen["round"] == state.round].sort_values("rank")["row"].to_numpy(dtype=np.intp)
+        if model is not None:  # the labels of the last batch are there now
+            hits = model.predict(take_rows(X, batch)) == y[batch]
+            history[n - 1] = replace(history[n - 1], batch_accuracy=float(hits.mean()), n_batch=len(batch))
+        labeled = np.concatenate([labeled, batch])
+        model = fit_round(estimator, X, y, classes, labeled, seed, state.round)
+        history[n] = _with_predictions(state, model, X, np.setdiff1d(np.arange(len(y)), labeled), drawn)
+        yield history[: n + 1]
 
 
-def _fit(
-    estimator: Any, X: Any, y: np.ndarray, labeled: np.ndarray, seed: int, round_: int, results: ExperimentResults
-) -> Any:
-    """The round's model, as the runner fits it."""
-    model = clone(estimator)
-    set_random_states(model, "fit", seed, round_)
-    final, prefix = model, ""
-    if hasattr(model, "steps"):
-        final, prefix = model.steps[-1][1], f"{model.steps[-1][0]}__"
-    params = {}
-    if has_fit_parameter(final, "classes"):
-        params[f"{prefix}classes"] = np.array(results.config["classes"], dtype=y.dtype)
-    return model.fit(take_rows(X, labeled), y[labeled], **params)
-
-
-def _with_predictions(
-    state: RoundState, model: Any, X: Any, labeled: np.ndarray, seed: int, n_stop_set: int
-) -> RoundState:
-    n_rows = _num_samples(X)
-    drawn = np.random.RandomState(random_seed("stop-set", seed)).permutation(n_rows)[:n_stop_set]
-    pool = np.setdiff1d(np.arange(n_rows), labeled)
+def _with_predictions(state: RoundState, model: Any, X: Any, pool: np.ndarray, drawn: np.ndarray) -> RoundState:
     if not len(pool):
         return state
-    wanted = set(drawn.tolist())
-    seen = RoundState.from_probabilities(
+    in_stop_set = np.flatnonzero(np.isin(pool, drawn))
+    return RoundState.from_probabilities(
         state.round,
         state.n_labeled,
         model.predict_proba(take_rows(X, pool)),
         model.classes_,
-        {i: int(row) for i, row in enumerate(pool) if int(row) in wanted},
-    )
-    return replace(
-        state,
-        predictions=seen.predictions,
-        mean_confidence=seen.mean_confidence,
-        mean_entropy=seen.mean_entropy,
+        dict(zip(in_stop_set.tolist(), pool[in_stop_set].tolist(), strict=True)),
+        validation_accuracy=state.validation_accuracy,
+        n_validation=state.n_validation,
     )
 
 
@@ -132,9 +121,17 @@ def stopping_points(
     Parameters
     ----------
     results : ExperimentResults
+        Of the experiment.
     criteria : list of StoppingCriterion or str
-    estimator, X, y, n_stop_set
-        See `stopping_history`.
+        As in `get_criterion`.
+    estimator : estimator, optional
+        With `X` and `y` those of the experiment; see `stopping_history`.
+    X : array-like of shape (n_samples, n_features), optional
+        Rows of the experiment.
+    y : array-like of shape (n_samples,), optional
+        Their labels.
+    n_stop_set : int, default=2000
+        Rows on which models are compared.
 
     Returns
     -------
@@ -147,7 +144,7 @@ def stopping_points(
     --------
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.linear_model import LogisticRegression
-    >>> from skmmal.experiment import run_experiment
+    >>> from skmmal.experiment import run_experiment, stopping_points
     >>> X, y = load_iris(return_X_y=True)
     >>> results = run_experiment(
     ...     LogisticRegression(), ["margin"], X[::2], y[::2], X_test=X[1::2], y_test=y[1::2],
@@ -158,8 +155,7 @@ def stopping_points(
     0   margin     0    budget       20.0  0.333333
     1   margin     1    budget       20.0  0.333333
     """
-    found = as_criteria(criteria)
-    lines = []
+    asked = as_criteria(criteria)
     ends = results.frame.groupby(["strategy", "seed"], sort=False, as_index=False)["round"].max()
     ended = ends["round"] == ends["round"].max()
     if not ended.all():
@@ -169,30 +165,34 @@ def stopping_points(
             UnfinishedWarning,
             stacklevel=2,
         )
-    runs = ends[ended]
-    for strategy, seed in zip(runs["strategy"].tolist(), runs["seed"].tolist(), strict=True):
-        run = results.frame[(results.frame["strategy"] == strategy) & (results.frame["seed"] == seed)]
-        accuracy: dict[int, float] = dict(zip(run["round"], run["accuracy"], strict=True))
-        n_labeled: dict[int, int] = dict(zip(run["round"], run["n_labeled"], strict=True))
-        last = max(n_labeled)
+    lines = []
+    for strategy, seed in ends.loc[ended, ["strategy", "seed"]].itertuples(index=False):
         histories = stopping_history(results, strategy, seed, estimator=estimator, X=X, y=y, n_stop_set=n_stop_set)
-        stopped: dict[int, int] = {}
-        for history in histories:
-            for i, criterion in enumerate(found):
-                if i not in stopped and criterion.advise(history).stop:
-                    stopped[i] = history[-1].round
-        for i, criterion in enumerate(found):
-            at = stopped.get(i, last)
+        stopped, last = _first_stops(asked, histories)
+        for criterion, at in zip(asked, stopped, strict=True):
+            end = last if at is None else at
             lines.append(
                 {
                     "strategy": strategy,
                     "seed": seed,
-                    "criterion": criterion._name(),
-                    "round": float(at) if i in stopped else np.nan,
-                    "n_labeled": float(n_labeled[at]) if i in stopped else np.nan,
-                    "accuracy": accuracy[at],
-                    "final_accuracy": accuracy[last],
-                    "saved": 1.0 - n_labeled[at] / n_labeled[last],
+                    "criterion": criterion.name,
+                    "round": np.nan if at is None else float(at.round),
+                    "n_labeled": np.nan if at is None else float(at.n_labeled),
+                    "accuracy": end.validation_accuracy,
+                    "final_accuracy": last.validation_accuracy,
+                    "saved": 1.0 - end.n_labeled / last.n_labeled,
                 }
             )
     return pd.DataFrame(lines)
+
+
+def _first_stops(
+    criteria: Sequence[StoppingCriterion], histories: Iterator[list[RoundState]]
+) -> tuple[list[RoundState | None], RoundState]:
+    """Round at which each criterion first says stop, and the last round."""
+    stopped: list[RoundState | None] = [None] * len(criteria)
+    for history in histories:
+        for i, criterion in enumerate(criteria):
+            if stopped[i] is None and criterion.advise(history).stop:
+                stopped[i] = history[-1]
+    return stopped, history[-1]

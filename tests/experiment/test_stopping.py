@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from skmmal import LateFusionClassifier
 from skmmal.datasets import make_multimodal_classification
 from skmmal.experiment import run_experiment
-from skmmal.experiment.stopping import stopping_history, stopping_points
+from skmmal.experiment.stopping import CRITERIA, stopping_history, stopping_points
 from skmmal.stopping import (
     Budget,
     ClassificationChange,
@@ -197,6 +197,38 @@ def test_a_value_beside_the_name_is_the_threshold(name):
     kind = type(get_criterion(name))
     for spelling in (name.upper(), name.replace("-", "_"), name.title(), name.replace("-", " "), kind.__name__):
         assert type(get_criterion(f"{spelling}={value}")) is kind
+
+
+ALL_FIELDS = {
+    "predictions": pd.Series(list("aabb")), "mean_confidence": 0.8, "mean_entropy": 0.2, "validation_accuracy": 0.8,
+    "n_validation": 9, "random_accuracy": 0.8, "n_random": 9, "batch_accuracy": 0.8, "n_batch": 12,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", available_criteria())
+def test_the_registry_says_what_a_criterion_needs(name):
+    criterion = get_criterion(name)
+    assert CRITERIA[name] is type(criterion)
+    assert set(criterion.needs) <= set(ALL_FIELDS)
+    assert criterion.main_parameter in criterion.get_params()
+    just = {field: ALL_FIELDS[field] for field in criterion.needs}
+    counts = {count: ALL_FIELDS[count] for count in ("n_validation", "n_random", "n_batch")}
+    assert criterion.advise([RoundState(r, r, **just, **counts) for r in range(6)]).stop is not None
+    for field in criterion.needs:
+        without = {key: value for key, value in ALL_FIELDS.items() if key != field}
+        assert criterion.advise([RoundState(r, r, **without) for r in range(6)]).stop is None
+    # and whether a model of one class fools it
+    collapsed = {**ALL_FIELDS, "predictions": pd.Series(list("aaaa"))}
+    said = criterion.advise([RoundState(r, r, **collapsed) for r in range(6)]).sentence
+    assert ("predicts a for every row" in said) is criterion.watches_model
+
+
+def test_an_heir_of_a_criterion_does_not_pass_for_it():
+    class Thrifty(Budget):
+        pass
+
+    assert Thrifty().advise([]).criterion == "Thrifty"
+    assert "Thrifty" not in available_criteria()
 
 
 def test_max_rounds():
