@@ -267,7 +267,7 @@ def report(
 
     Every run gets a report of its own. Several runs also get one that compares the strategies over all of them.
     """
-    from skmmal.display.report import write_comparison, write_report
+    from skmmal.display import write_comparison, write_report
 
     written = []
     for run in runs:

@@ -29,6 +29,7 @@ FLOORS = {
     "_atomic": 0,
     "_arrays": 0,
     "_sealed": 0,
+    "_calibration": 0.5,
     "_layout": 0,
     "_blocks": 0.5,
     "_rows": 0.6,

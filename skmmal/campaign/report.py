@@ -11,8 +11,8 @@ import pandas as pd
 
 from skmmal._paths import local_path
 from skmmal.campaign.campaign import LabelingCampaign
+from skmmal.display._report import _Report, _use_agg
 from skmmal.display._style import grid_of_axes, new_axes
-from skmmal.display.report import _Report, _use_agg
 from skmmal.experiment.stopping import RoundState, kappa
 
 __all__ = ["write_campaign_report"]
