@@ -59,10 +59,8 @@ FLOORS = {
     "stopping": 7,
     "display": 7,
     "campaign": 8,
-    "_console": 8,
-    "cli_campaign": 9,
-    "cli": 10,
-    "__main__": 11,
+    "cli": 9,
+    "__main__": 10,
 }
 
 

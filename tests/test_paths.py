@@ -12,8 +12,7 @@ from featurize import JobOptions, run
 from featurize.manifest import read_manifest
 from skmmal import LabelingCampaign, LateFusionClassifier, run_experiment
 from skmmal._paths import local_path
-from skmmal.campaign.exchange import export_batch, export_labels
-from skmmal.campaign.report import write_campaign_report
+from skmmal.campaign import export_batch, export_labels, write_campaign_report
 from skmmal.cli import app
 from skmmal.display import write_report
 from skmmal.experiment import ExperimentResults

@@ -8,7 +8,7 @@ import pytest
 
 from skmmal import LateFusionClassifier, ModalityScaler
 from skmmal.campaign import CampaignError, LabelingCampaign
-from skmmal.campaign.batch import RANDOM_SLICE
+from skmmal.campaign._batch import RANDOM_SLICE
 from skmmal.datasets import make_multimodal_classification
 from skmmal.experiment.problem import random_seed
 from skmmal.features import FeatureStore
@@ -468,7 +468,7 @@ def test_likely_wrong_comes_from_cleanlab(begin, answer):
         labels[name] = {"cat": "dog", "dog": "eel", "eel": "cat"}[labels[name]]
     campaign.add_labels(labels)
     doubts = campaign.doubts()
-    from skmmal.campaign.doubts import self_confidence
+    from skmmal.campaign._doubts import self_confidence
 
     X, ids = campaign.scaled_features()
     rows = np.flatnonzero(np.isin(ids, list(labels)))

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skmmal.campaign import CampaignError, LabelingCampaign
+from skmmal.campaign import CampaignError, LabelingCampaign, export_batch, export_labels, read_data
 from skmmal.campaign._identity import learn, one_person
-from skmmal.campaign.exchange import export_batch, export_labels, read_data
-from skmmal.campaign.votes import ALL_COLUMNS, agreement, latest, resolve
+from skmmal.campaign._votes import ALL_COLUMNS, agreement, latest, resolve
 
 OLD = Path(__file__).parents[1] / "data" / "campaign_0_1_0"
 

@@ -1,4 +1,4 @@
-"""Label Studio: tasks and labelling configuration out (`skmmal.campaign.annotations` reads what comes back).
+"""Label Studio: tasks and labelling configuration out (`_label_studio_exports` reads what comes back).
 
 Label Studio gives every task an id of its own on import, so ours travels in the task's data, as ``skmmal_id``. What it
 calls a prediction's score is a confidence, and it lists the lowest first: the largest probability goes there; the
@@ -17,8 +17,8 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from skmmal.campaign._placeholders import placeholder
-from skmmal.campaign.batch import RANDOM_SLICE
+from skmmal.campaign._batch import RANDOM_SLICE
+from skmmal.campaign.formats._placeholders import placeholder
 
 __all__ = ["MEDIA", "MODEL_VERSION", "UNSURE", "labeling_config", "tasks"]
 
@@ -163,7 +163,7 @@ def tasks(
     Parameters
     ----------
     batch : DataFrame
-        See `skmmal.campaign.batch.batch_table`.
+        See `skmmal.campaign.batch_table`.
     data : DataFrame
         Indexed by id: a column for each field, with URLs or texts.
     fields : mapping of str to str

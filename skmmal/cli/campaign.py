@@ -7,25 +7,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from skmmal._console import Fusion, Scale, complete_strategy, friendly, note, out_console, say
+from skmmal.cli._shared import (
+    COption,
+    Fusion,
+    FusionOption,
+    Scale,
+    complete_strategy,
+    friendly,
+    new_app,
+    note,
+    path_to_write,
+    print_table,
+    say,
+    split_names,
+    write,
+    write_csv,
+)
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from skmmal.campaign import LabelingCampaign, Status
 
 __all__ = ["campaign"]
 
-campaign = typer.Typer(
-    name="campaign",
-    help="Run a labelling campaign: batches out, labels in, round after round, in a folder.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+campaign = new_app("campaign", "Run a labelling campaign: batches out, labels in, round after round, in a folder.")
 
 
 class Source(StrEnum):
@@ -87,13 +92,9 @@ def _open(folder: Path, features: Path | None = None, lock_timeout: float = 60.0
     return LabelingCampaign(folder, features=features, lock_timeout=lock_timeout)
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
 def _classes(text: str, file: Path | None) -> list[str] | None:
     """Classes from ``a,b,"c, d"``, or from a file with one a line."""
-    from skmmal.campaign._class_names import read_classes, split_classes
+    from skmmal.cli._class_names import read_classes, split_classes
 
     if file is not None:
         if text:
@@ -153,8 +154,8 @@ def init(
         typer.Option(help="Stopping criterion, such as budget=500 or target-accuracy=0.9; may be given several times."),
     ] = None,
     scale: Annotated[Scale, typer.Option(help="How each modality is brought to the same scale.")] = Scale.standard,
-    fusion: Annotated[Fusion, typer.Option(help="How the classifier fuses the modalities.")] = Fusion.concat,
-    C: Annotated[float, typer.Option("--C", help="Inverse regularisation of the classifier.", min=1e-12)] = 1.0,
+    fusion: FusionOption = Fusion.concat,
+    C: COption = 1.0,
     seed: Annotated[int, typer.Option(help="Draws all that is left to chance.", min=0)] = 0,
     lock_timeout: LockOption = 60.0,
 ) -> None:
@@ -219,7 +220,7 @@ def next_(
     lock_timeout: LockOption = 60.0,
 ) -> None:
     """Hand out the next batch: fit on the labels so far, and ask the strategy."""
-    out = None if out is None else _to_be_written(out)
+    out = None if out is None else path_to_write(out)
     opened = _open(folder, features, lock_timeout)
     batch = opened.next_batch(
         n_instances,
@@ -227,14 +228,14 @@ def next_(
         strategy=strategy,
         random_fraction=random_fraction,
         class_balance=class_balance,
-        include=_names(also),
+        include=split_names(also),
         allow_changed_features=allow_changed_features,
         by=by,
     )
     state = opened.state()
     entry = state.rounds[-1 if round_ is None else round_ - 1]
     if out is not None:
-        _write(out, entry.read("next.csv"))
+        write(out, entry.read("next.csv"))
     receipt = entry.receipt
     wanted = opened.settings.n_instances if n_instances is None else n_instances
     if len(batch) < wanted and round_ is None:
@@ -245,22 +246,6 @@ def next_(
         f"Round {receipt['round']}: {len(batch)} of {receipt['n_candidates']} rows, chosen by "
         f"{receipt['strategy']['name']}: {out if out is not None else entry.path / 'next.csv'}"
     )
-
-
-def _to_be_written(out: Path) -> Path:
-    """A local path whose folder is there, before anything is recorded that it is to hold."""
-    from skmmal._paths import local_path
-
-    out = local_path(out, "--out")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    return out
-
-
-def _write(path: Path, content: bytes) -> None:
-    from skmmal._atomic import replace_file
-
-    with replace_file(path) as file:
-        file.write(content)
 
 
 @campaign.command("add-labels", epilog="Example: skmmal campaign add-labels emoji labelled.csv --annotator ann")
@@ -397,9 +382,7 @@ def status(
     """Say where the campaign stands: labels, classes, accuracy, and whether it is time to stop."""
     found = _open(folder).status()
     if as_json:
-        from skmmal.campaign._files import dumps
-
-        print(dumps(found.to_dict()).decode(), end="")
+        print(found.to_json(), end="")
         return
     _show_status(found)
 
@@ -408,40 +391,27 @@ def _show_status(found: Status) -> None:
     for line in found.sentences:
         say(line)
     if len(found.rounds):
-        _print("Rounds", found.rounds)
+        print_table("Rounds", found.rounds)
     if len(found.classes):
-        _print("Classes", found.classes.reset_index())
+        print_table("Classes", found.classes.reset_index())
     if len(found.annotators):
-        _print("Annotators", found.annotators.reset_index())
+        print_table("Annotators", found.annotators.reset_index())
     for pair in found.agreement["pairs"]:
         kappa = "undefined" if pair["kappa"] is None else f"{pair['kappa']:.2f}"
         say(f"{pair['first']} and {pair['second']}: {pair['agree']:.0%} of {pair['n']} agree, Cohen's κ {kappa}")
     if len(found.conflicts):
-        _print("Annotators disagree", found.conflicts.head(20))
+        print_table("Annotators disagree", found.conflicts.head(20))
     say("\nTime to stop? (advice only)")
     words = {True: "stop", False: "go on", None: "?"}
     for advice in found.advice:
         say(f"  {advice.criterion}: {words[advice.stop]}: {advice.sentence}")
 
 
-def _print(title: str, table: pd.DataFrame) -> None:
-    import pandas as pd
-
-    shown = Table(title=title, title_justify="left", box=None)
-    for i, name in enumerate(table.columns):
-        shown.add_column(str(name), justify="left" if i == 0 and table.dtypes.iloc[i].kind not in "if" else "right")
-    for row in table.itertuples(index=False):
-        cells = ["" if pd.isna(cell) else f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row]
-        shown.add_row(*(cell.replace("[", "\\[") for cell in cells))
-    # a table that is squeezed into 80 columns, as in a pipe, cannot be read
-    Console(width=max(out_console.width, 130)).print(shown, highlight=False)
-
-
 @campaign.command(epilog="Example: skmmal campaign log emoji")
 @friendly
 def log(folder: FolderArgument) -> None:
     """List every entry: what was done, when, by whom, and what was undone."""
-    _print("Log", _open(folder).log)
+    print_table("Log", _open(folder).log)
 
 
 @campaign.command(epilog="Example: skmmal campaign doubts emoji -n 20 --out doubts.csv")
@@ -454,11 +424,11 @@ def doubts(
     features: MovedOption = None,
 ) -> None:
     """List the labels that the model doubts most: worth a second look."""
-    out = None if out is None else _to_be_written(out)
+    out = None if out is None else path_to_write(out)
     found = _open(folder, features).doubts(n_folds=folds)
     if out is not None:
-        _write(out, found.to_csv(index=False, lineterminator="\n").encode())
-    _print(f"The most doubtful of {len(found)} labels", found.head(n))
+        write_csv(out, found)
+    print_table(f"The most doubtful of {len(found)} labels", found.head(n))
     if found.attrs["unchecked"]:
         note(f"{found.attrs['unchecked']} labels are the only one of their class and cannot be checked.")
     if "likely_wrong" not in found:
@@ -472,9 +442,9 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Folder of the report. Default: report in the campaign.")] = None,
 ) -> None:
     """Write the campaign's history as one HTML page that needs no network."""
-    from skmmal.campaign.report import write_campaign_report
+    from skmmal.campaign import write_campaign_report
 
-    out = folder / "report" if out is None else _to_be_written(out)
+    out = folder / "report" if out is None else path_to_write(out)
     say(str(write_campaign_report(_open(folder), out)))
 
 
@@ -508,9 +478,9 @@ def export(
     ] = Predictions.strategy,
 ) -> None:
     """Write a batch for an annotation tool, or the labels."""
-    from skmmal.campaign.exchange import empty_fields, export_batch, export_labels, read_data
+    from skmmal.campaign import empty_fields, export_batch, export_labels, read_data
 
-    out = _to_be_written(out)
+    out = path_to_write(out)
     opened = _open(folder)
     if what is not What.batch:
         n = export_labels(opened, out, to.value, history=what is What.history)

@@ -8,31 +8,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from skmmal._console import Fusion, Scale, out_console
-from skmmal._console import complete_last as _complete_last
-from skmmal._console import complete_strategy as _complete_strategy
-from skmmal._console import friendly as _friendly
-from skmmal._console import note as _note
-from skmmal.cli_campaign import campaign
+from skmmal.cli._shared import (
+    COption,
+    Fusion,
+    FusionOption,
+    Scale,
+    complete_last,
+    complete_strategy,
+    friendly,
+    new_app,
+    note,
+    out_console,
+    path_to_write,
+    split_names,
+    write_csv,
+)
+from skmmal.cli.campaign import campaign
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
     from skmmal.experiment import ExperimentResults
     from skmmal.experiment.sources import Features, Labelled
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    name="skmmal",
-    help="Multimodal active learning over precomputed features.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_show_locals=False,
-)
-app.add_typer(campaign, name="campaign")
+app = new_app("skmmal", "Multimodal active learning over precomputed features.", pretty_exceptions_show_locals=False)
+app.add_typer(campaign)
 
 
 def _version(wanted: bool) -> None:
@@ -61,7 +63,7 @@ def _complete_dataset(incomplete: str) -> list[str]:
 def _complete_robustness(incomplete: str) -> list[str]:
     from skmmal.experiment.evaluations import EVALUATIONS
 
-    return _complete_last(EVALUATIONS, incomplete)
+    return complete_last(EVALUATIONS, incomplete)
 
 
 FeaturesOption = Annotated[
@@ -75,15 +77,13 @@ LabelsOption = Annotated[
 ScaleOption = Annotated[
     Scale, typer.Option(help="How each modality is brought to the same scale, over all rows; none: raw features.")
 ]
-COption = Annotated[float, typer.Option("--C", help="Inverse regularisation of the classifier.", min=1e-12)]
-FusionOption = Annotated[Fusion, typer.Option(help="How the classifier fuses the modalities.")]
 
 
 # ---------------------------------------------------------------------------------------------------- simulate
 
 
 @app.command(epilog="Example: skmmal simulate --dataset emoji --strategies bmmal,random --seeds 5 --out runs/emoji")
-@_friendly
+@friendly
 def simulate(
     out: Annotated[Path, typer.Option(help="Folder of the run; a run that was killed goes on there.")],
     dataset: Annotated[
@@ -96,7 +96,7 @@ def simulate(
     features: FeaturesOption = None,
     labels: LabelsOption = None,
     strategies: Annotated[
-        str, typer.Option(help="Names, separated by commas.", autocompletion=_complete_strategy)
+        str, typer.Option(help="Names, separated by commas.", autocompletion=complete_strategy)
     ] = "bmmal,badge,margin,random",
     n_initial: Annotated[int, typer.Option(help="Rows labelled at first.", min=1)] = 40,
     n_instances: Annotated[int, typer.Option(help="Rows chosen in a round.", min=1)] = 40,
@@ -104,7 +104,7 @@ def simulate(
     seeds: Annotated[int, typer.Option(help="Repetitions.", min=1)] = 5,
     initial: Annotated[
         str,
-        typer.Option(help="Chooses the first rows; one that needs no model.", autocompletion=_complete_strategy),
+        typer.Option(help="Chooses the first rows; one that needs no model.", autocompletion=complete_strategy),
     ] = "random",
     scale: ScaleOption = Scale.standard,
     fusion: FusionOption = Fusion.concat,
@@ -130,6 +130,8 @@ def simulate(
     classes.csv, timings.csv and pool.csv (row numbers to ids); with --robustness, evaluation-NAME.csv. The same
     command goes on with a run that was killed, and ends with the same bytes.
     """
+    import pandas as pd
+
     from skmmal import LateFusionClassifier
     from skmmal._paths import local_path
     from skmmal.experiment import run_experiment
@@ -147,7 +149,7 @@ def simulate(
     pool, test = split(data, test_size, split_seed)
     results = run_experiment(
         LateFusionClassifier(fusion=fusion.value, C=C),
-        _names(strategies),
+        split_names(strategies),
         pool.X,
         pool.y,
         X_test=test.X,
@@ -157,21 +159,17 @@ def simulate(
         n_rounds=n_rounds,
         seeds=seeds,
         initial=initial,
-        scoring=_names(scoring) or None,
-        evaluations=_names(robustness) or None,
+        scoring=split_names(scoring) or None,
+        evaluations=split_names(robustness) or None,
         n_jobs=n_jobs,
         results_dir=out,
         metadata={"dataset": dataset or str(features), "scale": scale.value, "split_seed": split_seed},
         verbose=0 if quiet else 1,
     )
-    _write_csv(out / "pool.csv", {"row": range(len(pool.y)), "id": pool.ids, "label": pool.y})
+    write_csv(out / "pool.csv", pd.DataFrame({"row": range(len(pool.y)), "id": pool.ids, "label": pool.y}))
     if not quiet:
         _print_summary(results)
-        _note(f"Written to {out}. Tables and figures: skmmal report {out}")
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+        note(f"Written to {out}. Tables and figures: skmmal report {out}")
 
 
 def _labelled_data(dataset: str | None, features: Path | None, labels: Path | None, seed: int) -> Labelled:
@@ -186,11 +184,11 @@ def _labelled_data(dataset: str | None, features: Path | None, labels: Path | No
     table = sources.read_labels(labels)
     without = table["label"] == ""
     if without.any():
-        _note(f"{int(without.sum())} lines of {labels} have no label; they are left out.")
+        note(f"{int(without.sum())} lines of {labels} have no label; they are left out.")
         table = table[~without].reset_index(drop=True)
     rows = sources.labelled_rows(cache, table, labels)
     if len(rows) < len(cache.ids):
-        _note(f"{len(cache.ids) - len(rows)} of {len(cache.ids)} rows have no label; they are left out.")
+        note(f"{len(cache.ids) - len(rows)} of {len(cache.ids)} rows have no label; they are left out.")
     usable = _has_features(cache)[rows]
     rows, table = rows[usable], table[usable]
     if not len(rows):
@@ -205,7 +203,7 @@ def _has_features(cache: Features) -> np.ndarray:
 
     usable = usable_rows(cache.X)
     if not usable.all():
-        _note(f"{int((~usable).sum())} of {len(usable)} rows have no modality at all; they are left out.")
+        note(f"{int((~usable).sum())} of {len(usable)} rows have no modality at all; they are left out.")
     return usable
 
 
@@ -213,15 +211,6 @@ def _scaled(X: Any, scale: Scale) -> Any:
     from skmmal import ModalityScaler
 
     return X if scale is Scale.none else ModalityScaler(method=scale.value).fit(X).transform_blocks(X)
-
-
-def _write_csv(path: Path, columns: dict[str, Any] | pd.DataFrame) -> None:
-    import pandas as pd
-
-    from skmmal._atomic import replace_file
-
-    with replace_file(path) as file:
-        file.write(pd.DataFrame(columns).to_csv(index=False, lineterminator="\n").encode())
 
 
 def _print_summary(results: ExperimentResults) -> None:
@@ -233,7 +222,7 @@ def _print_summary(results: ExperimentResults) -> None:
         warnings.simplefilter("always")
         summary = results.summary()
     for warning in said:
-        _note(str(warning.message))
+        note(str(warning.message))
     table = Table(title="Accuracy on the test rows, mean ± standard error", title_justify="left", box=None)
     text = summary_text(summary).drop(columns="s/fit", errors="ignore")
     for name in text.columns:
@@ -247,7 +236,7 @@ def _print_summary(results: ExperimentResults) -> None:
 
 
 @app.command(epilog="Example: skmmal report runs/emoji runs/digits --out runs/comparison")
-@_friendly
+@friendly
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.", show_default=False)],
     out: Annotated[
@@ -287,12 +276,12 @@ def report(
 @app.command(
     epilog="Example: skmmal select --features features --labels labels.csv --strategy bmmal -n 200 --out next.csv"
 )
-@_friendly
+@friendly
 def select(
     features: Annotated[Path, typer.Option(help="A feature cache (a folder), or an .npz file.")],
     out: Annotated[Path, typer.Option(help="CSV to write: id, rank, score, and what the model thinks of the row.")],
     labels: LabelsOption = None,
-    strategy: Annotated[str, typer.Option(help="Name of the strategy.", autocompletion=_complete_strategy)] = "bmmal",
+    strategy: Annotated[str, typer.Option(help="Name of the strategy.", autocompletion=complete_strategy)] = "bmmal",
     n_instances: Annotated[int, typer.Option("--n-instances", "-n", help="Rows to choose.", min=1)] = 100,
     scale: ScaleOption = Scale.standard,
     fusion: FusionOption = Fusion.concat,
@@ -314,14 +303,12 @@ def select(
 
     from skmmal import LateFusionClassifier
     from skmmal._paths import local_path
-    from skmmal.campaign._settings import strategy_name
-    from skmmal.campaign.batch import batch_table, choose
+    from skmmal.campaign import batch_table, choose
     from skmmal.experiment import sources
-    from skmmal.experiment.problem import random_seed, set_random_states
+    from skmmal.experiment.problem import random_seed, resolve_strategies, set_random_states
     from skmmal.query import get_strategy
 
-    query = get_strategy(strategy)
-    strategy = strategy_name(query)
+    ((strategy, query),) = resolve_strategies([get_strategy(strategy)]).items()
     set_random_states(query, "select", seed)
     out = local_path(out, "--out")
     cache = sources.load_features(features)
@@ -345,9 +332,8 @@ def select(
         raise ValueError("--class-balance needs labels of two classes (--labels)")
     counts = Counter(y.tolist()) if class_balance else None
     pick = choose(query, model, X, pool, rows, y, n_instances, name=strategy, class_counts=counts)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    _write_csv(out, batch_table(np.asarray(cache.ids), pick, X, model if fitted else None))
-    _note(f"{n_instances} of {len(pool)} rows that are not labelled, chosen by {strategy}: {out}")
+    write_csv(path_to_write(out), batch_table(np.asarray(cache.ids), pick, X, model if fitted else None))
+    note(f"{n_instances} of {len(pool)} rows that are not labelled, chosen by {strategy}: {out}")
 
 
 def _strategies() -> list[str]:
@@ -368,7 +354,7 @@ def _labels_so_far(cache: Features, labels: Path | None) -> tuple[np.ndarray, np
     rows = sources.labelled_rows(cache, table, labels)
     done = np.flatnonzero(table["label"] != "")
     if len(done) < len(table):
-        _note(f"{len(table) - len(done)} lines of {labels} have no label; they count as not labelled.")
+        note(f"{len(table) - len(done)} lines of {labels} have no label; they count as not labelled.")
     done = done[np.argsort(rows[done])]  # the order of the lines must not matter
     return rows[done], table["label"].to_numpy(dtype=str)[done]
 
@@ -377,7 +363,7 @@ def _labels_so_far(cache: Features, labels: Path | None) -> tuple[np.ndarray, np
 
 
 @app.command()
-@_friendly
+@friendly
 def strategies() -> None:
     """List the strategies."""
     from skmmal.query import get_strategy
@@ -393,7 +379,7 @@ def strategies() -> None:
 
 
 @app.command(epilog="Example: skmmal info features")
-@_friendly
+@friendly
 def info(folder: Annotated[Path, typer.Argument(help="A feature cache, or the folder of a run.")]) -> None:
     """Say what a feature cache or a run holds."""
     from skmmal._atomic import put_back

@@ -1,4 +1,4 @@
-"""Label Studio's exports: annotations in (`skmmal.campaign.label_studio` writes the tasks).
+"""Label Studio's exports: annotations in (`_label_studio` writes the tasks).
 
 JSON holds everything. JSON_MIN, CSV and TSV hold one line per annotation, and leave cancelled (skipped) ones out. What
 is an answer is the value of one control, by its name; whatever else there is is an error that says so, never a skip.
@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from skmmal.campaign.label_studio import CAMPAIGN_KEY, CONTROL, KEY, UNSURE, UNSURE_TEXT
-from skmmal.campaign.votes import ALL_COLUMNS
+from skmmal.campaign._votes import ALL_COLUMNS
+from skmmal.campaign.formats._label_studio import CAMPAIGN_KEY, CONTROL, KEY, UNSURE, UNSURE_TEXT
 
 __all__ = ["looks_flat", "read_annotations", "read_flat"]
 
@@ -183,7 +183,7 @@ def looks_flat(columns: Container[str]) -> bool:
 
 
 def read_flat(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[Any, Any]],
     where: str = "the export",
     *,
     control: str = CONTROL,

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from skmmal.campaign._batch import RANDOM_SLICE
+from skmmal.campaign._files import dumps
 from skmmal.campaign._settings import Settings, strategy_name
 from skmmal.campaign._state import State
-from skmmal.campaign.batch import RANDOM_SLICE
-from skmmal.campaign.votes import agreement, conflicts, latest
+from skmmal.campaign._votes import agreement, conflicts, latest
 from skmmal.experiment.stopping import Advice
 
 __all__ = ["Status", "make_status", "wilson"]
@@ -41,9 +42,9 @@ class Status:
     annotators : DataFrame
         Indexed by annotator: ``labels``, ``skip``, ``unsure``, ``reject`` (said which class it is not; if anyone did),
         ``compared`` (rows with another annotator's label, too) and ``agrees`` (share of them in which both say the
-        same; see `skmmal.campaign.votes.agreement`).
+        same; see `LabelingCampaign.agreement`).
     agreement : dict
-        See `skmmal.campaign.votes.agreement`.
+        See `LabelingCampaign.agreement`.
     conflicts : DataFrame
         Ids whose annotators disagree: ``id``, ``settled``, ``said`` (who said what).
     origins : dict
@@ -66,6 +67,16 @@ class Status:
     origins: dict[str, int] = field(default_factory=dict)
     sentences: list[str] = field(default_factory=list)
 
+    def to_json(self) -> str:
+        """The same as JSON; numbers that are none are null.
+
+        Returns
+        -------
+        str
+            Of several lines.
+        """
+        return dumps(self.to_dict()).decode()
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {
@@ -83,10 +94,10 @@ class Status:
         }
 
 
-def make_status(folder: Path, state: State, settings: Settings, config: dict[str, Any], advice: list[Advice]) -> Status:
-    """Collect the status."""
+def make_status(folder: Path, state: State, settings: Settings, n_samples: int, advice: list[Advice]) -> Status:
+    """Collect the status; `n_samples` is the number of rows at the beginning."""
     counts = {
-        "samples": int(config["features"]["described"]["n_samples"]),
+        "samples": n_samples,
         **{name: len(state.ids_in_state(name)) for name in ("label", "skip", "unsure", "conflict")},
         "pending": len(state.pending),
         "validation": _n_validation(state),

@@ -6,7 +6,7 @@ import csv
 import re
 from pathlib import Path
 
-from skmmal.campaign._tables import read_lines
+from skmmal.campaign.formats import read_lines
 
 __all__ = ["read_classes", "split_classes"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from skmmal.campaign.votes import EVENT_COLUMNS
+from skmmal.campaign._votes import EVENT_COLUMNS
 
 __all__ = ["looks_like_prodigy", "prodigy_tasks", "read_prodigy"]
 
@@ -21,8 +21,8 @@ def prodigy_tasks(
     Parameters
     ----------
     batch, data, fields, round, classes
-        As in `skmmal.campaign.label_studio.tasks`. The fields keep their kinds' names (image, text, audio, video),
-        which is what Prodigy shows; there can be one of each kind.
+        As Label Studio's `tasks` takes them. The fields keep their kinds' names (image, text, audio, video), which is
+        what Prodigy shows; there can be one of each kind.
 
     Returns
     -------

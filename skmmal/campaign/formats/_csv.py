@@ -15,9 +15,9 @@ from typing import Any
 
 import pandas as pd
 
-from skmmal.campaign.votes import ALL_COLUMNS
+from skmmal.campaign._votes import ALL_COLUMNS
 
-__all__ = ["our_columns", "read_excel", "read_lines", "read_parquet", "read_table"]
+__all__ = ["csv_bytes", "our_columns", "read_excel", "read_lines", "read_parquet", "read_table"]
 
 SEPARATORS = ",;\t|"
 ENCODINGS = (
@@ -197,6 +197,11 @@ def _names(given: Sequence[str], path: Path) -> list[str]:
     if twice:
         raise ValueError(f"{path}: the column {twice[0]!r} is there twice")
     return list(given)
+
+
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """A table as the bytes of a CSV file, without its index."""
+    return table.to_csv(index=False, lineterminator="\n").encode()
 
 
 def our_columns(table: pd.DataFrame, where: str) -> pd.DataFrame:

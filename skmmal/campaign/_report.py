@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 
 from skmmal._paths import local_path
-from skmmal.campaign.campaign import LabelingCampaign
-from skmmal.display._report import _Report, _use_agg
+from skmmal.campaign._campaign import LabelingCampaign
+from skmmal.campaign._status import Status
+from skmmal.display._page import Page
 from skmmal.display._style import grid_of_axes, new_axes
 from skmmal.experiment.stopping import RoundState, kappa
 
@@ -24,7 +24,9 @@ def write_campaign_report(campaign: LabelingCampaign, folder: Path) -> Path:
     Parameters
     ----------
     campaign : LabelingCampaign
+        What it is about.
     folder : Path
+        Where to write.
 
     Returns
     -------
@@ -32,56 +34,55 @@ def write_campaign_report(campaign: LabelingCampaign, folder: Path) -> Path:
         Of ``report.html``.
     """
     folder = local_path(folder, "folder")
-    _use_agg()
     status = campaign.status()
     history = campaign.stopping_history()
-    report = _Report(folder, f"Labelling campaign {campaign.folder.absolute().name}")
+    page = Page(folder, f"Labelling campaign {campaign.folder.absolute().name}")
     for line in status.sentences:
-        report.note(line)
-    report.heading("Time to stop?", "Advice, not more. Stability and certainty can be those of a model that is wrong.")
+        page.note(line)
+    page.heading("Time to stop?", "Advice, not more. Stability and certainty can be those of a model that is wrong.")
     words = {True: "stop", False: "go on", None: "cannot say yet"}
     advice = pd.DataFrame(
         [(one.criterion, words[one.stop], one.sentence) for one in status.advice],
         columns=["criterion", "advice", "in words"],
     )
-    report.table("advice", advice, advice)
+    page.table("advice", advice, advice)
     if history:
-        report.figure(
+        page.figure(
             "progress",
             lambda: _draw_progress(history, status.estimates),
             "Accuracy on the validation rows and on the random slices (95 % intervals); confidence and entropy over "
             "the unlabelled rows; agreement (Cohen's κ) with the model of the round before.",
         )
     if len(status.rounds):
-        report.heading("Rounds")
-        report.table("rounds", status.rounds, status.rounds)
+        page.heading("Rounds")
+        page.table("rounds", status.rounds, status.rounds)
     if len(status.classes):
-        report.heading("Classes")
-        report.figure("classes", lambda: _draw_classes(status.classes), "Settled labels of each class.")
-        report.table("classes", status.classes)
+        page.heading("Classes")
+        page.figure("classes", lambda: _draw_classes(status.classes), "Settled labels of each class.")
+        page.table("classes", status.classes)
     if len(status.annotators):
-        _people(report, status)
+        _people(page, status)
     if len(status.conflicts):
-        report.heading(
+        page.heading(
             "Conflicts",
             "Samples that annotators label differently, and who said what. Open ones have no label with more than half "
             "of the votes; another vote settles them, or an authority's (--authority, ground truth in Label Studio).",
         )
-        report.table("conflicts", status.conflicts, status.conflicts)
-    report.heading("Log", "Every command that changed something; entries are never deleted.")
-    report.table("log", campaign.log, campaign.log)
-    return report.write()
+        page.table("conflicts", status.conflicts, status.conflicts)
+    page.heading("Log", "Every command that changed something; entries are never deleted.")
+    page.table("log", campaign.log, campaign.log)
+    return page.write()
 
 
-def _people(report: Any, status: Any) -> None:
-    report.heading(
+def _people(page: Page, status: Status) -> None:
+    page.heading(
         "Annotators",
         "compared: rows that another annotator labelled, too; agrees: share of them in which both say the same.",
     )
-    report.table("annotators", status.annotators)
+    page.table("annotators", status.annotators)
     pairs = pd.DataFrame(status.agreement["pairs"])
     if len(pairs):
-        report.table("agreement", pairs, pairs)
+        page.table("agreement", pairs, pairs)
 
 
 def _draw_progress(history: list[RoundState], estimates: pd.DataFrame) -> Any:
@@ -115,7 +116,7 @@ def _draw_progress(history: list[RoundState], estimates: pd.DataFrame) -> Any:
     for ax in (accuracy, certainty, stability):
         ax.set_xlabel("labels")
         ax.grid(alpha=0.25)
-    return SimpleNamespace(figure_=accuracy.figure)
+    return accuracy.figure
 
 
 def _line(ax: Any, x: list, y: list, color: str, marker: str, label: str) -> None:
@@ -128,4 +129,4 @@ def _draw_classes(classes: pd.DataFrame) -> Any:
     ax.barh([str(name) for name in shown.index], shown["labels"], color="#0072B2")
     ax.set_xlabel("labels")
     ax.margins(y=0.01)
-    return SimpleNamespace(figure_=ax.figure)
+    return ax.figure
