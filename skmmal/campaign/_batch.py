@@ -50,10 +50,13 @@ def choose(
     model : classifier
         Fitted, unless the strategy needs none.
     X : MultimodalArray
+        All rows.
     candidates, labeled : ndarray of int
         Rows of X.
     y : ndarray of shape (n_labeled,)
+        Labels of `labeled`.
     n_instances : int
+        How many to pick.
     name : str
         The strategy's, for `chosen_by`.
     class_counts : mapping of class to int, optional
@@ -140,7 +143,9 @@ def batch_table(ids: np.ndarray, pick: Pick, X: MultimodalArray, model: Any = No
     ids : ndarray of str
         Of all rows of X.
     pick : Pick
+        Rows of X, in their order.
     X : MultimodalArray
+        All rows.
     model : LateFusionClassifier, optional
         Fitted; without one, what is predicted stays empty.
 

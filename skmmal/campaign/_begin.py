@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
-import tempfile
-import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from skmmal._atomic import TEMPORARY, explained, fsync_folder
+from skmmal._atomic import explained, new_folder
 from skmmal._paths import local_path
 from skmmal.campaign._checks import check_class_names
 from skmmal.campaign._files import digest, dumps, sealed, write_new
@@ -81,32 +76,18 @@ def describe_beginning(
 
 
 def write_beginning(folder: Path, config: dict[str, Any], files: dict[str, bytes]) -> None:
-    """Write the folder under another name and rename it: a campaign is there whole or not at all."""
+    """Write the folder of a campaign, which is there whole or not at all."""
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise FileExistsError(f"{folder} exists and holds no {CONFIG}; give a new or empty folder")
-    target = folder.absolute()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for left in target.parent.glob(f".{target.name}{TEMPORARY}*"):
-            if time.time() - left.stat().st_mtime > 3600:  # of a command that was killed, not of one that runs
-                shutil.rmtree(left)
-        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}{TEMPORARY}"))
+        with new_folder(folder) as unfinished:
+            for name, content in files.items():
+                write_new(unfinished / name, content)
+            write_new(unfinished / "stamp.json", dumps(sealed(stamp())))
+            write_new(unfinished / CONFIG, dumps(sealed(config)))
+    except FileExistsError:
+        if not (folder / CONFIG).is_file():
+            raise
+        # another process was faster; its settings are compared next
     except OSError as error:
-        raise explained(error, target) from error
-    try:
-        temporary.chmod(0o755)
-        for name, content in files.items():
-            write_new(temporary / name, content)
-        write_new(temporary / "stamp.json", dumps(sealed(stamp())))
-        write_new(temporary / CONFIG, dumps(sealed(config)))
-        fsync_folder(temporary)
-        os.rename(temporary, target)
-        fsync_folder(target.parent)
-    except BaseException as error:
-        with suppress(OSError):
-            shutil.rmtree(temporary)
-        if isinstance(error, OSError):
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and (target / CONFIG).is_file():
-                return  # another process was faster; its settings are compared next
-            raise explained(error, target) from error
-        raise
+        raise explained(error, folder) from error

@@ -27,8 +27,10 @@ FEW = 5
 class Status:
     """Status of a campaign.
 
-    Attributes
+    Parameters
     ----------
+    folder : str
+        Of the campaign.
     counts : dict
         Ids by state: ``samples``, ``label``, ``pending``, ``skip``, ``unsure``, ``conflict``, ``validation``.
     classes : DataFrame
@@ -45,12 +47,13 @@ class Status:
         same; see `LabelingCampaign.agreement`).
     agreement : dict
         See `LabelingCampaign.agreement`.
+    advice : list of Advice
+        What the stopping criteria say.
     conflicts : DataFrame
         Ids whose annotators disagree: ``id``, ``settled``, ``said`` (who said what).
     origins : dict
         How many of the labels that count came about how, where the annotation tool says so: ``manual``, ``prediction``
         (a prediction was accepted), ``prediction-changed``.
-    advice : list of Advice
     sentences : list of str
         The same in words.
     """
@@ -78,7 +81,13 @@ class Status:
         return dumps(self.to_dict()).decode()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """The same as plain values.
+
+        Returns
+        -------
+        dict
+            Tables as lists of their lines.
+        """
         return {
             "folder": self.folder,
             "counts": self.counts,

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import cohen_kappa_score
+
+from skmmal.experiment.stopping import kappa
 
 __all__ = ["agreement", "conflicts", "latest", "resolve", "said_by"]
 
@@ -226,14 +227,14 @@ def agreement(events: pd.DataFrame) -> dict[str, Any]:
     for first, second in combinations(table.columns, 2):
         both = several[[first, second]].dropna()
         if len(both):
-            a, b = both[first].to_numpy(dtype=str), both[second].to_numpy(dtype=str)
+            cohen = kappa(both[first], both[second])
             pairs.append(
                 {
                     "first": first,
                     "second": second,
                     "n": len(both),
-                    "agree": float((a == b).mean()),
-                    "kappa": _cohen(a, b),
+                    "agree": float((both[first] == both[second]).mean()),
+                    "kappa": None if np.isnan(cohen) else cohen,
                 }
             )
     fleiss, n_fleiss = _fleiss(several)
@@ -254,12 +255,6 @@ def _with_the_others(several: pd.DataFrame, name: Any) -> dict[str, Any]:
     others = mine.drop(columns=name)
     same = others.eq(mine[name], axis=0).sum(axis=1) / others.notna().sum(axis=1)
     return {"n": len(mine), "agrees": float(same.mean()) if len(mine) else None}
-
-
-def _cohen(a: np.ndarray, b: np.ndarray) -> float | None:
-    if len(np.unique(np.concatenate([a, b]))) < 2:
-        return None  # agreement by chance is certain: 0/0
-    return float(cohen_kappa_score(a, b))
 
 
 def _fleiss(several: pd.DataFrame) -> tuple[float | None, int]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skmmal.cli._campaign_words import say_received, show_status
 from skmmal.cli._shared import (
     COption,
     Fusion,
@@ -26,7 +27,7 @@ from skmmal.cli._shared import (
 )
 
 if TYPE_CHECKING:
-    from skmmal.campaign import LabelingCampaign, Status
+    from skmmal.campaign import LabelingCampaign
 
 __all__ = ["campaign"]
 
@@ -180,7 +181,7 @@ def init(
         lock_timeout=lock_timeout,
     )
     if labels is not None:
-        _say_received(begun.add_labels(labels), labels)
+        say_received(begun.add_labels(labels), labels)
     counts = begun.status().counts
     say(f"{folder}: a campaign on {counts['samples']} samples. Next: skmmal campaign next {folder} --out next.csv")
 
@@ -304,34 +305,7 @@ def add_labels(
             ignore_unknown=ignore_unknown,
             by=by,
         )
-        _say_received(found, file)
-
-
-def _say_received(found: dict[str, Any], file: Path) -> None:
-    states = ", ".join(f"{n} {state}" for state, n in found["states"].items())
-    line = f"{file}: {found['new']} new" + (f" ({states})" if states else "")
-    for key, words in _RECEIVED.items():
-        if found.get(key):
-            line += f", {found[key]} {words}"
-    if found["new_classes"]:
-        line += f"; new classes: {', '.join(found['new_classes'])}"
-    for old, n in found.get("mapped", {}).items():
-        line += f"; {old}: {n} renamed"
-    if found.get("authority"):
-        line += f"; {', '.join(found['authority'])} settles conflicts"
-    say(line if found["entry"] is None else f"{line} [entry {found['entry']}]")
-    for text in found.get("notes", ()):
-        note(f"{file}: {text}.")
-
-
-_RECEIVED = {
-    "changed": "of them change an earlier word",
-    "known": "received before",
-    "blank": "not labelled yet",
-    "ignored": "for unknown ids, left out",
-    "vanished": "no longer there, retracted",
-    "stay_retracted": "retracted before, and the same",
-}
+        say_received(found, file)
 
 
 @campaign.command(epilog="Example: skmmal campaign retract emoji U+1F408 --annotator ann")
@@ -384,27 +358,7 @@ def status(
     if as_json:
         print(found.to_json(), end="")
         return
-    _show_status(found)
-
-
-def _show_status(found: Status) -> None:
-    for line in found.sentences:
-        say(line)
-    if len(found.rounds):
-        print_table("Rounds", found.rounds)
-    if len(found.classes):
-        print_table("Classes", found.classes.reset_index())
-    if len(found.annotators):
-        print_table("Annotators", found.annotators.reset_index())
-    for pair in found.agreement["pairs"]:
-        kappa = "undefined" if pair["kappa"] is None else f"{pair['kappa']:.2f}"
-        say(f"{pair['first']} and {pair['second']}: {pair['agree']:.0%} of {pair['n']} agree, Cohen's κ {kappa}")
-    if len(found.conflicts):
-        print_table("Annotators disagree", found.conflicts.head(20))
-    say("\nTime to stop? (advice only)")
-    words = {True: "stop", False: "go on", None: "?"}
-    for advice in found.advice:
-        say(f"  {advice.criterion}: {words[advice.stop]}: {advice.sentence}")
+    show_status(found)
 
 
 @campaign.command(epilog="Example: skmmal campaign log emoji")

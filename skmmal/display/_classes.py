@@ -25,6 +25,7 @@ class ClassGainDisplay:
     gains : DataFrame
         Indexed by class: ``gain``, ``standard_error`` and ``accuracy_NAME`` for each modality.
     strategy, baseline : str
+        Their names, for the title.
 
     Attributes
     ----------
@@ -56,12 +57,15 @@ class ClassGainDisplay:
         Parameters
         ----------
         results : ExperimentResults
+            Of the experiment.
         strategy, baseline : str
+            Whose classes, and against whom.
         round : int, optional
             Default: the last.
         n_classes : int, default=5
             At most that many that gain, and as many that lose.
         ax : two matplotlib Axes, optional
+            Default: a new figure.
 
         Returns
         -------
@@ -93,6 +97,7 @@ class ClassGainDisplay:
         Parameters
         ----------
         ax : two matplotlib Axes, optional
+            Default: a new figure.
 
         Returns
         -------

@@ -38,6 +38,15 @@ def _modalities(results: ExperimentResults) -> list[str]:
 class LearningCurveDisplay(CurvesDisplay):
     """Learning curves: a metric against the number of labels.
 
+    Parameters
+    ----------
+    curves : DataFrame
+        Columns ``metric``, ``strategy``, ``n_labeled``, ``mean`` and ``standard_error``.
+    titles : mapping of metric to title
+        Of the panels.
+    ylabel : str
+        What is drawn.
+
     Examples
     --------
     >>> import matplotlib
@@ -71,11 +80,15 @@ class LearningCurveDisplay(CurvesDisplay):
         Parameters
         ----------
         results : ExperimentResults
+            Of the experiment.
         metric : str, default="accuracy"
+            A column of its frame.
         strategies : sequence of str, optional
             Which, in which order. Default: all.
         ax : matplotlib Axes, optional
+            Default: a new figure.
         band : bool, default=True
+            Shade one standard error around each mean.
 
         Returns
         -------
@@ -87,7 +100,17 @@ class LearningCurveDisplay(CurvesDisplay):
 
 
 class ModalityCurveDisplay(CurvesDisplay):
-    """Accuracy of the fused head and of each modality's own head, one panel each."""
+    """Accuracy of the fused head and of each modality's own head, one panel each.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        Columns ``metric``, ``strategy``, ``n_labeled``, ``mean`` and ``standard_error``.
+    titles : mapping of metric to title
+        Of the panels.
+    ylabel : str
+        What is drawn.
+    """
 
     @classmethod
     def from_results(
@@ -99,7 +122,25 @@ class ModalityCurveDisplay(CurvesDisplay):
         ax: Any = None,
         band: bool = True,
     ) -> ModalityCurveDisplay:
-        """Draw ``accuracy`` or ``balanced_accuracy`` by modality; `ax` holds one axes more than modalities."""
+        """Draw ``accuracy`` or ``balanced_accuracy`` by modality.
+
+        Parameters
+        ----------
+        results : ExperimentResults
+            Of the experiment.
+        metric : {"accuracy", "balanced_accuracy"}, default="accuracy"
+            What is drawn.
+        strategies : sequence of str, optional
+            Which, in which order. Default: all.
+        ax : matplotlib Axes, one more than modalities, optional
+            Default: a new figure.
+        band : bool, default=True
+            Shade one standard error around each mean.
+
+        Returns
+        -------
+        ModalityCurveDisplay
+        """
         titles = {metric: "fused", **{f"{metric}_{name}": name for name in _modalities(results)}}
         curves = _curves(results, list(titles), strategies)
         return cls(curves, titles, metric.replace("_", " ")).plot(ax, band=band)
@@ -128,10 +169,13 @@ class _PerModalityDisplay(CurvesDisplay):
         Parameters
         ----------
         results : ExperimentResults
+            Of the experiment.
         strategies : sequence of str, optional
             Which, in which order. Default: all.
         ax : matplotlib Axes, one per modality, optional
+            Default: a new figure.
         band : bool, default=True
+            Shade one standard error around each mean.
 
         Returns
         -------
@@ -142,7 +186,17 @@ class _PerModalityDisplay(CurvesDisplay):
 
 
 class ContributionDisplay(_PerModalityDisplay):
-    """Mean contribution of each modality to the true class's probability on the test rows, one panel each."""
+    """Mean contribution of each modality to the true class's probability on the test rows, one panel each.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        Columns ``metric``, ``strategy``, ``n_labeled``, ``mean`` and ``standard_error``.
+    titles : mapping of metric to title
+        Of the panels.
+    ylabel : str
+        What is drawn.
+    """
 
     share_y = False  # with two modalities the panels mirror each other: one scale would leave half of each empty
     prefix = "contribution_"
@@ -151,6 +205,15 @@ class ContributionDisplay(_PerModalityDisplay):
 
 class DominanceWeightDisplay(_PerModalityDisplay):
     """Mean BMMAL weight of the weaker modality where one modality dominates, one panel per dominating modality.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        Columns ``metric``, ``strategy``, ``n_labeled``, ``mean`` and ``standard_error``.
+    titles : mapping of metric to title
+        Of the panels.
+    ylabel : str
+        What is drawn.
 
     References
     ----------

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from skmmal.display._style import new_axes
+from skmmal.experiment.ranks import average_ranks, critical_difference
 from skmmal.experiment.results import ExperimentResults
-from skmmal.experiment.statistics import average_ranks, critical_difference
 
 __all__ = ["CriticalDifferenceDisplay", "PairwiseMatrixDisplay"]
 
@@ -36,7 +36,23 @@ class PairwiseMatrixDisplay:
     def from_results(
         cls, results: ExperimentResults, metric: str = "accuracy", *, confidence: float = 0.9, ax: Any = None
     ) -> PairwiseMatrixDisplay:
-        """Draw the matrix of one experiment."""
+        """Draw the matrix of one experiment.
+
+        Parameters
+        ----------
+        results : ExperimentResults
+            Of the experiment.
+        metric : str, default="accuracy"
+            A column of its frame.
+        confidence : float, default=0.9
+            Of the tests.
+        ax : matplotlib Axes, optional
+            Default: a new figure.
+
+        Returns
+        -------
+        PairwiseMatrixDisplay
+        """
         return cls(results.pairwise_matrix(metric, confidence)).plot(ax)
 
     def plot(self, ax: Any = None) -> PairwiseMatrixDisplay:
@@ -45,6 +61,7 @@ class PairwiseMatrixDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
+            Default: a new figure.
 
         Returns
         -------
@@ -79,6 +96,7 @@ class CriticalDifferenceDisplay:
     scores : DataFrame of shape (n_datasets, n_strategies)
         Larger is better.
     confidence : float, default=0.95
+        Of the test.
 
     Attributes
     ----------
@@ -102,7 +120,23 @@ class CriticalDifferenceDisplay:
         confidence: float = 0.95,
         ax: Any = None,
     ) -> CriticalDifferenceDisplay:
-        """Draw the ranks of the areas under the learning curves of several experiments, by name."""
+        """Draw the ranks of the areas under the learning curves of several experiments.
+
+        Parameters
+        ----------
+        results : mapping of str to ExperimentResults
+            Experiments by the names of their data sets.
+        metric : str, default="accuracy"
+            A column of their frames.
+        confidence : float, default=0.95
+            Of the test.
+        ax : matplotlib Axes, optional
+            Default: a new figure.
+
+        Returns
+        -------
+        CriticalDifferenceDisplay
+        """
         scores = pd.DataFrame({name: found.area_under_curve(metric)["mean"] for name, found in results.items()}).T
         return cls(scores, confidence).plot(ax)
 
@@ -112,6 +146,7 @@ class CriticalDifferenceDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
+            Default: a new figure.
 
         Returns
         -------

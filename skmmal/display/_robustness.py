@@ -34,10 +34,14 @@ class RobustnessDisplay(CurvesDisplay):
     ----------
     curves : DataFrame
         Columns ``modality``, ``level``, ``mean``, ``standard_error``, and what the lines are.
+    titles : mapping of modality to title
+        Of the panels.
     line : str
         Column of the lines.
     xlabel : str
+        What the levels are.
     ylabel : str, default="accuracy"
+        What the curves are.
 
     Attributes
     ----------
@@ -77,10 +81,14 @@ class RobustnessDisplay(CurvesDisplay):
         Parameters
         ----------
         estimator : fitted classifier
-        X, y
-            Test rows and their labels.
+            With the methods that the disturbance needs.
+        X : array-like of shape (n_samples, n_features)
+            Test rows.
+        y : array-like of shape (n_samples,)
+            Their labels.
         kind : {"missing", "noise", "fgsm", "pgd"}, default="missing"
         ax : matplotlib Axes, one per panel, optional
+            Default: a new figure.
         band : bool, default=True
             Shade one standard error over the repeats.
         **options
@@ -103,7 +111,9 @@ class RobustnessDisplay(CurvesDisplay):
         table : DataFrame
             Of one kind.
         ax : matplotlib Axes, one per panel, optional
+            Default: a new figure.
         band : bool, default=True
+            Shade one standard error over the repeats.
 
         Returns
         -------
@@ -128,6 +138,7 @@ class RobustnessDisplay(CurvesDisplay):
         Parameters
         ----------
         results : ExperimentResults
+            With such an evaluation.
         name : str, default="missing"
             Of the evaluation.
         head : str, default="fused"
@@ -137,6 +148,7 @@ class RobustnessDisplay(CurvesDisplay):
         strategies : sequence of str, optional
             Which, in which order. Default: all.
         ax : matplotlib Axes, one per panel, optional
+            Default: a new figure.
         band : bool, default=True
             Shade one standard error over the seeds.
 

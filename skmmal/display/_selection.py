@@ -24,6 +24,7 @@ class SelectionGridDisplay:
     image : callable
         Row number to a picture (an array or a path), or ``None`` where there is none.
     n_per_round : int
+        Places in a line.
 
     Attributes
     ----------
@@ -51,9 +52,11 @@ class SelectionGridDisplay:
         Parameters
         ----------
         results : ExperimentResults
+            Of the experiment.
         images : sequence or callable
             A picture (array or path) for each row of the experiment's X; or a function of the row.
         strategy : str
+            Whose choice.
         seed : int, optional
             Default: the first.
         n_rounds, n_per_round : int
@@ -73,7 +76,12 @@ class SelectionGridDisplay:
         return cls(table, image, n_per_round).plot()
 
     def plot(self, ax: Any = None) -> SelectionGridDisplay:
-        """Draw; `ax` holds one axes for each picture, round by round.
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, one per picture, round by round, optional
+            Default: a new figure.
 
         Returns
         -------

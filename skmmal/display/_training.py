@@ -20,7 +20,9 @@ class TrainingCurvesDisplay(CurvesDisplay):
     curves : DataFrame
         Columns ``panel``, ``head``, ``epoch``, ``mean`` (the value), ``standard_error`` (zero).
     titles : mapping of panel to title
+        Of the panels.
     ylabel : str
+        What is drawn.
 
     Attributes
     ----------
@@ -55,6 +57,7 @@ class TrainingCurvesDisplay(CurvesDisplay):
             balancing and two modalities or more, its ``discrepancy_`` (ρ, above 1 for a modality that is ahead of
             the others).
         ax : matplotlib Axes, one per panel, optional
+            Default: a new figure.
 
         Returns
         -------
@@ -93,6 +96,7 @@ class TrainingCurvesDisplay(CurvesDisplay):
         Parameters
         ----------
         ax : matplotlib Axes, one per panel, optional
+            Default: a new figure.
         band : bool, default=False
             There is no error to shade.
 

@@ -19,7 +19,22 @@ __all__ = ["class_accuracies", "evaluate", "expected_calibration_error", "weaker
 
 
 def class_accuracies(y: np.ndarray, predicted: np.ndarray, classes: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Share of each class's rows that is predicted rightly, among `rows` (a mask); NaN for a class without any."""
+    """Share of each class's rows that is predicted rightly.
+
+    Parameters
+    ----------
+    y, predicted : ndarray of shape (n,)
+        True and predicted classes.
+    classes : ndarray of shape (n_classes,)
+        Whose shares.
+    rows : ndarray of bool, shape (n,)
+        Rows that count.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,)
+        NaN for a class without any row.
+    """
     hits = predicted == y
     return np.array([_mean(hits[rows & (y == label)]) for label in classes])
 
@@ -32,6 +47,7 @@ def weaker_weights(contributions: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     contributions : ndarray of shape (n, M)
+        Shares of the modalities in each row.
 
     Returns
     -------
@@ -58,9 +74,19 @@ def _mean(values: np.ndarray) -> float:
 def evaluate(model: Any, problem: Problem, pool: np.ndarray) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Measure a fitted model on the test rows, and BMMAL's weights on the pool.
 
+    Parameters
+    ----------
+    model : classifier
+        Fitted.
+    problem : Problem
+        With the test rows.
+    pool : ndarray of int
+        Rows of the problem's X that have no label.
+
     Returns
     -------
     metrics : dict of str to float
+        By name.
     by_class : dict of str to list of float
         Accuracy of each class: of the fused head, and by modality.
     """

@@ -11,18 +11,15 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from skmmal._arrays import integer, number
+from skmmal._arrays import number
 from skmmal._names import did_you_mean
 
 __all__ = [
     "UnfinishedWarning",
     "area_per_seed",
     "area_under_curve",
-    "average_ranks",
     "common_range",
     "compare",
-    "critical_difference",
-    "friedman",
     "labels_saved",
     "labels_to_reach",
     "pairwise_matrix",
@@ -234,12 +231,10 @@ def _wins(table: pd.DataFrame, names: list[str], confidence: float) -> pd.DataFr
 
 def _significant_sign(differences: np.ndarray, confidence: float) -> np.ndarray:
     """For each row of (rounds, seeds): the sign of the mean where a t-test finds it, otherwise 0."""
-    n_seeds = differences.shape[1]
-    mean, spread = differences.mean(axis=1), differences.std(axis=1, ddof=1)
-    with np.errstate(divide="ignore", invalid="ignore"):  # equal differences: t is infinite, or 0/0 and no win
-        t = np.sqrt(n_seeds) * mean / spread
-    critical = stats.t.ppf(0.5 + confidence / 2, n_seeds - 1)
-    return np.where(np.abs(t) > critical, np.sign(mean), 0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # equal differences: t is infinite, or 0/0 and no win
+        test = stats.ttest_1samp(differences, 0.0, axis=1)
+    return np.where(test.pvalue < 1 - confidence, np.sign(differences.mean(axis=1)), 0.0)
 
 
 def _common_seeds(table: pd.DataFrame, names: list[str]) -> list[int]:
@@ -256,6 +251,18 @@ def area_per_seed(frame: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame
     """Normalised area under each learning curve, seeds × strategies.
 
     The trapezoid over the number of labels, divided by its range: a mean height between the first and the last point.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``results.frame``.
+    metric : str, default="accuracy"
+        A column of the frame.
+
+    Returns
+    -------
+    DataFrame of shape (n_seeds, n_strategies)
+        NaN for what is not compared.
     """
     _check_curves(frame, metric)
     curves = comparable(frame).sort_values("n_labeled").groupby(["seed", "strategy"])[["n_labeled", metric]]
@@ -286,6 +293,7 @@ def area_under_curve(frame: pd.DataFrame, metric: str = "accuracy") -> pd.DataFr
     frame : DataFrame
         ``results.frame``.
     metric : str, default="accuracy"
+        A column of the frame.
 
     Returns
     -------
@@ -309,6 +317,15 @@ def area_under_curve(frame: pd.DataFrame, metric: str = "accuracy") -> pd.DataFr
 
 def labels_to_reach(frame: pd.DataFrame, target: float, metric: str = "accuracy") -> pd.DataFrame:
     """Labels at which each curve first reaches `target`, between two rounds by linear interpolation.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``results.frame``.
+    target : float
+        Value of the metric.
+    metric : str, default="accuracy"
+        A column of the frame.
 
     Returns
     -------
@@ -354,9 +371,13 @@ def labels_saved(
     Parameters
     ----------
     frame : DataFrame
+        ``results.frame``.
     target : float
+        Value of the metric that is to be reached.
     metric : str, default="accuracy"
+        A column of the frame.
     baseline : str, default="random"
+        Strategy whose labels are saved.
 
     Returns
     -------
@@ -406,8 +427,11 @@ def compare(
     Parameters
     ----------
     frame : DataFrame
+        ``results.frame``.
     baseline : str, default="random"
+        Strategy that the others are compared with.
     metric : str, default="accuracy"
+        A column of the frame.
     confidence : float, default=0.95
         Of the interval.
 
@@ -490,87 +514,3 @@ def _holm(p: np.ndarray) -> np.ndarray:
     corrected = np.empty_like(p)
     corrected[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
     return corrected
-
-
-# ------------------------------------------------------------------------------------------- several data sets
-
-
-def average_ranks(scores: pd.DataFrame) -> pd.Series:
-    """Average rank of each strategy over data sets; 1 is the best, ties share.
-
-    Parameters
-    ----------
-    scores : DataFrame of shape (n_datasets, n_strategies)
-        Larger is better; for example, the areas under the learning curves.
-
-    Returns
-    -------
-    Series
-        Sorted, the best first.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> average_ranks(pd.DataFrame({"a": [.9, .8], "b": [.7, .8]})).to_dict()
-    {'a': 1.25, 'b': 1.75}
-    """
-    _check_scores(scores)
-    return scores.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
-
-
-def _check_scores(scores: pd.DataFrame) -> None:
-    if not isinstance(scores, pd.DataFrame) or not all(map(pd.api.types.is_numeric_dtype, scores.dtypes)):
-        raise TypeError("scores must be a DataFrame of numbers, data sets × strategies")
-    if scores.size == 0:
-        raise ValueError(f"scores is empty, shape {scores.shape}")
-    if scores.isna().to_numpy().any():
-        raise ValueError("scores hold NaN: every strategy needs a score on every data set")
-
-
-def friedman(scores: pd.DataFrame) -> float:
-    """Return the p-value of Friedman's test that all strategies rank the same.
-
-    Parameters
-    ----------
-    scores : DataFrame of shape (n_datasets, n_strategies)
-        Three strategies or more.
-
-    Returns
-    -------
-    float
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> round(friedman(pd.DataFrame({"a": [.9, .8, .7], "b": [.7, .6, .5], "c": [.4, .3, .2]})), 3)
-    0.05
-    """
-    _check_scores(scores)
-    if scores.shape[1] < 3 or scores.shape[0] < 2:
-        raise ValueError(f"Friedman's test needs 2 data sets and 3 strategies, found {scores.shape}")
-    if (scores.nunique(axis=1) == 1).all():
-        return 1.0  # equal everywhere: no difference, where the statistic is 0/0
-    return float(stats.friedmanchisquare(*(scores[name] for name in scores)).pvalue)
-
-
-def critical_difference(n_strategies: int, n_datasets: int, confidence: float = 0.95) -> float:
-    """Nemenyi's critical difference of average ranks: ``q √(k (k + 1) / 6N)``.
-
-    Two strategies whose average ranks differ by less cannot be told apart. Meaningful from about ten data sets on.
-
-    References
-    ----------
-    .. [1] Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 2006, section 3.2.2.
-
-    Examples
-    --------
-    Demšar's example, five classifiers on 30 data sets:
-
-    >>> round(critical_difference(5, 30), 3)
-    1.114
-    """
-    integer(n_strategies, "n_strategies", 2)
-    integer(n_datasets, "n_datasets", 1)
-    confidence = number(confidence, "confidence", 0, 1)
-    q = stats.studentized_range.ppf(confidence, n_strategies, np.inf) / np.sqrt(2)
-    return float(q * np.sqrt(n_strategies * (n_strategies + 1) / (6 * n_datasets)))

@@ -31,6 +31,17 @@ Record = dict[str, Any]
 def run_unit(problem: Problem, name: str, seed: int, folder: RunFolder | None) -> list[Record]:
     """Run one strategy with one seed, from where the folder's records end.
 
+    Parameters
+    ----------
+    problem : Problem
+        What is run.
+    name : str
+        Of the strategy.
+    seed : int
+        Of the run.
+    folder : RunFolder, optional
+        Where records are kept.
+
     Returns
     -------
     list of dict

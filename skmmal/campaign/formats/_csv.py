@@ -275,7 +275,18 @@ def read_parquet(path: Path) -> pd.DataFrame:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines of a text file in UTF-8 or UTF-16, without blank ones and blanks around them."""
+    """Lines of a text file in UTF-8 or UTF-16, without blank ones and blanks around them.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    list of str
+        In their order.
+    """
     content = path.read_bytes()
     encoding = _unicode(content)
     if encoding is None:

@@ -26,6 +26,7 @@ def read_data(
     fields : mapping of str to str
         Column to its kind (image, text, audio, video).
     id_column : str, default="id"
+        Its name.
     prefix : str, default=""
         Put before names of files, such as ``https://host/`` or ``/data/local-files/?d=``; what is special in a URL is
         quoted in the name. URLs, ``data:`` and what begins with ``/data/`` stay as they are, and so do texts.

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from skmmal._atomic import TEMPORARY, fsync_folder
+from skmmal._atomic import new_folder
 
 __all__ = ["from_dataset", "is_dataset", "read_dataset", "to_dataset", "write_dataset"]
 
@@ -58,17 +55,8 @@ def write_dataset(table: pd.DataFrame, classes: Sequence[str], path: Path) -> No
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise FileExistsError(f"{path} exists and is not empty; give a new folder")
     dataset = to_dataset(table, classes)
-    path = path.absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}{TEMPORARY}"))
-    try:
-        dataset.save_to_disk(str(temporary))
-        temporary.chmod(0o755)
-        os.rename(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    fsync_folder(path.parent)
+    with new_folder(path) as unfinished:
+        dataset.save_to_disk(str(unfinished))
 
 
 def is_dataset(path: Path) -> bool:

@@ -50,6 +50,7 @@ def labeling_config(
     fields : mapping of str to str
         Name of each data field to its kind: image, text, audio or video.
     classes : sequence of str
+        Choices, in this order.
     unsure : bool, default=True
         Offer "I cannot tell", too.
     control : str, default="label"

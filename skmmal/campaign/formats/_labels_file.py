@@ -38,6 +38,7 @@ def read_labels_file(
     Parameters
     ----------
     path : Path
+        The file.
     source : str, default="auto"
         ``"csv"``: columns ``id,label`` (and ``state``, ``annotator``, ``when``, ``annotation``, ...), with commas,
         semicolons, tabs or bars between them, in UTF-8 or UTF-16, or in the encoding that is said or that `ids` and

@@ -129,7 +129,7 @@ class RoundState:
 class Advice:
     """What a criterion says after the last round.
 
-    Attributes
+    Parameters
     ----------
     criterion : str
         Its name.
@@ -185,7 +185,18 @@ class StoppingCriterion(BaseEstimator):
         """Judge the last of `min_rounds` rounds or more."""
 
     def checked(self) -> Self:
-        """Return the criterion; raise ValueError where a parameter cannot be used."""
+        """Return the criterion, unless a parameter cannot be used.
+
+        Returns
+        -------
+        StoppingCriterion
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            A parameter has a value that it cannot have.
+        """
         self._validate_params()
         return self
 
