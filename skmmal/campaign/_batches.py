@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,6 @@ from skmmal.campaign._files import CampaignError, digest, write_new
 from skmmal.campaign._folder import CampaignFolder
 from skmmal.campaign._settings import (
     Settings,
-    as_strategy,
-    check_fraction,
     check_included,
     describe_strategy,
     strategy_name,
@@ -92,7 +90,15 @@ class BatchesMixin(CampaignFolder):
         TimeoutError
             Another process holds the campaign.
         """
-        options = _options(self.settings, n_instances, strategy, random_fraction, class_balance, include)
+        asked = {
+            "n_instances": n_instances,
+            "strategy": strategy,
+            "random_fraction": random_fraction,
+            "class_balance": class_balance,
+        }
+        given = {name: value for name, value in asked.items() if value is not None}
+        settings = replace(self.settings, **given).checked()
+        include = check_included(include)
         with self._changing("next") as state:
             n_done = len(state.rounds)
             if round is not None and integer(round, "round", 1) <= n_done:
@@ -101,7 +107,7 @@ class BatchesMixin(CampaignFolder):
                 raise ValueError(f"round {round} is not the next one; {n_done} rounds are done")
             started = time.perf_counter()
             with one_thread():  # the last bits depend on the number of threads, and next.csv must not
-                receipt, table, stop_set, model = self._make_round(state, options, allow_changed_features)
+                receipt, table, stop_set, model = self._make_round(state, settings, include, allow_changed_features)
 
             def fill(path: Path) -> None:
                 write_new(path / NEXT, csv_bytes(table))
@@ -141,9 +147,9 @@ class BatchesMixin(CampaignFolder):
         return LateFusionClassifier.load(entries[-1].path / MODEL)
 
     def _make_round(
-        self, state: State, options: _Options, allow_changed_features: bool
+        self, state: State, settings: Settings, include: list[str], allow_changed_features: bool
     ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, LateFusionClassifier | None]:
-        number, seed = len(state.rounds) + 1, self.settings.seed
+        number, seed = len(state.rounds) + 1, settings.seed
         described = describe(self._features)
         if not allow_changed_features:
             before = state.rounds[-1].receipt["features"] if state.rounds else self._config["features"]["described"]
@@ -153,13 +159,13 @@ class BatchesMixin(CampaignFolder):
         if gone:
             raise CampaignError(f"{len(gone)} ids with labels are no longer among the features, the first: {gone[0]!r}")
         X, ids = self.scaled_features()
-        rows = _sort_rows(ids, state, self._validation["id"], options.include)
+        rows = _sort_rows(ids, state, self._validation["id"], include)
         model = None
         if len(np.unique(rows.y)) > 1:
-            model = seeded(self.settings.estimator, "campaign", seed, "fit", number)
+            model = seeded(settings.estimator, "campaign", seed, "fit", number)
             model.fit(X[rows.labeled], rows.y, classes=np.array(state.classes, dtype=str))
-        strategy = options.strategy if model is not None else self.settings.initial
-        pick = self._pick(X, rows, model, strategy, state.class_counts, number, options)
+        strategy = settings.strategy if model is not None else settings.initial
+        pick = _pick(X, rows, model, strategy, state.class_counts, number, settings)
         table = batch_table(ids, pick, X, model)
         measured, stop_set = self._measure(model, X, ids, rows)
         receipt = {
@@ -168,9 +174,9 @@ class BatchesMixin(CampaignFolder):
             "strategy": describe_strategy(strategy),
             "cold_start": model is None,
             "n_instances": len(table),
-            "random_fraction": options.random_fraction,
-            "class_balance": options.class_balance,
-            "include": options.include,
+            "random_fraction": settings.random_fraction,
+            "class_balance": settings.class_balance,
+            "include": include,
             "seed": seed,
             "random_seeds": {what: random_seed("campaign", seed, what, number) for what in ("fit", "query", "slice")},
             "features": described,
@@ -190,37 +196,6 @@ class BatchesMixin(CampaignFolder):
             "versions": versions(),
         }
         return receipt, table, stop_set, model
-
-    def _pick(
-        self,
-        X: MultimodalArray,
-        rows: _Rows,
-        model: LateFusionClassifier | None,
-        strategy: QueryStrategy,
-        class_counts: dict[str, int],
-        number: int,
-        options: _Options,
-    ) -> Pick:
-        key = ("campaign", self.settings.seed)
-        n = min(options.n_instances, len(rows.candidates))
-        n_random = math.ceil(options.random_fraction * n - 1e-9)
-        rng = np.random.RandomState(random_seed(*key, "slice", number))
-        # the slice comes first, from all candidates: what the strategy likes must not change who is in it
-        drawn = np.sort(rng.permutation(len(rows.candidates))[:n_random])
-        pick = Pick(np.empty(0, dtype=np.intp), np.empty(0), np.empty(0, dtype=object))
-        if n > n_random:
-            pick = choose(
-                seeded(strategy, *key, "query", number),
-                seeded(self.settings.estimator, *key, "fit", number) if model is None else model,
-                X,
-                np.delete(rows.candidates, drawn),
-                rows.labeled,
-                rows.y,
-                n - n_random,
-                name=strategy_name(strategy),
-                class_counts=class_counts if options.class_balance and model is not None else None,
-            )
-        return mix_in(pick, rows.candidates[drawn], rng)
 
     def _measure(
         self, model: LateFusionClassifier | None, X: MultimodalArray, ids: np.ndarray, rows: _Rows
@@ -249,34 +224,6 @@ class BatchesMixin(CampaignFolder):
         }
         assert summary.predictions is not None
         return measured, summary.predictions.rename("predicted").rename_axis("id").reset_index()
-
-
-@dataclass
-class _Options:
-    """Options of one round: what was asked for, or the campaign's."""
-
-    n_instances: int
-    strategy: QueryStrategy
-    random_fraction: float
-    class_balance: bool
-    include: list[str]
-
-
-def _options(
-    settings: Settings,
-    n_instances: int | None,
-    strategy: Any,
-    random_fraction: float | None,
-    class_balance: bool | None,
-    include: Sequence[str],
-) -> _Options:
-    return _Options(
-        settings.n_instances if n_instances is None else integer(n_instances, "n_instances", 1),
-        settings.strategy if strategy is None else as_strategy(strategy),
-        settings.random_fraction if random_fraction is None else check_fraction(random_fraction),
-        settings.class_balance if class_balance is None else bool(class_balance),
-        check_included(include),
-    )
 
 
 @dataclass
@@ -312,3 +259,34 @@ def _sort_rows(ids: np.ndarray, state: State, held_out: pd.Series, include: list
         )
     y = state.labels["label"].reindex(names[labeled]).to_numpy(dtype=str)
     return _Rows(labeled, y, np.flatnonzero(unlabeled), np.flatnonzero(free), counts)
+
+
+def _pick(
+    X: MultimodalArray,
+    rows: _Rows,
+    model: LateFusionClassifier | None,
+    strategy: QueryStrategy,
+    class_counts: dict[str, int],
+    number: int,
+    settings: Settings,
+) -> Pick:
+    key = ("campaign", settings.seed)
+    n = min(settings.n_instances, len(rows.candidates))
+    n_random = math.ceil(settings.random_fraction * n - 1e-9)
+    rng = np.random.RandomState(random_seed(*key, "slice", number))
+    # the slice comes first, from all candidates: what the strategy likes must not change who is in it
+    drawn = np.sort(rng.permutation(len(rows.candidates))[:n_random])
+    pick = Pick(np.empty(0, dtype=np.intp), np.empty(0), np.empty(0, dtype=object))
+    if n > n_random:
+        pick = choose(
+            seeded(strategy, *key, "query", number),
+            seeded(settings.estimator, *key, "fit", number) if model is None else model,
+            X,
+            np.delete(rows.candidates, drawn),
+            rows.labeled,
+            rows.y,
+            n - n_random,
+            name=strategy_name(strategy),
+            class_counts=class_counts if settings.class_balance and model is not None else None,
+        )
+    return mix_in(pick, rows.candidates[drawn], rng)

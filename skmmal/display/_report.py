@@ -21,9 +21,18 @@ from skmmal.display._matrix import CriticalDifferenceDisplay, PairwiseMatrixDisp
 from skmmal.display._page import Page
 from skmmal.display._robustness import RobustnessDisplay, is_curve
 from skmmal.display._selection import SelectionGridDisplay
-from skmmal.experiment import ExperimentResults, average_ranks, compare, friedman, pairwise_matrix
+from skmmal.experiment import (
+    ExperimentResults,
+    UnfinishedWarning,
+    area_under_curve,
+    average_ranks,
+    common_range,
+    compare,
+    friedman,
+    pairwise_matrix,
+)
+from skmmal.experiment.common_range import check_metric
 from skmmal.experiment.results import summary_text
-from skmmal.experiment.statistics import UnfinishedWarning, area_under_curve, check_metric, common_range
 
 __all__ = ["write_comparison", "write_report"]
 

@@ -14,6 +14,7 @@ import pandas as pd
 from skmmal._atomic import replace_file
 from skmmal._paths import local_path
 from skmmal.experiment import statistics
+from skmmal.experiment.common_range import check_metric, comparable
 from skmmal.experiment.folder import RunFolder, read_config
 from skmmal.experiment.problem import TIMINGS
 
@@ -114,8 +115,8 @@ class ExperimentResults:
             the share of the seeds that reach it), ``saved`` (of the baseline's labels, over the seeds where both reach
             it), ``fit_seconds`` and ``query_seconds`` (means per round).
         """
-        self._check_metric(metric)
-        frame = statistics.comparable(self.frame)
+        check_metric(self.frame, metric)
+        frame = comparable(self.frame)
         if frame.empty:  # no seed is shared
             return pd.DataFrame(index=pd.Index(self.strategies, name="strategy"), columns=list(_SUMMARY), dtype=float)
         last = frame[frame["round"] == frame["round"].max()].groupby("strategy", sort=False)[metric]
@@ -163,9 +164,6 @@ class ExperimentResults:
             See `skmmal.experiment.area_under_curve`.
         """
         return statistics.area_under_curve(self.frame, metric=metric)
-
-    def _check_metric(self, metric: str) -> None:
-        statistics.check_metric(self.frame, metric)
 
     # ------------------------------------------------------------------------------------------------- storage
 

@@ -13,12 +13,11 @@ from scipy import stats
 
 from skmmal._arrays import number
 from skmmal._names import did_you_mean
+from skmmal.experiment.common_range import check_metric, check_once, comparable
 
 __all__ = [
-    "UnfinishedWarning",
     "area_per_seed",
     "area_under_curve",
-    "common_range",
     "compare",
     "labels_saved",
     "labels_to_reach",
@@ -28,38 +27,11 @@ __all__ = [
 _RESAMPLES = 9999
 
 
-def _check_frame(frame: pd.DataFrame) -> None:
-    if not isinstance(frame, pd.DataFrame):
-        raise TypeError(f"frame must be a DataFrame such as ExperimentResults.frame, got {type(frame).__name__}")
-    for name in ("strategy", "seed", "round"):
-        if name not in frame.columns:
-            raise ValueError(f"frame has no column {name!r}; it has {list(frame.columns)}")
-    if len(frame) == 0:
-        raise ValueError("frame is empty")
-
-
-def check_metric(frame: pd.DataFrame, metric: str) -> None:
-    """Refuse a metric that the frame does not hold, and a frame that is none."""
-    _check_frame(frame)
-    if not isinstance(metric, str):
-        raise TypeError(f"metric must be a column's name, got {metric!r}")
-    if metric not in frame.columns:
-        known = [name for name in frame.columns if name not in ("strategy", "seed", "round", "n_labeled")]
-        raise ValueError(f"metric {metric!r} was not measured; there are {known}{did_you_mean(metric, known)}")
-    if not pd.api.types.is_numeric_dtype(frame[metric]):
-        raise TypeError(f"metric {metric!r} must hold numbers, found dtype {frame[metric].dtype}")
-
-
 def _check_curves(frame: pd.DataFrame, metric: str) -> None:
     check_metric(frame, metric)
     if "n_labeled" not in frame.columns:
         raise ValueError(f"frame has no column 'n_labeled'; it has {list(frame.columns)}")
-    _check_once(frame)
-
-
-def _check_once(frame: pd.DataFrame) -> None:
-    if frame.duplicated(["strategy", "seed", "round"]).any():
-        raise ValueError("frame holds a strategy, seed and round twice; pass several experiments as a list")
+    check_once(frame)
 
 
 def _names(frame: pd.DataFrame) -> list[str]:
@@ -69,72 +41,6 @@ def _names(frame: pd.DataFrame) -> list[str]:
 def _by_seed(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Rounds × (strategy, seed)."""
     return frame.pivot(index="round", columns=["strategy", "seed"], values=metric)
-
-
-# ---------------------------------------------------------------------------------------------- unfinished runs
-
-
-class UnfinishedWarning(UserWarning):
-    """Runs have different rounds or seeds: only what all of them have is compared."""
-
-
-def common_range(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Return the part of an experiment on which its strategies can be compared: seeds and rounds that all of them have.
-
-    Where seeds have got differently far, those seeds and that last round are taken which keep most rounds, two seeds
-    at least if that can be.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        ``results.frame``, of a run that has ended or not.
-
-    Returns
-    -------
-    part : DataFrame
-        The frame itself if nothing is lacking; empty if the strategies share no seed.
-    sentence : str
-        What is left out, empty if nothing is.
-
-    Examples
-    --------
-    ``b`` has not ended:
-
-    >>> import pandas as pd
-    >>> frame = pd.DataFrame({
-    ...     "strategy": ["a"] * 3 + ["b"] * 2, "seed": 0, "round": [0, 1, 2, 0, 1], "accuracy": [.5, .7, .8, .5, .6],
-    ... })
-    >>> part, sentence = common_range(frame)
-    >>> int(part["round"].max())
-    1
-    >>> sentence
-    'not all runs have ended: compared are rounds 0 to 1 (of 2) with the seeds [0], which all strategies have'
-    """
-    _check_frame(frame)
-    _check_once(frame)
-    there = frame.assign(there=1).pivot(index="round", columns=["strategy", "seed"], values="there").fillna(0)
-    lengths = there.cummin().sum().unstack("seed").fillna(0).astype(int)  # rounds of each run before its first gap
-    rounds, shortest = there.index.to_numpy(), lengths.min(axis=0)
-    if (lengths == len(rounds)).all(axis=None):
-        return frame, ""
-    choices = [(int((shortest >= n).sum()), int(n)) for n in set(shortest[shortest > 0])]
-    if not choices:
-        return frame.iloc[:0], f"the strategies {list(lengths.index)} share no seed: nothing is compared"
-    _, n_rounds = max(choices, key=lambda choice: (min(choice[0], 2), choice[0] * choice[1], choice[1]))
-    seeds = shortest.index[shortest >= n_rounds]
-    part = frame[frame["seed"].isin(seeds) & frame["round"].isin(rounds[:n_rounds])]
-    return part, (
-        f"not all runs have ended: compared are rounds {rounds[0]} to {rounds[n_rounds - 1]} (of {rounds[-1]}) with "
-        f"the seeds {seeds.tolist()}, which all strategies have"
-    )
-
-
-def comparable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the `common_range`, with a warning if it is not all."""
-    part, sentence = common_range(frame)
-    if sentence:
-        warnings.warn(sentence, UnfinishedWarning, stacklevel=3)
-    return part
 
 
 # -------------------------------------------------------------------------------------------- pairwise matrix
@@ -203,7 +109,7 @@ def pairwise_matrix(
         raise ValueError("frames is empty; give at least one experiment")
     for frame in frames:
         check_metric(frame, metric)
-        _check_once(frame)
+        check_once(frame)
     names = _names(frames[0])
     total = pd.DataFrame(0.0, index=names, columns=names)
     for frame in frames:

@@ -12,9 +12,9 @@ import pandas as pd
 from sklearn.utils import column_or_1d
 
 from skmmal._containers import take_rows
+from skmmal.experiment.common_range import UnfinishedWarning
 from skmmal.experiment.problem import random_seed
 from skmmal.experiment.results import ExperimentResults
-from skmmal.experiment.statistics import UnfinishedWarning
 from skmmal.experiment.stopping._base import RoundState, StoppingCriterion
 from skmmal.experiment.stopping._registry import as_criteria
 from skmmal.experiment.unit import fit_round
