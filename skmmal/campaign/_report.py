@@ -11,8 +11,8 @@ import pandas as pd
 from skmmal._paths import local_path
 from skmmal.campaign._campaign import LabelingCampaign
 from skmmal.campaign._status import Status
-from skmmal.display._page import Page
-from skmmal.display._style import grid_of_axes, new_axes
+from skmmal.display.page import Page
+from skmmal.display.style import grid_of_axes, new_axes
 from skmmal.experiment.stopping import RoundState, kappa
 
 __all__ = ["write_campaign_report"]

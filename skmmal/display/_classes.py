@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from skmmal.display._panels import check_strategies, paired_rows
-from skmmal.display._style import grid_of_axes
+from skmmal.display.style import grid_of_axes
 from skmmal.experiment.results import ExperimentResults
 
 __all__ = ["ClassGainDisplay"]

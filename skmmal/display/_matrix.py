@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from skmmal.display._style import new_axes
+from skmmal.display.style import new_axes
 from skmmal.experiment.ranks import average_ranks, critical_difference
 from skmmal.experiment.results import ExperimentResults
 

@@ -18,9 +18,9 @@ from skmmal.display._curves import (
     ModalityCurveDisplay,
 )
 from skmmal.display._matrix import CriticalDifferenceDisplay, PairwiseMatrixDisplay
-from skmmal.display._page import Page
 from skmmal.display._robustness import RobustnessDisplay, is_curve
 from skmmal.display._selection import SelectionGridDisplay
+from skmmal.display.page import Page
 from skmmal.experiment import (
     ExperimentResults,
     UnfinishedWarning,

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from skmmal.display._panels import check_strategies
-from skmmal.display._style import grid_of_axes
+from skmmal.display.style import grid_of_axes
 from skmmal.experiment.results import ExperimentResults
 
 __all__ = ["SelectionGridDisplay"]

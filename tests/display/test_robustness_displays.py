@@ -9,8 +9,8 @@ from sklearn.base import BaseEstimator
 
 from skmmal import LateFusionClassifier, MultimodalArray
 from skmmal.display import RobustnessDisplay, TrainingCurvesDisplay
-from skmmal.display._page import Page
 from skmmal.display._report import _robustness
+from skmmal.display.page import Page
 from skmmal.robustness import adversarial_curve, missing_curve
 
 

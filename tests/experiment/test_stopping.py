@@ -6,6 +6,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
+import skmmal
 from skmmal import LateFusionClassifier
 from skmmal.datasets import make_multimodal_classification
 from skmmal.experiment import run_experiment
@@ -353,3 +354,9 @@ def test_plain_classifiers_work_too():
 def test_what_is_no_history_is_named(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+def test_the_documented_path_is_the_room_beside_the_experiment():
+    assert {"CRITERIA", "RoundState", "Budget", "get_criterion", "kappa"} <= set(skmmal.stopping.__all__)
+    for name in skmmal.stopping.__all__:
+        assert getattr(skmmal.stopping, name) is getattr(skmmal.experiment.stopping, name)

@@ -50,19 +50,43 @@ class Page:
         (folder / "tables").mkdir(exist_ok=True)
 
     def heading(self, text: str, note: str = "") -> None:
-        """Begin a section."""
+        """Begin a section.
+
+        Parameters
+        ----------
+        text : str
+            Its heading.
+        note : str, default=""
+            A paragraph below it.
+        """
         self.parts.append(f"<h2>{escape(text)}</h2>")
         self.text += ["", text, "-" * len(text)]
         if note:
             self.note(note)
 
     def note(self, text: str) -> None:
-        """Add a paragraph."""
+        """Add a paragraph.
+
+        Parameters
+        ----------
+        text : str
+            Plain, without markup.
+        """
         self.parts.append(f'<p class="note">{escape(text)}</p>')
         self.text += [text, ""]
 
     def table(self, name: str, table: pd.DataFrame, shown: pd.DataFrame | None = None) -> None:
-        """Write a table as CSV; show it, or its readable form."""
+        """Write a table as CSV, and show it.
+
+        Parameters
+        ----------
+        name : str
+            Of the file, without its ending.
+        table : DataFrame
+            What is written.
+        shown : DataFrame, optional
+            Its readable form, shown without the index. Default: the table.
+        """
         _write(self.folder / "tables" / f"{name}.csv", table.to_csv(lineterminator="\n").encode())
         index = shown is None
         shown = table if shown is None else shown
@@ -70,7 +94,17 @@ class Page:
         self.text += [shown.to_string(index=index, float_format=lambda x: f"{x:.4g}", na_rep=""), ""]
 
     def figure(self, name: str, draw: Callable[[], Any], caption: str) -> None:
-        """Write a figure as PNG and PDF, and put the PNG into the page; `draw` returns a display, or a figure."""
+        """Write a figure as PNG and PDF, and put the PNG into the page.
+
+        Parameters
+        ----------
+        name : str
+            Of the files, without their ending.
+        draw : callable
+            Returns a matplotlib Figure, or a display that has one (``figure_``).
+        caption : str
+            Below the figure.
+        """
         import matplotlib.pyplot as plt
 
         drawn = draw()
@@ -88,7 +122,13 @@ class Page:
         )
 
     def write(self) -> Path:
-        """Write the page; its path."""
+        """Write the page.
+
+        Returns
+        -------
+        Path
+            Of ``report.html``.
+        """
         title = escape(self.title)
         page = (
             f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'

@@ -16,7 +16,18 @@ _DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 
 
 def strategy_styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Colour, marker and dashes of each strategy; ``random`` is always thin and grey, for it is the yardstick."""
+    """Color, marker and dashes of each strategy.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the strategies; ``random`` is always gray and without markers, for it is the yardstick.
+
+    Returns
+    -------
+    dict of str to dict
+        Keywords of matplotlib's ``plot``.
+    """
     styles: dict[str, dict[str, Any]] = {}
     for name in names:
         if name == "random":
@@ -34,7 +45,20 @@ def strategy_styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def new_axes(ax: Any, size: tuple[float, float] = (6.4, 4.4)) -> Any:
-    """The axes given, or new ones."""
+    """One axes: the one given, or a new one.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes or None
+        The one given.
+    size : tuple of float, default=(6.4, 4.4)
+        Of a new figure, in inches.
+
+    Returns
+    -------
+    matplotlib Axes
+        To draw on.
+    """
     if ax is not None:
         return ax
     return grid_of_axes(1, None, size)[0]
@@ -43,7 +67,26 @@ def new_axes(ax: Any, size: tuple[float, float] = (6.4, 4.4)) -> Any:
 def grid_of_axes(
     n: int, ax: Any, size: tuple[float, float] = (4.0, 3.4), n_columns: int | None = None, **subplots: Any
 ) -> list:
-    """`n` axes: those given, or new ones in rows of `n_columns` (three or four, so that few places stay empty)."""
+    """Several axes: those given, or new ones in a grid.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    ax : matplotlib Axes, one or several, or None
+        Those given.
+    size : tuple of float, default=(4.0, 3.4)
+        Of one axes, in inches.
+    n_columns : int, optional
+        Default: three or four, so that few places stay empty.
+    **subplots : object
+        Of ``plt.subplots``.
+
+    Returns
+    -------
+    list of matplotlib Axes
+        To draw on.
+    """
     if ax is not None:
         given = list(np.ravel(ax))
         if len(given) != n:
