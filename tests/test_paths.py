@@ -10,10 +10,9 @@ from typer.testing import CliRunner
 
 from skmmal import LabelingCampaign, LateFusionClassifier, run_experiment
 from skmmal._paths import local_path
-from skmmal.campaign.exchange import export_batch, export_labels
-from skmmal.campaign.report import write_campaign_report
+from skmmal.campaign import export_batch, export_labels, write_campaign_report
 from skmmal.cli import app
-from skmmal.display.report import write_report
+from skmmal.display import write_report
 from skmmal.experiment import ExperimentResults
 from skmmal.features import FeatureStore
 from skmmal.featurize import JobOptions, run
