@@ -12,11 +12,11 @@ from sklearn.utils._param_validation import Interval
 
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState
-from skmmal.query._clusters import representatives
 from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query.uncertainty import MarginSampling
 from skmmal.query.view import PoolView
-from skmmal.selection.coverage import unit_rows
+from skmmal.selection._coverage import unit_rows
+from skmmal.selection._k_means import representatives
 
 __all__ = ["ALFAMix", "ClusterMargin", "DropQuery"]
 

@@ -9,11 +9,11 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._random import RandomState, draw_seed
-from skmmal.query._clusters import cluster
 from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query.uncertainty import MarginSampling
 from skmmal.query.view import PoolView
-from skmmal.selection.coverage import ball_cover, kernel_herding, nearest_other, unit_rows
+from skmmal.selection._coverage import ball_cover, kernel_herding, nearest_other, unit_rows
+from skmmal.selection._k_means import cluster
 
 __all__ = ["MaxHerding", "ProbCover", "TypiClust", "UHerding"]
 
@@ -45,7 +45,7 @@ class MaxHerding(QueryStrategy):
     Notes
     -----
     Needs no model: with an unfitted estimator the features are covered. The score is the mean gain in coverage. The
-    picks are those of plain greedy search (lazily: `skmmal.selection.coverage.kernel_herding`). Cost: one matrix
+    picks are those of plain greedy search (lazily: `skmmal.selection._coverage.kernel_herding`). Cost: one matrix
     product N × D × R for R references, then a few blocks of 64 × D × R a pick; memory N D.
 
     Rows that lack a modality: what they have alone is scaled to length one, with zeros in place of the rest. They are

@@ -10,12 +10,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState
-from skmmal.query._clusters import cluster
 from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query.coverage import _class_count, _labelled_unit_rows, _pure_radius, _references
 from skmmal.query.uncertainty import MarginSampling
 from skmmal.query.view import PoolView
-from skmmal.selection.coverage import _sq_distances, in_any_ball, mixed_cover, unit_rows
+from skmmal.selection._coverage import _sq_distances, in_any_ball, mixed_cover, unit_rows
+from skmmal.selection._k_means import cluster
 
 __all__ = ["DCoM", "competence"]
 

@@ -12,7 +12,7 @@ from skmmal.heads.tensors import resolve_device
 from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query.uncertainty import MarginSampling
 from skmmal.query.view import PoolView
-from skmmal.selection.v_optimal import (
+from skmmal.selection._v_optimal import (
     average_kernel,
     fourier_features,
     median_sq_distance,
@@ -74,7 +74,7 @@ class MVOPT(QueryStrategy):
     that cost two points of accuracy. With C the
     covariance of the process given the labelled rows, the score, ``Σ_j v_j C_ij² / (C_ii + s²)``, is by how much
     ``Σ_j v_j Var(j)`` falls when row i is labelled. Picks are those of the plain greedy loop (see
-    `skmmal.selection.v_optimal`), on ties the lowest index.
+    `skmmal.selection._v_optimal`), on ties the lowest index.
 
     Rows that lack a modality have the variance of the others, one: divided by M they would hardly ever be picked. The
     fused head tends to be less sure of them, so that they come somewhat more often than their share.

@@ -8,12 +8,12 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from skmmal._random import RandomState
-from skmmal.query._clusters import cluster
-from skmmal.query._partition import PARTITION_CONSTRAINTS, in_partitions
 from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query.view import PoolView
 from skmmal.selection import DenseEmbedding, Embedding, PartialEmbedding, k_center_greedy
-from skmmal.selection.partial import mean_sq_distances
+from skmmal.selection._k_means import cluster
+from skmmal.selection._partial import mean_sq_distances
+from skmmal.selection._partition import PARTITION_CONSTRAINTS, in_partitions
 
 __all__ = ["CoreSet", "KMeansSampling"]
 

@@ -12,10 +12,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skmmal._random import RandomState
 from skmmal.contributions import balance_weights
 from skmmal.query._heads import gradient_embedding
-from skmmal.query._partition import PARTITION_CONSTRAINTS, in_partitions
 from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query.view import PoolView
 from skmmal.selection import Embedding, OuterProductEmbedding, d2_sampling
+from skmmal.selection._partition import PARTITION_CONSTRAINTS, in_partitions
 
 __all__ = ["BADGE", "BMMAL"]
 
@@ -107,7 +107,7 @@ class BADGE(_GradientSampling):
     modality's over M), or, for fusions that gate or attend, the one vector that the modalities add up to. A fusion of
     your own is taken for linear in the embeddings; a committee has its members' embeddings side by side. The gradient
     is never multiplied out,
-    sampling is exact (see `skmmal.selection.d2_sampling`). Cost: memory N (K + D); one matrix product
+    sampling is exact (see `skmmal.selection._d2_sampling`). Cost: memory N (K + D); one matrix product
     N × (K + D) × n_instances; with ``on="all"`` 2 K M in place of K. The score is the squared distance at the time of
     the pick.
 

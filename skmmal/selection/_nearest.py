@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from skmmal.selection.embedding import Embedding, Factors, _sq_distances, gather_rows
+from skmmal.selection._embedding import Embedding, Factors, _sq_distances, gather_rows
 
 _CENTRES_PER_PASS = 512
 # With fewer new centres than this, finding out which pairs matter costs more than their products.

@@ -16,8 +16,8 @@ from skmmal.contributions import (
     shapley_values,
 )
 from skmmal.selection import DenseEmbedding, OuterProductEmbedding, StackedEmbedding, d2_sampling, k_center_greedy
-from skmmal.selection.coverage import ball_cover, kernel_herding, mixed_cover, nearest_other, unit_rows
-from skmmal.selection.v_optimal import (
+from skmmal.selection._coverage import ball_cover, kernel_herding, mixed_cover, nearest_other, unit_rows
+from skmmal.selection._v_optimal import (
     average_kernel,
     fourier_features,
     median_sq_distance,

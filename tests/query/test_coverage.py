@@ -6,9 +6,10 @@ from samples import make_blocks
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score
 
-from skmmal.query import MaxHerding, ProbCover, TypiClust, UHerding, _clusters
+from skmmal.query import MaxHerding, ProbCover, TypiClust, UHerding
 from skmmal.query.coverage import _calibration_error, _round_robin_by_typicality, _temperature, _tempered
-from skmmal.selection.coverage import ball_cover, kernel_herding, nearest_other, unit_rows
+from skmmal.selection import _k_means
+from skmmal.selection._coverage import ball_cover, kernel_herding, nearest_other, unit_rows
 
 
 def sq_distances(a, b):
@@ -180,7 +181,7 @@ def typical_by_hand(points, n_neighbors):
     return 1 / (np.sort(distances, axis=1)[:, :n_neighbors].mean(axis=1) + 1e-5)
 
 
-def test_typiclust_takes_the_most_typical_row_of_large_unlabelled_clusters():
+def test_typiclust_takes_the_most_typical_row_of_large_unlabelled_k_means():
     X, which = clumps([30, 20, 12, 4])
     Z = X / np.linalg.norm(X, axis=1, keepdims=True)
     picked, scores = TypiClust(random_state=0).query(None, X, 4, return_scores=True)
@@ -197,7 +198,7 @@ def test_typiclust_takes_the_most_typical_row_of_large_unlabelled_clusters():
     assert which[rest][picked].tolist() == [1, 2, 0]
 
 
-def test_typiclust_goes_round_the_clusters():
+def test_typiclust_goes_round_the_k_means():
     X, which = clumps([15, 10, 3])
     picked, _ = _round_robin_by_typicality(X, which, np.array([0, 0, 0]), 28, 20, 6)
     turns = which[picked]
@@ -260,12 +261,12 @@ def test_typiclust_recomputes_typicality_after_every_pick(seed):
 
 def test_many_points_are_clustered_by_what_they_share(monkeypatch):
     """In wide features of mostly noise, as large pools have them."""
-    monkeypatch.setattr(_clusters, "_SMALL", 10**7)
+    monkeypatch.setattr(_k_means, "_SMALL", 10**7)
     rng = np.random.default_rng(0)
     which = rng.integers(0, 20, 12_000)
     centres = rng.standard_normal((20, 300)).astype(np.float32)
     points = (0.35 * centres[which] + rng.standard_normal((12_000, 300), dtype=np.float32)).astype(np.float32)
-    labels, found = _clusters.cluster(points, 20, np.random.RandomState(0))
+    labels, found = _k_means.cluster(points, 20, np.random.RandomState(0))
     agreement = adjusted_rand_score(which, labels)
     assert agreement > 0.8
     np.testing.assert_allclose(found, [points[labels == c].mean(axis=0) for c in range(20)], atol=1e-4)

@@ -11,7 +11,7 @@ from scipy.stats import chisquare
 import skmmal._chunks
 from skmmal.selection import DenseEmbedding, OuterProductEmbedding, StackedEmbedding, d2_sampling, k_center_greedy
 
-module = import_module("skmmal.selection.d2_sampling")  # the function has the module's name
+module = import_module("skmmal.selection._d2_sampling")  # the function has the module's name
 
 
 def sequence_probabilities(distances, first, length):

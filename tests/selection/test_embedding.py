@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from skmmal.selection import DenseEmbedding, OuterProductEmbedding, StackedEmbedding, d2_sampling, k_center_greedy
-from skmmal.selection.embedding import as_embedding
+from skmmal.selection._embedding import as_embedding
 
 
 def multiplied_out(left, right):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skmmal.selection import DenseEmbedding, OuterProductEmbedding, StackedEmbedding, k_center_greedy
-from skmmal.selection import k_center as module
+from skmmal.selection import _k_center as module
 
 
 def textbook(values, n, initial_points=None, excluded=()):

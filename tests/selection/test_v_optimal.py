@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import skmmal._chunks
-from skmmal.selection import v_optimal
-from skmmal.selection.v_optimal import (
+from skmmal.selection import _v_optimal as v_optimal
+from skmmal.selection._v_optimal import (
     average_kernel,
     fourier_features,
     median_sq_distance,

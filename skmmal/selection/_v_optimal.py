@@ -14,8 +14,8 @@ import torch
 from skmmal._arrays import integer, numeric
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState, check_rng
+from skmmal.selection._embedding import _as_tensor
 from skmmal.selection._validation import check_n_samples
-from skmmal.selection.embedding import _as_tensor
 
 __all__ = ["average_kernel", "fourier_features", "median_sq_distance", "v_optimal_dense", "v_optimal_features"]
 

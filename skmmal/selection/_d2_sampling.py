@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from skmmal._random import RandomState, check_rng
+from skmmal.selection._embedding import Embedding, _sq_distances, as_embedding
 from skmmal.selection._nearest import NearestCentre
 from skmmal.selection._validation import check_n_samples
-from skmmal.selection.embedding import Embedding, _sq_distances, as_embedding
 
 __all__ = ["d2_sampling"]
 

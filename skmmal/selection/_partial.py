@@ -10,7 +10,7 @@ import torch
 
 from skmmal._arrays import numeric
 from skmmal._chunks import row_chunks
-from skmmal.selection.embedding import DenseEmbedding, Embedding, Factors, gather_rows
+from skmmal.selection._embedding import DenseEmbedding, Embedding, Factors, gather_rows
 
 __all__ = ["PartialEmbedding", "mean_sq_distances"]
 

@@ -12,7 +12,6 @@ from joblib import Parallel, delayed
 from sklearn.utils._param_validation import Interval
 
 from skmmal._random import draw_seed
-from skmmal.query.base import Selection
 from skmmal.selection import Embedding
 
 __all__ = ["PARTITION_CONSTRAINTS", "in_partitions"]
@@ -25,14 +24,14 @@ PARTITION_CONSTRAINTS: dict = {
 
 
 def in_partitions(
-    select: Callable[..., Selection],
+    select: Callable[..., tuple[np.ndarray, np.ndarray]],
     embedding: Embedding,
     n_instances: int,
     partitions: int,
     n_jobs: int | None,
     rng: np.random.RandomState,
     **options: Any,
-) -> Selection:
+) -> tuple[np.ndarray, np.ndarray]:
     """Run ``select(embedding, n_instances, seed, **options)`` on the pool, or on random parts of it.
 
     Every part gives picks in proportion to its size. The parts' picks are interleaved: first every part's first,

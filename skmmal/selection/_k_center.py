@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from skmmal.selection._embedding import Embedding, StackedEmbedding, _sq_distances, as_embedding
 from skmmal.selection._nearest import NearestCentre
 from skmmal.selection._validation import check_n_samples
-from skmmal.selection.embedding import Embedding, StackedEmbedding, _sq_distances, as_embedding
 
 __all__ = ["k_center_greedy"]
 
