@@ -12,13 +12,8 @@ from skmmal.heads.tensors import resolve_device
 from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query.uncertainty import MarginSampling
 from skmmal.query.view import PoolView
-from skmmal.selection._v_optimal import (
-    average_kernel,
-    fourier_features,
-    median_sq_distance,
-    v_optimal_dense,
-    v_optimal_features,
-)
+from skmmal.selection._gaussian_kernels import average_kernel, fourier_features, median_sq_distance
+from skmmal.selection._v_optimal import v_optimal_dense, v_optimal_features
 
 __all__ = ["MVOPT"]
 
@@ -147,6 +142,7 @@ class MVOPT(QueryStrategy):
         if self.kernel == "predictions" and weights is not None:
             beliefs = _beliefs(view, order, np.float64 if is_exact else np.float32)
         device = resolve_device(self.device)
+        device = None if device.type == "cpu" else device  # numpy computes on the processor
         if is_exact:
             of_pool, of_known = (None, None) if beliefs is None else beliefs
             kernel, cross, labelled = (

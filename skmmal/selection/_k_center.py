@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
-from skmmal.selection._embedding import Embedding, StackedEmbedding, _sq_distances, as_embedding
-from skmmal.selection._nearest import NearestCentre
-from skmmal.selection._validation import check_n_samples
+from skmmal.selection._embedding import Embedding
+from skmmal.selection._factored import as_embedding
+from skmmal.selection._points import Candidates, EmbeddingPoints, Points, as_points
+from skmmal.selection._validation import check_n_samples, check_rows
 
 __all__ = ["k_center_greedy"]
 
 _CANDIDATES = 512
 
 
-def k_center_greedy(embedding: Any, n_samples: int, *, initial: Any = None, return_sq_distances: bool = False) -> Any:
+def k_center_greedy(
+    embedding: Any,
+    n_samples: int,
+    *,
+    initial: Any = None,
+    return_sq_distances: bool = False,
+    candidates: Any = None,
+) -> Any:
     """Pick, one after the other, the point that is farthest from all points picked before.
 
     Parameters
     ----------
-    embedding : Embedding or array-like of shape (N, D)
-        The points.
+    embedding : Embedding, Points or array-like of shape (N, D)
+        The points, or what answers for them.
     n_samples : int
         How many to pick; with initial indices, these do not count and are not picked again.
     initial : Embedding, array-like of shape (L, D), array-like of int, or None
         Centres that are there from the beginning: an embedding of labelled points, or indices into `embedding`.
         ``None`` or no rows: the first pick is the point of largest norm.
-    return_sq_distances : bool
+    return_sq_distances : bool, default=False
         Whether to return, too, the squared distance each point had when it was picked (for a first pick without any
         centre, its squared norm).
+    candidates : array-like of int or bool, optional
+        Rows that may be picked; by default all.
 
     Returns
     -------
@@ -64,84 +73,58 @@ def k_center_greedy(embedding: Any, n_samples: int, *, initial: Any = None, retu
     >>> k_center_greedy(DenseEmbedding([[0.0], [1.0], [5.0], [9.0]]), 2, initial=[0]).tolist()
     [3, 2]
     """
-    points = as_embedding(embedding)
-    nearest = NearestCentre(points)
-    available = np.ones(len(points), dtype=bool)
+    points = as_points(embedding, candidates)
+    has_centres = False
     if initial is not None and not isinstance(initial, Embedding) and np.ndim(initial) == 1:
-        indices = _check_indices(initial, len(points))
-        available[indices] = False
-        n_samples = check_n_samples(n_samples, int(available.sum()))
-        nearest.add(indices)
-    else:
-        n_samples = check_n_samples(n_samples, len(points))
-        if initial is not None:
-            _add_labelled(nearest, points, as_embedding(initial, "initial"))
-    picked, distances = _k_center(points, nearest, available, n_samples)
+        rows = check_rows(initial, "initial", len(points))
+        has_centres = len(rows) > 0
+        if has_centres:
+            points.add(points.take(rows).embedding, rows)
+    elif initial is not None:
+        labeled = as_embedding(initial, "initial")
+        _check_alike(labeled, points)
+        has_centres = len(labeled) > 0
+        points.add(labeled, np.empty(0, dtype=np.intp))
+    n_samples = check_n_samples(n_samples, len(points.open_rows()))
+    picked, distances = _k_center(points, n_samples, has_centres)
     return (picked, distances) if return_sq_distances else picked
 
 
-def _check_indices(initial: Any, n_points: int) -> np.ndarray:
-    indices = np.asarray(initial)
-    if indices.size == 0:
-        return np.empty(0, dtype=np.intp)
-    if indices.dtype.kind not in "iu":
-        raise TypeError(f"initial must hold indices or be an embedding, found dtype {indices.dtype}")
-    if indices.min() < 0 or indices.max() >= n_points:
-        raise ValueError(f"initial must hold indices within 0..{n_points - 1}, found {indices.min()}..{indices.max()}")
-    return np.unique(indices)
+def _check_alike(labeled: Embedding, points: Points) -> None:
+    if isinstance(points, EmbeddingPoints):
+        kinds = [(type(each), [str(term) for term in each.terms]) for each in (labeled, points.embedding)]
+        if kinds[0] != kinds[1]:
+            raise ValueError(f"initial is {labeled!r}, which does not match {points.embedding!r}")
 
 
-def _add_labelled(nearest: NearestCentre, points: Embedding, labelled: Embedding) -> None:
-    if type(labelled) is not type(points) or labelled._shape_text() != points._shape_text():
-        raise ValueError(f"initial is {labelled!r}, which does not match {points!r}")
-    if isinstance(points, StackedEmbedding) and labelled._n_factors != points._n_factors:
-        raise ValueError(f"the parts of initial, {labelled!r}, are cut into other blocks than those of {points!r}")
-    nearest.add(np.arange(len(labelled)), source=labelled)
+def _k_center(points: Points, n_samples: int, has_centres: bool) -> tuple[np.ndarray, np.ndarray]:
+    picked: list[np.ndarray] = []
+    found: list[np.ndarray] = []
+    n_left = n_samples
+    while n_left > 0:
+        new = _farthest_block(points, n_left) if has_centres else points.largest()
+        picked.append(new.rows)
+        found.append(new.sq_distances)
+        n_left -= len(new.rows)
+        has_centres = True
+        if n_left > 0:
+            points.add(new.embedding, new.rows)
+    return np.concatenate(picked).astype(np.intp), np.concatenate(found)
 
 
-def _k_center(
-    points: Embedding, nearest: NearestCentre, available: np.ndarray, n_samples: int
-) -> tuple[np.ndarray, np.ndarray]:
-    picked: list[int] = []
-    found: list[float] = []
-    if len(points) and math.isinf(float(nearest.sq_distances.max())):  # no centre yet
-        norms = points._norms64().cpu().numpy()
-        picked.append(int(np.flatnonzero(available)[np.argmax(norms[available])]))
-        found.append(float(norms[picked[0]]))
-        available[picked] = False
-        nearest.add(np.asarray(picked))
-    while len(picked) < n_samples:
-        known = nearest.sq_distances.to("cpu", torch.float64).numpy().copy()
-        known[~available] = -1.0
-        block = _farthest_block(points, known, n_samples - len(picked))
-        new = [index for index, _ in block]
-        available[new] = False
-        picked += new
-        found += [distance for _, distance in block]
-        if len(picked) < n_samples:
-            nearest.add(np.asarray(new))
-    return np.asarray(picked, dtype=np.intp), np.asarray(found)
-
-
-def _farthest_block(points: Embedding, known: np.ndarray, n_wanted: int) -> list[tuple[int, float]]:
+def _farthest_block(points: Points, n_wanted: int) -> Candidates:
     """Pick from the candidates of largest known distance while they provably hold the farthest point."""
-    n_candidates = min(_CANDIDATES, int((known >= 0).sum()))
-    order = np.argpartition(-known, n_candidates - 1)[:n_candidates]
-    # the first pick is the textbook's own argmax, whatever the partition did with ties
-    candidates = np.union1d(order, np.argmax(known))
-    outside = known.copy()
-    outside[candidates] = -1.0
-    bound = outside.max()
-    index = torch.as_tensor(candidates, device=points.device)
-    mutual = _sq_distances(points, index, points, index).to("cpu", torch.float64).numpy()
-    points._release()
-    true = known[candidates]
-    block: list[tuple[int, float]] = []
-    while len(block) < min(n_wanted, len(candidates)):
+    candidates, bound = points.farthest(_CANDIDATES)
+    mutual = candidates.mutual_sq_distances()
+    true = candidates.sq_distances.copy()
+    block: list[int] = []
+    distances: list[float] = []
+    while len(block) < min(n_wanted, len(true)):
         at = int(np.argmax(true))
         if block and true[at] <= bound:
             break
-        block.append((int(candidates[at]), float(true[at])))
+        block.append(at)
+        distances.append(float(true[at]))
         np.minimum(true, mutual[at], out=true)
         true[at] = -1.0
-    return block
+    return replace(candidates.take(np.asarray(block)), sq_distances=np.asarray(distances))

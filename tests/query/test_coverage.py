@@ -181,7 +181,7 @@ def typical_by_hand(points, n_neighbors):
     return 1 / (np.sort(distances, axis=1)[:, :n_neighbors].mean(axis=1) + 1e-5)
 
 
-def test_typiclust_takes_the_most_typical_row_of_large_unlabelled_k_means():
+def test_typiclust_takes_the_most_typical_row_of_large_unlabelled_clusters():
     X, which = clumps([30, 20, 12, 4])
     Z = X / np.linalg.norm(X, axis=1, keepdims=True)
     picked, scores = TypiClust(random_state=0).query(None, X, 4, return_scores=True)
@@ -198,7 +198,7 @@ def test_typiclust_takes_the_most_typical_row_of_large_unlabelled_k_means():
     assert which[rest][picked].tolist() == [1, 2, 0]
 
 
-def test_typiclust_goes_round_the_k_means():
+def test_typiclust_goes_round_the_clusters():
     X, which = clumps([15, 10, 3])
     picked, _ = _round_robin_by_typicality(X, which, np.array([0, 0, 0]), 28, 20, 6)
     turns = which[picked]
