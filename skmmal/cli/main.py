@@ -308,7 +308,7 @@ def select(
     from skmmal.campaign import batch_table, choose
     from skmmal.experiment import sources
     from skmmal.experiment.problem import random_seed, resolve_strategies, set_random_states
-    from skmmal.query import get_strategy
+    from skmmal.query import available_strategies, get_strategy
 
     ((strategy, query),) = resolve_strategies([get_strategy(strategy)]).items()
     set_random_states(query, "select", seed)

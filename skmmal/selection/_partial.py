@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from skmmal._arrays import numeric
 from skmmal._chunks import row_chunks
-from skmmal.selection.embedding import DenseEmbedding, Embedding, Factors, gather_rows
+from skmmal.selection._backend import Array, as_blocks, cast, like, namespace, row_sq_norms
+from skmmal.selection._embedding import Measures, inner_products
+from skmmal.selection._factored import DenseEmbedding
+from skmmal.selection._terms import Factors, Term
 
 __all__ = ["PartialEmbedding", "mean_sq_distances"]
 
@@ -76,74 +78,64 @@ class PartialEmbedding(DenseEmbedding):
            [ 5.33333333,  5.33333333,  0.        ]])
     """
 
-    _is_euclidean = False
+    is_euclidean = False
 
     def __init__(self, values: Any, present: Any, scales: Any) -> None:
-        super().__init__(values)
+        blocks = as_blocks(values, "values")
         mask = numeric(present, "present", 2)
         weights = numeric(scales, "scales", 1, finite=True)
-        if mask.shape != (self._n_rows, len(self._blocks)) or weights.shape != (len(self._blocks),):
+        shape = (len(blocks[0]), len(blocks))
+        if mask.shape != shape or weights.shape != shape[1:]:
             raise ValueError(
-                f"present must have shape {(self._n_rows, len(self._blocks))} (rows and blocks) and scales shape "
-                f"{(len(self._blocks),)}, found {mask.shape} and {weights.shape}"
+                f"present must have shape {shape} (rows and blocks) and scales shape {shape[1:]}, "
+                f"found {mask.shape} and {weights.shape}"
             )
         if (weights < 0).any():
             raise ValueError(f"scales must not be negative, got {weights.tolist()}")
-        self._present = torch.as_tensor(mask.astype(bool), device=self.device)
-        self._scales = torch.as_tensor(weights.astype(np.float64), device=self.device)
+        super().__init__(blocks)
+        self.terms = (Term(blocks, present=like(mask.astype(bool), blocks[0])),)
+        self.scales = weights.astype(np.float64)
 
-    @property
-    def _n_factors(self) -> int:  # type: ignore[override]
-        return len(self._blocks) + 1
+    def _measure(self, dtype: str) -> Measures:
+        found = super()._measure(dtype)
+        shares, _ = self._shares(cast(self.terms[0].present, "float64"))
+        return found._replace(sq_norms=found.sq_norms * shares)
 
-    def _gather(self, rows: slice | torch.Tensor, dtype: torch.dtype) -> Factors:
-        return *super()._gather(rows, dtype), gather_rows(self._present, rows).to(dtype)
-
-    def _inner(self, left: Factors, right: Factors) -> torch.Tensor:
-        return super()._inner(left[:-1], right[:-1])
-
-    def _sq_norms(self, rows: Factors) -> torch.Tensor:
-        seen = (rows[-1].double() @ self._scales).clamp_max_(self._scales.sum())
-        share = torch.where(seen > 0, self._scales.sum() / seen, 1.0)
-        return super()._sq_norms(rows[:-1]) * share
-
-    def _sums_and_scales(
-        self, rows: slice | torch.Tensor, other: Embedding, cols: torch.Tensor, col_factors: Factors
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        factors = self._gather(rows, self.compute_dtype)
-        *left, row_there = factors
-        *right, col_there = col_factors
-        left_norms, right_norms = (
-            torch.stack([torch.linalg.vecdot(block, block) for block in blocks], dim=1) for blocks in (left, right)
+    def expanded(
+        self, factors: list[Factors], others: list[Factors], sq_norms: Array, other_sq_norms: Array
+    ) -> tuple[Array, Array]:
+        """As for `Embedding`, over the blocks that both rows have."""
+        (own,), (their,) = factors, others
+        library, dtype = namespace(own.present), self.measures.dtype
+        own_norms, their_norms = (
+            cast(library.stack([row_sq_norms(block) for block in each.blocks], axis=1), dtype) for each in (own, their)
         )
-        sums = left_norms @ col_there.T + row_there @ right_norms.T
-        distances = sums.add(self._inner(factors, col_factors), alpha=-2)
-        shares, apart = self._shares(row_there @ (self._scales.to(col_there.dtype) * col_there).T)
+        sums = own_norms @ their.present.T + own.present @ their_norms.T
+        distances = sums - 2 * inner_products(factors, others)
+        shares, apart = self._shares(own.present, their.present)
         for values in (distances, sums):
-            values.mul_(shares).masked_fill_(apart, float(self._scales.sum()))
+            values *= shares
+            values[apart] = float(self.scales.sum())
         return distances, sums
 
-    def _paired_sq_distances(self, left: Factors, right: Factors) -> torch.Tensor:
-        both = left[-1] * right[-1]
-        squares = torch.stack([(a - b).square().sum(dim=1) for a, b in zip(left[:-1], right[:-1], strict=True)], dim=1)
-        shares, apart = self._shares(both @ self._scales.to(both.dtype))
-        return (squares * both).sum(dim=1).mul_(shares).masked_fill_(apart, float(self._scales.sum()))
+    def paired(self, factors: list[Factors], others: list[Factors]) -> Array:
+        """As for `Embedding`, over the blocks that both rows have."""
+        (own,), (their,) = factors, others
+        squares = [row_sq_norms(a - b) for a, b in zip(own.blocks, their.blocks, strict=True)]
+        both = own.present * their.present
+        shares, apart = self._shares(both)
+        distances = (namespace(both).stack(squares, axis=1) * both).sum(axis=1) * shares
+        distances[apart] = float(self.scales.sum())
+        return distances
 
-    def _shares(self, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What distances over `seen` of the scales are multiplied by, and where nothing is seen."""
-        total = self._scales.sum().to(seen.dtype)
+    def _shares(self, present: Array, other: Array | None = None) -> tuple[Array, Array]:
+        """What distances over the blocks seen (by both of all pairs) are multiplied by, and where nothing is seen."""
+        library = namespace(present)
+        scales = cast(like(self.scales, present), str(present.dtype).removeprefix("torch."))
+        total = float(self.scales.sum())
+        seen = present @ scales if other is None else present @ (scales * other).T
         apart = seen <= 0
-        shares = torch.where(apart, 1.0, total / seen)
+        shares = total / library.where(apart, 1.0, seen)
         # what both have in full is exact
-        return torch.where((seen - total).abs() <= 1e-6 * total, 1.0, shares), apart & (total > 0)
-
-    def to(self, device: torch.device | str) -> PartialEmbedding:
-        """Return the same embedding with its values on `device`."""
-        blocks = [block.to(device) for block in self._blocks]
-        return PartialEmbedding(blocks, self._present.cpu(), self._scales.cpu())
-
-    def take(self, rows: np.ndarray) -> PartialEmbedding:
-        """Return the embedding of some rows only."""
-        index = self._index(rows)
-        blocks = [block[index] for block in self._blocks]
-        return PartialEmbedding(blocks, self._present[index].cpu(), self._scales.cpu())
+        exact = apart | (abs(seen - total) <= 1e-6 * total)
+        return library.where(exact, 1.0, shares), apart & (total > 0)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, Literal, overload
 
 import numpy as np
-import torch
 
 from skmmal._random import RandomState, check_rng
-from skmmal.selection._nearest import NearestCentre
+from skmmal.selection._points import Candidates, Points, as_points
 from skmmal.selection._validation import check_n_samples
-from skmmal.selection.embedding import Embedding, _sq_distances, as_embedding
 
 __all__ = ["d2_sampling"]
 
@@ -26,6 +25,7 @@ def d2_sampling(
     random_state: RandomState = ...,
     first: str | int = ...,
     return_sq_distances: Literal[False] = ...,
+    candidates: Any = ...,
 ) -> np.ndarray: ...
 @overload
 def d2_sampling(
@@ -35,6 +35,7 @@ def d2_sampling(
     random_state: RandomState = ...,
     first: str | int = ...,
     return_sq_distances: Literal[True],
+    candidates: Any = ...,
 ) -> tuple[np.ndarray, np.ndarray]: ...
 def d2_sampling(
     embedding: Any,
@@ -43,6 +44,7 @@ def d2_sampling(
     random_state: RandomState = None,
     first: str | int = "norm",
     return_sq_distances: bool = False,
+    candidates: Any = None,
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """Pick points one after the other, each with probability proportional to its squared distance.
 
@@ -50,17 +52,20 @@ def d2_sampling(
 
     Parameters
     ----------
-    embedding : Embedding or array-like of shape (N, D)
-        The points.
+    embedding : Embedding, Points or array-like of shape (N, D)
+        The points, or what answers for them.
     n_samples : int
-        How many to pick, from 1 to N.
+        How many to pick, from 1 to as many as may be picked.
     random_state : int, RandomState, Generator or None
-    first : {"norm", "random"} or int
+        Draws the points.
+    first : {"norm", "random"} or int, default="norm"
         The first point: the one of largest norm (as in BADGE's own code; the lowest index on ties), uniformly
         at random (as in k-means++), or a given index.
-    return_sq_distances : bool
+    return_sq_distances : bool, default=False
         Whether to return, too, the squared distance each point had when it was picked (for the first one, its
         squared norm).
+    candidates : array-like of int or bool, optional
+        Rows that may be picked; by default all.
 
     Returns
     -------
@@ -97,70 +102,62 @@ def d2_sampling(
     >>> d2_sampling(points, 3, random_state=0).tolist()
     [4, 2, 0]
     """
-    points = as_embedding(embedding)
-    n_samples = check_n_samples(n_samples, len(points))
+    points = as_points(embedding, candidates)
+    n_samples = check_n_samples(n_samples, len(points.open_rows()))
     rng = check_rng(random_state)
-    picked, distances = _d2_sampling(points, n_samples, rng, _first_index(points, first, rng))
+    picked, distances = _d2_sampling(points, n_samples, rng, _first(points, first, rng))
     return (picked, distances) if return_sq_distances else picked
 
 
-def _first_index(points: Embedding, first: str | int, rng: np.random.RandomState) -> int:
+def _first(points: Points, first: str | int, rng: np.random.RandomState) -> Candidates:
+    rows = points.open_rows()
     if isinstance(first, Integral) and not isinstance(first, bool):
         if not 0 <= first < len(points):
             raise ValueError(f"first must be an index within 0..{len(points) - 1}, got {first}")
-        return int(first)
-    if first == "random":
-        return int(rng.randint(len(points)))
-    if first == "norm":
-        norms = points._norms64()
-        largest = float(norms.max())
-        # nothing tells zero points apart
-        return int(torch.argmax((norms == largest).to(torch.uint8))) if largest > 0 else int(rng.randint(len(points)))
-    raise ValueError(f"first must be 'norm', 'random' or an index, got {first!r}")
+        if first not in rows:
+            raise ValueError(f"first must be one of the candidates, got {first}")
+        return points.take(np.asarray([first], dtype=np.intp))
+    if first not in ("norm", "random"):
+        raise ValueError(f"first must be 'norm', 'random' or an index, got {first!r}")
+    if first == "norm" and (largest := points.largest()).sq_distances[0] > 0:
+        return largest
+    # nothing tells zero points apart
+    return points.take(rows[[rng.randint(len(rows))]])
 
 
 def _d2_sampling(
-    points: Embedding, n_samples: int, rng: np.random.RandomState, first: int
+    points: Points, n_samples: int, rng: np.random.RandomState, new: Candidates
 ) -> tuple[np.ndarray, np.ndarray]:
-    nearest = NearestCentre(points)
-    picked = [first]
-    found = [float(points._norms64()[first])]
-    new = [first]
-    size = _FIRST_BLOCK
-    while len(picked) < n_samples:
-        nearest.add(np.asarray(new))
-        known = nearest.sq_distances.to("cpu", torch.float64).numpy()
-        cumulative = known.cumsum()
-        if cumulative[-1] <= 0:
+    picked, found = [new.rows], [new.sq_distances]
+    n_left, size = n_samples - 1, _FIRST_BLOCK
+    while n_left > 0:
+        points.add(new.embedding, new.rows)
+        mass = points.mass()
+        if mass <= 0:
+            rest = rng.permutation(points.open_rows())[:n_left]
+            picked, found = [*picked, rest], [*found, np.zeros(len(rest))]
             break
-        size = min(size, 8 + 5 * (n_samples - len(picked)) // 4)
-        candidates = np.searchsorted(cumulative, rng.random_sample(size) * cumulative[-1], side="right")
-        candidates = np.minimum(candidates, np.flatnonzero(known)[-1])  # rounding at the upper end
-        accepted = _thin(points, candidates, known[candidates], rng.random_sample(size))
-        accepted = accepted[: n_samples - len(picked)]
-        new = [int(candidates[at]) for at, _ in accepted]
-        picked += new
-        found += [distance for _, distance in accepted]
-        size = _next_size(size, len(new))
-    if len(picked) < n_samples:
-        rest = np.setdiff1d(np.arange(len(points)), picked)
-        picked += rng.permutation(rest)[: n_samples - len(picked)].tolist()
-        found += [0.0] * (n_samples - len(found))
-    return np.asarray(picked, dtype=np.intp), np.asarray(found)
+        size = min(size, 8 + 5 * n_left // 4)
+        drawn = points.draw(rng.random_sample(size) * mass)
+        new = _thin(drawn, rng.random_sample(size), n_left)
+        picked, found = [*picked, new.rows], [*found, new.sq_distances]
+        n_left -= len(new.rows)
+        size = _next_size(size, len(new.rows))
+    return np.concatenate(picked).astype(np.intp), np.concatenate(found)
 
 
-def _thin(points: Embedding, candidates: np.ndarray, known: np.ndarray, uniform: np.ndarray) -> list[tuple[int, float]]:
+def _thin(drawn: Candidates, uniform: np.ndarray, n_wanted: int) -> Candidates:
     """Go through the candidates in order; keep each with probability (true D²) / (known D²)."""
-    index = torch.as_tensor(candidates, device=points.device)
-    mutual = _sq_distances(points, index, points, index).cpu().numpy()
-    points._release()
+    mutual, known = drawn.mutual_sq_distances(), drawn.sq_distances
     true = known.copy()
-    kept = []
-    for at in range(len(candidates)):
-        if uniform[at] * known[at] < true[at]:
-            kept.append((at, float(true[at])))
+    kept: list[int] = []
+    distances: list[float] = []
+    for at in range(len(known)):
+        if len(kept) < n_wanted and uniform[at] * known[at] < true[at]:
+            kept.append(at)
+            distances.append(float(true[at]))
             np.minimum(true, mutual[at], out=true)
-    return kept
+    return replace(drawn.take(np.asarray(kept, dtype=np.intp)), sq_distances=np.asarray(distances))
 
 
 def _next_size(size: int, n_accepted: int) -> int:
