@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
 from skmmal._random import draw_seed
-from skmmal.selection.coverage import unit_rows
+from skmmal.selection._coverage import unit_rows
 
 __all__ = ["cluster", "pick_among", "representatives"]
 
