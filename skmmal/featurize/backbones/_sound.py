@@ -43,6 +43,7 @@ from skmmal.featurize.backbones._extractors import (
     first_frames,
     load_extractor,
 )
+from skmmal.featurize.decode import Source
 
 POOLINGS = ("mean", "pooled")
 WINDOW = 10.0
@@ -72,13 +73,13 @@ class SoundReader(FileReader):
         super().__init__(root)
         self.rate, self.window, self.fewest = rate, window, fewest
 
-    def fetch(self, cell: Cell) -> decode.Source:
+    def fetch(self, cell: Cell) -> Source:
         return self.source(cell)  # a video's other tracks need not be read
 
-    def decode(self, raw: decode.Source, notes: dict[str, int]) -> Iterable[Unit]:
+    def decode(self, raw: Source, notes: dict[str, int]) -> Iterable[Unit]:
         return self.decode_from(raw, notes, 0)
 
-    def decode_from(self, raw: decode.Source, notes: dict[str, int], first: int) -> Iterator[Unit]:
+    def decode_from(self, raw: Source, notes: dict[str, int], first: int) -> Iterator[Unit]:
         size, shortest = round(self.window * self.rate), max(round(SHORTEST * self.rate), self.fewest)
         for samples in decode.sound_windows(raw, self.rate, size, shortest, notes, first):
             if not np.isfinite(samples).all():

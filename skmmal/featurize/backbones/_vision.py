@@ -35,6 +35,7 @@ from skmmal.featurize._reading import FileReader, Unit
 from skmmal.featurize.backbones import _torchvision as tv
 from skmmal.featurize.backbones import _transformers as hf
 from skmmal.featurize.backbones._common import ModelSpec, check_choice, plain, size_key, versions
+from skmmal.featurize.decode import Source
 
 Transform = Callable[[Any], torch.Tensor | Mapping[str, torch.Tensor]]
 """From a picture (or, for a video model, from frames) to a tensor, or to all that a model takes."""
@@ -101,10 +102,10 @@ class FramesReader(FileReader):
         super().__init__(root)
         self.transform, self.count, self.fps = transform, count, fps
 
-    def fetch(self, cell: Cell) -> decode.Source:
+    def fetch(self, cell: Cell) -> Source:
         return self.source(cell)  # decoding reads it piece by piece
 
-    def decode(self, raw: decode.Source, notes: dict[str, int]) -> list[Unit]:
+    def decode(self, raw: Source, notes: dict[str, int]) -> list[Unit]:
         found = decode.frames(raw, self.count, self.fps, notes)
         return [
             prepared(self.transform, decode.bounded(Image.fromarray(frame), notes), slot)
@@ -127,7 +128,7 @@ class ClipReader(FramesReader):
         Frames per second, around the middle.
     """
 
-    def decode(self, raw: decode.Source, notes: dict[str, int]) -> list[Unit]:
+    def decode(self, raw: Source, notes: dict[str, int]) -> list[Unit]:
         found = np.stack(decode.frames(raw, self.count, self.fps, notes))
         return [prepared(self.transform, torch.from_numpy(found).permute(0, 3, 1, 2))]
 
@@ -264,6 +265,8 @@ def _over_frames(images: Callable[..., Backbone], spec: ModelSpec, frames: int, 
     """Read frames of videos for an image backbone; they are averaged, or kept as tokens."""
     _check_sampling(frames, fps)
     image = images(replace(spec, tokens=False), pooling=pooling)
+    assert isinstance(image.reader, ImageReader)
+    assert isinstance(image.width, int)
     reader = FramesReader(spec.root, image.reader.transform, frames, fps)
     width = (frames, image.width) if spec.tokens else image.width
     about = dict(image.description)
