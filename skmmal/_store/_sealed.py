@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from skmmal._chunks import row_chunks
 
 SEAL = "sha256"
 """Key of the checksum."""
@@ -17,6 +20,16 @@ SEAL = "sha256"
 def digest(content: bytes) -> str:
     """Hexadecimal SHA-256."""
     return hashlib.sha256(content).hexdigest()
+
+
+def fingerprint(blocks: Mapping[str, np.ndarray], start: str = "") -> str:
+    """Hexadecimal SHA-256 of `start` and of the names, dtypes, shapes and values of matrices; every value is read."""
+    found = hashlib.sha256(start.encode())
+    for name, block in blocks.items():
+        found.update(f"{name} {block.dtype} {block.shape};".encode())
+        for rows in row_chunks(*block.shape):
+            found.update(np.ascontiguousarray(block[rows]).tobytes())
+    return found.hexdigest()
 
 
 def dumps(content: Any, *, infinite: bool = False) -> bytes:
