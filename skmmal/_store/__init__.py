@@ -12,6 +12,7 @@ from skmmal._store._folders import new_folder, put_back
 from skmmal._store._locks import holder, is_locked, locked, this_process
 from skmmal._store._sealed import (
     SEAL,
+    check_format,
     check_same,
     check_seal,
     difference,
@@ -26,6 +27,7 @@ from skmmal._store._sealed import (
 __all__ = [
     "SEAL",
     "TEMPORARY",
+    "check_format",
     "check_same",
     "check_seal",
     "difference",

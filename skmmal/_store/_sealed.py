@@ -100,6 +100,20 @@ def parse_json(path: Path, error: type[ValueError] = ValueError) -> Any:
         raise error(f"{path} is not valid JSON, or is truncated ({wrong})") from None
 
 
+def check_format(content: Any, path: Path, name: str, newest: int, error: type[ValueError] = ValueError) -> None:
+    """Raise `error` unless what a file holds says that it has a format, in a version up to `newest`."""
+    found = content.get("format") if isinstance(content, dict) else type(content).__name__
+    if found != name:
+        raise error(f"{path} has the format {found!r}, expected {name!r}")
+    version = content.get("version")
+    if type(version) is not int or version < 1:
+        raise error(f"{path}: version must be a whole number, found {version!r}")
+    if version > newest:
+        raise error(
+            f"{path} has format version {version}, written by a newer skmmal; this one reads up to {newest}: upgrade it"
+        )
+
+
 # --------------------------------------------------------------------------------------------------- differences
 
 
