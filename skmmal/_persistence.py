@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from skmmal._paths import local_path
-from skmmal._store import check_seal, digest, fsync_folder, locked, parse_json, sealed, sweep, write_file
+from skmmal._store import check_format, check_seal, digest, fsync_folder, locked, parse_json, sealed, sweep, write_file
 
 _DESCRIPTION, _WEIGHTS = "estimator.json", "weights.safetensors"
 _NEXT = "weights.next.safetensors"
@@ -82,11 +82,7 @@ def _read_description(folder: Path, format_name: str, version: int) -> dict[str,
     if not (folder / _DESCRIPTION).is_file():
         raise FileNotFoundError(f"{folder} holds no {_DESCRIPTION}; it was not written by save")
     description = parse_json(folder / _DESCRIPTION)
-    found = description.get("format") if isinstance(description, dict) else None
-    if found != format_name:
-        raise ValueError(f"{folder} holds {found!r}, expected {format_name!r}")
-    if description.get("version") not in range(1, version + 1) or isinstance(description["version"], bool):
-        raise ValueError(f"{folder} has format version {description.get('version')}, this skmmal reads up to {version}")
+    check_format(description, folder / _DESCRIPTION, format_name, version)
     if description["version"] > 1:  # the first version had no checksum of the description
         check_seal(description, folder / _DESCRIPTION)
     return description

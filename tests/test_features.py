@@ -157,7 +157,7 @@ def test_truncated_array_is_refused(store, keep):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(format="other"), "format is 'other'"),
+        (lambda m: m.update(format="other"), "has the format 'other'"),
         (lambda m: m.update(version=2), "written by a newer skmmal"),
         (lambda m: m.update(version="1"), "version must be a whole number"),
         (lambda m: m.update(n_samples=5), "does not fit n_samples 5"),

@@ -10,17 +10,31 @@ from __future__ import annotations
 from skmmal._store._files import TEMPORARY, explained, fsync_folder, replace_file, sweep, write_file, write_new
 from skmmal._store._folders import new_folder, put_back
 from skmmal._store._locks import holder, is_locked, locked, this_process
-from skmmal._store._sealed import SEAL, check_same, check_seal, difference, digest, dumps, parse_json, plain, sealed
+from skmmal._store._sealed import (
+    SEAL,
+    check_format,
+    check_same,
+    check_seal,
+    difference,
+    digest,
+    dumps,
+    fingerprint,
+    parse_json,
+    plain,
+    sealed,
+)
 
 __all__ = [
     "SEAL",
     "TEMPORARY",
+    "check_format",
     "check_same",
     "check_seal",
     "difference",
     "digest",
     "dumps",
     "explained",
+    "fingerprint",
     "fsync_folder",
     "holder",
     "is_locked",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from skmmal._chunks import row_chunks
 
 SEAL = "sha256"
 """Key of the checksum."""
@@ -17,6 +20,16 @@ SEAL = "sha256"
 def digest(content: bytes) -> str:
     """Hexadecimal SHA-256."""
     return hashlib.sha256(content).hexdigest()
+
+
+def fingerprint(blocks: Mapping[str, np.ndarray], start: str = "") -> str:
+    """Hexadecimal SHA-256 of `start` and of the names, dtypes, shapes and values of matrices; every value is read."""
+    found = hashlib.sha256(start.encode())
+    for name, block in blocks.items():
+        found.update(f"{name} {block.dtype} {block.shape};".encode())
+        for rows in row_chunks(*block.shape):
+            found.update(np.ascontiguousarray(block[rows]).tobytes())
+    return found.hexdigest()
 
 
 def dumps(content: Any, *, infinite: bool = False) -> bytes:
@@ -85,6 +98,20 @@ def parse_json(path: Path, error: type[ValueError] = ValueError) -> Any:
         raise error(f"{path} is not valid JSON: it is nested too deeply") from None
     except (OSError, ValueError) as wrong:
         raise error(f"{path} is not valid JSON, or is truncated ({wrong})") from None
+
+
+def check_format(content: Any, path: Path, name: str, newest: int, error: type[ValueError] = ValueError) -> None:
+    """Raise `error` unless what a file holds says that it has a format, in a version up to `newest`."""
+    found = content.get("format") if isinstance(content, dict) else type(content).__name__
+    if found != name:
+        raise error(f"{path} has the format {found!r}, expected {name!r}")
+    version = content.get("version")
+    if type(version) is not int or version < 1:
+        raise error(f"{path}: version must be a whole number, found {version!r}")
+    if version > newest:
+        raise error(
+            f"{path} has format version {version}, written by a newer skmmal; this one reads up to {newest}: upgrade it"
+        )
 
 
 # --------------------------------------------------------------------------------------------------- differences

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def read_bytes(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _check_kind(path: Path, is_kind: Any, kind: str) -> None:
+def _check_kind(path: Path, is_kind: Callable[[int], bool], kind: str) -> None:
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:

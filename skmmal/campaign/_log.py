@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -181,7 +182,7 @@ def append(
     number = len(entries) + 1
     previous = entries[-1].receipt[SEAL] if entries else seal
     target = log / f"{number:06d}-{_label(receipt)}"
-    temporary = log / f"{TEMPORARY}{number:06d}"
+    temporary = log / f"{TEMPORARY}{secrets.token_hex(4)}"
     try:
         if not log.is_dir():
             log.mkdir()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skmmal._chunks import row_chunks
+from skmmal import _store
 from skmmal._paths import local_path
 from skmmal._rows import check_ids
 from skmmal.campaign._files import CampaignError
@@ -56,12 +56,7 @@ def ids_digest(ids: np.ndarray) -> str:
 
 def fingerprint(features: Features) -> str:
     """Checksum of ids and values; every value is read."""
-    found = hashlib.sha256(ids_digest(features.ids).encode())
-    for name, block in features.X.blocks.items():
-        found.update(f"{name} {block.dtype} {block.shape};".encode())
-        for rows in row_chunks(*block.shape):
-            found.update(np.ascontiguousarray(block[rows]).tobytes())
-    return found.hexdigest()
+    return _store.fingerprint(features.X.blocks, start=ids_digest(features.ids))
 
 
 def describe(features: Features) -> dict[str, Any]:

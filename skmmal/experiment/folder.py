@@ -27,7 +27,18 @@ import torch
 
 import skmmal
 from skmmal._paths import local_path
-from skmmal._store import SEAL, TEMPORARY, check_same, check_seal, dumps, parse_json, plain, sealed, write_file
+from skmmal._store import (
+    SEAL,
+    TEMPORARY,
+    check_format,
+    check_same,
+    check_seal,
+    dumps,
+    parse_json,
+    plain,
+    sealed,
+    write_file,
+)
 
 __all__ = ["RunFolder", "read_config"]
 
@@ -101,11 +112,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if not (path / CONFIG).is_file():
         raise FileNotFoundError(f"{path} is not the folder of a run: it holds no {CONFIG}")
     config = parse_json(path / CONFIG)
-    found = config.get("format") if isinstance(config, dict) else type(config).__name__
-    if found != FORMAT:
-        raise ValueError(f"{path / CONFIG} has the format {found!r}, expected {FORMAT!r}")
-    if type(config.get("version")) is not int or not 1 <= config["version"] <= VERSION:
-        raise ValueError(f"{path / CONFIG} has version {config.get('version')!r}, this skmmal reads up to {VERSION}")
+    check_format(config, path / CONFIG, FORMAT, VERSION)
     if config["version"] > 1:  # the first version had no checksums
         check_seal(config, path / CONFIG)
     if not isinstance(config.get("experiment"), dict) or not isinstance(config.get("environment"), dict):

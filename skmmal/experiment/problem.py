@@ -20,9 +20,9 @@ from sklearn.utils.validation import _num_samples, check_consistent_length
 
 from skmmal._arrays import integer, naming, numeric, off_device
 from skmmal._blocks import refuse_unread
-from skmmal._chunks import row_chunks
 from skmmal._fitted import check_estimator
 from skmmal._rows import check_same_rows, rows_of
+from skmmal._store import digest, fingerprint
 from skmmal.experiment.evaluations import resolve_evaluations
 from skmmal.modalities import as_multimodal, is_multimodal
 from skmmal.query import QueryStrategy, available_strategies, get_strategy, strategy_name
@@ -223,8 +223,8 @@ def resolve_seeds(seeds: Any) -> list[int]:
 
 def random_seed(*key: str | int) -> int:
     """Seed for a purpose: a function of its name alone, so that no order of execution can change it."""
-    digest = hashlib.sha256(json.dumps(key).encode()).digest()
-    return int.from_bytes(digest[:4], "little") >> 1  # numpy and torch take 31 bits everywhere
+    hashed = hashlib.sha256(json.dumps(key).encode()).digest()
+    return int.from_bytes(hashed[:4], "little") >> 1  # numpy and torch take 31 bits everywhere
 
 
 def set_random_states(estimator: BaseEstimator, *key: str | int) -> None:
@@ -311,19 +311,12 @@ def _without_estimators(value: Any) -> Any:
 
 
 def _fingerprint(X: Any) -> str:
-    digest = hashlib.sha256()
-    if not is_multimodal(X):
-        if hasattr(X, "tocsr"):
-            return str(joblib.hash(X, hash_name="sha1"))
-        blocks = {"": X.to_numpy() if isinstance(X, pd.DataFrame) else np.asarray(X)}
-    else:
-        blocks = dict(X.blocks)
-    for name, block in blocks.items():
-        digest.update(f"{name} {block.dtype} {block.shape};".encode())
-        for rows in row_chunks(*block.shape):
-            digest.update(np.ascontiguousarray(block[rows]).tobytes())
-    return digest.hexdigest()
+    if is_multimodal(X):
+        return fingerprint(X.blocks)
+    if hasattr(X, "tocsr"):
+        return str(joblib.hash(X, hash_name="sha1"))
+    return fingerprint({"": np.asarray(X)})
 
 
 def _fingerprint_labels(y: np.ndarray) -> str:
-    return hashlib.sha256(json.dumps([plain(label) for label in y]).encode()).hexdigest()
+    return digest(json.dumps([plain(label) for label in y]).encode())

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from skmmal._store import dumps, sweep, write_file
+from skmmal._store import check_format, dumps, sweep, write_file
 from skmmal.features._files import CacheError, check_name, inside, read_json, stored_dtype
 
 FORMAT, VERSION = "skmmal-features", 1
@@ -66,16 +66,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not file.exists():
         raise CacheError(f"{path} is not a feature cache: it has no manifest.json")
     manifest = read_json(inside(path, "manifest.json", "the format"))
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
-        raise CacheError(f"{file} is not a feature cache's: its format is {found!r}, expected {FORMAT!r}")
-    version = manifest.get("version")
-    if not isinstance(version, int) or version < 1:
-        raise CacheError(f"{file}: version must be a whole number, found {version!r}")
-    if version > VERSION:
-        raise CacheError(
-            f"{file} has version {version}, written by a newer skmmal; this one reads up to {VERSION}: upgrade it"
-        )
+    check_format(manifest, file, FORMAT, VERSION, CacheError)
     n_samples, modalities = manifest.get("n_samples"), manifest.get("modalities")
     if not isinstance(n_samples, int) or n_samples < 1:
         raise CacheError(f"{file}: n_samples must be a positive whole number, found {n_samples!r}")

@@ -92,7 +92,7 @@ class RowWriter:
         check_plain("fingerprint", fingerprint)
         check_plain("metadata", metadata)
         self.folder, self.name, self.dtype = manifest.folder, name, dtype
-        self.shape = (manifest.n_samples, *(width if isinstance(width, tuple) else (width,)))
+        self.shape = (manifest.n_samples, *(self.width if isinstance(self.width, tuple) else (self.width,)))
         with ExitStack() as stack:
             with mutex(self.folder):
                 entry = entry_of(manifest, name, self.shape, dtype, fingerprint or {}, metadata or {}, range_rows)
