@@ -13,7 +13,7 @@ from skmmal.campaign._campaign import LabelingCampaign
 from skmmal.campaign._status import Status
 from skmmal.display.page import Page
 from skmmal.display.style import grid_of_axes, new_axes
-from skmmal.experiment.stopping import RoundState, kappa
+from skmmal.stopping import RoundState, kappa
 
 __all__ = ["write_campaign_report"]
 

@@ -15,7 +15,7 @@ from skmmal.campaign._files import dumps
 from skmmal.campaign._settings import Settings, strategy_name
 from skmmal.campaign._state import State
 from skmmal.campaign._votes import agreement, conflicts, latest
-from skmmal.experiment.stopping import Advice
+from skmmal.stopping import Advice
 
 __all__ = ["Status", "make_status", "wilson"]
 

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from skmmal._names import find_name
-from skmmal.experiment.stopping._base import StoppingCriterion
-from skmmal.experiment.stopping._budget import Budget
-from skmmal.experiment.stopping._classification_change import ClassificationChange
-from skmmal.experiment.stopping._confidence import ConfidenceThreshold
-from skmmal.experiment.stopping._max_rounds import MaxRounds
-from skmmal.experiment.stopping._overall_uncertainty import OverallUncertainty
-from skmmal.experiment.stopping._patience import Patience
-from skmmal.experiment.stopping._performance_change import PerformanceChange
-from skmmal.experiment.stopping._predicted_f_change import PredictedFChange
-from skmmal.experiment.stopping._selected_accuracy import SelectedAccuracy
-from skmmal.experiment.stopping._stabilizing_predictions import StabilizingPredictions
-from skmmal.experiment.stopping._target_accuracy import TargetAccuracy
+from skmmal.stopping._base import StoppingCriterion
+from skmmal.stopping._budget import Budget
+from skmmal.stopping._classification_change import ClassificationChange
+from skmmal.stopping._confidence import ConfidenceThreshold
+from skmmal.stopping._max_rounds import MaxRounds
+from skmmal.stopping._overall_uncertainty import OverallUncertainty
+from skmmal.stopping._patience import Patience
+from skmmal.stopping._performance_change import PerformanceChange
+from skmmal.stopping._predicted_f_change import PredictedFChange
+from skmmal.stopping._selected_accuracy import SelectedAccuracy
+from skmmal.stopping._stabilizing_predictions import StabilizingPredictions
+from skmmal.stopping._target_accuracy import TargetAccuracy
 
 __all__ = ["CRITERIA", "as_criteria", "available_criteria", "get_criterion"]
 
