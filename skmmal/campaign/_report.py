@@ -42,7 +42,7 @@ def write_campaign_report(campaign: LabelingCampaign, folder: Path) -> Path:
     page.heading("Time to stop?", "Advice, not more. Stability and certainty can be those of a model that is wrong.")
     words = {True: "stop", False: "go on", None: "cannot say yet"}
     advice = pd.DataFrame(
-        [(one.criterion, words[one.stop], one.sentence) for one in status.advice],
+        [(judged.criterion, words[judged.stop], judged.sentence) for judged in status.advice],
         columns=["criterion", "advice", "in words"],
     )
     page.table("advice", advice, advice)

@@ -56,12 +56,12 @@ def ids_digest(ids: np.ndarray) -> str:
 
 def fingerprint(features: Features) -> str:
     """Checksum of ids and values; every value is read."""
-    found = hashlib.sha256(ids_digest(features.ids).encode())
+    digest = hashlib.sha256(ids_digest(features.ids).encode())
     for name, block in features.X.blocks.items():
-        found.update(f"{name} {block.dtype} {block.shape};".encode())
+        digest.update(f"{name} {block.dtype} {block.shape};".encode())
         for rows in row_chunks(*block.shape):
-            found.update(np.ascontiguousarray(block[rows]).tobytes())
-    return found.hexdigest()
+            digest.update(np.ascontiguousarray(block[rows]).tobytes())
+    return digest.hexdigest()
 
 
 def describe(features: Features) -> dict[str, Any]:

@@ -129,9 +129,9 @@ def as_criteria(criteria: Any) -> list[StoppingCriterion]:
         criteria = [criteria]
     if isinstance(criteria, Mapping) or not hasattr(criteria, "__iter__"):
         raise TypeError(f"criteria must be a list of stopping criteria or their names, got {criteria!r}")
-    found = [get_criterion(value) if isinstance(value, str) else value for value in criteria]
-    for value in found:
+    asked = [get_criterion(value) if isinstance(value, str) else value for value in criteria]
+    for value in asked:
         if not isinstance(value, StoppingCriterion):
             raise TypeError(f"criteria holds {value!r}, which is not a StoppingCriterion")
         value.checked()
-    return found
+    return asked
