@@ -167,9 +167,9 @@ def batch_table(ids: np.ndarray, pick: Pick, X: MultimodalArray, model: Any = No
     present = presence_mask(features)
     if model is None:
         columns.update(predicted="", confidence=np.nan, **{f"contribution_{name}": np.nan for name in names})
-        columns["why"] = [f"no model yet: {by} chose it from the features alone" for by in pick.chosen_by]
         columns["why"] = [
-            _SLICE_REASON if by == RANDOM_SLICE else why for by, why in zip(pick.chosen_by, columns["why"], strict=True)
+            _SLICE_REASON if by == RANDOM_SLICE else f"no model yet: {by} chose it from the features alone"
+            for by in pick.chosen_by
         ]
         return pd.DataFrame(columns)
     probabilities = model.predict_proba(features)
@@ -208,7 +208,7 @@ def _reason(
         text = f"quite sure of {first} ({p_first:.0%}); chosen for what it adds to the batch"
     if len(names) > 1:
         strongest = int(shares.argmax())
-        absent = [name for name, there in zip(names, present, strict=True) if not there]
+        absent = [name for name, is_present in zip(names, present, strict=True) if not is_present]
         if absent:
             text += f"; without {', '.join(absent)}"
         elif shares[strongest] >= 2 / 3:

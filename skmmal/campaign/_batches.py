@@ -30,10 +30,10 @@ from skmmal.campaign._state import MODEL, NEXT, STOP_SET, State
 from skmmal.campaign.formats._csv import csv_bytes
 from skmmal.classifier import LateFusionClassifier
 from skmmal.experiment.problem import random_seed
-from skmmal.experiment.stopping import RoundState
 from skmmal.experiment.unit import one_thread, seeded
 from skmmal.modalities import MultimodalArray
 from skmmal.query import QueryStrategy
+from skmmal.stopping import RoundState
 
 __all__ = ["BatchesMixin"]
 

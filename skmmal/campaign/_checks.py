@@ -57,11 +57,11 @@ def _without_blanks(ids: pd.Series, known: set[str]) -> list[str]:
     stripped: dict[str, list[str]] = {}
     for name in known:
         stripped.setdefault(name.strip(), []).append(name)
-    found = []
+    names = []
     for name in ids:
         meant = stripped.get(name.strip(), [])
-        found.append(meant[0] if name not in known and len(meant) == 1 else name)
-    return found
+        names.append(meant[0] if name not in known and len(meant) == 1 else name)
+    return names
 
 
 def _unknown_ids(

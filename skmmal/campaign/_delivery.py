@@ -200,14 +200,14 @@ def retraction(state: State, ids: Collection[str], annotator: str | None, known_
     if who is not None:
         hits &= state.events["annotator"] == who
         before &= state.retracted["annotator"] == who
-    there = set(state.events["id"][hits])
-    without = [name for name in wanted if name not in there | set(state.retracted["id"][before])]
-    if without:
-        said = latest(state.events[state.events["id"] == without[0]])
-        names = f"; labels of {without[0]!r} are by {sorted(said['annotator'])}" if len(said) else ""
+    labeled = set(state.events["id"][hits])
+    unlabeled = [name for name in wanted if name not in labeled | set(state.retracted["id"][before])]
+    if unlabeled:
+        said = latest(state.events[state.events["id"] == unlabeled[0]])
+        names = f"; labels of {unlabeled[0]!r} are by {sorted(said['annotator'])}" if len(said) else ""
         whose = "" if annotator is None else f" by {annotator!r}"
         raise ValueError(
-            f"ids: of {len(without)} of {len(wanted)} there is no label{whose}, the first: {without[0]!r}{names}. "
+            f"ids: of {len(unlabeled)} of {len(wanted)} there is no label{whose}, the first: {unlabeled[0]!r}{names}. "
             "Nothing was retracted"
         )
     return state.received[hits.to_numpy()]

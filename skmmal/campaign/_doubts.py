@@ -112,19 +112,19 @@ def find_doubts(model: Any, X: Any, y: np.ndarray, ids: np.ndarray, *, n_folds: 
     probabilities = self_confidence(model, X, y, n_folds=n_folds, seed=seed)
     checked = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
     classes, codes = np.unique(y, return_inverse=True)
-    found = probabilities[checked]
+    known = probabilities[checked]
     table = pd.DataFrame(
         {
             "id": ids[checked],
             "label": y[checked],
-            "self_confidence": found[np.arange(len(checked)), codes[checked]],
-            "predicted": classes[found.argmax(axis=1)],
-            "confidence": found.max(axis=1),
+            "self_confidence": known[np.arange(len(checked)), codes[checked]],
+            "predicted": classes[known.argmax(axis=1)],
+            "confidence": known.max(axis=1),
         }
     )
     # cleanlab wants every class among the labels: the columns of those with one label go
     kept = np.unique(codes[checked])
-    renormalised = found[:, kept] / found[:, kept].sum(axis=1, keepdims=True)
+    renormalised = known[:, kept] / known[:, kept].sum(axis=1, keepdims=True)
     wrong = likely_wrong(np.searchsorted(kept, codes[checked]), renormalised)
     if wrong is not None:
         table["likely_wrong"] = wrong

@@ -170,8 +170,8 @@ def _as_table(labels: Any) -> pd.DataFrame:
 
 
 def _text(column: pd.Series, strip: bool = True) -> list[str]:
-    found = ["" if _is_nothing(value) else _one_line(value) for value in column]
-    return [text.strip() for text in found] if strip else found
+    texts = ["" if _is_nothing(value) else _one_line(value) for value in column]
+    return [text.strip() for text in texts] if strip else texts
 
 
 def _is_nothing(value: Any) -> bool:
@@ -192,5 +192,5 @@ def _one_line(value: Any) -> str:
 def _complain(wrong: pd.Series, what: str, events: pd.DataFrame, lines: list[int], column: str | None = None) -> None:
     rows = np.flatnonzero(wrong)
     if len(rows):
-        found = "" if column is None else f", found {events[column].iloc[rows[0]]!r}"
-        raise ValueError(f"labels: {what} in {len(rows)} of {len(events)} lines, first in line {lines[rows[0]]}{found}")
+        shown = "" if column is None else f", found {events[column].iloc[rows[0]]!r}"
+        raise ValueError(f"labels: {what} in {len(rows)} of {len(events)} lines, first in line {lines[rows[0]]}{shown}")

@@ -56,12 +56,12 @@ def mangled(unknown: Iterable[str], known: Collection[str]) -> list[tuple[str, s
             dates.setdefault(pair, name)
         if name.lower() in _WORDS:
             words.update(dict.fromkeys(_WORDS[name.lower()], name))
-    found = []
+    pairs = []
     for name in unknown:
         match = words.get(name.lower()) or _as_number(name, numbers, exponents) or _as_date(name, dates)
         if match is not None and match != name:
-            found.append((name, match))
-    return found
+            pairs.append((name, match))
+    return pairs
 
 
 def _number(text: str) -> Decimal | None:
@@ -93,18 +93,18 @@ def _as_number(text: str, numbers: dict[Decimal, str], exponents: dict[int, list
 def _typed_dates(name: str) -> set[tuple[int, int]]:
     """(month, day) or (month, year) that a spreadsheet may read in what was typed."""
     parts = re.split(r"[-/. ]", name)
-    found = set()
+    dates = set()
     if len(parts) in (2, 3) and all(part.isdecimal() and len(part) <= 4 for part in parts):
         values = [int(part) for part in parts]
         for month, other in ((values[0], values[1]), (values[1], values[0]), (values[-2], values[-1])):
             if 1 <= month <= 12:
-                found.add((month, other % 100))
+                dates.add((month, other % 100))
     word = re.fullmatch(r"([^\W\d_]{3,9})[-/. ]?(\d{1,4})|(\d{1,4})[-/. ]?([^\W\d_]{3,9})", name)
     if word:
         named = _month(word[1] or word[4])
         if named:
-            found.add((named, int(word[2] or word[3]) % 100))
-    return found
+            dates.add((named, int(word[2] or word[3]) % 100))
+    return dates
 
 
 def _as_date(text: str, dates: dict[tuple[int, int], str]) -> str | None:

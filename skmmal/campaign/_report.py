@@ -13,7 +13,7 @@ from skmmal.campaign._campaign import LabelingCampaign
 from skmmal.campaign._status import Status
 from skmmal.display.page import Page
 from skmmal.display.style import grid_of_axes, new_axes
-from skmmal.experiment.stopping import RoundState, kappa
+from skmmal.stopping import RoundState, kappa
 
 __all__ = ["write_campaign_report"]
 
@@ -42,7 +42,7 @@ def write_campaign_report(campaign: LabelingCampaign, folder: Path) -> Path:
     page.heading("Time to stop?", "Advice, not more. Stability and certainty can be those of a model that is wrong.")
     words = {True: "stop", False: "go on", None: "cannot say yet"}
     advice = pd.DataFrame(
-        [(one.criterion, words[one.stop], one.sentence) for one in status.advice],
+        [(judged.criterion, words[judged.stop], judged.sentence) for judged in status.advice],
         columns=["criterion", "advice", "in words"],
     )
     page.table("advice", advice, advice)

@@ -13,9 +13,9 @@ from skmmal._persistence import decode, encode
 from skmmal.campaign._checks import check_class_names
 from skmmal.campaign._files import CampaignError
 from skmmal.classifier import LateFusionClassifier
-from skmmal.experiment.stopping import CRITERIA, StoppingCriterion, as_criteria, available_criteria, get_criterion
 from skmmal.query import QueryStrategy, available_strategies, get_strategy
 from skmmal.query import strategy_name as registered_name
+from skmmal.stopping import CRITERIA, StoppingCriterion, as_criteria, available_criteria, get_criterion
 
 SCALES = ("standard", "l2", "none")
 DEFAULT_STOPPING = ("stabilizing-predictions", "classification-change", "overall-uncertainty")

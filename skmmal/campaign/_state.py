@@ -10,7 +10,7 @@ import pandas as pd
 from skmmal.campaign._batch import RANDOM_SLICE
 from skmmal.campaign._events import LabelState, read_table
 from skmmal.campaign._log import Entry
-from skmmal.experiment.stopping import RoundState
+from skmmal.stopping import RoundState
 
 __all__ = ["MODEL", "NEXT", "STOP_SET", "State", "in_words"]
 

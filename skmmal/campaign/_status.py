@@ -15,7 +15,7 @@ from skmmal.campaign._files import dumps
 from skmmal.campaign._settings import Settings, strategy_name
 from skmmal.campaign._state import State
 from skmmal.campaign._votes import agreement, conflicts, latest
-from skmmal.experiment.stopping import Advice
+from skmmal.stopping import Advice
 
 __all__ = ["Status", "make_status", "wilson"]
 
@@ -224,10 +224,10 @@ def _sentences(status: Status, state: State, settings: Settings) -> list[str]:
     lines += _class_sentences(status)
     lines += _estimate_sentences(status, settings)
     lines += _origin_sentences(status, state)
-    found = status.agreement
-    if found["n_several"]:
-        line = f"{found['n_several']} samples have several labels, {found['n_unanimous']} of them agree"
-        line += f"; Fleiss' κ = {found['fleiss']:.2f}." if found["fleiss"] is not None else "."
+    agreed = status.agreement
+    if agreed["n_several"]:
+        line = f"{agreed['n_several']} samples have several labels, {agreed['n_unanimous']} of them agree"
+        line += f"; Fleiss' κ = {agreed['fleiss']:.2f}." if agreed["fleiss"] is not None else "."
         lines.append(line)
     if len(status.conflicts):
         n_open = counts["conflict"]

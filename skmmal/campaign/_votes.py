@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skmmal.experiment.stopping import kappa
+from skmmal.stopping import kappa
 
 __all__ = ["agreement", "conflicts", "latest", "resolve", "said_by"]
 

@@ -22,40 +22,40 @@ _COUNTS = {
 }
 
 
-def say_received(found: dict[str, Any], file: Path) -> None:
+def say_received(result: dict[str, Any], file: Path) -> None:
     """What came of a file of labels."""
-    states = ", ".join(f"{n} {state}" for state, n in found["states"].items())
-    line = f"{file}: {found['new']} new" + (f" ({states})" if states else "")
+    states = ", ".join(f"{n} {state}" for state, n in result["states"].items())
+    line = f"{file}: {result['new']} new" + (f" ({states})" if states else "")
     for key, words in _COUNTS.items():
-        if found.get(key):
-            line += f", {found[key]} {words}"
-    if found["new_classes"]:
-        line += f"; new classes: {', '.join(found['new_classes'])}"
-    for old, n in found.get("mapped", {}).items():
+        if result.get(key):
+            line += f", {result[key]} {words}"
+    if result["new_classes"]:
+        line += f"; new classes: {', '.join(result['new_classes'])}"
+    for old, n in result.get("mapped", {}).items():
         line += f"; {old}: {n} renamed"
-    if found.get("authority"):
-        line += f"; {', '.join(found['authority'])} settles conflicts"
-    say(line if found["entry"] is None else f"{line} [entry {found['entry']}]")
-    for text in found.get("notes", ()):
+    if result.get("authority"):
+        line += f"; {', '.join(result['authority'])} settles conflicts"
+    say(line if result["entry"] is None else f"{line} [entry {result['entry']}]")
+    for text in result.get("notes", ()):
         note(f"{file}: {text}.")
 
 
-def show_status(found: Status) -> None:
+def show_status(standing: Status) -> None:
     """Where a campaign stands: sentences, tables, advice."""
-    for line in found.sentences:
+    for line in standing.sentences:
         say(line)
-    if len(found.rounds):
-        print_table("Rounds", found.rounds)
-    if len(found.classes):
-        print_table("Classes", found.classes.reset_index())
-    if len(found.annotators):
-        print_table("Annotators", found.annotators.reset_index())
-    for pair in found.agreement["pairs"]:
+    if len(standing.rounds):
+        print_table("Rounds", standing.rounds)
+    if len(standing.classes):
+        print_table("Classes", standing.classes.reset_index())
+    if len(standing.annotators):
+        print_table("Annotators", standing.annotators.reset_index())
+    for pair in standing.agreement["pairs"]:
         kappa = "undefined" if pair["kappa"] is None else f"{pair['kappa']:.2f}"
         say(f"{pair['first']} and {pair['second']}: {pair['agree']:.0%} of {pair['n']} agree, Cohen's κ {kappa}")
-    if len(found.conflicts):
-        print_table("Annotators disagree", found.conflicts.head(20))
+    if len(standing.conflicts):
+        print_table("Annotators disagree", standing.conflicts.head(20))
     say("\nTime to stop? (advice only)")
     words = {True: "stop", False: "go on", None: "?"}
-    for advice in found.advice:
+    for advice in standing.advice:
         say(f"  {advice.criterion}: {words[advice.stop]}: {advice.sentence}")

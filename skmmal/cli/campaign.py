@@ -108,16 +108,16 @@ def _classes(text: str, file: Path | None) -> list[str] | None:
 
 
 def _pairs(given: list[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    renamed: dict[str, str] = {}
     for text in given:
         old, separator, new = (part.strip() for part in text.partition("="))
         if not separator or not old or not new or "=" in new:
             raise ValueError(
                 f"--map-class must be OLD=NEW, got {text!r} (names with '=' can be mapped from Python only)"
             )
-        if found.setdefault(old, new) != new:
+        if renamed.setdefault(old, new) != new:
             raise ValueError(f"--map-class names {old!r} twice")
-    return found
+    return renamed
 
 
 # -------------------------------------------------------------------------------------------------------- begin
@@ -292,7 +292,7 @@ def add_labels(
     if snapshot and len(files) > 1:
         raise ValueError("--snapshot takes one file: each would retract what only the others hold")
     for file in files:
-        found = opened.add_labels(
+        result = opened.add_labels(
             file,
             annotator=annotator,
             source=source.value,
@@ -305,7 +305,7 @@ def add_labels(
             ignore_unknown=ignore_unknown,
             by=by,
         )
-        say_received(found, file)
+        say_received(result, file)
 
 
 @campaign.command(epilog="Example: skmmal campaign retract emoji U+1F408 --annotator ann")
@@ -320,11 +320,11 @@ def retract(
     lock_timeout: LockOption = 60.0,
 ) -> None:
     """Take labels back: the rows are unlabelled again. Nothing is deleted; undo brings them back."""
-    found = _open(folder, features, lock_timeout).retract(ids, annotator=annotator, reason=reason, by=by)
-    if found["entry"] is None:
+    result = _open(folder, features, lock_timeout).retract(ids, annotator=annotator, reason=reason, by=by)
+    if result["entry"] is None:
         say(f"{', '.join(ids[:5])}: retracted before; nothing changes.")
     else:
-        say(f"{found['retracted']} labels of {len(found['ids'])} ids are retracted [entry {found['entry']}]")
+        say(f"{result['retracted']} labels of {len(result['ids'])} ids are retracted [entry {result['entry']}]")
 
 
 @campaign.command(epilog="Example: skmmal campaign undo emoji --entry 7")
@@ -337,11 +337,11 @@ def undo(
     lock_timeout: LockOption = 60.0,
 ) -> None:
     """Undo a batch or a delivery of labels, by an entry that reverses it. Nothing is deleted."""
-    found = _open(folder, None, lock_timeout).undo(entry, by=by, reason=reason)
-    if found["entry"] is None:
-        say(f"Entry {found['undoes']} ({found['what']}) was undone before; nothing changes.")
+    result = _open(folder, None, lock_timeout).undo(entry, by=by, reason=reason)
+    if result["entry"] is None:
+        say(f"Entry {result['undoes']} ({result['what']}) was undone before; nothing changes.")
     else:
-        say(f"Entry {found['undoes']} ({found['what']}) is undone [entry {found['entry']}]")
+        say(f"Entry {result['undoes']} ({result['what']}) is undone [entry {result['entry']}]")
 
 
 # ------------------------------------------------------------------------------------------------------ looking
@@ -354,11 +354,11 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Say where the campaign stands: labels, classes, accuracy, and whether it is time to stop."""
-    found = _open(folder).status()
+    standing = _open(folder).status()
     if as_json:
-        print(found.to_json(), end="")
+        print(standing.to_json(), end="")
         return
-    show_status(found)
+    show_status(standing)
 
 
 @campaign.command(epilog="Example: skmmal campaign log emoji")
@@ -379,13 +379,13 @@ def doubts(
 ) -> None:
     """List the labels that the model doubts most: worth a second look."""
     out = None if out is None else path_to_write(out)
-    found = _open(folder, features).doubts(n_folds=folds)
+    table = _open(folder, features).doubts(n_folds=folds)
     if out is not None:
-        write_csv(out, found)
-    print_table(f"The most doubtful of {len(found)} labels", found.head(n))
-    if found.attrs["unchecked"]:
-        note(f"{found.attrs['unchecked']} labels are the only one of their class and cannot be checked.")
-    if "likely_wrong" not in found:
+        write_csv(out, table)
+    print_table(f"The most doubtful of {len(table)} labels", table.head(n))
+    if table.attrs["unchecked"]:
+        note(f"{table.attrs['unchecked']} labels are the only one of their class and cannot be checked.")
+    if "likely_wrong" not in table:
         note("With cleanlab (pip install 'skmmal[noise]') the list also says which labels are likely wrong.")
 
 

@@ -20,6 +20,7 @@ from skmmal.cli._shared import (
     note,
     out_console,
     path_to_write,
+    print_table,
     split_names,
     write_csv,
 )
@@ -225,13 +226,8 @@ def _print_summary(results: ExperimentResults) -> None:
         summary = results.summary()
     for warning in said:
         note(str(warning.message))
-    table = Table(title="Accuracy on the test rows, mean ± standard error", title_justify="left", box=None)
     text = summary_text(summary).drop(columns="s/fit", errors="ignore")
-    for name in text.columns:
-        table.add_column(name, justify="left" if name == "strategy" else "right")
-    for row in text.itertuples(index=False):
-        table.add_row(*row)
-    out_console.print(table)
+    print_table("Accuracy on the test rows, mean ± standard error", text)
 
 
 # ------------------------------------------------------------------------------------------------------ report

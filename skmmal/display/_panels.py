@@ -115,7 +115,7 @@ def paired_rows(table: pd.DataFrame, strategies: Sequence[str], round: int | Non
         shared = set.intersection(*seeds)
         if shared or round is not None:
             break
-    if at != rounds[0] or any(each != shared for each in seeds):
+    if at != rounds[0] or any(present != shared for present in seeds):
         what = f"shown is round {at}, with the seeds {sorted(shared)}, which all strategies have"
         warnings.warn(f"not all runs have ended: {what}", UnfinishedWarning, stacklevel=3)
     return rows[rows["seed"].isin(shared)]

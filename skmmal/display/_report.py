@@ -223,8 +223,8 @@ def _picture_of_row(results: ExperimentResults, run: Path, images: Path) -> Call
     ids = pd.read_csv(run / "pool.csv", dtype=str, keep_default_na=False).set_index("row")["id"]
 
     def picture(row: int) -> Path | None:
-        found = (images / f"{ids[str(row)]}{ending}" for ending in (".png", ".jpg", ".jpeg"))
-        return next((path for path in found if path.is_file()), None)
+        candidates = (images / f"{ids[str(row)]}{ending}" for ending in (".png", ".jpg", ".jpeg"))
+        return next((path for path in candidates if path.is_file()), None)
 
     if not any(picture(int(row)) for row in results.selected["row"].unique()):
         raise FileNotFoundError(f"--images {images}: no chosen row has a picture there (names: ID.png, ID.jpg)")
@@ -262,14 +262,14 @@ def write_comparison(runs: list[Path], folder: Path, *, metric: str = "accuracy"
     results = {}
     folder = local_path(folder, "folder")
     for run in map(local_path, runs):
-        found = ExperimentResults.load(run)
-        name = _name(found, run)
-        results[name if name not in results else str(run)] = found
+        loaded = ExperimentResults.load(run)
+        name = _name(loaded, run)
+        results[name if name not in results else str(run)] = loaded
     first, *others = results.values()
     names = [name for name in first.strategies if all(name in other.strategies for other in others)]
     if len(names) < 2:
         raise ValueError(f"the runs share the strategies {names}; a comparison needs two")
-    frames = [found.frame[found.frame["strategy"].isin(names)] for found in results.values()]
+    frames = [loaded.frame[loaded.frame["strategy"].isin(names)] for loaded in results.values()]
     for frame in frames:
         check_metric(frame, metric)
     with warnings.catch_warnings():

@@ -91,9 +91,9 @@ def common_range(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """
     _check_frame(frame)
     check_once(frame)
-    there = frame.assign(there=1).pivot(index="round", columns=["strategy", "seed"], values="there").fillna(0)
-    lengths = there.cummin().sum().unstack("seed").fillna(0).astype(int)  # rounds of each run before its first gap
-    rounds, shortest = there.index.to_numpy(), lengths.min(axis=0)
+    done = frame.assign(there=1).pivot(index="round", columns=["strategy", "seed"], values="there").fillna(0)
+    lengths = done.cummin().sum().unstack("seed").fillna(0).astype(int)  # rounds of each run before its first gap
+    rounds, shortest = done.index.to_numpy(), lengths.min(axis=0)
     if (lengths == len(rounds)).all(axis=None):
         return frame, ""
     choices = [(int((shortest >= n).sum()), int(n)) for n in set(shortest[shortest > 0])]

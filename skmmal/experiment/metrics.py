@@ -93,7 +93,7 @@ def evaluate(model: Any, problem: Problem, pool: np.ndarray) -> tuple[dict[str, 
     y = problem.y_test
     everything = np.ones(len(y), dtype=bool)
     predicted = model.predict(problem.X_test)
-    found = {"fused": (predicted, everything)}
+    by_head = {"fused": (predicted, everything)}
     metrics = {"accuracy": _mean(predicted == y)}
     final, X = final_step(model, problem.X_test)
     names: list[str] = []
@@ -102,12 +102,12 @@ def evaluate(model: Any, problem: Problem, pool: np.ndarray) -> tuple[dict[str, 
         names = list(probabilities)
         present = presence_mask(classifier_features(final, X))
         for m, name in enumerate(names):
-            found[name] = (final.classes_[probabilities[name].argmax(axis=1)], present[:, m])
-    recalls = {name: class_accuracies(y, codes, problem.classes, rows) for name, (codes, rows) in found.items()}
+            by_head[name] = (final.classes_[probabilities[name].argmax(axis=1)], present[:, m])
+    recalls = {name: class_accuracies(y, codes, problem.classes, rows) for name, (codes, rows) in by_head.items()}
     metrics["balanced_accuracy"] = _nanmean(recalls["fused"])
     metrics["ece"] = _ece(model, problem.X_test, predicted == y)
     for name in names:
-        codes, rows = found[name]
+        codes, rows = by_head[name]
         metrics[f"accuracy_{name}"] = _mean((codes == y)[rows])
     for name in names:
         metrics[f"balanced_accuracy_{name}"] = _nanmean(recalls[name])

@@ -135,20 +135,20 @@ def _declared_separator(text: str) -> tuple[str, str]:
 
 
 def _separator(header: str, path: Path, key: str) -> str:
-    found = {}
+    n_columns = {}
     for separator in SEPARATORS:
         try:
             names = [_plain(name) for name in next(csv.reader([header], delimiter=separator), [])]
         except csv.Error:
             continue
         if _plain(key) in names or "skmmal_id" in names:
-            found[separator] = len(names)
-    if not found:
+            n_columns[separator] = len(names)
+    if not n_columns:
         expected = (
             "should be a header with id and label, such as id,label" if key == "id" else "should name its columns"
         )
         raise ValueError(f"{path} has no column {key!r}: its first line is {header.strip()[:80]!r}, and it {expected}")
-    return max(found, key=lambda separator: found[separator])
+    return max(n_columns, key=lambda separator: n_columns[separator])
 
 
 def _rows(text: str, separator: str, path: Path) -> tuple[list[list[str]], list[int]]:
@@ -235,17 +235,17 @@ def read_excel(path: Path) -> pd.DataFrame:
         book = load_workbook(path, data_only=True)
     except Exception as error:  # openpyxl lets through what zipfile, xml and others raise
         raise ValueError(f"{path} is no .xlsx workbook that can be read, or is protected ({error})") from None
-    found = {}
+    sheets = {}
     for sheet in book.worksheets:
         rows = [[_cell(cell) for cell in row] for row in sheet.iter_rows()]
         lines = [number for number, row in enumerate(rows, 1) if any(cell.strip() for cell in row)]
         rows = [rows[number - 1] for number in lines]
         if rows and {"id", "label"} <= {_plain(name) for name in rows[0]}:
-            found[sheet.title] = _frame(rows, lines, path, ",")
-    if len(found) != 1:
-        what = f"several sheets, {list(found)}, have" if found else f"no sheet of {book.sheetnames} has"
+            sheets[sheet.title] = _frame(rows, lines, path, ",")
+    if len(sheets) != 1:
+        what = f"several sheets, {list(sheets)}, have" if sheets else f"no sheet of {book.sheetnames} has"
         raise ValueError(f"{path}: {what} the columns id and label in the first row; keep one such sheet")
-    return next(iter(found.values()))
+    return next(iter(sheets.values()))
 
 
 def _cell(cell: Any) -> str:

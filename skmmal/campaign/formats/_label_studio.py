@@ -189,7 +189,7 @@ def tasks(
         raise ValueError(f"{len(missing)} of {len(batch)} ids are not in the data, the first: {missing[0]!r}")
     first = next(iter(fields))
     hidden = hidden_predictions(batch, predictions)
-    found = []
+    written = []
     for row, without in zip(batch.to_dict("records"), hidden, strict=True):
         given = {name: data.at[row["id"], name] for name in fields}
         absent = [name for name, value in given.items() if value == ""]
@@ -221,5 +221,5 @@ def tasks(
             task["predictions"] = [
                 {"model_version": MODEL_VERSION, "score": float(row["confidence"]), "result": [answer]}
             ]
-        found.append(task)
-    return found
+        written.append(task)
+    return written

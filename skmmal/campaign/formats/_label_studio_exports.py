@@ -123,7 +123,7 @@ def _parts(annotation: dict[str, Any], where: str) -> list[dict[str, Any]]:
 
 
 def _choices(parts: Sequence[dict[str, Any]], control: str, where: str) -> list[str]:
-    found: list[str] = []
+    chosen: list[str] = []
     for part in parts:
         if part.get("type") != "choices":
             raise ValueError(
@@ -134,10 +134,10 @@ def _choices(parts: Sequence[dict[str, Any]], control: str, where: str) -> list[
         choices = value.get("choices") if isinstance(value, dict) else None
         if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
             raise ValueError(f"{where} has an answer without a list of choices: {value!r}")
-        found += choices
-    if len(found) > 1:
-        raise ValueError(f"{where} has {len(found)} choices, {found}; a sample has one label (choice='single')")
-    return found
+        chosen += choices
+    if len(chosen) > 1:
+        raise ValueError(f"{where} has {len(chosen)} choices, {chosen}; a sample has one label (choice='single')")
+    return chosen
 
 
 def _other_controls(others: Counter[tuple[str, str]], n: int, control: str, first: str) -> str:

@@ -158,7 +158,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _read_jsonl(path: Path) -> list[dict[str, Any]]:
-    found = []
+    entries = []
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
@@ -172,8 +172,8 @@ def _read_jsonl(path: Path) -> list[dict[str, Any]]:
             raise ValueError(f"{path}: line {number} is not JSON, or is truncated ({error})") from None
         if not isinstance(entry, dict):
             raise ValueError(f"{path}: line {number} is not an object")
-        found.append(entry)
-    return found
+        entries.append(entry)
+    return entries
 
 
 def _table(lines: list[dict[str, Any]]) -> pd.DataFrame:

@@ -33,21 +33,21 @@ def prodigy_tasks(
     missing = [name for name in batch["id"] if name not in data.index]
     if missing:
         raise ValueError(f"{len(missing)} of {len(batch)} ids are not in the data, the first: {missing[0]!r}")
-    found = []
+    tasks = []
     for row in batch.to_dict("records"):
         meta: dict[str, Any] = {"skmmal_id": row["id"], "round": int(round), "rank": int(row["rank"])}
         if pd.notna(row["score"]):
             meta["score"] = float(row["score"])
         if row["predicted"] != "":
             meta |= {"predicted": row["predicted"], "confidence": float(row["confidence"])}
-        found.append(
+        tasks.append(
             {
                 **{kind: data.at[row["id"], name] for name, kind in fields.items() if data.at[row["id"], name] != ""},
                 "options": [{"id": label, "text": label} for label in classes],
                 "meta": meta,
             }
         )
-    return found
+    return tasks
 
 
 def looks_like_prodigy(lines: Sequence[dict[str, Any]]) -> bool:
@@ -120,9 +120,9 @@ def _said(line: dict[str, Any], answer: str | None, where: str) -> tuple[str, st
     else:
         chosen = [line.get("label")]
         if chosen[0] in (None, "") or isinstance(chosen[0], dict | list):
-            found = sorted(name for name in line if not name.startswith("_") and name not in ("meta", "answer", "text"))
+            names = sorted(name for name in line if not name.startswith("_") and name not in ("meta", "answer", "text"))
             raise ValueError(
-                f"{where} is answered {answer!r} and holds neither an option nor one label, but {found}; a class is "
+                f"{where} is answered {answer!r} and holds neither an option nor one label, but {names}; a class is "
                 "read from the choice interface (options, accept) or the binary one (label)"
             )
     return str(chosen[0]), "label" if answer == "accept" else "reject"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sklearn.utils._param_validation import StrOptions
 
-from skmmal.experiment.stopping._base import Judgement, RoundState, StoppingCriterion
+from skmmal.stopping._base import Judgement, RoundState, StoppingCriterion
 
 __all__ = ["AccuracyCriterion", "Measured"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import cohen_kappa_score
 
-from skmmal.experiment.stopping._base import Judgement, RoundState, StoppingCriterion
+from skmmal.stopping._base import Judgement, RoundState, StoppingCriterion
 
 __all__ = ["PredictionsCriterion", "kappa", "spelled"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from skmmal.experiment.stopping._accuracy import MEASURE, AccuracyCriterion, Measured
-from skmmal.experiment.stopping._base import SHARE, Judgement
+from skmmal.stopping._accuracy import MEASURE, AccuracyCriterion, Measured
+from skmmal.stopping._base import SHARE, Judgement
 
 __all__ = ["TargetAccuracy"]
 

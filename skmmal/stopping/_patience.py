@@ -8,8 +8,8 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from skmmal.experiment.stopping._accuracy import MEASURE, AccuracyCriterion, Measured
-from skmmal.experiment.stopping._base import COUNT, Judgement
+from skmmal.stopping._accuracy import MEASURE, AccuracyCriterion, Measured
+from skmmal.stopping._base import COUNT, Judgement
 
 __all__ = ["Patience"]
 

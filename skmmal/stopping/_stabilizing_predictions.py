@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from skmmal.experiment.stopping._base import COUNT, SHARE, Judgement
-from skmmal.experiment.stopping._predictions import Pair, PredictionsCriterion, kappa
+from skmmal.stopping._base import COUNT, SHARE, Judgement
+from skmmal.stopping._predictions import Pair, PredictionsCriterion, kappa
 
 __all__ = ["StabilizingPredictions"]
 

@@ -8,8 +8,8 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 
-from skmmal.experiment.stopping._base import COUNT, SHARE, Judgement
-from skmmal.experiment.stopping._predictions import Pair, PredictionsCriterion, spelled
+from skmmal.stopping._base import COUNT, SHARE, Judgement
+from skmmal.stopping._predictions import Pair, PredictionsCriterion, spelled
 
 __all__ = ["PredictedFChange"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from skmmal.experiment.stopping._base import COUNT, SHARE, Judgement, RoundState, StoppingCriterion
+from skmmal.stopping._base import COUNT, SHARE, Judgement, RoundState, StoppingCriterion
 
 __all__ = ["SelectedAccuracy"]
 

@@ -6,12 +6,11 @@ import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
-import skmmal
 from skmmal import LateFusionClassifier
 from skmmal.datasets import make_multimodal_classification
-from skmmal.experiment import run_experiment
-from skmmal.experiment.stopping import CRITERIA, stopping_history, stopping_points
+from skmmal.experiment import run_experiment, stopping_history, stopping_points
 from skmmal.stopping import (
+    CRITERIA,
     Budget,
     ClassificationChange,
     ConfidenceThreshold,
@@ -248,9 +247,16 @@ def test_labels_of_every_type_get_the_same_advice(classes):
     values = np.empty(2, dtype=object)
     values[:] = classes
     history = [RoundState(r, r, pd.Series(values[row])) for r, row in enumerate(codes)]
-    mixed = [RoundState(r, r, state.predictions.map(str) if r % 2 else state.predictions) for r, state in enumerate(history)]
+    mixed = [
+        RoundState(r, r, state.predictions.map(str) if r % 2 else state.predictions) for r, state in enumerate(history)
+    ]
     reference = [RoundState(r, r, pd.Series(np.array(["n", "p"], dtype=object)[row])) for r, row in enumerate(codes)]
-    for criterion in (PredictedFChange(), PredictedFChange(threshold=0.9), ClassificationChange(), StabilizingPredictions()):
+    for criterion in (
+        PredictedFChange(),
+        PredictedFChange(threshold=0.9),
+        ClassificationChange(),
+        StabilizingPredictions(),
+    ):
         expected = criterion.advise(reference)
         assert expected.value is not None
         for given in (history,) if isinstance(classes[0], float) else (history, mixed):
@@ -327,9 +333,7 @@ def test_plain_classifiers_work_too():
         LogisticRegression(), ["entropy"], X[:80], y[:80], X_test=X[80:], y_test=y[80:],
         n_initial=10, n_instances=5, n_rounds=5, seeds=1, initial="kmeans",
     )  # fmt: skip
-    points = stopping_points(
-        results, ["classification-change"], estimator=LogisticRegression(), X=X[:80], y=y[:80]
-    )
+    points = stopping_points(results, ["classification-change"], estimator=LogisticRegression(), X=X[:80], y=y[:80])
     assert len(points) == 1
 
 
@@ -339,9 +343,17 @@ def test_plain_classifiers_work_too():
         (lambda: Budget().advise(None), TypeError, "history must be a sequence of RoundState"),
         (lambda: Budget().advise(["a"]), TypeError, "history must be a sequence of RoundState"),
         (lambda: RoundState.from_probabilities(1, 2, "a", ["x"]), TypeError, "probabilities must be numeric"),
-        (lambda: RoundState.from_probabilities(1, 2, [[np.nan]], ["x"]), ValueError, "probabilities is not finite in row 0"),
+        (
+            lambda: RoundState.from_probabilities(1, 2, [[np.nan]], ["x"]),
+            ValueError,
+            "probabilities is not finite in row 0",
+        ),
         (lambda: RoundState.from_probabilities(1, 2, [[-1.0]], ["x"]), ValueError, "rows must sum to one, but row 0"),
-        (lambda: RoundState.from_probabilities(1, 2, [[0.9, 0.8]], ["x", "y"]), ValueError, "independent probabilities"),
+        (
+            lambda: RoundState.from_probabilities(1, 2, [[0.9, 0.8]], ["x", "y"]),
+            ValueError,
+            "independent probabilities",
+        ),
         (lambda: RoundState.from_probabilities(1, 2, [[3.0, -4.0]], ["x", "y"]), ValueError, "logits"),
         (lambda: get_criterion("predicted_f_chang"), ValueError, "Did you mean 'predicted-f-change'"),
         (lambda: get_criterion("budget=5", max_labels=7), ValueError, "'budget=5' sets max_labels"),
@@ -354,9 +366,3 @@ def test_plain_classifiers_work_too():
 def test_what_is_no_history_is_named(call, error, match):
     with pytest.raises(error, match=match):
         call()
-
-
-def test_the_documented_path_is_the_room_beside_the_experiment():
-    assert {"CRITERIA", "RoundState", "Budget", "get_criterion", "kappa"} <= set(skmmal.stopping.__all__)
-    for name in skmmal.stopping.__all__:
-        assert getattr(skmmal.stopping, name) is getattr(skmmal.experiment.stopping, name)

@@ -15,9 +15,8 @@ from skmmal._containers import take_rows
 from skmmal.experiment.common_range import UnfinishedWarning
 from skmmal.experiment.problem import random_seed
 from skmmal.experiment.results import ExperimentResults
-from skmmal.experiment.stopping._base import RoundState, StoppingCriterion
-from skmmal.experiment.stopping._registry import as_criteria
 from skmmal.experiment.unit import fit_round
+from skmmal.stopping import RoundState, StoppingCriterion, as_criteria
 
 __all__ = ["stopping_history", "stopping_points"]
 

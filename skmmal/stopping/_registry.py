@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from skmmal._names import find_name
-from skmmal.experiment.stopping._base import StoppingCriterion
-from skmmal.experiment.stopping._budget import Budget
-from skmmal.experiment.stopping._classification_change import ClassificationChange
-from skmmal.experiment.stopping._confidence import ConfidenceThreshold
-from skmmal.experiment.stopping._max_rounds import MaxRounds
-from skmmal.experiment.stopping._overall_uncertainty import OverallUncertainty
-from skmmal.experiment.stopping._patience import Patience
-from skmmal.experiment.stopping._performance_change import PerformanceChange
-from skmmal.experiment.stopping._predicted_f_change import PredictedFChange
-from skmmal.experiment.stopping._selected_accuracy import SelectedAccuracy
-from skmmal.experiment.stopping._stabilizing_predictions import StabilizingPredictions
-from skmmal.experiment.stopping._target_accuracy import TargetAccuracy
+from skmmal.stopping._base import StoppingCriterion
+from skmmal.stopping._budget import Budget
+from skmmal.stopping._classification_change import ClassificationChange
+from skmmal.stopping._confidence import ConfidenceThreshold
+from skmmal.stopping._max_rounds import MaxRounds
+from skmmal.stopping._overall_uncertainty import OverallUncertainty
+from skmmal.stopping._patience import Patience
+from skmmal.stopping._performance_change import PerformanceChange
+from skmmal.stopping._predicted_f_change import PredictedFChange
+from skmmal.stopping._selected_accuracy import SelectedAccuracy
+from skmmal.stopping._stabilizing_predictions import StabilizingPredictions
+from skmmal.stopping._target_accuracy import TargetAccuracy
 
 __all__ = ["CRITERIA", "as_criteria", "available_criteria", "get_criterion"]
 
@@ -129,9 +129,9 @@ def as_criteria(criteria: Any) -> list[StoppingCriterion]:
         criteria = [criteria]
     if isinstance(criteria, Mapping) or not hasattr(criteria, "__iter__"):
         raise TypeError(f"criteria must be a list of stopping criteria or their names, got {criteria!r}")
-    found = [get_criterion(value) if isinstance(value, str) else value for value in criteria]
-    for value in found:
+    asked = [get_criterion(value) if isinstance(value, str) else value for value in criteria]
+    for value in asked:
         if not isinstance(value, StoppingCriterion):
             raise TypeError(f"criteria holds {value!r}, which is not a StoppingCriterion")
         value.checked()
-    return found
+    return asked

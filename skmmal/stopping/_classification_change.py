@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from skmmal.experiment.stopping._base import COUNT, SHARE, Judgement
-from skmmal.experiment.stopping._predictions import Pair, PredictionsCriterion
+from skmmal.stopping._base import COUNT, SHARE, Judgement
+from skmmal.stopping._predictions import Pair, PredictionsCriterion
 
 __all__ = ["ClassificationChange"]
 
