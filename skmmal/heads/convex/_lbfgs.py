@@ -153,16 +153,16 @@ def _minimize(
         # near the optimum only a good metric tells how near
         descent.patience = Preconditioner.n_iterations_worth(problem) if initial is None else 0.0
         point, converged = yield from descent.run(point, max(tol, _SINGLE_ROUNDING), dtype)
-    if not converged or tol < _SINGLE_TOL:
-        if not converged:
-            descent.precondition(np.float64, by_column=is_extreme)
-        # from the parameters alone: rounding errors have added up along the way
-        point = yield from _at(problem, point.part.astype(np.float64))
-        point, converged = yield from descent.run(point, tol, dtype)
-        if polish and converged:
-            point, _ = yield from descent.run(point, _POLISHED, dtype, until_stalled=True)
+    last: Any = np.float32 if converged and tol >= _SINGLE_TOL else np.float64
+    if not converged:
+        descent.precondition(np.float64, by_column=is_extreme)
+    # from the parameters alone: rounding errors have added up along the way
+    point = yield from _at(problem, point.part.astype(last))
+    point, converged = yield from descent.run(point, tol, dtype)
+    if polish and converged:
+        point, _ = yield from descent.run(point, _POLISHED, dtype, until_stalled=True)
     part = point.part.astype(np.float64)
-    if point.part.dtype == np.float32:  # its sum of small losses is rough
+    if last is np.float32:  # its sum of small losses is rough
         descent.curve[-1] = problem.point(part, [each.astype(np.float64) for each in point.logits]).value
     if isinstance(problem, RotatedProblem):
         part = problem.turned_back(part)
