@@ -1,19 +1,20 @@
-"""L-BFGS for many rows against scikit-learn, against Newton's method and, piece by piece, against dense matrices."""
+"""The convex solver against scikit-learn, against Newton's method and, piece by piece, against dense matrices."""
 
 import numpy as np
 import pytest
 import torch
+from dense import head_optima
 from samples import make_blocks
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 
-import skmmal.heads.coordinates
-import skmmal.heads.fitting
 from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
 from skmmal.datasets import load_emoji
-from skmmal.heads.convex import LinearMap
-from skmmal.heads.coordinates import Features, coordinates_of
-from skmmal.heads.lbfgs import Objective, solve
+from skmmal.heads.convex import LabeledRows, LinearMap, _blocks, _fit, _lbfgs, _preconditioner, _problem, fit_layers, mean_rows
+from skmmal.heads.convex._blocks import Blocks
+from skmmal.heads.convex._losses import SoftmaxLoss
+from skmmal.heads.convex._preconditioner import Preconditioner
+from skmmal.heads.convex._problem import Problem
 
 
 def clusters(n, widths, n_classes, seed=0, scale=8.0):
@@ -35,8 +36,8 @@ def objective(head, features, y, C):
     return C * losses.sum() + 0.5 * (weight**2).sum()
 
 
-def fit(X, y, **params):
-    return LateFusionClassifier(max_iter=1000, **params).fit(X, y)
+def fit(X, y, sample_weight=None, **params):
+    return LateFusionClassifier(max_iter=1000, **params).fit(X, y, sample_weight)
 
 
 # --------------------------------------------------------------------------------------------------- the optimum
@@ -57,46 +58,48 @@ def test_the_optimum_of_every_head_is_that_of_logistic_regression(n, C):
 
 
 @pytest.mark.parametrize("fusion", ["concat", "sum"])
-@pytest.mark.parametrize("widths", [{"a": 30, "b": 12}, {"a": 300, "b": 200}, {"a": 300, "b": 12}])
-def test_both_solvers_agree_with_missing_modalities_weights_and_two_classes(fusion, widths):
-    """Coordinates by row, by column and, in sum fusion, both at once."""
-    blocks, y = make_blocks(n=150, widths=widths, missing=0.3)
-    X = MultimodalArray({name: 2.0 * block for name, block in blocks.items()})
-    weights = np.random.default_rng(0).integers(0, 3, 150).astype(float)
-    for labels in (y, y == 1):
-        found = {
-            solver: LateFusionClassifier(fusion=fusion, solver=solver, tol=1e-12, max_iter=1000).fit(X, labels, weights)
-            for solver in ("newton-cg", "lbfgs")
-        }
-        one, other = found.values()
-        assert other.loss_curve_[-1] == pytest.approx(one.loss_curve_[-1], rel=1e-8)
-        np.testing.assert_allclose(other.predict_proba(X), one.predict_proba(X), atol=1e-6)
-        for name, p in other.predict_proba_by_modality(X).items():
-            np.testing.assert_allclose(p, one.predict_proba_by_modality(X)[name], atol=5e-5)
+@pytest.mark.parametrize("widths", [{"a": 30, "b": 12}, {"a": 110, "b": 90}, {"a": 110, "b": 12}])
+def test_the_optimum_with_missing_modalities_weights_and_two_classes(monkeypatch, fusion, widths):
+    """In single precision, with a preconditioner and without, and to the last digits in double."""
+    blocks, y = make_blocks(n=80, widths=widths, missing=0.3)
+    blocks = {name: 2.0 * block + 1.0 for name, block in blocks.items()}
+    weights = np.random.default_rng(0).integers(0, 3, 80).astype(float)
+    X = MultimodalArray(blocks)
+    for labels in (y, (y == 1).astype(int)):
+        best = sum(head_optima(list(blocks.values()), labels, weights, fusion=fusion))
+        exact = fit(X, labels, fusion=fusion, sample_weight=weights)
+        assert exact.loss_curve_[-1] == pytest.approx(best, rel=1e-11)
+        monkeypatch.setattr(_fit, "_FEW_PRODUCTS", 0)
+        for cost in (0.0, 1e9):
+            monkeypatch.setattr(_preconditioner, "_COST", cost)
+            found = fit(X, labels, fusion=fusion, sample_weight=weights, tol=1e-8)
+            assert best * (1 - 1e-12) <= found.loss_curve_[-1] <= best * (1 + 1e-8)
+            np.testing.assert_allclose(found.predict_proba(X), exact.predict_proba(X), atol=1e-3)
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize("tol", [1e-2, 1e-5, 1e-8, 1e-11])
 def test_the_objective_is_within_tol_of_the_optimum(tol):
     X, y = clusters(900, {"a": 40, "b": 560}, 12)
-    best = fit(X, y, solver="newton-cg", tol=1e-14).loss_curve_[-1]
-    found = fit(X, y, solver="lbfgs", tol=tol)
+    best = fit(X, y, tol=1e-14).loss_curve_[-1]
+    found = fit(X, y, tol=tol)
     assert found.loss_curve_[-1] <= best * (1 + tol)
     assert len(found.loss_curve_) == found.n_iter_ + 1
 
 
 def test_scaled_features_need_few_iterations():
     X, y = clusters(900, {"a": 40, "b": 560}, 12)
-    assert fit(X, y, solver="lbfgs").n_iter_ < 80
+    assert fit(X, y).n_iter_ < 80
 
 
 @pytest.mark.parametrize("factor", [1e-3, 30.0, 1e3])
 def test_features_of_another_scale(factor):
     """Large ones are beyond single precision."""
     X, y = clusters(400, {"a": 20, "b": 40}, 4, scale=8.0 * factor)
-    shifted = MultimodalArray({name: block.astype(np.float64) + 5 * factor for name, block in X.blocks.items()})
-    solvers = ("newton-cg", "lbfgs")
-    one, other = (LateFusionClassifier(solver=s, C=0.1, max_iter=5000).fit(shifted, y) for s in solvers)
-    assert other.loss_curve_[-1] == pytest.approx(one.loss_curve_[-1], rel=1e-7)
+    blocks = {name: block.astype(np.float64) + 5 * factor for name, block in X.blocks.items()}
+    best = sum(head_optima(list(blocks.values()), y, np.ones(400), fusion="concat", C=0.1))
+    found = LateFusionClassifier(C=0.1, max_iter=5000).fit(MultimodalArray(blocks), y)
+    assert found.loss_curve_[-1] == pytest.approx(best, rel=1e-7)
 
 
 # --------------------------------------------------------------------------------------------------- warm starts
@@ -116,108 +119,236 @@ def test_warm_start_reaches_the_same_optimum_in_fewer_iterations(fusion, widths)
     assert warm.fit(X, y).n_iter_ == 1
 
 
-def test_auto_takes_lbfgs_for_many_rows(monkeypatch):
+def test_tol_auto_is_tight_on_small_problems_and_loose_on_large(monkeypatch):
+    X, y = clusters(600, {"a": 40, "b": 80}, 6)
+    best = fit(X, y, tol=1e-13).loss_curve_[-1]
+    tight = fit(X, y)
+    assert tight.loss_curve_ == fit(X, y, tol=1e-8).loss_curve_
+    assert tight.loss_curve_[-1] <= best * (1 + 1e-8)
+    monkeypatch.setattr(_fit, "_LARGE", 600 * 120 * 6 - 1)
+    loose = fit(X, y)
+    assert best * (1 + 1e-10) < loose.loss_curve_[-1] <= best * (1 + 1e-5)
+    assert loose.n_iter_ < tight.n_iter_
+    with pytest.raises(ValueError, match="'tol' parameter"):
+        fit(X, y, tol="tight")
+
+
+@pytest.mark.parametrize("solver", ["auto", "newton-cg"])
+def test_the_names_of_the_convex_solver_mean_one_thing(solver):
     X, y = clusters(300, {"a": 20, "b": 30}, 4)
-    curves = {solver: fit(X, y, solver=solver).loss_curve_ for solver in ("newton-cg", "lbfgs")}
-    assert fit(X, y).loss_curve_ == curves["newton-cg"]
-    monkeypatch.setattr(skmmal.heads.fitting, "_MANY_PRODUCTS", 300 * 50 * 4 - 1)
-    assert fit(X, y).loss_curve_ == curves["lbfgs"] != curves["newton-cg"]
+    assert fit(X, y, solver=solver).loss_curve_ == fit(X, y, solver="lbfgs").loss_curve_
 
 
-# -------------------------------------------------------------------------------------------------- coordinates
+# -------------------------------------------------------------------------------------------- weights of modalities
 
 
+def layers_of(widths, n_classes, rows):
+    heads = [LinearMap(np.zeros((n_classes, sum(widths))), np.zeros(n_classes))]
+    heads += [LinearMap(np.zeros((n_classes, width)), np.zeros(n_classes)) for width in widths]
+    return heads, np.ones((len(widths) + 1, n_classes), bool)
+
+
+def fit_weighted(blocks, present, y, modality_weights, **params):
+    rows = LabeledRows(blocks, present, y, np.ones(len(y)))
+    layers, met = layers_of([block.shape[1] for block in blocks], 3, rows)
+    params = {"C": 1.0, "max_iter": 1000, "tol": 1e-8, **params}
+    fit_layers(layers, rows, met, modality_weights=modality_weights, **params)
+    return layers
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_weights_of_modalities_are_factors_of_the_blocks_before_the_fused_head(missing):
+    blocks, y = make_blocks(n=90, widths={"a": 6, "b": 40}, missing=missing)
+    present = np.column_stack([~np.isnan(block[:, 0]) for block in blocks.values()])
+    given = [np.nan_to_num(block) + 3.0 for block in blocks.values()]
+    factors = [0.3, 2.0]
+    weighted = fit_weighted(given, present, y, factors)
+    plain = fit_weighted(given, present, y, None)
+    scaled = fit_weighted([f * block for f, block in zip(factors, given, strict=True)], present, y, [1.0, 1.0])
+    whole = np.repeat(factors, [6, 40])
+    np.testing.assert_allclose(weighted[0].weight, scaled[0].weight * whole, atol=1e-6)
+    np.testing.assert_allclose(weighted[0].intercept, scaled[0].intercept, atol=1e-6)
+    for own, same in zip(weighted[1:], plain[1:], strict=True):
+        np.testing.assert_allclose(own.weight, same.weight, atol=1e-8)
+    alone = fit_weighted(given, present, y, [0.0, 1.0])[0]
+    assert (alone.weight[:, :6] == 0).all()
+    if not missing:
+        np.testing.assert_allclose(alone.weight[:, 6:], plain[2].weight, atol=1e-6)
+
+
+def test_a_warm_start_takes_weights_of_modalities_into_account():
+    blocks, y = make_blocks(n=90, widths={"a": 6, "b": 40})
+    given, present = list(blocks.values()), np.ones((90, 2), bool)
+    rows = LabeledRows(given, present, y, np.ones(90))
+    layers, met = layers_of([6, 40], 3, rows)
+    params = {"C": 1.0, "max_iter": 1000, "tol": 1e-8, "modality_weights": [0.2, 1.5]}
+    fit_layers(layers, rows, met, **params)
+    n_iter, curve = fit_layers(layers, rows, met, warm=True, **params)
+    assert n_iter == 1
+    assert curve[0] == pytest.approx(curve[-1], rel=1e-9)
+
+
+def test_sum_fusion_has_no_weights_of_modalities():
+    blocks, y = make_blocks(n=30)
+    given = list(blocks.values())
+    layers = [LinearMap(np.zeros((3, block.shape[1])), np.zeros(3)) for block in given]
+    rows = LabeledRows(given, np.ones((30, 2), bool), y, np.ones(30))
+    with pytest.raises(ValueError, match="modality_weights need a fused head with weights of its own"):
+        fit_layers(layers, rows, np.ones((3, 3), bool), C=1.0, max_iter=9, tol=1e-8, modality_weights=[1.0, 0.5])
+
+
+# ------------------------------------------------------------------------------------------------------- products
+
+
+def test_heads_share_their_products(monkeypatch):
+    """All heads move at once: as many passes over the features as the slowest head has iterations, not the sum."""
+    X, y = clusters(900, {"a": 40, "b": 560}, 12)
+    counts = {"images": 0, "pulls": 0}
+
+    def counted(name):
+        original = getattr(Blocks, name)
+
+        def call(self, asked):
+            counts[name] += 1
+            return original(self, asked)
+
+        return call
+
+    for name in counts:
+        monkeypatch.setattr(Blocks, name, counted(name))
+    n_iter = fit(X, y, tol=1e-6).n_iter_
+    assert n_iter <= max(counts.values()) <= n_iter + 3
+
+
+def make_problem(n, widths, *, missing=0.0, counts_absent=True, n_classes=3, factors=None, seed=0, scale=1.0):
+    rng = np.random.default_rng(seed)
+    given = [scale * (rng.normal(size=(n, width)) + 3) for width in widths]
+    present = rng.random((n, len(widths))) >= missing
+    shares = present.mean(axis=0)
+    blocks = Blocks(given, present, mean_rows(given, present, np.ones(n)), shares)
+    loss = SoftmaxLoss(rng.integers(0, n_classes, n), rng.random(n) * (1 if counts_absent else present.all(axis=1)))
+    factors = factors or dict.fromkeys(range(len(widths)), 1.0)
+    problem = Problem(blocks, [loss], np.ones((1, 1)), [factors], n_classes, 0.7, counts_absent=counts_absent)
+    zeroed = [np.where(p[:, None], block, 0.0) for p, block in zip(present.T, given, strict=True)]
+    centred = [factors[m] * (block - block.mean(axis=0)) for m, block in enumerate(zeroed)]
+    return problem, np.hstack([*centred, np.ones((n, 1))])
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.4])
 @pytest.mark.parametrize(("n", "widths"), [(30, (20, 25)), (80, (20, 25))])
-def test_coordinates_are_those_of_dense_matrices(n, widths):
-    rng = np.random.default_rng(0)
-    blocks = [torch.from_numpy(rng.normal(size=(n, width)) + 3) for width in widths]
-    Z = torch.cat([block - block.mean(dim=0) for block in blocks], dim=1)
-    maps = coordinates_of(Features(blocks), [0, 1])
-    weight = Z.T @ torch.from_numpy(rng.normal(size=(n, 3)))  # in the rows' span
-    part = maps.from_features(weight)
-    torch.testing.assert_close(maps.to_features(part), weight, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(maps.image(part), Z @ weight, rtol=1e-6, atol=1e-6)
-    rows = torch.from_numpy(rng.normal(size=(n, 3)))
-    torch.testing.assert_close(maps.to_features(maps.pull(rows)), Z.T @ rows)
-    pulled = maps.pull(rows)
-    inner = torch.sum(maps.dual(part) * pulled)
-    torch.testing.assert_close(inner, torch.sum(weight * (Z.T @ rows)), rtol=1e-6, atol=1e-6)
-    maps.set_curvature(0.7, 0.2)
-    solved, dual = maps.precondition(pulled)
-    expected = torch.linalg.solve(0.7 * torch.eye(45, dtype=torch.float64) + 0.2 * Z.T @ Z, Z.T @ rows)
-    torch.testing.assert_close(maps.to_features(solved).double(), expected, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(dual, maps.dual(solved), rtol=1e-6, atol=1e-6)
+def test_products_are_those_of_dense_matrices(n, widths, missing):
+    problem, Z = make_problem(n, widths, missing=missing, factors={0: 0.5, 1: 2.0})
+    rng = np.random.default_rng(1)
+    part, rows = rng.normal(size=(3, 46)), rng.normal(size=(3, n))
+    np.testing.assert_allclose(problem.blocks.images([(problem, part)])[0][0], part @ Z.T, atol=1e-10)
+    np.testing.assert_allclose(problem.blocks.pulls([(problem, [rows])])[0], rows @ Z, atol=1e-10)
+    np.testing.assert_allclose(problem.design(0), Z[:, :-1], atol=1e-10)
+    single = problem.blocks.images([(problem, part.astype(np.float32))])[0][0]
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, part @ Z.T, rtol=1e-4, atol=1e-3)
+    (found,) = problem.maps(part)
+    changed = problem.parameters([found]) - part  # the intercepts, all of them alike
+    np.testing.assert_allclose(changed, np.tile(changed.mean(axis=0), (3, 1)), atol=1e-9)
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.4])
+@pytest.mark.parametrize("by_column", [False, True])
+@pytest.mark.parametrize(("n", "widths"), [(30, (20, 25)), (80, (20, 25))])
+def test_the_preconditioner_is_the_inverse_of_a_dense_matrix(n, widths, by_column, missing):
+    problem, Z = make_problem(n, widths, missing=missing)
+    curvatures = np.random.default_rng(2).random(n) + 0.1
+    made = Preconditioner(problem, np.float64, by_column=by_column)
+    made.update([curvatures])
+    taken = _preconditioner._TYPICAL * curvatures
+    matrix = np.diag(problem.penalty) + (Z.T * taken) @ Z
+    matrix[-1, -1] += _preconditioner._INTERCEPT * taken.sum()
+    gradient = np.random.default_rng(3).normal(size=(3, 46))
+    np.testing.assert_allclose(made(gradient), np.linalg.solve(matrix, gradient.T).T, rtol=1e-7, atol=1e-8)
+    made.update([1.1 * curvatures])  # near enough
+    np.testing.assert_allclose(made(gradient), np.linalg.solve(matrix, gradient.T).T, rtol=1e-7, atol=1e-8)
 
 
 @pytest.mark.parametrize("n_sampled", [100, 400])
 def test_some_of_the_rows_make_a_good_preconditioner(monkeypatch, n_sampled):
     """By Woodbury's identity, and with more of them than features."""
-    monkeypatch.setattr(skmmal.heads.coordinates, "_SAMPLED_ROWS", n_sampled)
+    monkeypatch.setattr(_blocks, "_SAMPLED_ROWS", n_sampled)
     rng = np.random.default_rng(0)
-    block = torch.from_numpy(rng.normal(size=(2000, 120)) * np.arange(1, 121) ** -1.0 @ rng.normal(size=(120, 120)))
-    maps = coordinates_of(Features([block]), [0])
-    maps.set_curvature(1.0, 0.5)
-    identity = torch.eye(120, dtype=torch.float64)
-    Z = block - block.mean(dim=0)
-    rows = Z[:: 2000 // n_sampled]
-    found = maps.precondition(identity)[0]
-    expected = torch.linalg.inv(identity + 0.5 * 2000 / len(rows) * rows.T @ rows)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-    hessian = identity + 0.5 * Z.T @ Z
-    values = torch.linalg.eigvals(found @ hessian).real
-    assert float(values.max() / values.min()) < 0.02 * float(torch.linalg.cond(hessian))
+    block = rng.normal(size=(2000, 120)) * np.arange(1, 121) ** -1.0 @ rng.normal(size=(120, 120))
+    ones = np.ones(2000)
+    blocks = Blocks([block], np.ones((2000, 1), bool), [block.mean(axis=0)], np.ones(1))
+    loss = SoftmaxLoss(np.zeros(2000, int), ones)
+    problem = Problem(blocks, [loss], np.ones((1, 1)), [{0: 1.0}], 2, 1.0, counts_absent=True)
+    made = Preconditioner(problem, np.float64)
+    made.update([0.5 * ones / _preconditioner._TYPICAL])
+    found = made(np.eye(121))[:120, :120]
+    Z = block - block.mean(axis=0)
+    hessian = np.eye(120) + 0.5 * Z.T @ Z
+    values = np.linalg.eigvals(found @ hessian).real
+    assert values.max() / values.min() < 0.02 * np.linalg.cond(hessian)
 
 
 @pytest.mark.parametrize("n", [30, 300])
-def test_a_preconditioner_of_features_beyond_all_measure_exists(n):
+@pytest.mark.parametrize("by_column", [False, True])
+def test_a_preconditioner_of_features_beyond_all_measure_exists(n, by_column):
     """Where the penalty is lost beside the curvature, as with features that nobody has scaled."""
-    block = torch.from_numpy(np.random.default_rng(0).normal(size=(n, 60)) * 1e9)
-    maps = coordinates_of(Features([block]), [0])
-    for curvature in (1e-12, 1.0):  # first one that single precision would do for
-        maps.set_curvature(1.0, curvature)
-        rows = torch.randn(n, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-        pulled = maps.pull(rows)
-        solved, dual = maps.precondition(pulled)
-        assert torch.isfinite(solved).all()
-        assert float(torch.sum(dual * pulled)) > 0
+    problem, _ = make_problem(n, (60,), scale=1e9)
+    problem = _problem.RotatedProblem(problem)
+    made = Preconditioner(problem, np.float64, by_column=by_column)
+    gradient = np.random.default_rng(0).normal(size=(3, problem.size))
+    for curvature in (1e-12, 1.0):
+        made.update([np.full(n, curvature)])
+        solved = made(gradient)
+        assert np.isfinite(solved).all()
+        assert (solved * gradient).sum() > 0
 
 
-@pytest.mark.parametrize(("n", "kind"), [(45, "ByColumn"), (44, "ByRow"), (41, "ByRow")])
-def test_few_rows_are_the_coordinates_where_there_are_fewer_than_features(monkeypatch, n, kind):
-    monkeypatch.setattr(skmmal.heads.coordinates, "_MOST_BY_ROW", 44)
-    blocks = [torch.randn(n, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) for width in (20, 30)]
-    assert type(coordinates_of(Features(blocks), [0, 1])).__name__ == kind
-    assert type(coordinates_of(Features(blocks), [0])).__name__ == "ByColumn"
+def test_a_matrix_that_is_no_number_has_no_factor():
+    with pytest.raises(ValueError, match="not finite"):
+        _preconditioner._factored(np.full((2, 2), np.nan))
 
 
 def test_gradient_and_curvature_by_automatic_differentiation():
-    """Two heads over two maps, one of them in coordinates of the rows."""
+    """Two heads over two maps."""
     rng = np.random.default_rng(1)
-    blocks = [torch.from_numpy(rng.normal(size=(25, width))) for width in (40, 6)]
-    onehot = torch.eye(4, dtype=torch.float64)[rng.integers(0, 4, 25)]
-    row_weights = torch.from_numpy(rng.random((2, 25)))
-    mixing = torch.tensor([[0.5, 0.5], [0.0, 1.0]], dtype=torch.float64)
-    features = Features(blocks)
-    problem = Objective([coordinates_of(features, [m]) for m in (0, 1)], onehot, row_weights, mixing, 0.3)
-    span = blocks[0] - blocks[0].mean(dim=0)
-    weights = [span.T @ torch.from_numpy(rng.normal(size=(25, 4))) * 0.1, torch.from_numpy(rng.normal(size=(6, 4)))]
-    maps = [LinearMap(weight, torch.from_numpy(rng.normal(size=4))) for weight in weights]
+    given = [rng.normal(size=(25, width)) for width in (40, 6)]
+    labels, of_heads = rng.integers(0, 4, 25), rng.random((2, 25))
+    mixing = np.array([[0.5, 0.5], [0.0, 1.0]])
+    present = np.ones((25, 2), bool)
+    blocks = Blocks(given, present, [block.mean(axis=0) for block in given], np.ones(2))
+    losses = [SoftmaxLoss(labels, weights) for weights in of_heads]
+    problem = Problem(blocks, losses, mixing, [{0: 1.0}, {1: 1.0}], 4, 0.3, counts_absent=True)
+    centred = [torch.from_numpy(block - block.mean(axis=0)) for block in given]
 
-    def value(first, second):
-        logits = [block @ w + m.intercept for block, w, m in zip(blocks, (first, second), maps, strict=True)]
-        heads = [0.5 * logits[0] + 0.5 * logits[1], logits[1]]
-        losses = [-(w * (torch.log_softmax(h, 1) * onehot).sum(1)).sum() for w, h in zip(row_weights, heads, strict=True)]
-        return sum(losses) + 0.15 * (first.square().sum() + second.square().sum())
+    def value(part):
+        first, one, second, other = part.split([40, 1, 6, 1], dim=1)
+        maps = [centred[0] @ first.T + one.T, centred[1] @ second.T + other.T]
+        heads = [0.5 * maps[0] + 0.5 * maps[1], maps[1]]
+        rows = [torch.nn.functional.cross_entropy(h, torch.from_numpy(labels), reduction="none") for h in heads]
+        total = sum((torch.from_numpy(w) * each).sum() for w, each in zip(of_heads, rows, strict=True))
+        return total + 0.15 * (first.square().sum() + second.square().sum())
 
-    point = problem.point(problem.parameters(maps))
-    assert point.value == pytest.approx(float(value(*weights)), rel=1e-9)
-    found = problem.maps(problem.vector(problem.gradient(point)))
-    expected = torch.autograd.functional.jacobian(value, tuple(weights))
-    centred = [block.mean(dim=0) for block in blocks]
-    # the intercepts here stand for the logits of a mean row: the means' share of the gradient belongs to them
-    totals = [sum(c * r for c, r in zip(mixing[:, j], point.residuals, strict=True)).sum(dim=0) for j in (0, 1)]
-    for mine, theirs, mean, total in zip(found, expected, centred, totals, strict=True):
-        torch.testing.assert_close(mine.weight, theirs - torch.outer(mean, total), rtol=1e-5, atol=1e-5)
+    part, change = 0.1 * rng.normal(size=(4, 48)), rng.normal(size=(4, 48))
+    point = problem.point(part, problem.mix(blocks.images([(problem, part)])[0]))
+    tensor = torch.from_numpy(part)
+    assert point.value == pytest.approx(float(value(tensor)), rel=1e-12)
+    (pulled,) = blocks.pulls([(problem, problem.unmix(problem.residuals(point)))])
+    expected = torch.autograd.functional.jacobian(value, tensor).numpy()
+    np.testing.assert_allclose(pulled + part * problem.penalty, expected, atol=1e-10)
+    bend = torch.autograd.functional.hvp(value, tensor, torch.from_numpy(change))[1]
+    images = problem.mix(blocks.images([(problem, change)])[0])
+    found = problem.inner(change, change) + sum(
+        loss.curvature_along(p, c) for loss, p, c in zip(losses, point.probabilities, images, strict=True)
+    )
+    assert found == pytest.approx(float((bend * torch.from_numpy(change)).sum()), rel=1e-10)
+
+
+def test_the_curvature_of_a_row_is_the_mean_over_directions():
+    rng = np.random.default_rng(0)
+    p = softmax(rng.normal(size=(5, 7)), axis=0)
+    found = SoftmaxLoss(np.zeros(7, int), np.full(7, 2.0)).row_curvatures(p)
+    for row, value in zip(p.T, found, strict=True):
+        matrix = 2.0 * (np.diag(row) - np.outer(row, row))
+        assert value == pytest.approx(np.trace(matrix) / 4)
 
 
 def test_a_bend_so_sharp_that_no_step_is_flat_is_passed():
@@ -225,24 +356,29 @@ def test_a_bend_so_sharp_that_no_step_is_flat_is_passed():
     emoji = load_emoji()
     rows = np.random.default_rng(0).permutation(len(emoji.target))[:120]
     X, y = ModalityScaler().fit_transform(emoji.data)[rows], emoji.target[rows]
-    ends = [fit(X, y, solver=solver, C=100.0).loss_curve_[-1] for solver in ("newton-cg", "lbfgs")]
-    assert ends[1] == pytest.approx(ends[0], rel=1e-6)
+    clf = fit(X, y, C=100.0)
+    features = np.hstack(list(X.blocks.values())).astype(np.float64)
+    codes = np.searchsorted(clf.classes_, y)
+    peer = LogisticRegression(C=100.0, tol=1e-9, max_iter=100_000).fit(features, y)
+    theirs = -100 * log_softmax(features @ peer.coef_.T + peer.intercept_, axis=1)[np.arange(120), codes].sum()
+    assert objective(clf.module_.head.fused, features, codes, 100.0) <= (theirs + 0.5 * (peer.coef_**2).sum()) * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("tol", [1e-6, 1e-10])
 def test_where_single_precision_gets_no_farther_double_goes_on(monkeypatch, tol):
     """A problem that single precision should not have been used for."""
-    monkeypatch.setattr(skmmal.heads.coordinates, "_SINGLE_PRECISION", np.inf)
     X, y = clusters(500, {"a": 60}, 5, scale=50.0)
-    best = fit(X, y, solver="newton-cg", tol=1e-12, C=100.0).loss_curve_[-1]
-    found = LateFusionClassifier(max_iter=5000, tol=tol, C=100.0, solver="lbfgs").fit(X, y).loss_curve_[-1]
+    best = fit(X, y, tol=1e-12, C=100.0).loss_curve_[-1]
+    monkeypatch.setattr(_fit, "_FEW_PRODUCTS", 0)
+    monkeypatch.setattr(Problem, "is_precise_in", lambda self, dtype, curvatures: True)
+    found = LateFusionClassifier(max_iter=5000, tol=tol, C=100.0).fit(X, y).loss_curve_[-1]
     assert best * (1 - 1e-9) <= found <= best * (1 + 5 * tol)
 
 
 def test_a_start_that_is_worse_than_zero_is_not_taken():
-    X, y = clusters(200, {"a": 30}, 3)
-    features = Features([torch.from_numpy(X.blocks["a"].astype(np.float64))])
-    onehot = torch.eye(3, dtype=torch.float64)[y]
-    problem = Objective([coordinates_of(features, [0])], onehot, torch.ones(1, 200).double(), torch.ones(1, 1), 1.0)
-    far = LinearMap(torch.full((30, 3), 100.0).double() * torch.arange(3), torch.zeros(3).double())
-    assert solve(problem, initial=[far]).loss_curve[0] == pytest.approx(200 * np.log(3))
+    problem, _ = make_problem(200, (30,))
+    problem.losses = [SoftmaxLoss(np.arange(200) % 3, np.ones(200))]
+    far = 100.0 * np.arange(3)[:, None] * np.ones((1, 31))
+    (solution,) = _lbfgs.solve([problem], [far], max_iter=100, tol=1e-8)
+    assert solution.loss_curve[0] == pytest.approx(200 * np.log(3))
+    assert solution.converged

@@ -81,6 +81,7 @@ class Blocks:
         ]
         self._blocks, self._present = blocks, present
         self.step = math.ceil(self.n_rows / _SAMPLED_ROWS)
+        self.n_sampled = math.ceil(self.n_rows / self.step)
         self._cache: dict[Any, np.ndarray] = {}
         self.powers = [self._power(m) for m in range(len(blocks))]
 

@@ -18,7 +18,7 @@ __all__ = ["Anchor", "LabeledRows", "fit_layers"]
 _OUT_OF_REACH = -1e30
 """Logit of a class that a head does not know: finite, so that it may be multiplied by zero."""
 _LARGE = 10**8
-"""Rows × features × classes beyond which ``tol="auto"`` is loose, and a preconditioner from a thousand rows pays."""
+"""Rows × features × classes beyond which ``tol="auto"`` is loose."""
 _TIGHT, _LOOSE = 1e-8, 1e-5
 """What ``tol="auto"`` means for small and for large problems."""
 _FEW_PRODUCTS = 10**5
@@ -162,7 +162,6 @@ def fit_layers(
         max_iter=max_iter,
         tol=tol,
         polish=n_products <= _FEW_PRODUCTS,
-        precondition=n_products > _LARGE,
     )
     solutions = []
     for task in tasks:

@@ -74,7 +74,6 @@ def solve(
     max_iter: int,
     tol: float,
     polish: bool = False,
-    precondition: bool = False,
 ) -> list[Solution]:
     """Minimise every problem's objective.
 
@@ -89,16 +88,13 @@ def solve(
         Each stops once its optimum is reckoned to be within `tol` times the objective.
     polish : bool, default=False
         Then go on, within `max_iter`, until rounding ends it.
-    precondition : bool, default=False
-        Whether a preconditioner pays. Without, one is made only where single precision will not do.
 
     Returns
     -------
     list of Solution
     """
     descents = [
-        _minimize(problem, start, max_iter, tol, polish, precondition)
-        for problem, start in zip(problems, initial, strict=True)
+        _minimize(problem, start, max_iter, tol, polish) for problem, start in zip(problems, initial, strict=True)
     ]
     solutions: list[Any] = [None] * len(problems)
     waiting: dict[int, _Request] = {}
@@ -143,29 +139,31 @@ def _gradient(problem: Problem, point: Point) -> _Steps:
 
 
 def _minimize(
-    given: Problem, initial: np.ndarray | None, max_iter: int, tol: float, polish: bool, precondition: bool
+    given: Problem, initial: np.ndarray | None, max_iter: int, tol: float, polish: bool
 ) -> Generator[_Request, Any, Solution]:
     at_zero = given.row_curvatures(given.origin(np.float64))
     is_extreme = not given.is_precise_in(np.float64, at_zero)
     problem = RotatedProblem(given) if is_extreme else given
     if initial is not None and isinstance(problem, RotatedProblem):
         initial = problem.turned(initial)
-    descent, converged = _Descent(max_iter), False
     dtype: Any = np.float32 if given.is_precise_in(np.float32, at_zero) and not polish else np.float64
+    descent, converged = _Descent(problem, max_iter), False
     point = yield from _start(problem, initial, dtype)
-    preconditioner = None
     if dtype is np.float32:
-        preconditioner = Preconditioner(problem, dtype) if precondition else None
-        point, converged = yield from descent.run(problem, preconditioner, point, max(tol, _SINGLE_ROUNDING))
-    if not converged or tol < _SINGLE_TOL:
-        if not converged:
-            preconditioner = Preconditioner(problem, np.float64, by_column=is_extreme)
-        # from the parameters alone: rounding errors have added up along the way
-        point = yield from _at(problem, point.part.astype(np.float64))
-        point, converged = yield from descent.run(problem, preconditioner, point, tol)
-        if polish and converged:
-            point, _ = yield from descent.run(problem, preconditioner, point, _POLISHED, until_stalled=True)
+        # near the optimum only a good metric tells how near
+        descent.patience = Preconditioner.n_iterations_worth(problem) if initial is None else 0.0
+        point, converged = yield from descent.run(point, max(tol, _SINGLE_ROUNDING), dtype)
+    last: Any = np.float32 if converged and tol >= _SINGLE_TOL else np.float64
+    if not converged:
+        descent.precondition(np.float64, by_column=is_extreme)
+    # from the parameters alone: rounding errors have added up along the way
+    point = yield from _at(problem, point.part.astype(last))
+    point, converged = yield from descent.run(point, tol, dtype)
+    if polish and converged:
+        point, _ = yield from descent.run(point, _POLISHED, dtype, until_stalled=True)
     part = point.part.astype(np.float64)
+    if last is np.float32:  # its sum of small losses is rough
+        descent.curve[-1] = problem.point(part, [each.astype(np.float64) for each in point.logits]).value
     if isinstance(problem, RotatedProblem):
         part = problem.turned_back(part)
     return Solution(part, descent.curve, converged)
@@ -231,64 +229,71 @@ def _dot(a: np.ndarray, b: np.ndarray) -> float:
 class _Descent:
     """One problem's way to its optimum, in one precision or in two.
 
+    It begins without a preconditioner, and gets one where iterations have cost as much as that would.
+
     Parameters
     ----------
+    problem : Problem
     max_iter : int
 
     Attributes
     ----------
     curve : list of float
         Values of the objective.
+    patience : float
+        Iterations after which a preconditioner is made.
     """
 
-    def __init__(self, max_iter: int) -> None:
+    def __init__(self, problem: Problem, max_iter: int) -> None:
         self.curve: list[float] = []
-        self._max_iter = max_iter
+        self.patience = 0.0
+        self._problem, self._max_iter = problem, max_iter
+        self._memory = _Memory()
+        self._preconditioner: Preconditioner | None = None
         self._decrements: list[float] = []
 
+    def precondition(self, dtype: Any, *, by_column: bool = False) -> None:
+        """Make a preconditioner in place of the present one."""
+        self._preconditioner = Preconditioner(self._problem, dtype, by_column=by_column)
+
     def run(
-        self,
-        problem: Problem,
-        preconditioner: Preconditioner | None,
-        point: Point,
-        tol: float,
-        *,
-        until_stalled: bool = False,
+        self, point: Point, tol: float, dtype: Any, *, until_stalled: bool = False
     ) -> Generator[_Request, Any, tuple[Point, bool]]:
         """Go on until the optimum is reckoned to be within `tol` times the objective; also return whether it is.
 
         It is not where iterations have run out, or single precision gets no farther (or any, with `until_stalled`). A
-        later run, from where the last one ended, takes up its count.
+        later run, from where the last one ended, takes up its count. A preconditioner is made in `dtype`.
         """
+        problem = self._problem
         is_single = point.part.dtype == np.float32
         until_stalled = until_stalled or is_single
         # the point is the one that the last run ended at: its value and decrement are measured again
         self.curve[-1:] = [point.value]
         del self._decrements[-1:]
         first = len(self._decrements)
-        memory = _Memory()
         gradient = yield from _gradient(problem, point)
         while True:
-            if preconditioner is not None:
-                preconditioner.update(problem.row_curvatures(point))
-            direction = memory.direction(gradient, preconditioner)
+            if self._preconditioner is None and len(self.curve) > self.patience:
+                self.precondition(dtype)
+            if self._preconditioner is not None:
+                self._preconditioner.update(problem.row_curvatures(point))
+            direction = self._memory.direction(gradient, self._preconditioner)
             decrement = -_dot(direction, gradient)
             if self._distance(decrement) <= tol * abs(point.value):
                 return point, True
             if len(self.curve) > self._max_iter or (until_stalled and self._is_stalled(first)):
                 return point, False
             changes = yield from _image(problem, direction)
-            if preconditioner is None and memory.is_empty:  # the gradient's length means nothing
-                bend = _bend(problem, point, changes) + problem.inner(direction, direction)
-                found = _line_search(problem, point, direction, changes, decrement, decrement / bend)
-            else:
-                found = _line_search(problem, point, direction, changes, decrement)
+            length = 1.0
+            if self._preconditioner is None and self._memory.is_empty:  # the gradient's length means nothing
+                length = decrement / (_bend(problem, point, changes) + problem.inner(direction, direction))
+            found = _line_search(problem, point, direction, changes, decrement, length)
             if found is None:  # rounding leaves no better point along the direction
                 return point, not is_single
             new, length = found
             new_gradient = yield from _gradient(problem, new)
             direction *= direction.dtype.type(length)
-            memory.add(direction, new_gradient - gradient)
+            self._memory.add(direction, new_gradient - gradient)
             point, gradient = new, new_gradient
             self.curve.append(point.value)
 
@@ -313,7 +318,7 @@ class _Descent:
 
 
 def _line_search(
-    problem: Problem, point: Point, direction: np.ndarray, changes: list[np.ndarray], decrement: float, length: float = 1.0
+    problem: Problem, point: Point, direction: np.ndarray, changes: list[np.ndarray], decrement: float, length: float
 ) -> tuple[Point, float] | None:
     """Go along `direction` to where the objective is nearly flat; ``None`` where it does not fall.
 

@@ -17,6 +17,9 @@ _LEAST_CURVATURE = 1e-3
 """Of a row, as a share of the mean: rows that are told apart today may not be tomorrow."""
 _TYPICAL = 0.35
 """What is taken of the rows' curvatures: the classes of a row differ, and too much misleads more than too little."""
+_NOTHING = 1e-30
+_COST = 1.0
+"""Of making it, for each multiplication in the products that it needs; one of an iteration's products costs one."""
 _INTERCEPT = 0.01
 """What is added to the curvature along an intercept, as a share: it has no penalty."""
 
@@ -37,6 +40,13 @@ class Preconditioner:
         self._maps = [_OfMap(problem, j, dtype, by_column) for j in range(len(problem.intercepts))]
         self._curvatures: list[np.ndarray] | None = None
 
+    @staticmethod
+    def n_iterations_worth(problem: Problem) -> float:
+        """How many iterations without one cost about as much as making one."""
+        n_rows, n_sampled = problem.blocks.n_rows, problem.blocks.n_sampled
+        products = n_sampled * min(n_sampled, problem.size) * problem.size
+        return _COST * products / (n_rows * problem.size * problem.n_classes)
+
     def update(self, curvatures: list[np.ndarray]) -> None:
         """Make it for given curvatures (n,) of the rows along every map's logits, unless it was made for such."""
         former = self._curvatures
@@ -46,7 +56,8 @@ class Preconditioner:
                 return
         self._curvatures = curvatures
         for of_map, of_rows in zip(self._maps, curvatures, strict=True):
-            of_map.update(self._problem.blocks.sampled(_TYPICAL * np.maximum(of_rows, _LEAST_CURVATURE * of_rows.mean() * (of_rows > 0))))
+            raised = np.maximum(of_rows, _LEAST_CURVATURE * of_rows.mean() * (of_rows > 0))
+            of_map.update(self._problem.blocks.sampled(_TYPICAL * raised))
 
     def __call__(self, gradient: np.ndarray) -> np.ndarray:
         """Apply it to a gradient (K, P)."""
@@ -72,7 +83,7 @@ class _OfMap:
         dtype = self._sample.dtype
         total = float(curvatures.sum())
         self._inverse = dtype.type(1.0 / self._l2)
-        self._of_bias = dtype.type(1.0 / (self._of_intercept + _INTERCEPT * total + np.finfo(np.float64).tiny ** 0.5))
+        self._of_bias = dtype.type(1.0 / (self._of_intercept + _INTERCEPT * total + _NOTHING))
         if self._by_row:
             self._roots = np.sqrt(curvatures).astype(dtype)
             inner = self._products * self._inverse
@@ -81,7 +92,8 @@ class _OfMap:
             inner *= self._roots[:, None]
             inner.flat[:: len(inner) + 1] += 1.0
         else:
-            weighted = np.sqrt(curvatures).astype(dtype)[:, None] * np.hstack([self._sample, np.ones((len(self._sample), 1), dtype)])
+            design = np.hstack([self._sample, np.ones((len(self._sample), 1), dtype)])
+            weighted = np.sqrt(curvatures).astype(dtype)[:, None] * design
             inner = weighted.T @ weighted
             inner.flat[:: len(inner) + 1] += self._l2
             inner[-1, -1] += 1.0 / self._of_bias - self._l2
@@ -105,11 +117,12 @@ class _OfMap:
 def _factored(matrix: np.ndarray) -> tuple[np.ndarray, bool]:
     """Cholesky's factor; of a matrix with a larger diagonal where rounding has taken its definiteness."""
     diagonal = matrix.diagonal().copy()
+    if not np.isfinite(diagonal).all():
+        raise ValueError("the objective's curvature is not finite: scale the features first (skmmal.ModalityScaler)")
     added = 0.0
-    while added < 1:
+    while True:
         try:
             return cho_factor(matrix, lower=True, check_finite=False)
         except LinAlgError:
             added = max(10 * added, 10 * float(np.finfo(matrix.dtype).eps))
             matrix.flat[:: len(matrix) + 1] = diagonal * (1 + added)
-    raise ValueError('nan')
