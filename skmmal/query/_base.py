@@ -92,6 +92,9 @@ class QueryStrategy(BaseEstimator):
     _heads_take_turns = False
     """With ``on="all"``, whether each head chooses on its own, in turn with the others."""
 
+    _looks_beyond_candidates = False
+    """Whether rows that may not be picked matter: they are to be covered, say. If not, `_select` does not see them."""
+
     _parameter_constraints: dict = {}
 
     @abstractmethod

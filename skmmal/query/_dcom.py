@@ -90,6 +90,7 @@ class DCoM(QueryStrategy):
     """
 
     requires_model = False
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "radius": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "purity": [Interval(Real, 0, 1, closed="right")],

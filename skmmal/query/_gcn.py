@@ -27,6 +27,7 @@ class GCNSampling(QueryStrategy):
     """What both strategies share: the parameters, the graph and the network."""
 
     requires_model = False
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],

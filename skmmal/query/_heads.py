@@ -41,11 +41,10 @@ def select(strategy: QueryStrategy, pool: Reading, on: str, n_instances: int, rn
     """
     check_on(on, pool)
     if on == FUSED:
-        return strategy._select(pool, pool.labelled, n_instances, rng)
+        return _select_among(strategy, pool, n_instances, rng)
     if on == ALL:
         if not strategy._heads_take_turns:
-            every = pool.on(ALL)
-            return strategy._select(every, every.labelled, n_instances, rng)
+            return _select_among(strategy, pool.on(ALL), n_instances, rng)
         return _in_turns([_select_own(strategy, pool, name, n_instances, rng) for name in pool.heads], n_instances)
     indices, scores = _select_own(strategy, pool, on, n_instances, rng)
     if len(indices) < n_instances:
@@ -79,8 +78,17 @@ def _select_own(
     n_most = len(own) if own.candidates is None else int(own.candidates.sum())
     if n_most == 0:
         return np.empty(0, dtype=np.intp), np.empty(0)
-    indices, scores = strategy._select(own, own.labelled, min(n_instances, n_most), rng)
+    indices, scores = _select_among(strategy, own, min(n_instances, n_most), rng)
     return pool.heads[name].positions[indices], scores
+
+
+def _select_among(strategy: QueryStrategy, pool: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+    """Select among the candidates; a strategy that cares for no other rows sees no others."""
+    rows = None if strategy._looks_beyond_candidates else pool.candidate_rows
+    if rows is None:
+        return strategy._select(pool, pool.labelled, n_instances, rng)
+    indices, scores = strategy._select(pool.take(rows), pool.labelled, n_instances, rng)
+    return rows[indices], scores
 
 
 def _in_turns(selections: list[Selection], n_instances: int) -> Selection:

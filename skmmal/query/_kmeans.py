@@ -50,6 +50,7 @@ class KMeansSampling(QueryStrategy):
     """
 
     requires_model = False
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state", np.random.Generator],
@@ -65,9 +66,11 @@ class KMeansSampling(QueryStrategy):
         labels, centres = cluster(points, n_instances, rng, self.max_iter)
         distances = np.linalg.norm(points - centres[labels], axis=1)
         nearest_first = np.lexsort((np.arange(len(points)), distances))
+        if pool.candidates is not None:
+            nearest_first = nearest_first[pool.candidates[nearest_first]]
         _, first = np.unique(labels[nearest_first], return_index=True)
         indices = nearest_first[first]
         missing = n_instances - len(indices)
-        rest = np.setdiff1d(np.arange(len(points)), indices)
+        rest = np.setdiff1d(nearest_first, indices)
         indices = np.concatenate([indices, rng.permutation(rest)[:missing]])
         return indices, -distances[indices].astype(np.float64)

@@ -60,6 +60,7 @@ class MaxHerding(QueryStrategy):
     """
 
     requires_model = False
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "sigma": [Interval(Real, 0, None, closed="neither")],
         **REFERENCES,

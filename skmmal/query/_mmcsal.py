@@ -124,6 +124,7 @@ class MMCSAL(QueryStrategy):
 
     requires_model = False
     compares_modalities = True
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "on_features": [StrOptions({"encoder", "raw"})],
         "optimizer": [StrOptions({"continuous", "greedy"})],

@@ -107,6 +107,7 @@ class MVOPT(QueryStrategy):
     """
 
     requires_model = False
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "noise": [Interval(Real, 1e-8, None, closed="left")],
         "kernel": [StrOptions({"predictions", "features"})],

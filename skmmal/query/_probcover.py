@@ -62,6 +62,7 @@ class ProbCover(QueryStrategy):
     """
 
     requires_model = False
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "radius": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "purity": [Interval(Real, 0, 1, closed="right")],

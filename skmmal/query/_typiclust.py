@@ -65,6 +65,7 @@ class TypiClust(QueryStrategy):
     """
 
     requires_model = False
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "max_clusters": [Interval(Integral, 1, None, closed="left")],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
@@ -98,6 +99,7 @@ class TypiClust(QueryStrategy):
             n_instances,
             self.n_neighbors,
             self.min_cluster_size,
+            pool.candidates,
         )
 
 
@@ -108,26 +110,31 @@ def _round_robin_by_typicality(
     n_instances: int,
     n_neighbors: int,
     min_cluster_size: int,
+    candidates: np.ndarray | None = None,
 ) -> Selection:
     """Go round the clusters (fewest labels first, then largest) and take the most typical row that is left."""
     order = np.argsort(labels, kind="stable")
     sizes = np.bincount(labels, minlength=len(labelled_counts))
     members = np.split(order, np.cumsum(sizes)[:-1])
     total = sizes + labelled_counts
-    turns = sorted(np.flatnonzero(sizes).tolist(), key=lambda c: (labelled_counts[c], -total[c], c))
+    allowed = np.ones(len(points), dtype=bool) if candidates is None else candidates
+    turns = sorted(np.unique(labels[allowed]).tolist(), key=lambda c: (labelled_counts[c], -total[c], c))
     large = [c for c in turns if total[c] >= min_cluster_size]
     small = [c for c in turns if total[c] < min_cluster_size]
     picked: list[int] = []
     scores: list[float] = []
     for clusters in (large, small):
         # a cluster's labelled rows count for its size, as in the official code
-        rest = {c: _Typicality(points, members[c], min(n_neighbors, int(total[c]) // 2)) for c in clusters}
+        rest = {
+            c: _Typicality(points, members[c], allowed[members[c]], min(n_neighbors, int(total[c]) // 2))
+            for c in clusters
+        }
         while rest and len(picked) < n_instances:
             for c in list(rest)[: n_instances - len(picked)]:
                 row, typical = rest[c].take()
                 picked.append(row)
                 scores.append(typical)
-                if not rest[c].left.any():
+                if rest[c].is_done:
                     del rest[c]
     return np.asarray(picked, dtype=np.intp), np.asarray(scores)
 
@@ -138,27 +145,33 @@ class _Typicality:
     Keeps twice the neighbours that are needed, and looks for new ones only where too many of those were taken.
     """
 
-    def __init__(self, points: np.ndarray, members: np.ndarray, n_neighbors: int) -> None:
-        self.points, self.members, self.n_neighbors = points, members, max(n_neighbors, 1)
+    def __init__(self, points: np.ndarray, members: np.ndarray, allowed: np.ndarray, n_neighbors: int) -> None:
+        self.points, self.members, self.allowed, self.n_neighbors = points, members, allowed, max(n_neighbors, 1)
         self.left = np.ones(len(members), dtype=bool)
         self._near = np.full((len(members), 2 * self.n_neighbors), -1)
         self._distances = np.zeros(self._near.shape)
 
     def take(self) -> tuple[int, float]:
-        """Take out the most typical member, the first on ties; return its row and its typicality."""
-        rows = np.flatnonzero(self.left)
+        """Take out the most typical member that may be, the first on ties; return its row and its typicality."""
+        rows = np.flatnonzero(self.left & self.allowed)
         typical = self._typicality(rows)
         best = int(np.argmax(typical))
         self.left[rows[best]] = False
         return int(self.members[rows[best]]), float(typical[best])
 
+    @property
+    def is_done(self) -> bool:
+        """Whether no member is left that may be taken."""
+        return not (self.left & self.allowed).any()
+
     def _typicality(self, rows: np.ndarray) -> np.ndarray:
-        n_neighbors = min(self.n_neighbors, len(rows) - 1)
+        among = np.flatnonzero(self.left)
+        n_neighbors = min(self.n_neighbors, len(among) - 1)
         if n_neighbors < 1:
             return np.ones(len(rows))  # a point alone: nothing to compare it with
         short = self._still_there(rows).sum(axis=1) < n_neighbors
         if short.any():
-            self._look(rows[short], rows)
+            self._look(rows[short], among)
         there = self._still_there(rows)
         nearest = there & (np.cumsum(there, axis=1) <= n_neighbors)
         mean = np.where(nearest, self._distances[rows], 0.0).sum(axis=1) / n_neighbors

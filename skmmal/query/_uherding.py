@@ -69,6 +69,7 @@ class UHerding(QueryStrategy):
     """
 
     requires_model = False
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "sigma": [Interval(Real, 0, None, closed="neither"), StrOptions({"adaptive"})],
         "calibrate": ["boolean"],
