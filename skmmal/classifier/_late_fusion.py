@@ -22,6 +22,7 @@ from skmmal._names import find_name
 from skmmal._random import RandomState, check_rng, torch_generator
 from skmmal._rows import check_same_rows, rows_of
 from skmmal.balancing import Balancing, ModalityDropout, get_balancing
+from skmmal.classifier._coefficients import CoefficientsMixin
 from skmmal.classifier._modality_answers import ModalityAnswersMixin
 from skmmal.classifier._saved import SavedMixin
 from skmmal.heads import (
@@ -48,6 +49,7 @@ from skmmal.heads.tensors import as_batches, resolve_device, softmax
 from skmmal.heads.training import make_optimizer, train
 from skmmal.modalities import MultimodalArray, presence_mask
 from skmmal.reading import FUSED
+from skmmal.reading._network import NetworkSource
 
 __all__ = ["LateFusionClassifier"]
 
@@ -59,7 +61,7 @@ _OF_BATCHES = ("loss_curve_by_head_", "discrepancy_", "balancing_log_")
 """Attributes that only the solvers in mini-batches set."""
 
 
-class LateFusionClassifier(ModalityAnswersMixin, SavedMixin, ClassifierMixin, BaseEstimator):
+class LateFusionClassifier(CoefficientsMixin, ModalityAnswersMixin, SavedMixin, ClassifierMixin, BaseEstimator):
     """Late fusion of precomputed features: a classifier per modality and one on the fused embedding.
 
     All heads are trained, on the mean of their cross-entropies. A modality may be missing from a row (its block
@@ -102,12 +104,11 @@ class LateFusionClassifier(ModalityAnswersMixin, SavedMixin, ClassifierMixin, Ba
         BMMAL paper zeroes it there). ``"input"``: its features are zeroed.
     modality_dropout : float, default=0.0
         Probability of taking a present modality as missing in a training batch (``adamw`` only).
-    solver : {"auto", "newton-cg", "lbfgs", "adamw", "sgd"}, default="auto"
-        ``"newton-cg"`` and ``"lbfgs"`` find the unique optimum of the convex case (no encoder, no dropout, concat
-        or sum fusion) to float64's accuracy; the second is faster where there are many rows. ``"adamw"`` trains in
-        mini-batches in float32 (predictions are made in float64), and so does ``"sgd"``, gradient descent with
-        momentum 0.9, which needs larger learning rates. ``"auto"``: in the convex case (without `balancing`) the
-        faster of the first two for the size, otherwise ``"adamw"``.
+    solver : {"auto", "lbfgs", "newton-cg", "adamw", "sgd"}, default="auto"
+        ``"lbfgs"`` finds the unique optimum of the convex case (no encoder, no dropout, concat or sum fusion);
+        ``"newton-cg"`` is another name for it. ``"adamw"`` trains in mini-batches in float32 (predictions are made in
+        float64), and so does ``"sgd"``, gradient descent with momentum 0.9, which needs larger learning rates.
+        ``"auto"``: ``"lbfgs"`` in the convex case (without `balancing`), otherwise ``"adamw"``.
     C : float, default=1.0
         Convex solvers: inverse regularisation as in scikit-learn's ``LogisticRegression``. Each head minimises
         ``C * sum of losses + ½‖W‖²``, intercepts free (with two classes, W is one row as there). With sum fusion
@@ -115,10 +116,10 @@ class LateFusionClassifier(ModalityAnswersMixin, SavedMixin, ClassifierMixin, Ba
         from former weights.
     max_iter : int, default=200
         Solver iterations; epochs for ``adamw`` and ``sgd``.
-    tol : float, default=1e-8
-        The convex solvers stop when the objective is within `tol`, relatively, of the optimum. Small problems (up to
-        100,000 rows × features × classes) they solve to the last digits, whatever `tol` is, as long as `max_iter`
-        allows.
+    tol : float or "auto", default="auto"
+        The convex solver stops when every head's objective is within `tol`, relatively, of its optimum. ``"auto"`` is
+        1e-8 up to 100 million rows × features × classes, and 1e-5 beyond, where test accuracy no longer changes. Small
+        problems (up to 100,000) are solved to the last digits, whatever `tol` is, as long as `max_iter` allows.
     learning_rate, weight_decay, batch_size
         Of ``adamw`` and ``sgd``. Intercepts do not decay.
     class_weight : dict, "balanced" or None
@@ -160,6 +161,12 @@ class LateFusionClassifier(ModalityAnswersMixin, SavedMixin, ClassifierMixin, Ba
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Where X was a DataFrame with plain string columns.
+    coef_ : ndarray of shape (n_classes, n_features), or (1, n_features) with two classes
+        Weights of the fused head, in the columns of the packed matrix; with two classes the second one's less the first
+        one's. Only where it is linear in the features: with concat and sum fusion and without encoders. An absent
+        modality counts as zeros (with ``missing="token"``, as its learned embedding).
+    intercept_ : ndarray of shape (n_classes,), or (1,) with two classes
+        Intercepts of the fused head, where there is `coef_`.
     module_ : skmmal.heads.LateFusionModule
         The torch network, on the CPU.
     anchor_ : skmmal.heads.LateFusionModule
@@ -216,6 +223,9 @@ class LateFusionClassifier(ModalityAnswersMixin, SavedMixin, ClassifierMixin, Ba
 
     _anchor_classes: np.ndarray
 
+    reading_source = NetworkSource
+    """What reads this classifier (see `skmmal.reading`)."""
+
     _parameter_constraints: dict = {
         "modalities": [Mapping, None],
         "fusion": [str, HasMethods("build"), callable],
@@ -228,7 +238,7 @@ class LateFusionClassifier(ModalityAnswersMixin, SavedMixin, ClassifierMixin, Ba
         "solver": [StrOptions({"auto", *_BATCH_SOLVERS, *_CONVEX_SOLVERS})],
         "C": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -254,7 +264,7 @@ class LateFusionClassifier(ModalityAnswersMixin, SavedMixin, ClassifierMixin, Ba
         solver: str = "auto",
         C: float = 1.0,
         max_iter: int = 200,
-        tol: float = 1e-8,
+        tol: float | str = "auto",
         learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
         batch_size: int = 128,
@@ -483,7 +493,6 @@ class LateFusionClassifier(ModalityAnswersMixin, SavedMixin, ClassifierMixin, Ba
                 everything,
                 met,
                 C=self.C,
-                solver=solver,
                 max_iter=self.max_iter,
                 tol=self.tol,
                 warm=started is not None,

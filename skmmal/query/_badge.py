@@ -34,7 +34,7 @@ class BADGE(GradientSampling):
     modality's over M), or, for fusions that gate or attend, the one vector that the modalities add up to. A fusion of
     your own is taken for linear in the embeddings; a committee has its members' embeddings side by side. The gradient
     is never multiplied out,
-    sampling is exact (see `skmmal.selection.d2_sampling`). Cost: memory N (K + D); one matrix product
+    sampling is exact (see `skmmal.selection._d2_sampling`). Cost: memory N (K + D); one matrix product
     N × (K + D) × n_instances; with ``on="all"`` 2 K M in place of K. The score is the squared distance at the time of
     the pick.
 

@@ -7,7 +7,7 @@ import numpy as np
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading
 from skmmal.selection import DenseEmbedding, Embedding, PartialEmbedding, k_center_greedy
-from skmmal.selection.partial import mean_sq_distances
+from skmmal.selection._partial import mean_sq_distances
 
 __all__ = ["CoreSet"]
 

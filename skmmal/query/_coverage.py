@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval
 
 from skmmal._random import draw_seed
 from skmmal.reading import Reading
-from skmmal.selection.coverage import nearest_other, unit_rows
+from skmmal.selection._coverage import nearest_other, unit_rows
 
 __all__ = ["REFERENCES", "class_count", "draw_references", "labeled_unit_rows", "pure_radius"]
 

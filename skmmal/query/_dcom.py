@@ -11,11 +11,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.query._clusters import cluster
 from skmmal.query._coverage import class_count, draw_references, labeled_unit_rows, pure_radius
 from skmmal.query._uncertainty import negative_margin
 from skmmal.reading import Head, Reading
-from skmmal.selection.coverage import _sq_distances, in_any_ball, mixed_cover, unit_rows
+from skmmal.selection._coverage import _sq_distances, in_any_ball, mixed_cover, unit_rows
+from skmmal.selection._k_means import cluster
 
 __all__ = ["DCoM", "competence"]
 

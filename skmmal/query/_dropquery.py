@@ -10,8 +10,8 @@ from sklearn.utils._param_validation import Interval
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.query._clusters import pick_among
 from skmmal.reading import Head, Reading
+from skmmal.selection._k_means import pick_among
 
 __all__ = ["DropQuery"]
 

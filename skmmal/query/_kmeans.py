@@ -9,8 +9,8 @@ from sklearn.utils._param_validation import Interval
 
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.query._clusters import cluster
 from skmmal.reading import Reading
+from skmmal.selection._k_means import cluster
 
 __all__ = ["KMeansSampling"]
 

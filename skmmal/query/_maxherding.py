@@ -11,7 +11,7 @@ from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._coverage import REFERENCES, draw_references, labeled_unit_rows
 from skmmal.reading import Reading
-from skmmal.selection.coverage import kernel_herding, unit_rows
+from skmmal.selection._coverage import kernel_herding, unit_rows
 
 __all__ = ["MaxHerding"]
 
@@ -38,7 +38,7 @@ class MaxHerding(QueryStrategy):
     Notes
     -----
     Needs no model: with an unfitted estimator the features are covered. The score is the mean gain in coverage. The
-    picks are those of plain greedy search (lazily: `skmmal.selection.coverage.kernel_herding`). Cost: one matrix
+    picks are those of plain greedy search (lazily: `skmmal.selection._coverage.kernel_herding`). Cost: one matrix
     product N × D × R for R references, then a few blocks of 64 × D × R a pick; memory N D.
 
     Rows that lack a modality: what they have alone is scaled to length one, with zeros in place of the rest. They are

@@ -12,13 +12,8 @@ from skmmal.heads.tensors import resolve_device
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._uncertainty import margin_uncertainty
 from skmmal.reading import Reading
-from skmmal.selection.v_optimal import (
-    average_kernel,
-    fourier_features,
-    median_sq_distance,
-    v_optimal_dense,
-    v_optimal_features,
-)
+from skmmal.selection._gaussian_kernels import average_kernel, fourier_features, median_sq_distance
+from skmmal.selection._v_optimal import v_optimal_dense, v_optimal_features
 
 __all__ = ["MVOPT"]
 
@@ -74,7 +69,7 @@ class MVOPT(QueryStrategy):
     that cost two points of accuracy. With C the
     covariance of the process given the labelled rows, the score, ``Σ_j v_j C_ij² / (C_ii + s²)``, is by how much
     ``Σ_j v_j Var(j)`` falls when row i is labelled. Picks are those of the plain greedy loop (see
-    `skmmal.selection.v_optimal`), on ties the lowest index.
+    `skmmal.selection._v_optimal`), on ties the lowest index.
 
     Rows that lack a modality have the variance of the others, one: divided by M they would hardly ever be picked. The
     fused head tends to be less sure of them, so that they come somewhat more often than their share.
@@ -148,6 +143,7 @@ class MVOPT(QueryStrategy):
             dtype = np.float64 if is_exact else np.float32
             beliefs = _beliefs(pool, order, dtype), _beliefs(labelled, order, dtype)
         device = resolve_device(self.device)
+        device = None if device.type == "cpu" else device  # numpy computes on the processor
         if is_exact:
             of_pool, of_known = (None, None) if beliefs is None else beliefs
             kernel, cross, labelled_kernel = (

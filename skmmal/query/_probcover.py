@@ -9,10 +9,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.query._clusters import cluster
 from skmmal.query._coverage import REFERENCES, class_count, draw_references, labeled_unit_rows, pure_radius
 from skmmal.reading import Reading
-from skmmal.selection.coverage import ball_cover, unit_rows
+from skmmal.selection._coverage import ball_cover, unit_rows
+from skmmal.selection._k_means import cluster
 
 __all__ = ["ProbCover"]
 

@@ -10,10 +10,10 @@ from sklearn.utils._param_validation import Interval
 
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.query._clusters import cluster
 from skmmal.query._coverage import labeled_unit_rows
 from skmmal.reading import Reading
-from skmmal.selection.coverage import unit_rows
+from skmmal.selection._coverage import unit_rows
+from skmmal.selection._k_means import cluster
 
 __all__ = ["TypiClust"]
 

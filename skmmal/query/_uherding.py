@@ -13,7 +13,7 @@ from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._coverage import REFERENCES, draw_references, labeled_unit_rows
 from skmmal.query._uncertainty import margin_uncertainty
 from skmmal.reading import Head, Reading
-from skmmal.selection.coverage import kernel_herding, unit_rows
+from skmmal.selection._coverage import kernel_herding, unit_rows
 
 __all__ = ["UHerding"]
 

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 
 import skmmal._chunks
 from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
-from skmmal._sealed import sealed
+from skmmal._store import sealed
 from skmmal.contributions import shapley_values
 from skmmal.heads import FUSIONS, AttentionPooling, ConcatFusion, Fusion, GatedUnit, LinearFusion, NLGate, SumFusion
 from skmmal.query import BADGE

@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from skmmal import LateFusionClassifier, MultimodalArray
 from skmmal.query import ALFAMix, ClusterMargin, DropQuery
 from skmmal.query._clustermargin import _average_linkage
-from skmmal.query._clusters import representatives
 from skmmal.reading import read
+from skmmal.selection._k_means import representatives
 
 
 def fitted(n=150, seed=0):
