@@ -15,7 +15,7 @@ from skmmal._random import RandomState
 from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query.uncertainty import MarginSampling
 from skmmal.query.view import PoolView
-from skmmal.selection._coverage import unit_rows
+from skmmal.selection._dense import unit_rows
 from skmmal.selection._k_means import representatives
 
 __all__ = ["ALFAMix", "ClusterMargin", "DropQuery"]
@@ -296,6 +296,6 @@ class DropQuery(QueryStrategy):
 def _spread(view: PoolView, candidates: np.ndarray, n_wanted: int, rng: np.random.RandomState) -> np.ndarray:
     """Pick by k-means among candidates, and draw the rest from the others where they are too few."""
     if len(candidates) > n_wanted:
-        return candidates[representatives(unit_rows(view.points[candidates]), n_wanted, rng)]
+        return candidates[representatives(unit_rows(view.points[candidates]), n_wanted, rng)[0]]
     others = np.setdiff1d(np.arange(len(view)), candidates)
     return np.concatenate([candidates, rng.permutation(others)[: n_wanted - len(candidates)]])

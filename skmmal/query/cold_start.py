@@ -22,7 +22,8 @@ from skmmal.representation import CrossModalEncoder
 from skmmal.selection import DenseEmbedding, d2_sampling
 from skmmal.selection._alignment import canonical_alignment, mean_over_pairs
 from skmmal.selection._centroids import nearest_rows, optimise_centroids
-from skmmal.selection._herding import content_groups, greedy_selection
+from skmmal.selection._dense import equal_rows
+from skmmal.selection._herding import diverse_herding
 
 __all__ = ["MMCSAL"]
 
@@ -169,7 +170,7 @@ class MMCSAL(QueryStrategy):
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
         pool, labelled = _features(view)
-        groups = content_groups(pool)
+        groups = equal_rows(list(pool.blocks.values()))
         if self.on_features == "encoder":
             encoder = CrossModalEncoder() if self.encoder is None else clone(self.encoder)
             seed = draw_seed(rng) if encoder.random_state is None else encoder.random_state
@@ -190,15 +191,15 @@ class MMCSAL(QueryStrategy):
             if len(candidates) > self.n_references:
                 references = np.sort(rng.permutation(len(candidates))[: self.n_references])
             some = torch.as_tensor(candidates)
-            chosen, scores = greedy_selection(
+            chosen, scores = diverse_herding(
                 [block[some] for block in blocks],
                 present[some],
                 min(n_distinct, len(np.unique(groups[candidates]))),
                 references=references,
                 groups=groups[candidates],
-                alignment=self.lambda_align * alignment[candidates],
-                lambda_div=self.lambda_div,
-                kernel_width=self.kernel_width,
+                bonus=self.lambda_align * alignment[candidates],
+                diversity=self.lambda_div,
+                sigma=self.kernel_width,
                 known=known,
                 known_present=known_present,
                 unit=n_instances,

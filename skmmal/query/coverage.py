@@ -5,15 +5,17 @@ from __future__ import annotations
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skmmal._random import RandomState, draw_seed
+from skmmal._random import RandomState
 from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query.uncertainty import MarginSampling
 from skmmal.query.view import PoolView
-from skmmal.selection._coverage import ball_cover, kernel_herding, nearest_other, unit_rows
+from skmmal.selection._ball_cover import ball_cover
+from skmmal.selection._dense import draw_references, nearest_distance, pure_radius, unit_rows
+from skmmal.selection._herding import kernel_herding
 from skmmal.selection._k_means import cluster
+from skmmal.selection._typicality import round_robin_by_typicality
 
 __all__ = ["MaxHerding", "ProbCover", "TypiClust", "UHerding"]
 
@@ -90,7 +92,7 @@ class MaxHerding(QueryStrategy):
         return kernel_herding(
             unit_rows(view.points),
             n_instances,
-            references=_references(len(view), self.max_references, rng),
+            references=draw_references(len(view), self.max_references, rng),
             initial=_labelled_unit_rows(view),
             sigma=self.sigma,
             random_state=rng,
@@ -172,10 +174,10 @@ class UHerding(QueryStrategy):
         return kernel_herding(
             unit_rows(view.points),
             n_instances,
-            references=_references(len(view), self.max_references, rng),
+            references=draw_references(len(view), self.max_references, rng),
             weights=view.mean_score(self._weights) if view.is_fitted else None,
             initial=labelled,
-            sigma=_adaptive_width(labelled) if self.sigma == "adaptive" else float(self.sigma),
+            sigma=nearest_distance(labelled) if self.sigma == "adaptive" else float(self.sigma),
             random_state=rng,
         )
 
@@ -259,11 +261,11 @@ class ProbCover(QueryStrategy):
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
         points = unit_rows(view.points)
-        rows = _references(len(view), self.max_references, rng)
+        rows = draw_references(len(view), self.max_references, rng)
         if self.radius == "auto":
             measured = points if rows is None else points[rows]
             labels, _ = cluster(measured, self.n_clusters or _class_count(view, n_instances), rng)
-            radius = _pure_radius(measured, labels, self.purity)
+            radius = pure_radius(measured, labels, self.purity)
         else:
             radius = float(self.radius)
         return ball_cover(
@@ -345,7 +347,7 @@ class TypiClust(QueryStrategy):
         n_labelled = 0 if labelled is None else len(labelled)
         everything = points if labelled is None else np.concatenate([points, labelled])
         labels, centres = cluster(everything, min(n_labelled + n_instances, self.max_clusters), rng)
-        return _round_robin_by_typicality(
+        return round_robin_by_typicality(
             points,
             labels[: len(points)],
             np.bincount(labels[len(points) :], minlength=len(centres)),
@@ -358,91 +360,6 @@ class TypiClust(QueryStrategy):
 # ------------------------------------------------------------------------------------------------------ details
 
 
-def _round_robin_by_typicality(
-    points: np.ndarray,
-    labels: np.ndarray,
-    labelled_counts: np.ndarray,
-    n_instances: int,
-    n_neighbors: int,
-    min_cluster_size: int,
-) -> Selection:
-    """Go round the clusters (fewest labels first, then largest) and take the most typical row that is left."""
-    order = np.argsort(labels, kind="stable")
-    sizes = np.bincount(labels, minlength=len(labelled_counts))
-    members = np.split(order, np.cumsum(sizes)[:-1])
-    total = sizes + labelled_counts
-    turns = sorted(np.flatnonzero(sizes).tolist(), key=lambda c: (labelled_counts[c], -total[c], c))
-    large = [c for c in turns if total[c] >= min_cluster_size]
-    small = [c for c in turns if total[c] < min_cluster_size]
-    picked: list[int] = []
-    scores: list[float] = []
-    for clusters in (large, small):
-        # a cluster's labelled rows count for its size, as in the official code
-        rest = {c: _Typicality(points, members[c], min(n_neighbors, int(total[c]) // 2)) for c in clusters}
-        while rest and len(picked) < n_instances:
-            for c in list(rest)[: n_instances - len(picked)]:
-                row, typical = rest[c].take()
-                picked.append(row)
-                scores.append(typical)
-                if not rest[c].left.any():
-                    del rest[c]
-    return np.asarray(picked, dtype=np.intp), np.asarray(scores)
-
-
-class _Typicality:
-    """``1 / (mean distance to the nearest neighbours + 1e-5)`` of a cluster's members, while they are taken out.
-
-    Keeps twice the neighbours that are needed, and looks for new ones only where too many of those were taken.
-    """
-
-    def __init__(self, points: np.ndarray, members: np.ndarray, n_neighbors: int) -> None:
-        self.points, self.members, self.n_neighbors = points, members, max(n_neighbors, 1)
-        self.left = np.ones(len(members), dtype=bool)
-        self._near = np.full((len(members), 2 * self.n_neighbors), -1)
-        self._distances = np.zeros(self._near.shape)
-
-    def take(self) -> tuple[int, float]:
-        """Take out the most typical member, the first on ties; return its row and its typicality."""
-        rows = np.flatnonzero(self.left)
-        typical = self._typicality(rows)
-        best = int(np.argmax(typical))
-        self.left[rows[best]] = False
-        return int(self.members[rows[best]]), float(typical[best])
-
-    def _typicality(self, rows: np.ndarray) -> np.ndarray:
-        n_neighbors = min(self.n_neighbors, len(rows) - 1)
-        if n_neighbors < 1:
-            return np.ones(len(rows))  # a point alone: nothing to compare it with
-        short = self._still_there(rows).sum(axis=1) < n_neighbors
-        if short.any():
-            self._look(rows[short], rows)
-        there = self._still_there(rows)
-        nearest = there & (np.cumsum(there, axis=1) <= n_neighbors)
-        mean = np.where(nearest, self._distances[rows], 0.0).sum(axis=1) / n_neighbors
-        return 1.0 / (mean + 1e-5)
-
-    def _still_there(self, rows: np.ndarray) -> np.ndarray:
-        return np.append(self.left, False)[self._near[rows]]  # -1, no neighbour, is the last one
-
-    def _look(self, rows: np.ndarray, among: np.ndarray) -> None:
-        """Find the neighbours of some members among those left."""
-        width = min(self._near.shape[1], len(among) - 1)
-        search = NearestNeighbors(n_neighbors=width + 1).fit(self.points[self.members[among]])
-        distances, near = search.kneighbors(self.points[self.members[rows]])
-        near = among[near]
-        own = near == rows[:, None]
-        own[~own.any(axis=1), -1] = True  # copies of the point came first
-        self._near[rows] = -1
-        self._near[rows, :width] = near[~own].reshape(len(rows), width)
-        self._distances[rows, :width] = distances[~own].reshape(len(rows), width)
-
-
-def _references(n_pool: int, most: int | None, rng: np.random.RandomState) -> np.ndarray | None:
-    if most is None or n_pool <= most:
-        return None
-    return np.sort(np.random.RandomState(draw_seed(rng)).permutation(n_pool)[:most])
-
-
 def _labelled_unit_rows(view: PoolView) -> np.ndarray | None:
     return None if view.labeled_points is None else unit_rows(view.labeled_points)
 
@@ -453,21 +370,6 @@ def _class_count(view: PoolView, n_instances: int) -> int:
     if view.y_labeled is not None and len(view.y_labeled):
         return len(np.unique(np.asarray(view.y_labeled)))
     return n_instances
-
-
-def _pure_radius(points: np.ndarray, labels: np.ndarray, purity: float) -> float:
-    """Largest radius up to 1 at which a share `purity` of the balls holds one label only."""
-    distances = np.sort(nearest_other(points, labels))
-    n_impure = int(np.floor((1.0 - purity) * len(points) + 1e-9))
-    return float(min(1.0, distances[n_impure])) if n_impure < len(points) else 1.0
-
-
-def _adaptive_width(labelled: np.ndarray | None) -> float:
-    if labelled is None or len(labelled) < 2:
-        return 1.0
-    distances = NearestNeighbors(n_neighbors=1).fit(labelled).kneighbors()[0]
-    apart = distances[distances > 1e-6]
-    return float(apart.min()) if len(apart) else 1.0
 
 
 def _tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -11,10 +11,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState
 from skmmal.query.base import QueryStrategy, Selection
-from skmmal.query.coverage import _class_count, _labelled_unit_rows, _pure_radius, _references
+from skmmal.query.coverage import _class_count, _labelled_unit_rows
 from skmmal.query.uncertainty import MarginSampling
 from skmmal.query.view import PoolView
-from skmmal.selection._coverage import _sq_distances, in_any_ball, mixed_cover, unit_rows
+from skmmal.selection._ball_cover import mixed_cover
+from skmmal.selection._dense import draw_references, in_any_ball, pure_radius, sq_distances, unit_rows
 from skmmal.selection._k_means import cluster
 
 __all__ = ["DCoM", "competence"]
@@ -126,7 +127,7 @@ class DCoM(QueryStrategy):
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
         points, labelled = unit_rows(view.points), _labelled_unit_rows(view)
-        rows = _references(len(view), self.max_references, rng)
+        rows = draw_references(len(view), self.max_references, rng)
         measured = points if rows is None else points[rows]
         radius = self._first_radius(view, measured, n_instances, rng)
         covered = np.zeros(len(measured), dtype=bool)
@@ -166,7 +167,7 @@ class DCoM(QueryStrategy):
         if self.radius != "auto":
             return float(self.radius)
         labels, _ = cluster(measured, self.n_clusters or _class_count(view, n_instances), rng)
-        return _pure_radius(measured, labels, self.purity)
+        return pure_radius(measured, labels, self.purity)
 
 
 def competence(coverage: float, steepness: float = 50.0, centre: float = 0.8) -> float:
@@ -192,7 +193,7 @@ def purity_radii(
     """Radius (L,) of each centre, by bisection: larger while at least `threshold` of its ball has its code."""
     radii = np.empty(len(centres))
     for part in row_chunks(len(centres), len(points)):
-        distances = np.sqrt(_sq_distances(centres[part], points))
+        distances = np.sqrt(sq_distances(centres[part], points))
         alike = centre_codes[part, None] == codes
         low, high = np.zeros(len(distances)), np.full(len(distances), float(max_radius))
         width = float(max_radius)

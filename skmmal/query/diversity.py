@@ -11,7 +11,7 @@ from skmmal._random import RandomState
 from skmmal.query.base import QueryStrategy, Selection
 from skmmal.query.view import PoolView
 from skmmal.selection import DenseEmbedding, Embedding, PartialEmbedding, k_center_greedy
-from skmmal.selection._k_means import cluster
+from skmmal.selection._k_means import representatives
 from skmmal.selection._partial import mean_sq_distances
 from skmmal.selection._partition import PARTITION_CONSTRAINTS, in_partitions
 
@@ -150,13 +150,5 @@ class KMeansSampling(QueryStrategy):
         self.on = on
 
     def _select(self, view: PoolView, n_instances: int, rng: np.random.RandomState) -> Selection:
-        points = view.points
-        labels, centres = cluster(points, n_instances, rng, self.max_iter)
-        distances = np.linalg.norm(points - centres[labels], axis=1)
-        nearest_first = np.lexsort((np.arange(len(points)), distances))
-        _, first = np.unique(labels[nearest_first], return_index=True)
-        indices = nearest_first[first]
-        missing = n_instances - len(indices)
-        rest = np.setdiff1d(np.arange(len(points)), indices)
-        indices = np.concatenate([indices, rng.permutation(rest)[:missing]])
-        return indices, -distances[indices].astype(np.float64)
+        indices, distances = representatives(view.points, n_instances, rng, self.max_iter)
+        return indices, -distances.astype(np.float64)

@@ -16,7 +16,7 @@ from skmmal._random import RandomState, draw_seed, torch_generator
 from skmmal.query.base import QueryStrategy, Selection, highest
 from skmmal.query.view import PoolView
 from skmmal.selection import DenseEmbedding, k_center_greedy
-from skmmal.selection._coverage import unit_rows
+from skmmal.selection._dense import unit_rows
 
 __all__ = ["CoreGCN", "UncertainGCN"]
 
