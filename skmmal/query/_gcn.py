@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval
 from skmmal._random import RandomState, draw_seed, torch_generator
 from skmmal.query._base import QueryStrategy
 from skmmal.reading import Reading
-from skmmal.selection._coverage import unit_rows
+from skmmal.selection._dense import unit_rows
 
 __all__ = ["GCNSampling"]
 
