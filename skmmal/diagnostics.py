@@ -21,7 +21,7 @@ from skmmal.contributions import EXACT_MODALITIES, sampled_shapley_values, shapl
 from skmmal.heads import LateFusionModule
 from skmmal.heads.ablation import coalition_hits
 from skmmal.reading import read
-from skmmal.reading._network import NetworkSource
+from skmmal.reading import NetworkSource
 
 __all__ = ["accuracy_shapley", "cluster_purity", "linear_probe", "shapley_imbalance"]
 

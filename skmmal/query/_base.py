@@ -17,14 +17,10 @@ from skmmal._containers import stack_labels, stack_rows
 from skmmal._fitted import is_learner
 from skmmal._names import did_you_mean
 from skmmal._random import check_rng
-from skmmal.query._heads import select
+from skmmal.query._heads import Selection, select
 from skmmal.reading import FUSED, Reading, read_with_labels
 
-__all__ = ["QueryStrategy"]
-
-Selection = tuple[np.ndarray, np.ndarray]
-"""Pool rows in the order picked, and the score of each when it was picked."""
-
+__all__ = ["QueryStrategy", "Selection"]
 
 class QueryStrategy(BaseEstimator):
     """Base class of query strategies.

@@ -17,7 +17,7 @@ from skmmal._chunks import row_chunks
 from skmmal.heads.modules import LateFusionModule
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import FUSED, Head, Reading, Source
-from skmmal.reading._network import NetworkSource
+from skmmal.reading import NetworkSource
 
 __all__ = ["DeepFool"]
 

@@ -5,20 +5,20 @@ Strategies are written for a reading and know nothing of `on`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from skmmal._names import did_you_mean
 from skmmal.reading import ALL, FUSED, Reading
 
-if TYPE_CHECKING:
-    from skmmal.query._base import QueryStrategy, Selection
+__all__ = ["Selection", "check_on", "select"]
 
-__all__ = ["check_on", "select"]
+Selection = tuple[np.ndarray, np.ndarray]
+"""Pool rows in the order picked, and the score of each when it was picked."""
 
 
-def select(strategy: QueryStrategy, pool: Reading, on: str, n_instances: int, rng: np.random.RandomState) -> Selection:
+def select(strategy: Any, pool: Reading, on: str, n_instances: int, rng: np.random.RandomState) -> Selection:
     """Run a strategy on the head or heads that `on` names.
 
     Parameters
@@ -71,7 +71,7 @@ def check_on(on: Any, pool: Reading) -> None:
 
 
 def _select_own(
-    strategy: QueryStrategy, pool: Reading, name: str, n_instances: int, rng: np.random.RandomState
+    strategy: Any, pool: Reading, name: str, n_instances: int, rng: np.random.RandomState
 ) -> Selection:
     """Select among the rows that a head speaks for, at most as many as may be picked."""
     own = pool.on(name)

@@ -1,7 +1,18 @@
 """One reading of a model: what it says of a pool's rows, each answer computed when first asked for, and once."""
 
-from skmmal.reading._read import read, read_with_labels
-from skmmal.reading._reading import ALL, FUSED, Head, Reading
-from skmmal.reading._source import Source
+from typing import Any
 
-__all__ = ["ALL", "FUSED", "Head", "Reading", "Source", "read", "read_with_labels"]
+from skmmal.reading._head import Head
+from skmmal.reading._read import read, read_with_labels
+from skmmal.reading._reading import ALL, Reading
+from skmmal.reading._source import FUSED, Source
+
+__all__ = ["ALL", "FUSED", "Head", "NetworkSource", "Reading", "Source", "read", "read_with_labels"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "NetworkSource":  # it brings torch
+        from skmmal.reading._network import NetworkSource
+
+        return NetworkSource
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ from skmmal.modalities import MultimodalArray, as_multimodal, presence_mask
 from skmmal.reading._linear import LinearHead
 from skmmal.reading._rows import zero_where_absent
 
-__all__ = ["FUSED", "ArraysSource", "Source", "SourceError"]
+__all__ = ["FUSED", "ArraysSource", "RowAnswers", "Source", "SourceError"]
 
 FUSED = "fused"
 
@@ -23,8 +23,8 @@ class SourceError(TypeError):
     """A source cannot answer what was asked."""
 
 
-class Source(ABC):
-    """What a model says of N rows.
+class RowAnswers(ABC):
+    """What a model says of N rows, and what it sees of them.
 
     Subclasses answer with cached properties, so that everything is computed when first asked for, and once. What a
     model does not have is an error that says so; arrays have one entry for each of the N rows, also those that lack a
@@ -99,6 +99,15 @@ class Source(ABC):
         """What each modality's own head sees, M blocks (N, d_m): mostly the same."""
         return self.blocks
 
+    @property
+    def features(self) -> MultimodalArray:
+        """The rows in blocks, before any encoder; NaN where a row lacks a modality."""
+        raise SourceError(f"{self.name} has no features")
+
+
+class Source(RowAnswers):
+    """What a model says of N rows, and what it would say elsewhere: at new points, in draws, fitted on other rows."""
+
     def linear_head(self, head: str, width: int) -> LinearHead | None:
         """Weights (K, width) and intercepts (K,) of a head whose logits are linear in its features, if it is one."""
         return None
@@ -123,11 +132,6 @@ class Source(ABC):
     def prior(self, codes: np.ndarray) -> tuple[float, np.ndarray | None]:
         """Precision of the Gaussian prior that the model's penalty stands for, and the weights of labelled rows."""
         return 1.0, None
-
-    @property
-    def features(self) -> MultimodalArray:
-        """The rows in blocks, before any encoder; NaN where a row lacks a modality."""
-        raise SourceError(f"{self.name} has no features")
 
     def network(self) -> Any:
         """The network itself, for gradients (see `NetworkSource`)."""

@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-import skmmal.reading._model
-import skmmal.reading._network
+import skmmal.reading._passes
+import skmmal.reading._rows_of_model
 from skmmal import LateFusionClassifier, MultimodalArray
 from skmmal.heads.modules import ConcatFusion, Encoder, Fusion
 from skmmal.query import available_strategies, get_strategy
@@ -32,7 +32,7 @@ class Calls(Counter):
 @pytest.fixture
 def calls(monkeypatch):
     calls = Calls()
-    for module in (skmmal.reading._model, skmmal.reading._network):
+    for module in (skmmal.reading._rows_of_model, skmmal.reading._passes):
         calls.watch(monkeypatch, module, "validate_features", "validated", lambda estimator, X, **_: len(X))
     calls.watch(monkeypatch, Encoder, "forward", "encoded", lambda encoder, values: len(values))
     # the fused logits and the modalities' shares of them are the same product

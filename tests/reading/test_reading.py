@@ -91,6 +91,10 @@ def test_some_rows_are_the_rows_of_the_whole(problem):
     np.testing.assert_array_equal(some.present, pool.present[rows])
     np.testing.assert_array_equal(some.head.features, pool.head.features[rows])
     np.testing.assert_array_equal(some.labelled.head.features, pool.labelled.head.features)
+    turned = pool.take(np.arange(60)[::-1])
+    np.testing.assert_array_equal(turned.head.probabilities, pool.head.probabilities[::-1])
+    np.testing.assert_array_equal(turned.heads["b"].rows, pool.heads["b"].rows[::-1])
+    np.testing.assert_array_equal(turned.contributions, pool.contributions[::-1])
     own = pool.on("b")
     has = np.flatnonzero(pool.present[:, 1])
     assert own.modality_names == ["b"]
@@ -215,7 +219,7 @@ def test_rows_that_lack_a_modality_may_say_anything_there():
 def test_out_of_fold_is_cross_validation(problem, name, monkeypatch):
     X, y = problem
     model = MODELS[name].fit(X, y)
-    monkeypatch.setattr("skmmal.reading._reading.draw_seed", lambda rng: 7)
+    monkeypatch.setattr("skmmal.reading._head.draw_seed", lambda rng: 7)
     labelled = read(model, X, y=y)
     folds = StratifiedKFold(4, shuffle=True, random_state=7)
     fused, own = np.empty((120, 3)), np.empty((120, 3))
@@ -236,7 +240,7 @@ def test_out_of_fold_equals_scikit_learns(problem, monkeypatch):
     X, y = problem
     X = np.nan_to_num(np.asarray(X))
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
-    monkeypatch.setattr("skmmal.reading._reading.draw_seed", lambda rng: 7)
+    monkeypatch.setattr("skmmal.reading._head.draw_seed", lambda rng: 7)
     found = read(model, X, y=y).head.out_of_fold(n_folds=4)
     folds = StratifiedKFold(4, shuffle=True, random_state=7)
     expected = cross_val_predict(model, X, y, cv=folds, method="predict_proba")
