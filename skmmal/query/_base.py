@@ -22,6 +22,7 @@ from skmmal.reading import FUSED, Reading, read_with_labels
 
 __all__ = ["QueryStrategy", "Selection"]
 
+
 class QueryStrategy(BaseEstimator):
     """Base class of query strategies.
 

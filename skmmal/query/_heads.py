@@ -70,9 +70,7 @@ def check_on(on: Any, pool: Reading) -> None:
         raise ValueError(f"on={ALL!r} means all heads, but one modality of {names} is named so, too: rename it")
 
 
-def _select_own(
-    strategy: Any, pool: Reading, name: str, n_instances: int, rng: np.random.RandomState
-) -> Selection:
+def _select_own(strategy: Any, pool: Reading, name: str, n_instances: int, rng: np.random.RandomState) -> Selection:
     """Select among the rows that a head speaks for, at most as many as may be picked."""
     own = pool.on(name)
     n_most = len(own) if own.candidates is None else int(own.candidates.sum())
@@ -82,7 +80,7 @@ def _select_own(
     return pool.heads[name].positions[indices], scores
 
 
-def _select_among(strategy: QueryStrategy, pool: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+def _select_among(strategy: Any, pool: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
     """Select among the candidates; a strategy that cares for no other rows sees no others."""
     rows = None if strategy._looks_beyond_candidates else pool.candidate_rows
     if rows is None:
