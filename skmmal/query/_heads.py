@@ -82,9 +82,9 @@ def _select_own(strategy: Any, pool: Reading, name: str, n_instances: int, rng: 
 
 def _select_among(strategy: Any, pool: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
     """Select among the candidates; a strategy that cares for no other rows sees no others."""
-    rows = None if strategy._looks_beyond_candidates else pool.candidate_rows
-    if rows is None:
+    if pool.candidates is None or strategy._looks_beyond_candidates:
         return strategy._select(pool, pool.labelled, n_instances, rng)
+    rows = np.flatnonzero(pool.candidates)
     indices, scores = strategy._select(pool.take(rows), pool.labelled, n_instances, rng)
     return rows[indices], scores
 
