@@ -374,6 +374,33 @@ def test_in_parts_of_the_pool(name, problem):
         np.testing.assert_array_equal(*answers)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_candidates_only_are_picked(name, problem):
+    estimator, pool, labelled, y = problem
+    allowed = np.random.default_rng(0).permutation(80)[:25]
+    chosen, known = strategy(name), {"X_labeled": labelled, "y_labeled": y}
+    some = chosen.query(estimator, pool, 6, candidates=allowed, **known)
+    check_answer(some, 6, 80)
+    assert set(some.tolist()) <= set(allowed.tolist())
+    mask = np.isin(np.arange(80), allowed)
+    np.testing.assert_array_equal(chosen.query(estimator, pool, 6, candidates=mask, **known), some)
+    every = chosen.query(estimator, pool, 25, candidates=allowed, **known)
+    assert sorted(every.tolist()) == sorted(allowed.tolist())
+    whole = chosen.query(estimator, pool, 6, candidates=np.arange(80), **known)
+    np.testing.assert_array_equal(whole, chosen.query(estimator, pool, 6, **known))
+
+
+@pytest.mark.parametrize("name", WITH_ON)
+@pytest.mark.parametrize("on", ["text", "all"])
+def test_candidates_by_head(name, on, problem):
+    estimator, pool, labelled, y = problem
+    allowed = np.arange(1, 80, 3)
+    picked = strategy(name, on=on).query(
+        estimator, pool, len(allowed), X_labeled=labelled, y_labeled=y, candidates=allowed
+    )
+    assert sorted(picked.tolist()) == allowed.tolist()
+
+
 @pytest.fixture(scope="module")
 def three_modalities():
     """As `problem`, with three modalities."""

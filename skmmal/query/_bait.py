@@ -62,6 +62,7 @@ class BAIT(QueryStrategy):
     5
     """
 
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "fisher": [StrOptions({"auto", "full", "trace"})],
         "regularization": [Interval(Real, 0, None, closed="neither")],
@@ -97,6 +98,7 @@ class BAIT(QueryStrategy):
             labelled=[factors(head.labelled) if len(head.labelled) else None for head in pool.listening],
             n_labelled=len(labelled),
             regularization=self.regularization,
+            candidates=pool.candidates,
         )
 
     def _is_full(self, head: Head) -> bool:
@@ -115,6 +117,7 @@ def fisher_batch(
     labelled: Sequence[np.ndarray | None] | None = None,
     n_labelled: int = 0,
     regularization: float = 1.0,
+    candidates: np.ndarray | None = None,
 ) -> Selection:
     """BAIT's forward and backward search over rows' information, block-diagonal with a block for each head.
 
@@ -128,6 +131,8 @@ def fisher_batch(
     n_labelled : int, default=0
         Number of labelled rows.
     regularization : float, default=1.0
+    candidates : ndarray of bool, shape (N,), optional
+        Rows that may be picked, by default all.
 
     Returns
     -------
@@ -148,8 +153,8 @@ def fisher_batch(
         searches.append(_Search(head_factors * np.sqrt(share), np.linalg.inv(start), flat.T @ flat / n_rows))
     picked: list[int] = []
     scores: list[float] = []
-    left = np.ones(n_rows, dtype=bool)
-    for _ in range(min(2 * n_samples, n_rows)):
+    left = np.ones(n_rows, dtype=bool) if candidates is None else candidates.copy()
+    for _ in range(min(2 * n_samples, int(left.sum()))):
         gains = np.where(left, sum(search.changes(+1) for search in searches), -np.inf)
         best = int(np.argmax(gains))
         picked.append(best)

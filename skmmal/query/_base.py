@@ -22,6 +22,7 @@ from skmmal.reading import FUSED, Reading, read_with_labels
 
 __all__ = ["QueryStrategy", "Selection"]
 
+
 class QueryStrategy(BaseEstimator):
     """Base class of query strategies.
 
@@ -87,6 +88,9 @@ class QueryStrategy(BaseEstimator):
 
     _heads_take_turns = False
     """With ``on="all"``, whether each head chooses on its own, in turn with the others."""
+
+    _looks_beyond_candidates = False
+    """Whether rows that may not be picked matter: they are to be covered, say. If not, `_select` does not see them."""
 
     _parameter_constraints: dict = {}
 

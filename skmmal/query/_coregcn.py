@@ -47,10 +47,11 @@ class CoreGCN(GCNSampling):
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         hidden = self._trained(pool, labelled, rng).hidden
+        rows = np.arange(len(pool)) if pool.candidates is None else np.flatnonzero(pool.candidates)
         indices, sq_distances = k_center_greedy(
-            DenseEmbedding(hidden[: len(pool)]),
+            DenseEmbedding(hidden[rows]),
             n_instances,
             initial=DenseEmbedding(hidden[len(pool) :]) if len(labelled) else None,
             return_sq_distances=True,
         )
-        return indices, np.sqrt(sq_distances)
+        return rows[indices], np.sqrt(sq_distances)

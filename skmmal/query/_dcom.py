@@ -11,10 +11,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.query._coverage import class_count, draw_references, labeled_unit_rows, pure_radius
+from skmmal.query._coverage import REFERENCES, class_count, labeled_unit_rows
 from skmmal.query._uncertainty import negative_margin
 from skmmal.reading import Head, Reading
-from skmmal.selection._coverage import _sq_distances, in_any_ball, mixed_cover, unit_rows
+from skmmal.selection._ball_cover import mixed_cover
+from skmmal.selection._dense import draw_references, in_any_ball, pure_radius, sq_distances, unit_rows
 from skmmal.selection._k_means import cluster
 
 __all__ = ["DCoM", "competence"]
@@ -90,6 +91,7 @@ class DCoM(QueryStrategy):
     """
 
     requires_model = False
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "radius": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "purity": [Interval(Real, 0, 1, closed="right")],
@@ -97,7 +99,7 @@ class DCoM(QueryStrategy):
         "max_radius": [Interval(Real, 0, None, closed="neither")],
         "steepness": [Interval(Real, 0, None, closed="neither")],
         "centre": [Interval(Real, 0, 1, closed="both")],
-        "max_references": [Interval(Integral, 1, None, closed="left"), None],
+        **REFERENCES,
         "random_state": ["random_state", np.random.Generator],
     }
 
@@ -156,6 +158,7 @@ class DCoM(QueryStrategy):
             share=share,
             references=rows,
             covered=covered,
+            candidates=pool.candidates,
             random_state=rng,
         )
 
@@ -191,7 +194,7 @@ def purity_radii(
     """Radius (L,) of each centre, by bisection: larger while at least `threshold` of its ball has its code."""
     radii = np.empty(len(centres))
     for part in row_chunks(len(centres), len(points)):
-        distances = np.sqrt(_sq_distances(centres[part], points))
+        distances = np.sqrt(sq_distances(centres[part], points))
         alike = centre_codes[part, None] == codes
         low, high = np.zeros(len(distances)), np.full(len(distances), float(max_radius))
         width = float(max_radius)

@@ -16,8 +16,7 @@ from torch import nn
 from skmmal._chunks import row_chunks
 from skmmal.heads.modules import LateFusionModule
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.reading import FUSED, Head, Reading, Source
-from skmmal.reading import NetworkSource
+from skmmal.reading import FUSED, Head, NetworkSource, Reading, Source
 
 __all__ = ["DeepFool"]
 

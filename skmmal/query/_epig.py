@@ -60,6 +60,7 @@ class EPIG(InformationSampling):
     5
     """
 
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         **InformationSampling._parameter_constraints,
         "n_targets": [Interval(Integral, 1, None, closed="left")],

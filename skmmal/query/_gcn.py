@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval
 from skmmal._random import RandomState, draw_seed, torch_generator
 from skmmal.query._base import QueryStrategy
 from skmmal.reading import Reading
-from skmmal.selection._coverage import unit_rows
+from skmmal.selection._dense import unit_rows
 
 __all__ = ["GCNSampling"]
 
@@ -27,6 +27,7 @@ class GCNSampling(QueryStrategy):
     """What both strategies share: the parameters, the graph and the network."""
 
     requires_model = False
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],

@@ -41,11 +41,10 @@ def select(strategy: Any, pool: Reading, on: str, n_instances: int, rng: np.rand
     """
     check_on(on, pool)
     if on == FUSED:
-        return strategy._select(pool, pool.labelled, n_instances, rng)
+        return _select_among(strategy, pool, n_instances, rng)
     if on == ALL:
         if not strategy._heads_take_turns:
-            every = pool.on(ALL)
-            return strategy._select(every, every.labelled, n_instances, rng)
+            return _select_among(strategy, pool.on(ALL), n_instances, rng)
         return _in_turns([_select_own(strategy, pool, name, n_instances, rng) for name in pool.heads], n_instances)
     indices, scores = _select_own(strategy, pool, on, n_instances, rng)
     if len(indices) < n_instances:
@@ -71,16 +70,23 @@ def check_on(on: Any, pool: Reading) -> None:
         raise ValueError(f"on={ALL!r} means all heads, but one modality of {names} is named so, too: rename it")
 
 
-def _select_own(
-    strategy: Any, pool: Reading, name: str, n_instances: int, rng: np.random.RandomState
-) -> Selection:
+def _select_own(strategy: Any, pool: Reading, name: str, n_instances: int, rng: np.random.RandomState) -> Selection:
     """Select among the rows that a head speaks for, at most as many as may be picked."""
     own = pool.on(name)
     n_most = len(own) if own.candidates is None else int(own.candidates.sum())
     if n_most == 0:
         return np.empty(0, dtype=np.intp), np.empty(0)
-    indices, scores = strategy._select(own, own.labelled, min(n_instances, n_most), rng)
+    indices, scores = _select_among(strategy, own, min(n_instances, n_most), rng)
     return pool.heads[name].positions[indices], scores
+
+
+def _select_among(strategy: Any, pool: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+    """Select among the candidates; a strategy that cares for no other rows sees no others."""
+    if pool.candidates is None or strategy._looks_beyond_candidates:
+        return strategy._select(pool, pool.labelled, n_instances, rng)
+    rows = np.flatnonzero(pool.candidates)
+    indices, scores = strategy._select(pool.take(rows), pool.labelled, n_instances, rng)
+    return rows[indices], scores
 
 
 def _in_turns(selections: list[Selection], n_instances: int) -> Selection:

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading
-from skmmal.selection._k_means import cluster
+from skmmal.selection._k_means import representatives
 
 __all__ = ["KMeansSampling"]
 
@@ -50,6 +50,7 @@ class KMeansSampling(QueryStrategy):
     """
 
     requires_model = False
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state", np.random.Generator],
@@ -61,13 +62,7 @@ class KMeansSampling(QueryStrategy):
         self.on = on
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
-        points = pool.head.features
-        labels, centres = cluster(points, n_instances, rng, self.max_iter)
-        distances = np.linalg.norm(points - centres[labels], axis=1)
-        nearest_first = np.lexsort((np.arange(len(points)), distances))
-        _, first = np.unique(labels[nearest_first], return_index=True)
-        indices = nearest_first[first]
-        missing = n_instances - len(indices)
-        rest = np.setdiff1d(np.arange(len(points)), indices)
-        indices = np.concatenate([indices, rng.permutation(rest)[:missing]])
-        return indices, -distances[indices].astype(np.float64)
+        indices, distances = representatives(
+            pool.head.features, n_instances, rng, self.max_iter, candidates=pool.candidates
+        )
+        return indices, -distances.astype(np.float64)

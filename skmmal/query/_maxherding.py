@@ -9,9 +9,10 @@ from sklearn.utils._param_validation import Interval
 
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.query._coverage import REFERENCES, draw_references, labeled_unit_rows
+from skmmal.query._coverage import REFERENCES, labeled_unit_rows
 from skmmal.reading import Reading
-from skmmal.selection._coverage import kernel_herding, unit_rows
+from skmmal.selection._dense import draw_references, unit_rows
+from skmmal.selection._herding import kernel_herding
 
 __all__ = ["MaxHerding"]
 
@@ -38,7 +39,7 @@ class MaxHerding(QueryStrategy):
     Notes
     -----
     Needs no model: with an unfitted estimator the features are covered. The score is the mean gain in coverage. The
-    picks are those of plain greedy search (lazily: `skmmal.selection._coverage.kernel_herding`). Cost: one matrix
+    picks are those of plain greedy search (lazily). Cost: one matrix
     product N × D × R for R references, then a few blocks of 64 × D × R a pick; memory N D.
 
     Rows that lack a modality: what they have alone is scaled to length one, with zeros in place of the rest. They are
@@ -60,6 +61,7 @@ class MaxHerding(QueryStrategy):
     """
 
     requires_model = False
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "sigma": [Interval(Real, 0, None, closed="neither")],
         **REFERENCES,
@@ -87,4 +89,5 @@ class MaxHerding(QueryStrategy):
             initial=labeled_unit_rows(labelled),
             sigma=self.sigma,
             random_state=rng,
+            candidates=pool.candidates,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,9 +22,24 @@ from skmmal.representation import CrossModalEncoder
 from skmmal.selection import DenseEmbedding, d2_sampling
 from skmmal.selection._alignment import canonical_alignment, mean_over_pairs
 from skmmal.selection._centroids import nearest_rows, optimise_centroids
-from skmmal.selection._herding import content_groups, greedy_selection
+from skmmal.selection._dense import equal_rows
+from skmmal.selection._herding import diverse_herding
 
 __all__ = ["MMCSAL"]
+
+
+class _Space(NamedTuple):
+    """Where rows are compared: unit blocks of pool and labelled rows, copies, and how well each row's belong together.
+
+    The last is weighted.
+    """
+
+    blocks: list[torch.Tensor]
+    present: torch.Tensor
+    known: list[torch.Tensor] | None
+    known_present: torch.Tensor | None
+    groups: np.ndarray
+    bonus: np.ndarray
 
 
 class MMCSAL(QueryStrategy):
@@ -120,6 +136,7 @@ class MMCSAL(QueryStrategy):
 
     requires_model = False
     compares_modalities = True
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "on_features": [StrOptions({"encoder", "raw"})],
         "optimizer": [StrOptions({"continuous", "greedy"})],
@@ -168,7 +185,7 @@ class MMCSAL(QueryStrategy):
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         features, known_features = _features(pool), _features(labelled) if len(labelled) else None
-        groups = content_groups(features)
+        groups = equal_rows(list(features.blocks.values()))
         if self.on_features == "encoder":
             encoder = CrossModalEncoder() if self.encoder is None else clone(self.encoder)
             seed = draw_seed(rng) if encoder.random_state is None else encoder.random_state
@@ -178,51 +195,60 @@ class MMCSAL(QueryStrategy):
             known_features = None if known_features is None else encoder.transform_blocks(known_features)
         blocks, present = _unit_blocks(features)
         known, known_present = (None, None) if known_features is None else _unit_blocks(known_features)
-        n_distinct = min(n_instances, int(groups.max()) + 1)
-        alignment = self._alignment(blocks, present, rng)
-        if self.optimizer == "greedy":
-            candidates = np.arange(len(pool))
-            n_candidates = max(self.n_references, 2 * n_instances)
-            if len(pool) > n_candidates:
-                candidates = np.sort(rng.permutation(len(pool))[:n_candidates])
-            references = np.arange(len(candidates))
-            if len(candidates) > self.n_references:
-                references = np.sort(rng.permutation(len(candidates))[: self.n_references])
-            some = torch.as_tensor(candidates)
-            chosen, scores = greedy_selection(
-                [block[some] for block in blocks],
-                present[some],
-                min(n_distinct, len(np.unique(groups[candidates]))),
-                references=references,
-                groups=groups[candidates],
-                alignment=self.lambda_align * alignment[candidates],
-                lambda_div=self.lambda_div,
-                kernel_width=self.kernel_width,
-                known=known,
-                known_present=known_present,
-                unit=n_instances,
-            )
-            indices = candidates[chosen]
-        else:
-            initial = self._initial_rows(blocks, n_distinct, rng)
-            centroids, _ = optimise_centroids(
-                blocks,
-                present,
-                initial,
-                known=known,
-                known_present=known_present,
-                temperature=self.temperature,
-                balance=self.lambda_div,
-                # raw modalities share no space in which centroids could be compared
-                lambda_align=self.lambda_align if self.on_features == "encoder" else 0.0,
-                max_iter=self.max_iter,
-                learning_rate=self.learning_rate,
-                batch_size=self.batch_size,
-                generator=torch_generator(rng),
-            )
-            indices, scores = nearest_rows(blocks, centroids, self.lambda_align * alignment, groups)
-        rest = rng.permutation(np.setdiff1d(np.arange(len(pool)), indices))[: n_instances - len(indices)]
+        space = _Space(
+            blocks, present, known, known_present, groups, self.lambda_align * self._alignment(blocks, present, rng)
+        )
+        allowed = np.arange(len(pool)) if pool.candidates is None else np.flatnonzero(pool.candidates)
+        indices, scores = (self._greedy if self.optimizer == "greedy" else self._continuous)(
+            space, allowed, n_instances, rng
+        )
+        rest = rng.permutation(np.setdiff1d(allowed, indices))[: n_instances - len(indices)]
         return np.concatenate([indices, rest]), np.concatenate([scores, np.zeros(len(rest))])
+
+    def _greedy(self, space: _Space, allowed: np.ndarray, n_instances: int, rng: np.random.RandomState) -> Selection:
+        n_most = max(self.n_references, 2 * n_instances)
+        rows = allowed if len(allowed) <= n_most else np.sort(rng.permutation(allowed)[:n_most])
+        # what may be picked stands for the pool, unless that is only a part of it
+        references = rows if len(allowed) == len(space.groups) else np.arange(len(space.groups))
+        if len(references) > self.n_references:
+            references = np.sort(rng.permutation(references)[: self.n_references])
+        some = np.union1d(rows, references)
+        chosen, scores = diverse_herding(
+            [block[torch.as_tensor(some)] for block in space.blocks],
+            space.present[torch.as_tensor(some)],
+            min(n_instances, len(np.unique(space.groups[rows]))),
+            references=np.searchsorted(some, references),
+            groups=space.groups[some],
+            bonus=space.bonus[some],
+            diversity=self.lambda_div,
+            sigma=self.kernel_width,
+            known=space.known,
+            known_present=space.known_present,
+            unit=n_instances,
+            candidates=np.isin(some, rows),
+        )
+        return some[chosen], scores
+
+    def _continuous(
+        self, space: _Space, allowed: np.ndarray, n_instances: int, rng: np.random.RandomState
+    ) -> Selection:
+        n_distinct = min(n_instances, len(np.unique(space.groups[allowed])))
+        centroids, _ = optimise_centroids(
+            space.blocks,
+            space.present,
+            self._initial_rows(space.blocks, n_distinct, rng),
+            known=space.known,
+            known_present=space.known_present,
+            temperature=self.temperature,
+            balance=self.lambda_div,
+            # raw modalities share no space in which centroids could be compared
+            lambda_align=self.lambda_align if self.on_features == "encoder" else 0.0,
+            max_iter=self.max_iter,
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            generator=torch_generator(rng),
+        )
+        return nearest_rows(space.blocks, centroids, space.bonus, space.groups, candidates=allowed)
 
     def _alignment(self, blocks: list[torch.Tensor], present: torch.Tensor, rng: np.random.RandomState) -> np.ndarray:
         if self.lambda_align == 0 or len(blocks) == 1:

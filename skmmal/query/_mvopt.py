@@ -102,6 +102,7 @@ class MVOPT(QueryStrategy):
     """
 
     requires_model = False
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "noise": [Interval(Real, 1e-8, None, closed="left")],
         "kernel": [StrOptions({"predictions", "features"})],
@@ -156,7 +157,13 @@ class MVOPT(QueryStrategy):
                 )
             )
             return v_optimal_dense(
-                kernel, n_instances, weights=weights, cross=cross, labelled=labelled_kernel, noise=self.noise
+                kernel,
+                n_instances,
+                weights=weights,
+                cross=cross,
+                labelled=labelled_kernel,
+                noise=self.noise,
+                candidates=pool.candidates,
             )
         features, labelled_features = fourier_features(
             [rows, known],
@@ -167,7 +174,14 @@ class MVOPT(QueryStrategy):
             random_state=rng,
             device=device,
         )
-        return v_optimal_features(features, n_instances, weights=weights, labelled=labelled_features, noise=self.noise)
+        return v_optimal_features(
+            features,
+            n_instances,
+            weights=weights,
+            labelled=labelled_features,
+            noise=self.noise,
+            candidates=pool.candidates,
+        )
 
     def _is_exact(self, n_rows: int) -> bool:
         return self.kernel_approximation == "exact" or (self.kernel_approximation == "auto" and n_rows <= _EXACT_ROWS)

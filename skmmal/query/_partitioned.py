@@ -98,6 +98,10 @@ class Partitioned(QueryStrategy):
     def _heads_take_turns(self) -> bool:  # type: ignore[override]
         return self.strategy._heads_take_turns
 
+    @property
+    def _looks_beyond_candidates(self) -> bool:  # type: ignore[override]
+        return self.strategy._looks_beyond_candidates
+
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         self.strategy._validate_params()
         parts = np.array_split(rng.permutation(len(pool)), min(self.n_parts, len(pool)))

@@ -9,9 +9,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.query._coverage import REFERENCES, class_count, draw_references, labeled_unit_rows, pure_radius
+from skmmal.query._coverage import REFERENCES, class_count, labeled_unit_rows
 from skmmal.reading import Reading
-from skmmal.selection._coverage import ball_cover, unit_rows
+from skmmal.selection._ball_cover import ball_cover
+from skmmal.selection._dense import draw_references, pure_radius, unit_rows
 from skmmal.selection._k_means import cluster
 
 __all__ = ["ProbCover"]
@@ -62,6 +63,7 @@ class ProbCover(QueryStrategy):
     """
 
     requires_model = False
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "radius": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "purity": [Interval(Real, 0, 1, closed="right")],
@@ -97,5 +99,11 @@ class ProbCover(QueryStrategy):
         else:
             radius = float(self.radius)
         return ball_cover(
-            points, n_instances, radius=radius, references=rows, initial=labeled_unit_rows(labelled), random_state=rng
+            points,
+            n_instances,
+            radius=radius,
+            references=rows,
+            initial=labeled_unit_rows(labelled),
+            random_state=rng,
+            candidates=pool.candidates,
         )

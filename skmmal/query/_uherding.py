@@ -5,15 +5,15 @@ from __future__ import annotations
 from numbers import Real
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.query._coverage import REFERENCES, draw_references, labeled_unit_rows
+from skmmal.query._coverage import REFERENCES, labeled_unit_rows
 from skmmal.query._uncertainty import margin_uncertainty
 from skmmal.reading import Head, Reading
-from skmmal.selection._coverage import kernel_herding, unit_rows
+from skmmal.selection._dense import draw_references, nearest_distance, unit_rows
+from skmmal.selection._herding import kernel_herding
 
 __all__ = ["UHerding"]
 
@@ -69,6 +69,7 @@ class UHerding(QueryStrategy):
     """
 
     requires_model = False
+    _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "sigma": [Interval(Real, 0, None, closed="neither"), StrOptions({"adaptive"})],
         "calibrate": ["boolean"],
@@ -101,8 +102,9 @@ class UHerding(QueryStrategy):
             if pool.is_fitted
             else None,
             initial=known,
-            sigma=_adaptive_width(known) if self.sigma == "adaptive" else float(self.sigma),
+            sigma=nearest_distance(known) if self.sigma == "adaptive" else float(self.sigma),
             random_state=rng,
+            candidates=pool.candidates,
         )
 
     def _weights(self, head: Head, has_labels: bool) -> np.ndarray:
@@ -111,14 +113,6 @@ class UHerding(QueryStrategy):
             temperature = _temperature(head.labelled.probabilities, head.labelled.codes)
             probabilities = _tempered(probabilities, temperature)
         return margin_uncertainty(probabilities)
-
-
-def _adaptive_width(labelled: np.ndarray | None) -> float:
-    if labelled is None or len(labelled) < 2:
-        return 1.0
-    distances = NearestNeighbors(n_neighbors=1).fit(labelled).kneighbors()[0]
-    apart = distances[distances > 1e-6]
-    return float(apart.min()) if len(apart) else 1.0
 
 
 def _tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.functional import normalize, softplus
 
 from skmmal._chunks import row_chunks
+from skmmal.selection._validation import check_candidates
 
 __all__ = ["activeft_loss", "nearest_rows", "optimise_centroids"]
 
@@ -122,12 +124,16 @@ def activeft_loss(
 
 
 def nearest_rows(
-    blocks: list[torch.Tensor], centroids: list[torch.Tensor], bonus: np.ndarray, groups: np.ndarray
+    blocks: list[torch.Tensor],
+    centroids: list[torch.Tensor],
+    bonus: np.ndarray,
+    groups: np.ndarray,
+    candidates: Any = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """For each centroid in turn, the row not yet taken (nor a copy of one taken) of largest similarity plus bonus."""
     n_rows, n_centroids = len(blocks[0]), len(centroids[0])
     width = max(block.shape[1] for block in blocks)
-    free = np.ones(n_rows, dtype=bool)
+    free = check_candidates(candidates, n_rows)
     order = np.argsort(groups, kind="stable")
     starts = np.searchsorted(groups[order], np.arange(groups.max() + 2))
     indices, scores = np.empty(n_centroids, dtype=np.int64), np.empty(n_centroids)

@@ -1,173 +1,300 @@
-"""Rows that cover a pool best, in every modality: greedy selection of MMCSAL."""
+"""Greedy coverage of points by a Gaussian kernel: herding, also over several modalities with penalties."""
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
-from skmmal._chunks import chunk_rows, row_chunks
+from skmmal._arrays import number
+from skmmal._chunks import row_chunks
+from skmmal._random import RandomState
+from skmmal.selection._dense import as_floats, sq_distances, sq_norms
+from skmmal.selection._lazy_greedy import lazy_greedy, with_the_rest
+from skmmal.selection._validation import (
+    check_candidates,
+    check_centres,
+    check_n_samples,
+    check_references,
+    check_worth,
+)
 
-_LAZY_BLOCK = 256
+__all__ = ["KernelCoverage", "diverse_herding", "kernel_herding"]
+
 _LARGE_KERNEL = 2**24
+"""Elements from which on a kernel that is kept is float32: its memory matters more than its last digits."""
 
 
-def content_groups(features: Any) -> np.ndarray:
-    """Number the distinct rows: rows with the very same features (or the same absences) share a number."""
-    numbers: dict[bytes, int] = {}
-    groups = np.empty(len(features), dtype=np.int64)
-    blocks = list(features.blocks.values())
-    for row in range(len(features)):
-        content = hashlib.blake2b(digest_size=16)
-        for block in blocks:
-            content.update((block[row] + 0.0).tobytes())  # adding zero turns -0.0 into 0.0
-        groups[row] = numbers.setdefault(content.digest(), len(numbers))
-    return groups
-
-
-def greedy_selection(
-    blocks: list[torch.Tensor],
-    present: torch.Tensor,
-    n_instances: int,
+def kernel_herding(
+    points: Any,
+    n_samples: int,
     *,
-    references: np.ndarray,
-    groups: np.ndarray,
-    alignment: np.ndarray,
-    lambda_div: float,
-    kernel_width: float,
-    known: list[torch.Tensor] | None = None,
-    known_present: torch.Tensor | None = None,
-    unit: float = 1.0,
+    references: Any = None,
+    weights: Any = None,
+    initial: Any = None,
+    sigma: float = 1.0,
+    random_state: RandomState = None,
+    candidates: Any = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Take the row of largest gain, one after the other; lazily, and exactly (the lowest index on ties).
+    """Pick, one after the other, the point that adds most to the weighted coverage ``Σ_i u_i max_s k(i, s)``.
+
+    The kernel is ``k(i, s) = exp(−‖x_i − x_s‖² / σ²)``.
 
     Parameters
     ----------
-    blocks : list of M tensors of shape (N, D_m)
-        Unit rows; zero where absent.
-    present : bool tensor of shape (N, M)
-    n_instances : int
-        At most the number of groups.
-    references : ndarray of int, shape (R,)
-        Rows over which coverage is measured.
-    groups : ndarray of int, shape (N,)
-        Of each group one row is taken.
-    alignment : ndarray of shape (N,)
-        Added to the gains, already weighted.
-    lambda_div, kernel_width : float
-    known, known_present : optional
-        Rows that count as taken before.
-    unit : float, default=1.0
-        Multiplies coverage.
+    points : array-like of shape (N, D)
+        Who cover, and are to be covered.
+    n_samples : int
+        How many to pick.
+    references : array-like of int, optional
+        Rows that are to be covered; by default all.
+    weights : array-like of shape (N,), optional
+        How much covering each row is worth, not negative; by default 1.
+    initial : array-like of shape (L, D), optional
+        Points that cover from the beginning.
+    sigma : float, default=1.0
+        σ, the width of the kernel.
+    random_state : int, RandomState, Generator or None
+        Draws the rest uniformly once nothing adds anything.
+    candidates : array-like of int or bool, optional
+        Rows that may be picked; by default all.
 
     Returns
     -------
-    indices : ndarray of int, shape (n_instances,)
-    gains : ndarray of float64, shape (n_instances,)
+    indices : ndarray of int, shape (n_samples,)
+        Distinct, in the order picked; on ties the lowest index.
+    gains : ndarray of float64, shape (n_samples,)
+        What each pick added, as a mean over the references.
+
+    Notes
+    -----
+    The same picks as the textbook loop: a gain never grows, so gains known from before are upper bounds, and a point
+    whose gain is up to date and not below any bound is the best. Memory: N + R for R references, and a block.
+
+    References
+    ----------
+    .. [1] Bae, Noh and Sutherland, "Generalized coverage for more robust low-budget active learning", ECCV 2024,
+       section 3: MaxHerding. Lazy greedy: Minoux 1978.
+
+    Examples
+    --------
+    >>> kernel_herding([[0.0], [0.1], [0.2], [5.0], [5.1]], 2)[0].tolist()
+    [1, 3]
     """
-    coverage = _Coverage(blocks, present, references, kernel_width)
-    closest = np.full(len(present), -np.inf)
-    any_known = known is not None and known_present is not None and len(known_present) > 0
-    if any_known:
-        coverage.add(known, known_present)  # type: ignore[arg-type]
-        if lambda_div > 0:
-            closest = _closest(blocks, present, known, known_present)  # type: ignore[arg-type]
-    indices, found = np.empty(n_instances, dtype=np.int64), np.empty(n_instances)
-    gains = np.empty(len(present))
-    age = np.zeros(len(gains), dtype=np.int64)  # how many picks a row's gain has seen
+    points = as_floats(points)
+    open_rows = check_candidates(candidates, len(points))
+    n_samples = check_n_samples(n_samples, int(open_rows.sum()))
+    sigma = number(sigma, "sigma", 0.0)
+    rows = check_references(references, len(points))
+    worth = np.ones(len(points)) if weights is None else check_worth(weights, "weights", len(points))
+    shares = (worth[rows] / len(rows)).astype(points.dtype)
+    coverage = KernelCoverage([points], rows, shares, sigma)
+    if initial is not None:
+        coverage.add([check_centres(initial, points)])
 
-    def evaluate(rows: np.ndarray, n_picked: int) -> None:
-        some = torch.as_tensor(rows)
-        gains[rows] = unit * coverage.gains(some).numpy() + alignment[rows]
-        since = indices[age[rows].min() : n_picked]
-        if lambda_div > 0 and len(since):
-            taken = torch.as_tensor(since)
-            nearest = _closest([b[some] for b in blocks], present[some], [b[taken] for b in blocks], present[taken])
-            closest[rows] = np.maximum(closest[rows], nearest)
-        if n_picked or any_known:
-            gains[rows] -= lambda_div * closest[rows] if lambda_div > 0 else 0.0
-        age[rows] = n_picked
+    def take(row: int) -> np.ndarray:
+        coverage.take(row)
+        return np.asarray([row])
 
-    step = chunk_rows(len(references))
-    for start in range(0, len(gains), step):
-        evaluate(np.arange(start, min(start + step, len(gains))), 0)
-    free = np.ones(len(gains), dtype=bool)
-    for pick in range(n_instances):
-        while True:
-            best = int(np.argmax(gains))
-            if age[best] == pick:
-                break
-            top = np.argpartition(-gains, min(_LAZY_BLOCK, len(gains) - 1))[:_LAZY_BLOCK]
-            evaluate(np.union1d(top[(age[top] < pick) & free[top]], [best]), pick)
-        indices[pick], found[pick] = best, gains[best]
-        copies = groups == groups[best]
-        free[copies], gains[copies] = False, -np.inf
-        coverage.take(best)
-        if pick == 0 and not any_known:
-            # with nothing taken the diversity term was zero, and similarities go down to -1: loosen the bounds once
-            gains += lambda_div
-    return indices, found
+    floor = (1e-6 if points.dtype == np.float32 else 1e-14) * float(shares.sum())
+    picked, gains = lazy_greedy(open_rows, n_samples, coverage.gains, take, width=len(rows), floor=floor)
+    return with_the_rest(picked, gains, open_rows, n_samples, random_state)
 
 
-class _Coverage:
-    """How well the rows taken cover the references, modality by modality; holds the kernel of all rows."""
+class KernelCoverage:
+    """How well points picked cover references, modality by modality: ``Σ_m Σ_n u_n max_s k_m(n, s)``.
+
+    The kernel is ``k_m(n, s) = exp(−‖x_n^m − x_s^m‖² / σ²)``, zero where either lacks the modality.
+
+    Parameters
+    ----------
+    blocks : list of M ndarrays of shape (N, D_m)
+    references : ndarray of int, shape (R,)
+        Rows that are to be covered.
+    shares : ndarray of shape (R,)
+        u, how much covering each of them is worth.
+    sigma : float
+    present : ndarray of bool, shape (N, M), optional
+        By default everything is present.
+    keep : bool, default=False
+        Whether to keep the kernel of all rows, M N R numbers, in place of computing it again for every gain.
+    """
 
     def __init__(
-        self, blocks: list[torch.Tensor], present: torch.Tensor, references: np.ndarray, kernel_width: float
+        self,
+        blocks: Sequence[np.ndarray],
+        references: np.ndarray,
+        shares: np.ndarray,
+        sigma: float,
+        present: np.ndarray | None = None,
+        *,
+        keep: bool = False,
     ) -> None:
-        rows = torch.as_tensor(references)
-        self.kernel_width = kernel_width
-        self.references = [block[rows] for block in blocks]
-        self.there = present[rows]
-        self.kernels = []
-        for m, block in enumerate(blocks):
-            # a large kernel is kept in float32: its memory matters more than its last digits
-            dtype = torch.float32 if len(block) * len(rows) > _LARGE_KERNEL else block.dtype
-            kernel = torch.empty(len(block), len(rows), dtype=dtype)
-            for part in row_chunks(len(block), len(rows)):
-                kernel[part] = self._kernel(m, block[part], present[part, m]).to(dtype)
-            self.kernels.append(kernel)
-        self.covered = [torch.zeros(len(rows), dtype=kernel.dtype) for kernel in self.kernels]
+        self._blocks, self._shares, self._sigma, self._present = blocks, shares, sigma, present
+        self._targets = [block[references] for block in blocks]
+        self._target_norms = [sq_norms(targets) for targets in self._targets]
+        self._target_present = None if present is None else present[references]
+        self._kept: list[np.ndarray] = []
+        if keep:
+            self._kept = [self._whole_kernel(m) for m in range(len(blocks))]
+        self._covered = [np.zeros(len(references), dtype=each.dtype) for each in self._kept or blocks]
 
-    def _kernel(self, m: int, values: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
-        """Kernel of some rows with all references, zero where either lacks the modality."""
-        references = self.references[m]
-        sq_norms = (values**2).sum(dim=1)[:, None] + (references**2).sum(dim=1)
-        sq_distances = torch.addmm(sq_norms, values, references.T, alpha=-2.0).clamp_min_(0.0)
-        kernel = sq_distances.mul_(-1.0 / self.kernel_width**2).exp_()
-        return kernel.mul_(self.there[:, m].to(kernel.dtype)).mul_(there[:, None].to(kernel.dtype))
+    def _whole_kernel(self, m: int) -> np.ndarray:
+        shape = len(self._blocks[m]), len(self._shares)
+        whole = np.empty(shape, dtype=np.float32 if shape[0] * shape[1] > _LARGE_KERNEL else self._blocks[m].dtype)
+        for part in row_chunks(*shape):
+            whole[part] = self._kernel(m, self._blocks, self._present, part)
+        return whole
 
-    def gains(self, rows: torch.Tensor) -> torch.Tensor:
-        """Sum over modalities of the mean rise in coverage that each row would bring, float64."""
-        total = torch.zeros(len(rows), dtype=torch.float64)
-        for kernel, covered in zip(self.kernels, self.covered, strict=True):
-            total += kernel[rows].sub_(covered).clamp_min_(0.0).sum(dim=1, dtype=torch.float64)
-        return total / len(self.there)
+    def _kernel(
+        self, m: int, blocks: Sequence[np.ndarray], present: np.ndarray | None, rows: slice | np.ndarray
+    ) -> np.ndarray:
+        """Kernel of some rows of some points with all references."""
+        kernel = sq_distances(blocks[m][rows], self._targets[m], self._target_norms[m])
+        kernel /= -(self._sigma**2)
+        np.exp(kernel, out=kernel)
+        if present is not None and self._target_present is not None:
+            kernel *= present[rows, m, None]
+            kernel *= self._target_present[:, m]
+        return kernel
+
+    def add(self, blocks: Sequence[np.ndarray], present: np.ndarray | None = None) -> None:
+        """Let points from elsewhere cover."""
+        for part in row_chunks(len(blocks[0]), len(self._shares)):
+            for m, covered in enumerate(self._covered):
+                np.maximum(covered, self._kernel(m, blocks, present, part).max(axis=0), out=covered)
+
+    def gains(self, rows: np.ndarray) -> np.ndarray:
+        """By how much each row would raise the coverage."""
+        total = np.zeros(len(rows))
+        for m, covered in enumerate(self._covered):
+            excess = self._kept[m][rows] if self._kept else self._kernel(m, self._blocks, self._present, rows)
+            excess -= covered
+            np.maximum(excess, 0.0, out=excess)
+            total += excess @ self._shares
+        return total
 
     def take(self, row: int) -> None:
-        """Let a row of the pool cover."""
-        for kernel, covered in zip(self.kernels, self.covered, strict=True):
-            torch.maximum(covered, kernel[row], out=covered)
-
-    def add(self, blocks: list[torch.Tensor], present: torch.Tensor) -> None:
-        """Let other rows cover."""
-        for part in row_chunks(len(present), len(self.there)):
-            for m, (block, covered) in enumerate(zip(blocks, self.covered, strict=True)):
-                kernel = self._kernel(m, block[part], present[part, m]).to(covered.dtype)
-                torch.maximum(covered, kernel.max(dim=0).values, out=covered)
+        """Let a row cover."""
+        for m, covered in enumerate(self._covered):
+            own = slice(row, row + 1)
+            kernel = self._kept[m][own] if self._kept else self._kernel(m, self._blocks, self._present, own)
+            np.maximum(covered, kernel[0], out=covered)
 
 
-def _closest(
-    blocks: list[torch.Tensor], present: torch.Tensor, others: list[torch.Tensor], others_present: torch.Tensor
-) -> np.ndarray:
-    """Largest similarity of each row to the others: the mean over the modalities both have (0 if none), float64."""
-    out = np.empty(len(present))
-    width = max(len(others_present), *(block.shape[1] for block in blocks))
-    for rows in row_chunks(len(present), width):
-        products = [block[rows] @ other.T for block, other in zip(blocks, others, strict=True)]
-        similarity = torch.stack(products).sum(dim=0)
-        shared = present[rows].to(similarity.dtype) @ others_present.T.to(similarity.dtype)
-        out[rows] = (similarity / shared.clamp_min(1.0)).max(dim=1).values.numpy()
-    return out
+def diverse_herding(
+    blocks: Sequence[Any],
+    present: Any,
+    n_samples: int,
+    *,
+    references: np.ndarray,
+    groups: np.ndarray,
+    bonus: np.ndarray,
+    diversity: float,
+    sigma: float,
+    known: Sequence[Any] | None = None,
+    known_present: Any = None,
+    unit: float = 1.0,
+    candidates: Any = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pick the row of largest coverage gain, less its similarity to rows picked, plus a bonus, one after the other.
+
+    Parameters
+    ----------
+    blocks : list of M array-likes of shape (N, D_m)
+        Unit rows; zero where absent.
+    present : array-like of bool, shape (N, M)
+    n_samples : int
+        At most the number of groups among the candidates.
+    references : ndarray of int, shape (R,)
+        Rows over which coverage is measured.
+    groups : ndarray of int, shape (N,)
+        Of each group one row is picked.
+    bonus : ndarray of shape (N,)
+        Added to the gains.
+    diversity : float
+        Weight of the similarity.
+    sigma : float
+        Width of the kernel.
+    known, known_present : optional
+        Rows that count as picked before.
+    unit : float, default=1.0
+        Multiplies coverage.
+    candidates : array-like of int or bool, optional
+        Rows that may be picked; by default all.
+
+    Returns
+    -------
+    indices : ndarray of int, shape (n_samples,)
+        On ties the lowest index first.
+    gains : ndarray of float64, shape (n_samples,)
+
+    Examples
+    --------
+    >>> corner = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
+    >>> rows = np.arange(3)
+    >>> kind = {"references": rows, "groups": rows, "bonus": np.zeros(3), "diversity": 1.0, "sigma": 1.0}
+    >>> diverse_herding([corner], np.ones((3, 1), dtype=bool), 2, **kind)[0].tolist()
+    [1, 2]
+    """
+    blocks, present = [np.asarray(block) for block in blocks], np.asarray(present)
+    shares = np.full(len(references), 1.0 / len(references), dtype=blocks[0].dtype)
+    coverage = KernelCoverage(blocks, references, shares, sigma, present, keep=True)
+    similarity = _Similarity(blocks, present)
+    has_known = known is not None and known_present is not None and len(known_present) > 0
+    if has_known:
+        known, known_present = [np.asarray(block) for block in known], np.asarray(known_present)  # type: ignore[union-attr]
+        coverage.add(known, known_present)
+        if diversity > 0:
+            similarity.add(known, known_present)
+
+    def gains_of(rows: np.ndarray) -> np.ndarray:
+        gains = unit * coverage.gains(rows) + bonus[rows]
+        return gains - diversity * similarity.to_nearest(rows) if diversity > 0 else gains
+
+    def take(row: int) -> np.ndarray:
+        coverage.take(row)
+        similarity.picked.append(row)
+        return np.flatnonzero(groups == groups[row])
+
+    picked, gains = lazy_greedy(
+        check_candidates(candidates, len(present)), n_samples, gains_of, take, width=len(references)
+    )
+    if diversity > 0 and not has_known:
+        gains[0] -= diversity  # nothing was there to be similar to
+    return np.asarray(picked, dtype=np.int64), np.asarray(gains)
+
+
+class _Similarity:
+    """Similarity of each row to the most similar one picked, as far as was asked; -1, the least, before any.
+
+    It is the mean of the inner products over the modalities that both have, 0 where there are none.
+    """
+
+    def __init__(self, blocks: list[np.ndarray], present: np.ndarray) -> None:
+        self._blocks, self._present = blocks, present
+        self.picked: list[int] = []
+        self._nearest = np.full(len(present), -1.0)
+        self._n_seen = np.zeros(len(present), dtype=np.intp)  # how many picks a row has been compared with
+
+    def add(self, others: list[np.ndarray], others_present: np.ndarray) -> None:
+        """Compare all rows with points from elsewhere."""
+        self._compare(np.arange(len(self._present)), others, others_present)
+
+    def to_nearest(self, rows: np.ndarray) -> np.ndarray:
+        """Similarity of some rows to the most similar one picked."""
+        new = self.picked[self._n_seen[rows].min() :]
+        if new:
+            self._compare(rows, [block[new] for block in self._blocks], self._present[new])
+            self._n_seen[rows] = len(self.picked)
+        return self._nearest[rows]
+
+    def _compare(self, rows: np.ndarray, others: list[np.ndarray], others_present: np.ndarray) -> None:
+        width = max(len(others_present), *(block.shape[1] for block in self._blocks))
+        for chunk in row_chunks(len(rows), width):
+            part = rows[chunk]
+            similarity = sum(block[part] @ other.T for block, other in zip(self._blocks, others, strict=True))
+            shared = self._present[part].astype(similarity.dtype) @ others_present.T.astype(similarity.dtype)
+            similarity /= np.maximum(shared, 1.0)
+            self._nearest[part] = np.maximum(self._nearest[part], similarity.max(axis=1))

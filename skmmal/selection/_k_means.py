@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -11,7 +12,8 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
 from skmmal._random import draw_seed
-from skmmal.selection._coverage import unit_rows
+from skmmal.selection._dense import unit_rows
+from skmmal.selection._validation import check_candidates
 
 __all__ = ["cluster", "pick_among", "representatives"]
 
@@ -55,27 +57,49 @@ def _means(points: np.ndarray, labels: np.ndarray, n_clusters: int) -> np.ndarra
     return (members @ points) / np.maximum(np.bincount(labels, minlength=n_clusters), 1)[:, None].astype(points.dtype)
 
 
-def representatives(points: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> np.ndarray:
-    """Row nearest to each centre of k-means; random rows where clusters were empty."""
-    if n_clusters >= len(points):
-        return np.arange(len(points))
-    labels, centres = cluster(points, n_clusters, rng)
-    distances = np.linalg.norm(points - centres[labels], axis=1)
-    nearest_first = np.argsort(distances, kind="stable")
-    _, first = np.unique(labels[nearest_first], return_index=True)
-    chosen = nearest_first[first]
-    rest = np.setdiff1d(np.arange(len(points)), chosen)
-    return np.concatenate([chosen, rng.permutation(rest)[: n_clusters - len(chosen)]])
-
-
-def pick_among(points: np.ndarray, candidates: np.ndarray, n_wanted: int, rng: np.random.RandomState) -> np.ndarray:
-    """Pick by k-means among candidates, on points of length one; where they are too few, draw the rest from the others.
+def representatives(
+    points: np.ndarray,
+    n_clusters: int,
+    rng: np.random.RandomState,
+    max_iter: int = 100,
+    candidates: Any = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pick the point nearest to each centre of k-means, and random ones where clusters have none.
 
     Parameters
     ----------
     points : ndarray of shape (N, D)
-    candidates : ndarray of int
-        Rows of `points`.
+    n_clusters : int
+        How many to pick.
+    rng : RandomState
+    max_iter : int, default=100
+    candidates : array-like of int or bool, optional
+        Rows that may be picked; all are clustered.
+
+    Returns
+    -------
+    rows : ndarray of int, shape (n_clusters,)
+    distances : ndarray of shape (n_clusters,)
+        To the centres of their clusters.
+    """
+    labels, centres = cluster(points, n_clusters, rng, max_iter)
+    distances = np.linalg.norm(points - centres[labels], axis=1)
+    open_rows = np.flatnonzero(check_candidates(candidates, len(points)))
+    nearest_first = open_rows[np.argsort(distances[open_rows], kind="stable")]
+    _, first = np.unique(labels[nearest_first], return_index=True)
+    chosen = nearest_first[first]
+    rest = np.setdiff1d(open_rows, chosen)
+    rows = np.concatenate([chosen, rng.permutation(rest)[: n_clusters - len(chosen)]])
+    return rows, distances[rows]
+
+
+def pick_among(points: np.ndarray, rows: np.ndarray, n_wanted: int, rng: np.random.RandomState) -> np.ndarray:
+    """Pick by k-means among some rows of points of length one; where these are too few, draw the rest from the others.
+
+    Parameters
+    ----------
+    points : ndarray of shape (N, D)
+    rows : ndarray of int
     n_wanted : int
     rng : RandomState
 
@@ -83,7 +107,7 @@ def pick_among(points: np.ndarray, candidates: np.ndarray, n_wanted: int, rng: n
     -------
     ndarray of int, shape (n_wanted,)
     """
-    if len(candidates) > n_wanted:
-        return candidates[representatives(unit_rows(points[candidates]), n_wanted, rng)]
-    others = np.setdiff1d(np.arange(len(points)), candidates)
-    return np.concatenate([candidates, rng.permutation(others)[: n_wanted - len(candidates)]])
+    if len(rows) > n_wanted:
+        return rows[representatives(unit_rows(points[rows]), n_wanted, rng)[0]]
+    others = np.setdiff1d(np.arange(len(points)), rows)
+    return np.concatenate([rows, rng.permutation(others)[: n_wanted - len(rows)]])

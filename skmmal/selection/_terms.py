@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from skmmal._mapped import MappedRows
 from skmmal.selection._backend import Array, cast, gather, namespace, row_sq_norms
@@ -16,9 +16,10 @@ __all__ = ["Factors", "Term"]
 class Factors(NamedTuple):
     """The factors of some rows of a term: dense, of one type, in one place."""
 
-    left: Array | None
+    left: Any
+    """``None`` where the term has none, as `present`."""
     blocks: tuple[Array, ...]
-    present: Array | None
+    present: Any
 
     def take(self, rows: slice | Array) -> Factors:
         """Return the factors of some of the rows."""
@@ -32,7 +33,7 @@ class Factors(NamedTuple):
         for first, second in pairs:
             products += first @ second.T
         if self.left is not None:
-            products *= self.left @ other.left.T  # type: ignore[union-attr]
+            products *= self.left @ other.left.T
         return products
 
     def sq_norms(self) -> tuple[Array | None, Array]:

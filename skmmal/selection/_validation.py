@@ -7,8 +7,16 @@ from typing import Any
 import numpy as np
 
 from skmmal._arrays import integer, numeric
+from skmmal.selection._dense import as_floats
 
-__all__ = ["check_candidates", "check_n_samples", "check_rows"]
+__all__ = [
+    "check_candidates",
+    "check_centres",
+    "check_n_samples",
+    "check_references",
+    "check_rows",
+    "check_worth",
+]
 
 
 def check_n_samples(n_samples: Any, n_points: int) -> int:
@@ -43,3 +51,29 @@ def check_candidates(candidates: Any, n_points: int) -> np.ndarray:
     mask = np.zeros(n_points, dtype=bool)
     mask[check_rows(found, "candidates", n_points)] = True
     return mask
+
+
+def check_references(references: Any, n_points: int) -> np.ndarray:
+    """Row numbers to be covered, all where none are given."""
+    if references is None:
+        return np.arange(n_points)
+    rows = numeric(references, "references", 1)
+    if rows.dtype.kind not in "iu" or len(rows) == 0 or rows.min() < 0 or rows.max() >= n_points:
+        raise ValueError(f"references must be row numbers from 0 to {n_points - 1}, at least one, got {references!r}")
+    return rows
+
+
+def check_centres(initial: Any, points: np.ndarray) -> np.ndarray:
+    """Points that cover from the beginning, in the dtype of those to be picked."""
+    centres = as_floats(initial, "initial")
+    if centres.shape[1] != points.shape[1]:
+        raise ValueError(f"initial has {centres.shape[1]} columns, points has {points.shape[1]}")
+    return centres.astype(points.dtype, copy=False)
+
+
+def check_worth(values: Any, argument: str, n_points: int) -> np.ndarray:
+    """Finite numbers that are not negative, one for each point."""
+    worth = numeric(values, argument).astype(np.float64)
+    if worth.shape != (n_points,) or not np.isfinite(worth).all() or (worth < 0).any():
+        raise ValueError(f"{argument} must be {n_points} finite numbers that are not negative")
+    return worth

@@ -16,8 +16,10 @@ from skmmal.contributions import (
     shapley_values,
 )
 from skmmal.selection import DenseEmbedding, OuterProductEmbedding, StackedEmbedding, d2_sampling, k_center_greedy
-from skmmal.selection._coverage import ball_cover, kernel_herding, mixed_cover, nearest_other, unit_rows
+from skmmal.selection._ball_cover import ball_cover, mixed_cover
+from skmmal.selection._dense import nearest_other, unit_rows
 from skmmal.selection._gaussian_kernels import average_kernel, fourier_features, median_sq_distance
+from skmmal.selection._herding import kernel_herding
 from skmmal.selection._v_optimal import v_optimal_dense, v_optimal_features
 
 BROKEN = ["nan", "infinity", "text", "complex", "vector", "cube", "no-rows", "no-columns", "none", "number", "ragged", "objects", "sparse"]

@@ -13,7 +13,7 @@ from skmmal import CrossModalEncoder, LateFusionClassifier, MultimodalArray
 from skmmal.query import MMCSAL, get_strategy
 from skmmal.selection._alignment import canonical_alignment, mean_over_pairs
 from skmmal.selection._centroids import activeft_loss, nearest_rows, optimise_centroids
-from skmmal.selection._herding import content_groups
+from skmmal.selection._dense import equal_rows
 
 
 def unit(values):
@@ -321,9 +321,9 @@ def test_copies_are_taken_last(on_features, optimizer):
     assert set((rows[:9] % 9).tolist()) == set(range(9))
 
 
-def test_content_groups():
+def test_equal_rows():
     X = MultimodalArray({"a": [[0.0, 1], [-0.0, 1], [2, 1], [0, 1]], "b": [[1.0], [1.0], [1.0], [np.nan]]})
-    assert content_groups(X).tolist() == [0, 0, 1, 2]
+    assert equal_rows(list(X.blocks.values())).tolist() == [0, 0, 1, 2]
 
 
 @pytest.mark.parametrize("optimizer", ["continuous", "greedy"])

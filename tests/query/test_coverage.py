@@ -7,10 +7,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score
 
 from skmmal.query import MaxHerding, ProbCover, TypiClust, UHerding
-from skmmal.query._typiclust import _round_robin_by_typicality
 from skmmal.query._uherding import _calibration_error, _temperature, _tempered
 from skmmal.selection import _k_means
-from skmmal.selection._coverage import ball_cover, kernel_herding, nearest_other, unit_rows
+from skmmal.selection._ball_cover import ball_cover
+from skmmal.selection._dense import nearest_other, unit_rows
+from skmmal.selection._herding import kernel_herding
+from skmmal.selection._typicality import round_robin_by_typicality
 
 
 def sq_distances(a, b):
@@ -139,7 +141,7 @@ def test_ball_cover_is_the_plain_greedy_loop(seed, labelled):
 
 @pytest.mark.parametrize("purity", [0.5, 0.95, 1.0])
 def test_the_automatic_radius_is_the_largest_pure_one(purity):
-    from skmmal.query._coverage import pure_radius
+    from skmmal.selection._dense import pure_radius
 
     rng = np.random.default_rng(0)
     points, labels = unit_rows(rng.standard_normal((120, 3))), np.arange(120) % 4
@@ -201,7 +203,7 @@ def test_typiclust_takes_the_most_typical_row_of_large_unlabelled_clusters():
 
 def test_typiclust_goes_round_the_clusters():
     X, which = clumps([15, 10, 3])
-    picked, _ = _round_robin_by_typicality(X, which, np.array([0, 0, 0]), 28, 20, 6)
+    picked, _ = round_robin_by_typicality(X, which, np.array([0, 0, 0]), 28, 20, 6)
     turns = which[picked]
     assert turns[:20].tolist() == [0, 1] * 10
     assert turns[20:25].tolist() == [0] * 5
@@ -223,7 +225,7 @@ def test_references_are_drawn_where_the_pool_is_larger():
         (lambda X: kernel_herding(X, 2, sigma=0.0), "sigma must be"),
         (lambda X: kernel_herding(X, 2, weights=[1.0, 2.0]), "weights must be 5 finite numbers"),
         (lambda X: kernel_herding(X, 6), "n_samples must be from 1 to the 5 points"),
-        (lambda X: ball_cover(X, 0, radius=1.0), "n_samples must be from 1"),
+        (lambda X: ball_cover(X, 0, radius=1.0), "n_samples must be at least 1"),
         (lambda X: MaxHerding(sigma=-1).query(None, X, 1), "'sigma' parameter"),
         (lambda X: ProbCover(radius=0.0).query(None, X, 1), "'radius' parameter"),
     ],
@@ -240,7 +242,7 @@ def test_typiclust_recomputes_typicality_after_every_pick(seed):
     points = rng.standard_normal((90, 2))
     points[80:] = points[:10]
     labels, labelled = rng.integers(0, 3, 90), np.array([0, 2, 0])
-    picked, scores = _round_robin_by_typicality(points, labels, labelled, 90, 4, 6)
+    picked, scores = round_robin_by_typicality(points, labels, labelled, 90, 4, 6)
     sizes = np.bincount(labels)
     left = {c: np.flatnonzero(labels == c).tolist() for c in range(3)}
     turns = sorted(range(3), key=lambda c: (labelled[c], -(sizes + labelled)[c]))

@@ -37,7 +37,8 @@ from skmmal.query import (
 from skmmal.query._bait import fisher_batch
 from skmmal.reading import read, read_with_labels
 from skmmal.selection import DenseEmbedding, d2_sampling
-from skmmal.selection._coverage import kernel_herding, unit_rows
+from skmmal.selection._dense import unit_rows
+from skmmal.selection._herding import kernel_herding
 
 WIDTHS = {"a": 5, "b": 3, "c": 4}
 WITHOUT_ON = ["bmmal", "mmcsal", "mvopt", "random"]
