@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-__all__ = ["as_array", "at_least_float32", "boolean", "integer", "naming", "number", "numeric", "off_device", "own_rows"]
+__all__ = [
+    "as_array",
+    "at_least_float32",
+    "boolean",
+    "integer",
+    "naming",
+    "number",
+    "numeric",
+    "off_device",
+    "one_of",
+    "own_rows",
+]
 
 
 def as_array(values: Any) -> np.ndarray:
@@ -133,14 +144,56 @@ def integer(value: Any, argument: str, least: int) -> int:
     return int(value)
 
 
-def number(value: Any, argument: str, low: float = -np.inf, high: float = np.inf) -> float:
-    """Return a finite number strictly between two bounds, or say which argument is none."""
+def number(
+    value: Any, argument: str, low: float = -np.inf, high: float = np.inf, *, closed: bool = False
+) -> float:
+    """Return a finite number within bounds, or say which argument is none.
+
+    Parameters
+    ----------
+    value : float
+    argument : str
+        Its name in the error message.
+    low, high : float
+        Bounds.
+    closed : bool, default=False
+        Whether the bounds themselves will do.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError
+        No number.
+    ValueError
+        Not finite, or out of bounds.
+
+    Examples
+    --------
+    >>> number(1, "rate", 0, 1, closed=True)
+    1.0
+    >>> number(1, "rate", 0, 1)
+    Traceback (most recent call last):
+    ValueError: rate must be finite and lie between 0 and 1, got 1
+    """
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{argument} must be a number, got {value!r}")
     found = float(value)
-    if not (np.isfinite(found) and low < found < high):
-        raise ValueError(f"{argument} must be finite and lie between {low:g} and {high:g}, got {value!r}")
+    inside = low <= found <= high if closed else low < found < high
+    if not (np.isfinite(found) and inside):
+        above = f"be finite and {'at least' if closed else 'above'} {low:g}"
+        within = above if np.isinf(high) and np.isfinite(low) else f"be finite and lie between {low:g} and {high:g}"
+        raise ValueError(f"{argument} must {within}, got {value!r}")
     return found
+
+
+def one_of(value: Any, argument: str, options: Sequence[str]) -> str:
+    """Return one of some words, or say which argument is none."""
+    if not isinstance(value, str) or value not in options:
+        raise ValueError(f"{argument} must be one of {list(options)}, got {value!r}")
+    return value
 
 
 @contextmanager

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.utils.validation import _num_samples
 
 from skmmal._arrays import naming
 from skmmal._blocks import library_of
 from skmmal._rows import row_names
+from skmmal._sklearn import num_samples
 from skmmal._tables import column_names
 from skmmal.modalities import MultimodalArray, as_multimodal, concatenate
 
@@ -41,7 +41,7 @@ def in_one(X: Any) -> Any:
 
 def n_rows_of(X: Any) -> int:
     """Return the number of rows."""
-    return _num_samples(countable(X))
+    return num_samples(countable(X))
 
 
 def take_rows(X: Any, rows: np.ndarray) -> Any:

@@ -4,39 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 from sklearn import get_config
 from sklearn.pipeline import Pipeline
 
-__all__ = ["check_fit_arguments", "did_you_mean"]
+from skmmal._names import from_elsewhere, nearest
+
+__all__ = ["check_fit_arguments"]
 
 _CUTOFF = 0.8
-"""How alike two names must be (`difflib`) for one to be the other, misspelt."""
-_ELSEWHERE = {
-    "estimator": ("model", "classifier", "clf", "learner", "base_estimator"),
-    "query_strategy": ("strategy", "acquisition", "acquisition_function", "sampler", "query_function"),
-    "X_training": ("X", "X_train", "X_labeled", "X_initial", "X_init"),
-    "y_training": ("y", "y_train", "y_labeled", "y_initial", "y_init"),
-    "bootstrap_init": ("bootstrap",),
-    "initial": ("initial_strategy", "init_strategy", "cold_start", "initializer"),
-    "random_state": ("seed", "rng", "random_seed"),
-    "n_instances": ("batch_size", "n_samples", "n_queries", "query_size", "budget", "n", "k"),
-    "return_metrics": ("return_scores", "return_utilities"),
-}
-"""What other libraries call it."""
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean margin?"`` where a known name is like the one given, else nothing."""
-    known = [str(each) for each in known]
-    found = _nearest(str(name), known) or [own for own in known if name in _ELSEWHERE.get(own, ())]
-    return f"; did you mean {found[0]}?" if found else ""
-
-
-def _nearest(name: str, known: list[str]) -> list[str]:
-    return get_close_matches(name, known, 1, _CUTOFF)
+"""How alike two names must be for one to be the other, misspelt: others are on their way to an estimator."""
 
 
 def check_fit_arguments(caller: str, names: Iterable[str], own: Iterable[str], estimator: Any) -> None:
@@ -55,9 +33,11 @@ def check_fit_arguments(caller: str, names: Iterable[str], own: Iterable[str], e
     own = list(own)
     for name in names:
         takes = None if estimator is None else _fit_takes(estimator, name)
-        if takes or (takes is None and not _nearest(name, own)):
+        near = nearest(name, own, _CUTOFF)
+        if takes or (takes is None and not near):
             continue
-        meant = did_you_mean(name, own)
+        near = near or from_elsewhere(name, own)
+        meant = f"; did you mean {near}?" if near else ""
         fit = "an estimator's fit" if estimator is None else f"{type(estimator).__name__}.fit"
         where = f"neither {caller}'s nor one of {fit}"
         if isinstance(estimator, Pipeline) and not meant and "__" not in name:

@@ -35,7 +35,7 @@ class MappedRows:
         # a private copy ("c") would lose what was written to it
         if source is None or source.mode not in ("r", "r+") or values.strides[0] <= 0:
             return None
-        file = source._mmap
+        file: Any = source.base
         start = _address(values) - _address(np.frombuffer(file, dtype=np.uint8))
         return cls(file, start, values.strides[0])
 
@@ -64,13 +64,13 @@ def is_mapped(values: np.ndarray) -> bool:
     return _mapped_base(values) is not None
 
 
-def _mapped_base(values: np.ndarray) -> Any:
-    """The `np.memmap` that an array is a view of, or ``None``."""
-    found: Any = values
-    while isinstance(found, np.ndarray):
-        if isinstance(found, np.memmap) and getattr(found, "_mmap", None) is not None:
-            return found
-        found = found.base
+def _mapped_base(values: np.ndarray) -> np.memmap | None:
+    """The memory map that an array is a view of, or ``None``."""
+    source: Any = values
+    while isinstance(source, np.ndarray):
+        if isinstance(source, np.memmap) and isinstance(source.base, mmap.mmap):
+            return source
+        source = source.base
     return None
 
 

@@ -7,7 +7,20 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["did_you_mean", "find_name", "plain_name"]
+__all__ = ["did_you_mean", "find_name", "from_elsewhere", "nearest", "plain_name"]
+
+_ELSEWHERE = {
+    "estimator": ("model", "classifier", "clf", "learner", "base_estimator"),
+    "query_strategy": ("strategy", "acquisition", "acquisition_function", "sampler", "query_function"),
+    "X_training": ("X", "X_train", "X_labeled", "X_initial", "X_init"),
+    "y_training": ("y", "y_train", "y_labeled", "y_initial", "y_init"),
+    "bootstrap_init": ("bootstrap",),
+    "initial": ("initial_strategy", "init_strategy", "cold_start", "initializer"),
+    "random_state": ("seed", "rng", "random_seed"),
+    "n_instances": ("batch_size", "n_samples", "n_queries", "query_size", "budget", "n", "k"),
+    "return_metrics": ("return_scores", "return_utilities"),
+}
+"""What other libraries call an argument of ours."""
 
 
 def plain_name(name: str) -> str:
@@ -24,8 +37,8 @@ def plain_name(name: str) -> str:
 def find_name(name: Any, known: Iterable[str], what: str) -> str:
     """Return the registered spelling of a name.
 
-    Case, hyphens, underscores, blanks and plus signs do not matter; where `known` maps names to classes (or objects),
-    the class's own name is one more spelling.
+    Case, hyphens, underscores, blanks and plus signs do not matter; where `known` maps names to classes (or objects,
+    or the classes' names), the class's own name is one more spelling.
 
     Parameters
     ----------
@@ -64,7 +77,45 @@ def find_name(name: Any, known: Iterable[str], what: str) -> str:
 
 
 def _class_name(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     return (value if isinstance(value, type) else type(value)).__name__
+
+
+def nearest(name: str, known: Iterable[Any], cutoff: float = 0.6) -> str | None:
+    """Return the known name that is spelt nearly so, or ``None``.
+
+    Parameters
+    ----------
+    name : str
+    known : iterable
+        What is no string is left out.
+    cutoff : float, default=0.6
+        How alike they must be, from 0 to 1 (`difflib`).
+
+    Returns
+    -------
+    str or None
+
+    Examples
+    --------
+    >>> nearest("X_labelled", ["X_labeled", "y_labeled"])
+    'X_labeled'
+    """
+    spellings = {plain_name(each): each for each in known if isinstance(each, str)}
+    near = difflib.get_close_matches(plain_name(name), spellings, 1, cutoff)
+    return spellings[near[0]] if near else None
+
+
+def from_elsewhere(name: str, known: Iterable[Any]) -> str | None:
+    """Return the known name of what another library calls by this one, or ``None``.
+
+    Examples
+    --------
+    >>> from_elsewhere("batch_size", ["X_pool", "n_instances"])
+    'n_instances'
+    """
+    return next((own for own in known if name in _ELSEWHERE.get(own, ())), None)
 
 
 def did_you_mean(name: str, known: Iterable[Any]) -> str:
@@ -77,6 +128,6 @@ def did_you_mean(name: str, known: Iterable[Any]) -> str:
     >>> did_you_mean("weather", ["accuracy", "ece"])
     ''
     """
-    spellings = {plain_name(each): each for each in known if isinstance(each, str)}
-    near = difflib.get_close_matches(plain_name(name), spellings, n=1)
-    return f". Did you mean {spellings[near[0]]!r}?" if near else ""
+    known = list(known)
+    near = nearest(name, known) or from_elsewhere(name, known)
+    return f". Did you mean {near!r}?" if near else ""

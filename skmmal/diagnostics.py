@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import column_or_1d
 
-from skmmal._arrays import numeric, off_device
-from skmmal._fitted import classifier_features, final_step, require_fitted
-from skmmal.balancing.relearning import purity
+from skmmal._arrays import number, numeric, off_device
+from skmmal._fitted import require_fitted
+from skmmal.balancing import purity
 from skmmal.contributions import EXACT_MODALITIES, sampled_shapley_values, shapley_values
 from skmmal.heads import LateFusionModule
 from skmmal.heads.ablation import coalition_hits
-from skmmal.modalities import presence_mask
+from skmmal.reading import read
+from skmmal.reading._network import NetworkSource
 
 __all__ = ["accuracy_shapley", "cluster_purity", "linear_probe", "shapley_imbalance"]
 
@@ -36,7 +36,8 @@ def accuracy_shapley(estimator: Any, X: Any, y: Any) -> dict[str, float]:
     Parameters
     ----------
     estimator : fitted LateFusionClassifier, or Pipeline or search with one
-    X, y
+    X : array-like, DataFrame, mapping, MultimodalArray, or a `skmmal.reading.Reading` of the rows
+    y : array-like of shape (n_samples,)
         Test rows and their labels.
 
     Returns
@@ -74,21 +75,19 @@ def accuracy_shapley(estimator: Any, X: Any, y: Any) -> dict[str, float]:
     >>> round(shapley_imbalance(values), 2)
     0.03
     """
-    require_fitted(estimator)
-    final, X = final_step(estimator, X)
-    _require(final, "predict_proba_with")
-    features = classifier_features(final, X)
-    codes = pd.Index(final.classes_).get_indexer(pd.Index(_labels(y, features)))  # −1, of no class: never right
+    source = _source_of(estimator, X)
+    codes = pd.Index(source.classes).get_indexer(pd.Index(_labels(y, source)))  # −1, of no class: never right
+    point = source.final.ablation_point
 
     def values(module: LateFusionModule, z: list[torch.Tensor], there: torch.Tensor, rows: slice) -> list[np.ndarray]:
-        hits = coalition_hits(module, z, there, codes[rows], final.ablation_point)
+        hits = coalition_hits(module, z, there, codes[rows], point)
         if len(z) <= EXACT_MODALITIES:
             return [shapley_values(hits, len(z))]
         return [sampled_shapley_values(hits, len(z), random_state=0)[0]]
 
     # Shapley values add up: those of the accuracy are the mean of the rows'
-    by_row = final._in_chunks(features, presence_mask(features), values, final._coalitions_width(features))[0]
-    return dict(zip(features.modalities, by_row.mean(axis=0).tolist(), strict=True))
+    by_row = source.forward(values, width=source.coalitions_width)[0]
+    return dict(zip(source.modality_names, by_row.mean(axis=0).tolist(), strict=True))
 
 
 def shapley_imbalance(values: Mapping[str, float] | Sequence[float] | np.ndarray) -> float:
@@ -133,8 +132,9 @@ def linear_probe(
         Rows to fit the probe on: those that the classifier was fitted on, as a rule.
     X_test, y_test
         Rows to measure on.
-    C, max_iter
-        Of scikit-learn's ``LogisticRegression``; the encoder's output is standardised first.
+    C : float, default=1.0
+    max_iter : int, default=1000
+        Both of scikit-learn's ``LogisticRegression``; the encoder's output is standardised first.
 
     Returns
     -------
@@ -163,15 +163,13 @@ def linear_probe(
     >>> {name: round(score, 1) for name, score in scores.items()}
     {'fou': 0.8, 'mor': 0.7}
     """
-    if not isinstance(C, Real) or isinstance(C, bool) or not C > 0:
-        raise ValueError(f"C must be a number above 0, got {C!r}")
-    train, there = _encodings(estimator, X_train)
-    test, there_test = _encodings(estimator, X_test)
-    y_train = _labels(y_train, there, "y_train")
-    y_test = _labels(y_test, there_test, "y_test")
+    number(C, "C", 0)
+    train, test = _source_of(estimator, X_train), _source_of(estimator, X_test)
+    y_train, y_test = _labels(y_train, train, "y_train"), _labels(y_test, test, "y_test")
+    encoded, encoded_test = _encodings(train), _encodings(test)
     scores = {}
-    for m, name in enumerate(train):
-        rows, rows_test = there[:, m], there_test[:, m]
+    for m, name in enumerate(encoded):
+        rows, rows_test = train.present[:, m], test.present[:, m]
         n_classes = len(np.unique(y_train[rows]))
         if n_classes < 2:
             raise ValueError(
@@ -179,9 +177,10 @@ def linear_probe(
                 "probe needs two"
             )
         probe = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=max_iter))
-        probe.fit(train[name][rows], y_train[rows])
-        some = rows_test.any()
-        scores[name] = float(probe.score(test[name][rows_test], y_test[rows_test])) if some else float("nan")
+        probe.fit(encoded[name][rows], y_train[rows])
+        scores[name] = float("nan")
+        if rows_test.any():
+            scores[name] = float(probe.score(encoded_test[name][rows_test], y_test[rows_test]))
     return scores
 
 
@@ -222,34 +221,34 @@ def cluster_purity(estimator: Any, X: Any, y: Any) -> dict[str, float]:
     >>> {name: round(value, 1) for name, value in cluster_purity(clf, X, y).items()}
     {'fou': 0.6, 'mor': 0.7}
     """
-    encodings, there = _encodings(estimator, X)
-    _, codes = np.unique(_labels(y, there), return_inverse=True)
-    return {
-        name: purity(values[there[:, m]], codes[there[:, m]], len(np.unique(codes[there[:, m]])))
-        if there[:, m].any()
-        else float("nan")
-        for m, (name, values) in enumerate(encodings.items())
-    }
+    source = _source_of(estimator, X)
+    _, codes = np.unique(_labels(y, source), return_inverse=True)
+    purities = {}
+    for m, (name, values) in enumerate(_encodings(source).items()):
+        rows = source.present[:, m]
+        n_clusters = len(np.unique(codes[rows]))
+        purities[name] = purity(values[rows], codes[rows], n_clusters) if rows.any() else float("nan")
+    return purities
 
 
-def _encodings(estimator: Any, X: Any) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Each encoder's output (n, D_m), and which modality is there in which row."""
+def _source_of(estimator: Any, X: Any) -> NetworkSource:
+    """The reading of rows by a network."""
     require_fitted(estimator)
-    final, X = final_step(estimator, X)
-    _require(final, "module_")
-    features = classifier_features(final, X)
+    source = read(estimator, X).source
+    if not isinstance(source, NetworkSource):
+        raise TypeError(f"{source.name} has no network, which this needs; use a LateFusionClassifier")
+    return source
+
+
+def _encodings(source: NetworkSource) -> dict[str, np.ndarray]:
+    """Each encoder's output (n, D_m)."""
     # `embed` is what the last layer sees, which with fusions that gate or attend is not an encoder's own output
-    outputs = final._forward(features, lambda module, embeddings, *_: embeddings)
-    return dict(zip(features.modalities, outputs, strict=True)), presence_mask(features)
+    outputs = source.forward(lambda module, embeddings, *_: embeddings)
+    return dict(zip(source.modality_names, outputs, strict=True))
 
 
-def _require(final: Any, attribute: str) -> None:
-    if not hasattr(final, attribute):
-        raise TypeError(f"{type(final).__name__} has no {attribute}, which this needs; use a LateFusionClassifier")
-
-
-def _labels(y: Any, rows: Any, argument: str = "y") -> np.ndarray:
+def _labels(y: Any, source: NetworkSource, argument: str = "y") -> np.ndarray:
     y = column_or_1d(off_device(y))
-    if len(y) != len(rows):
-        raise ValueError(f"{argument} has {len(y)} labels, there are {len(rows)} rows")
+    if len(y) != len(source):
+        raise ValueError(f"{argument} has {len(y)} labels, there are {len(source)} rows")
     return y

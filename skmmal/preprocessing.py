@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn import config_context
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, clone
 from sklearn.utils import get_tags
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names_in, _num_samples, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skmmal._arrays import as_array, naming
+from skmmal._block_transformer import BlockTransformer, check_squares, input_labels, is_plain, present_chunks
 from skmmal._containers import is_mapping, take_rows
-from skmmal._input import BlockTransformer, input_labels, is_plain, validate_features
+from skmmal._input import validate_features
 from skmmal._layout import n_columns_of
 from skmmal._mapped import released_chunks
 from skmmal._rows import check_same_rows, rows_of
+from skmmal._sklearn import HasMethods, Interval, StrOptions, check_feature_names_in, fit_context, num_samples
 from skmmal._tables import in_memory
 from skmmal.modalities import MultimodalArray, presence_mask
 
@@ -84,6 +85,8 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
         "norm": [Interval(Real, 0, None, closed="neither")],
     }
 
+    _made_by_fit = ("mean_", "scale_")
+
     def __init__(
         self, modalities: Mapping[str, Any] | None = None, method: str = "standard", norm: float = 8.0
     ) -> None:
@@ -91,7 +94,7 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
         self.method = method
         self.norm = norm
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> ModalityScaler:
         """Learn each column's mean and scale.
 
@@ -105,31 +108,23 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
         -------
         ModalityScaler
         """
-        for name in ("mean_", "scale_"):  # a fit that fails leaves nothing fitted
-            self.__dict__.pop(name, None)
-        features = validate_features(self, X, reset=True)
-        present = presence_mask(features)
-        self.mean_: dict[str, np.ndarray] = {}
-        self.scale_: dict[str, np.ndarray] = {}
-        for index, (name, block) in enumerate(features.blocks.items()):
+        blocks, present = self._read_for_fit(X)
+        means, scales = {}, {}
+        for m, (name, block) in enumerate(blocks.items()):
             if self.method != "standard":
-                self.mean_[name], self.scale_[name] = np.zeros(block.shape[1]), np.ones(block.shape[1])
+                means[name], scales[name] = np.zeros(block.shape[1]), np.ones(block.shape[1])
                 continue
             with np.errstate(over="ignore", invalid="ignore"):
-                mean, deviation = _moments(block, present[:, index])
-                fits = np.isfinite(deviation**2).all()
-            if not fits:
-                del self.mean_, self.scale_
-                raise ValueError(f"modality {name!r} holds values that are too large to be squared; divide them first")
+                means[name], deviation = _moments(block, present[:, m])
+                squares = deviation**2
+            check_squares(name, squares)
             varies = deviation > 0
             # every standardised column adds 1 to a row's mean squared norm
             share = self.norm / np.sqrt(max(1, int(varies.sum())))
-            self.mean_[name] = mean
-            self.scale_[name] = np.divide(share, deviation, out=np.zeros(len(mean)), where=varies)
+            scales[name] = np.divide(share, deviation, out=np.zeros(len(deviation)), where=varies)
+        self.mean_: dict[str, np.ndarray] = means
+        self.scale_: dict[str, np.ndarray] = scales
         return self
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "scale_")
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns, one modality after the other.
@@ -154,8 +149,8 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
     def _labels(self) -> list[Any]:
         return input_labels(self)
 
-    def _as_blocks(self, blocks: dict[str, np.ndarray], features: MultimodalArray) -> MultimodalArray:
-        return MultimodalArray(blocks, features.modalities)  # token grids stay grids
+    def _grids(self) -> dict[str, Any]:
+        return self._widths  # token grids stay grids
 
     def _transform_block(self, name: str, block: np.ndarray, present: np.ndarray) -> np.ndarray:
         dtype = np.float64 if block.dtype == np.float64 else np.float32
@@ -192,22 +187,20 @@ def _moments(block: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.nda
     # from one of the values on, nothing of the column's offset is left to be rounded
     origin = block[rows_there[0]].astype(np.float64)
     total, low, high = np.zeros(n_columns), np.zeros(n_columns), np.zeros(n_columns)
-    for rows in released_chunks([block], n_columns):
-        values = block[rows][present[rows]].astype(np.float64) - origin
-        if len(values):
-            total += values.sum(axis=0)
-            low, high = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
+    for values in present_chunks(block, present):
+        offsets = values - origin
+        total += offsets.sum(axis=0)
+        low, high = np.minimum(low, offsets.min(axis=0)), np.maximum(high, offsets.max(axis=0))
     shift, spread = total / count, high - low
     kind = block.dtype if block.dtype.kind == "f" else np.dtype(np.float64)
     largest = np.maximum(np.abs(origin + low), np.abs(origin + high))
     varies = spread > _ROUNDED * np.finfo(kind).eps * largest
     spread = np.where(varies, spread, 1.0)
     squares, rest = np.zeros(n_columns), np.zeros(n_columns)
-    for rows in released_chunks([block], n_columns):
-        # in units of the spread: squares neither overflow nor vanish
-        values = (block[rows][present[rows]].astype(np.float64) - origin - shift) / spread
-        squares += (values**2).sum(axis=0)
-        rest += values.sum(axis=0)
+    for values in present_chunks(block, present):
+        offsets = (values - origin - shift) / spread  # in these units squares neither overflow nor vanish
+        squares += (offsets**2).sum(axis=0)
+        rest += offsets.sum(axis=0)
     rest /= count  # what rounding left of the mean
     deviation = spread * np.sqrt(np.maximum(squares / count - rest**2, 0.0))
     # below it the factor that brings a column to its scale would overflow
@@ -272,6 +265,8 @@ class PerModality(BlockTransformer):
         "modalities": [Mapping, None],
     }
 
+    _made_by_fit = ("transformers_",)
+
     def __init__(self, transformer: Any = "passthrough", modalities: Mapping[str, Any] | None = None) -> None:
         self.transformer = transformer
         self.modalities = modalities
@@ -282,10 +277,11 @@ class PerModality(BlockTransformer):
         """Return the parameters, with `deep` those of the transformers too."""
         params = super().get_params(deep)
         if deep and isinstance(self.transformer, Mapping):
-            for name, each in self.transformer.items():
-                params[f"transformer__{name}"] = each
-                if hasattr(each, "get_params") and not isinstance(each, type):
-                    params |= {f"transformer__{name}__{key}": value for key, value in each.get_params().items()}
+            for name, transformer in self.transformer.items():
+                params[f"transformer__{name}"] = transformer
+                if hasattr(transformer, "get_params") and not isinstance(transformer, type):
+                    inner = transformer.get_params()
+                    params |= {f"transformer__{name}__{key}": value for key, value in inner.items()}
         return params
 
     def set_params(self, **params: Any) -> PerModality:
@@ -313,7 +309,7 @@ class PerModality(BlockTransformer):
 
     # -------------------------------------------------------------------------------------------------- fitting
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None) -> PerModality:
         """Fit a transformer on every modality.
 
@@ -334,10 +330,9 @@ class PerModality(BlockTransformer):
             A modality is missing everywhere, a transformer gives a sparse matrix, or refuses (the message names the
             modality).
         """
-        self.__dict__.pop("transformers_", None)  # a fit that fails leaves nothing fitted
         if y is not None:
             check_same_rows({**rows_of(X, "X"), "y": y})
-        blocks, present = self._read(X, reset=True)
+        blocks, present = self._read_for_fit(X)
         chosen = self._chosen(list(blocks))
         if y is not None:
             y = as_array(y) if hasattr(y, "detach") else y
@@ -351,7 +346,7 @@ class PerModality(BlockTransformer):
                     raise ValueError(f"modality {name!r} is missing from every row; there is nothing to fit on")
                 transformers[name] = "passthrough"
                 if chosen[name] not in (None, "passthrough"):
-                    rows = block if len(there) == _num_samples(block) else block[there]
+                    rows = block if len(there) == num_samples(block) else block[there]
                     labels = y if y is None or len(there) == len(present) else take_rows(y, there)
                     with naming(f"modality {name!r}"):
                         transformers[name] = clone(chosen[name]).fit(rows, labels)
@@ -359,18 +354,15 @@ class PerModality(BlockTransformer):
         self.transformers_ = transformers
         return self
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "transformers_")
-
     def _chosen(self, names: list[str]) -> dict[str, Any]:
         """The transformer of each modality."""
         if not isinstance(self.transformer, Mapping):
             return dict.fromkeys(names, self.transformer)
-        for name, each in self.transformer.items():
+        for name, given in self.transformer.items():
             if name not in names:
                 raise ValueError(f"transformer names the unknown modality {name!r}; there are {names}")
-            if each not in (None, "passthrough") and not (hasattr(each, "fit") and hasattr(each, "transform")):
-                raise TypeError(f"transformer[{name!r}] must be a transformer, 'passthrough' or None, got {each!r}")
+            if given not in (None, "passthrough") and not (hasattr(given, "fit") and hasattr(given, "transform")):
+                raise TypeError(f"transformer[{name!r}] must be a transformer, 'passthrough' or None, got {given!r}")
         for name in names:
             if name not in self.transformer:
                 raise ValueError(
@@ -379,27 +371,6 @@ class PerModality(BlockTransformer):
         return dict(self.transformer)
 
     # --------------------------------------------------------------------------------------------- transforming
-
-    def transform_blocks(self, X: Any) -> MultimodalArray:
-        """Transform as `transform` does, into a `MultimodalArray` whatever scikit-learn's output is set to.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame, sparse matrix, mapping or MultimodalArray of shape (n_samples, n_features)
-
-        Returns
-        -------
-        MultimodalArray
-        """
-        check_is_fitted(self)
-        blocks, present = self._read(X, reset=False)
-        with config_context(transform_output="default"):
-            return MultimodalArray(
-                {
-                    name: self._transform_block(name, block, present[:, index])
-                    for index, (name, block) in enumerate(blocks.items())
-                }
-            )
 
     def _transform_block(self, name: str, block: Any, present: np.ndarray) -> np.ndarray:
         if present.all():
@@ -417,18 +388,18 @@ class PerModality(BlockTransformer):
         if sparse.issparse(X):
             features = validate_features(self, _stand_in(X), reset=reset)
             columns = X.tocsc()
-            found = {name: columns[:, part].tocsr() for name, part in self.modalities_.items()}
+            given_sparse = {name: columns[:, part].tocsr() for name, part in self.modalities_.items()}
         elif is_mapping(X):
             features = validate_features(self, {name: _stand_in(block) for name, block in X.items()}, reset=reset)
-            found = {name: block.tocsr() for name, block in X.items() if sparse.issparse(block)}
+            given_sparse = {name: block.tocsr() for name, block in X.items() if sparse.issparse(block)}
         else:
-            features, found = validate_features(self, X, reset=reset), {}
-        for name, block in found.items():
+            return super()._read(X, reset=reset)
+        for name, block in given_sparse.items():
             if block.dtype.kind not in "biuf":
                 raise TypeError(f"modality {name!r}: expected numbers, found a sparse matrix of dtype {block.dtype}")
             if not np.isfinite(block.data).all():
                 raise ValueError(f"modality {name!r} is sparse and contains NaN or infinity; those must be complete")
-        return {name: found.get(name, block) for name, block in features.blocks.items()}, presence_mask(features)
+        return {name: given_sparse.get(name, block) for name, block in features.blocks.items()}, presence_mask(features)
 
     # ---------------------------------------------------------------------------------------------------- names
 
@@ -448,25 +419,24 @@ class PerModality(BlockTransformer):
         check_is_fitted(self)
         if is_plain(self):
             (transformer,), (name,) = self.transformers_.values(), self.transformers_
-            return _names_out(transformer, _check_feature_names_in(self, input_features), self._n_out[name])
+            return _names_out(transformer, check_feature_names_in(self, input_features), self._n_out[name])
         labels = self._labels(input_features)
         owners = [name for name, count in self._n_out.items() for _ in range(count)]
         return np.array([f"{name}__{label}" for name, label in zip(owners, labels, strict=True)], dtype=object)
 
     def _labels(self, input_features: Any = None) -> list[Any]:
-        given = None if input_features is None else _check_feature_names_in(self, input_features)
+        given = None if input_features is None else check_feature_names_in(self, input_features)
         seen = np.asarray(input_labels(self), dtype=object)
-        found: list[Any] = []
+        new: list[Any] = []
         for name, columns in self.modalities_.items():
             count = n_columns_of(self._widths[name])
             own, seen = (seen[:count] if given is None else given[columns]), seen[count:]
             names = np.array([str(label) for label in own], dtype=object)
-            found += list(_names_out(self.transformers_[name], names, self._n_out[name]))
-        return found
+            new += list(_names_out(self.transformers_[name], names, self._n_out[name]))
+        return new
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.modalities is not None
         if isinstance(self.transformer, BaseEstimator):
             inner = get_tags(self.transformer)
             tags.input_tags.sparse = inner.input_tags.sparse
@@ -495,9 +465,9 @@ def _applied(transformer: Any, name: str, block: Any) -> np.ndarray:
     if isinstance(values, MultimodalArray):
         raise TypeError(f"modality {name!r}: its transformer makes blocks of its own; use it without PerModality")
     values = as_array(values)
-    if values.ndim != 2 or len(values) != _num_samples(block):
+    if values.ndim != 2 or len(values) != num_samples(block):
         raise ValueError(
-            f"modality {name!r}: its transformer returned shape {values.shape} for {_num_samples(block)} rows; "
+            f"modality {name!r}: its transformer returned shape {values.shape} for {num_samples(block)} rows; "
             "expected (n_samples, n_features)"
         )
     return values

@@ -10,18 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, _fit_context
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.cluster import kmeans_plusplus
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils._param_validation import Interval
 from torch import nn
 from torch.nn.functional import cross_entropy, normalize
 
+from skmmal._block_transformer import BlockTransformer, check_squares, present_chunks
 from skmmal._chunks import row_chunks
-from skmmal._input import BlockTransformer, validate_features
 from skmmal._random import RandomState, check_rng, draw_seed, torch_generator
+from skmmal._sklearn import Interval, fit_context
 from skmmal.heads.modules import Encoder, _linear
-from skmmal.modalities import MultimodalArray, presence_mask
 
 __all__ = ["CrossModalEncoder"]
 
@@ -60,7 +59,9 @@ class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, BlockTransformer):
         Rows an epoch goes through at most, drawn anew for every epoch.
     batch_size : int, default=256
         Rows in a mini-batch: the negatives of the contrastive loss come from the same batch.
-    learning_rate, weight_decay : float, default=3e-3 and 0.01
+    learning_rate : float, default=3e-3
+        Of AdamW.
+    weight_decay : float, default=0.01
         Of AdamW; intercepts do not decay.
     random_state : int, RandomState, Generator or None
         Draws the initial weights, the batches and the first prototypes.
@@ -138,6 +139,8 @@ class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, BlockTransformer):
         "verbose": ["verbose"],
     }
 
+    _made_by_fit = ("module_", "_n_features_out")
+
     def __init__(
         self,
         modalities: Mapping[str, Any] | None = None,
@@ -169,7 +172,7 @@ class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, BlockTransformer):
         self.random_state = random_state
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> CrossModalEncoder:
         """Train the projection heads.
 
@@ -184,31 +187,24 @@ class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, BlockTransformer):
         -------
         CrossModalEncoder
         """
-        self.__dict__.pop("module_", None)  # a fit that fails leaves nothing fitted
-        features = validate_features(self, X, reset=True)
-        present = presence_mask(features)
+        blocks, present = self._read_for_fit(X)
         rng = check_rng(self.random_state)
-        names = list(features.blocks)
-        self._scalers = {
-            name: _fit_scaler(name, block, present[:, m]) for m, (name, block) in enumerate(features.blocks.items())
-        }
-        dtype = torch.float64 if features.dtype == np.float64 else torch.float32
+        self._scalers = {name: _fit_scaler(name, blocks[name], present[:, m]) for m, name in enumerate(blocks)}
+        wide = np.result_type(*(block.dtype for block in blocks.values())) == np.float64
         seed = draw_seed(rng)
         self.module_ = nn.ModuleList(
-            self._head(features[name].shape[1], _seed_of(seed, name)).to(dtype) for name in names
+            self._head(block.shape[1], _seed_of(seed, name)).to(torch.float64 if wide else torch.float32)
+            for name, block in blocks.items()
         )
-        self.modality_gaps_before_ = self._gaps(features, present)
+        self.modality_gaps_before_ = self._gaps(blocks, present)
         generator = torch_generator(rng)
-        self.loss_curve_ = self._train(features, present, seed, generator)
+        self.loss_curve_ = self._train(list(blocks.values()), present, seed, generator)
         self.n_iter_ = len(self.loss_curve_)
-        self.modality_gaps_after_ = self._gaps(features, present)
+        self.modality_gaps_after_ = self._gaps(blocks, present)
         self.modality_gap_before_ = _mean(self.modality_gaps_before_)
         self.modality_gap_after_ = _mean(self.modality_gaps_after_)
-        self._n_features_out = self.n_components * len(names)
+        self._n_features_out = self.n_components * len(blocks)
         return self
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_n_features_out") and hasattr(self, "module_")
 
     # ------------------------------------------------------------------------------------------------ the heads
 
@@ -238,26 +234,24 @@ class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, BlockTransformer):
                     out[rows.start + there] = self._project(m, block[rows][there]).numpy()
         return out
 
-    def _gaps(self, features: MultimodalArray, present: np.ndarray) -> dict[tuple[str, str], float]:
+    def _gaps(self, blocks: dict[str, np.ndarray], present: np.ndarray) -> dict[tuple[str, str], float]:
         """Distance between the mean projections of every two modalities."""
         means = {}
-        for m, (name, block) in enumerate(features.blocks.items()):
+        for m, (name, block) in enumerate(blocks.items()):
             total = np.zeros(self.n_components)
             for rows in row_chunks(*block.shape):
-                there = present[rows, m]
-                if there.any():
+                if present[rows, m].any():
                     with torch.no_grad():
-                        total += self._project(m, block[rows][there]).sum(dim=0, dtype=torch.float64).numpy()
+                        projected = self._project(m, block[rows][present[rows, m]])
+                    total += projected.sum(dim=0, dtype=torch.float64).numpy()
             means[name] = total / max(1, present[:, m].sum())
         return {(a, b): float(np.linalg.norm(means[a] - means[b])) for a, b in combinations(means, 2)}
 
     # --------------------------------------------------------------------------------------------- the training
 
     def _train(
-        self, features: MultimodalArray, present: np.ndarray, seed: int, generator: torch.Generator
+        self, blocks: list[np.ndarray], present: np.ndarray, seed: int, generator: torch.Generator
     ) -> list[float]:
-        blocks = list(features.blocks.values())
-        names = list(features.blocks)
         prototypes = self._first_prototypes(blocks, present, seed)
         parameters = list(self.module_.parameters())
         groups = [
@@ -267,7 +261,7 @@ class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, BlockTransformer):
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate)
         curve: list[float] = []
         for epoch in range(self.max_iter):
-            order = torch.randperm(len(features), generator=generator)[: self.max_samples].numpy()
+            order = torch.randperm(len(present), generator=generator)[: self.max_samples].numpy()
             if self.lambda_proto > 0:
                 self._refresh(prototypes, blocks, present, np.sort(order))
             total = 0.0
@@ -282,7 +276,7 @@ class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, BlockTransformer):
             curve.append(total / len(order))
             if self.verbose and (epoch + 1) % self.verbose == 0:
                 print(f"epoch {epoch + 1}/{self.max_iter}: loss {curve[-1]:.6f}")
-        self.prototypes_ = {name: centres.numpy() for name, centres in zip(names, prototypes, strict=True)}
+        self.prototypes_ = {name: centres.numpy() for name, centres in zip(self._scalers, prototypes, strict=True)}
         return curve
 
     def _loss(self, blocks: list[np.ndarray], present: np.ndarray, prototypes: list[torch.Tensor]) -> torch.Tensor:
@@ -304,20 +298,20 @@ class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, BlockTransformer):
         return loss
 
     def _first_prototypes(self, blocks: list[np.ndarray], present: np.ndarray, seed: int) -> list[torch.Tensor]:
-        found = []
+        prototypes = []
         for m, (block, name) in enumerate(zip(blocks, self._scalers, strict=True)):
             rng = np.random.RandomState(_seed_of(seed, name))
             there = np.flatnonzero(present[:, m])
             if len(there) == 0:  # the modality is missing everywhere: nothing will be compared with this
-                found.append(torch.zeros(1, self.n_components, dtype=next(self.module_.parameters()).dtype))
+                prototypes.append(torch.zeros(1, self.n_components, dtype=next(self.module_.parameters()).dtype))
                 continue
             rows = np.sort(rng.permutation(there)[:_SEEDING_ROWS])
             with torch.no_grad():
                 u = self._project(m, block[rows])
             count = min(int(self.n_prototypes), max(1, len(rows) // _ROWS_PER_PROTOTYPE))
             _, chosen = kmeans_plusplus(u.numpy(), count, random_state=rng)
-            found.append(u[chosen])
-        return found
+            prototypes.append(u[chosen])
+        return prototypes
 
     def _refresh(
         self, prototypes: list[torch.Tensor], blocks: list[np.ndarray], present: np.ndarray, rows: np.ndarray
@@ -358,11 +352,10 @@ def spherical_k_means(u: torch.Tensor, centres: torch.Tensor, n_steps: int) -> t
 def _fit_scaler(name: str, block: np.ndarray, present: np.ndarray) -> StandardScaler:
     scaler = StandardScaler()
     with np.errstate(over="ignore", invalid="ignore"):
-        for rows in row_chunks(*block.shape):
-            if present[rows].any():
-                scaler.partial_fit(block[rows][present[rows]].astype(np.float64, copy=False))
-    if present.any() and not np.isfinite(scaler.var_).all():
-        raise ValueError(f"modality {name!r} holds values that are too large to be squared; divide them first")
+        for rows in present_chunks(block, present):
+            scaler.partial_fit(rows)
+    if present.any():
+        check_squares(name, scaler.var_)
     return scaler
 
 

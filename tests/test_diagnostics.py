@@ -151,7 +151,7 @@ def test_what_is_absent_and_what_cannot_be_done(clf, data):
         linear_probe(clf, without, y[:40], X, y)
     with pytest.raises(ValueError, match="y_test has 3 labels, there are 160 rows"):
         linear_probe(clf, X, y, X, y[:3])
-    with pytest.raises(ValueError, match="C must be a number above 0, got 0"):
+    with pytest.raises(ValueError, match="C must be finite and above 0, got 0"):
         linear_probe(clf, X, y, X, y, C=0)
     with pytest.raises(ValueError, match="y has 3 labels, there are 160 rows"):
         accuracy_shapley(clf, X, y[:3])

@@ -352,7 +352,7 @@ def test_the_diagram():
     ],
 )
 def test_names_that_others_use_for_it(given, meant):
-    with pytest.raises(TypeError, match=f"did you mean {meant}?"):
+    with pytest.raises(TypeError, match=rf"did you mean {meant}\?"):
         ActiveLearner(LogisticRegression(), **given)
 
 
@@ -375,7 +375,7 @@ def test_arguments_of_a_query(given, meant):
 
     for strategy, name in ((of_my_own, "of_my_own"), (MarginSampling(), "MarginSampling.query")):
         learner = ActiveLearner(LogisticRegression(), strategy, MATRIX, Y)
-        hint = "" if given == "return_metric" and strategy is not of_my_own else f".*did you mean {meant}?"
+        hint = "" if given == "return_metric" and strategy is not of_my_own else f".*Did you mean '{meant}'"
         with pytest.raises(TypeError, match=f"{name} has no argument '{given}'; it has n_instances.*{hint}"):
             learner.query(MATRIX, **{given: 2})
     takes_all = ActiveLearner(LogisticRegression(), lambda learner, X_pool, **kwargs: [len(kwargs)], MATRIX, Y)

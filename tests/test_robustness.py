@@ -18,14 +18,13 @@ from skmmal.datasets import make_multimodal_classification
 from skmmal.modalities import presence_mask
 from skmmal.robustness import (
     ALL,
-    _lost_blocks,
-    _seeds,
-    _turns,
     adversarial_curve,
     adversarial_examples,
     missing_curve,
     noise_curve,
 )
+from skmmal.robustness._measured import seeds_of_repeats
+from skmmal.robustness._missing import lost_blocks, turns_of
 
 COLUMNS = ["kind", "modality", "level", "repeat", "head", "accuracy", "disturbed"]
 
@@ -174,8 +173,8 @@ def test_rate_one_is_masking(clf, data):
 @pytest.mark.parametrize(("modality", "columns"), [("c", [2]), (ALL, [0, 1, 2])])
 def test_missing_rates_are_exact_and_nested(data, modality, columns):
     present = presence_mask(data[0])
-    turns = [_turns(present, seed, ["a", "b", "c"]) for seed in (0, 1)]
-    lost = {rate: _lost_blocks(present, turns[0], columns, rate) for rate in (0.0, 0.1, 0.4, 0.75, 1.0)}
+    turns = [turns_of(present, seed, ["a", "b", "c"]) for seed in (0, 1)]
+    lost = {rate: lost_blocks(present, turns[0], columns, rate) for rate in (0.0, 0.1, 0.4, 0.75, 1.0)}
     assert not lost[0.0].any()
     for fewer, more in pairwise(lost.values()):
         assert not (fewer & ~more).any()
@@ -191,12 +190,12 @@ def test_missing_rates_are_exact_and_nested(data, modality, columns):
         assert ((present & ~lost[1.0]).sum(axis=1) == 1).all()
     else:
         assert (lost[1.0][:, 2] == present[:, 2] & present[:, :2].any(axis=1)).all()
-    assert not np.array_equal(lost[0.4], _lost_blocks(present, turns[1], columns, 0.4))
+    assert not np.array_equal(lost[0.4], lost_blocks(present, turns[1], columns, 0.4))
 
 
 def test_missing_rates_without_absent_blocks():
     present = np.ones((200, 2), dtype=bool)
-    lost = _lost_blocks(present, _turns(present, 0, ["a", "b"]), [1], 0.305)
+    lost = lost_blocks(present, turns_of(present, 0, ["a", "b"]), [1], 0.305)
     assert lost.sum(axis=0).tolist() == [0, 61]
 
 
@@ -205,12 +204,12 @@ def test_the_curve_is_that_of_the_rows_with_blocks_missing(clf, data):
     X, y = data
     names = list(X.blocks)
     table = missing_curve(clf, X, y, rates=[0.2, 0.6, 1.0], n_repeats=2, random_state=5)
-    for repeat, seed in enumerate(_seeds(5, 2)):
-        turns = _turns(presence_mask(X), seed, names)
+    for repeat, seed in enumerate(seeds_of_repeats(5, 2)):
+        turns = turns_of(presence_mask(X), seed, names)
         for modality in [*names, ALL]:
             columns = [0, 1, 2] if modality == ALL else [names.index(modality)]
             for rate in (0.2, 0.6, 1.0):
-                lost = _lost_blocks(presence_mask(X), turns, columns, rate)
+                lost = lost_blocks(presence_mask(X), turns, columns, rate)
                 left = {n: np.where(lost[:, [m]], np.nan, X[n]) for m, n in enumerate(names)}
                 expected = clf.score_by_modality(MultimodalArray(left), y)
                 part = table[(table["modality"] == modality) & (table["level"] == rate) & (table["repeat"] == repeat)]
@@ -225,7 +224,7 @@ def test_who_loses_a_modality_is_uniform():
     """Each block is as likely to go as any other, and which one stays in a row is fair."""
     present = np.ones((60, 2), dtype=bool)
     names = ["a", "b"]
-    kept = [~_lost_blocks(present, _turns(present, seed, names), [0, 1], 1.0)[:, 0] for seed in range(400)]
+    kept = [~lost_blocks(present, turns_of(present, seed, names), [0, 1], 1.0)[:, 0] for seed in range(400)]
     assert abs(np.mean(kept) - 0.5) < 3 * 0.5 / np.sqrt(60 * 400)
     assert np.abs(np.mean(kept, axis=0) - 0.5).max() < 4.5 * 0.5 / np.sqrt(400)
 
@@ -454,7 +453,7 @@ def test_chunks_do_not_matter(clf, data, monkeypatch):
     X, y = data
     whole = adversarial_examples(clf, X, y, ALL, epsilon=0.2, method="pgd")
     monkeypatch.setattr(
-        "skmmal.robustness.row_chunks", lambda n, _: (slice(start, min(start + 7, n)) for start in range(0, n, 7))
+        "skmmal.robustness._adversarial.row_chunks", lambda n, _: (slice(start, min(start + 7, n)) for start in range(0, n, 7))
     )
     pieces = adversarial_examples(clf, X, y, ALL, epsilon=0.2, method="pgd")
     for name in X.blocks:
@@ -471,9 +470,9 @@ def test_chunks_do_not_matter(clf, data, monkeypatch):
         (missing_curve, {"modality": ["a", "d"]}, ValueError, "unknown modality 'd'"),
         (missing_curve, {"modality": []}, ValueError, "modality is empty"),
         (missing_curve, {"modality": 3}, TypeError, "modality must be"),
-        (missing_curve, {"rates": [0.5, 1.5]}, ValueError, "rates must be between 0 and 1, got 1.5"),
+        (missing_curve, {"rates": [0.5, 1.5]}, ValueError, "rates must be finite and lie between 0 and 1, got 1.5"),
         (missing_curve, {"rates": []}, ValueError, "rates must be distinct and not empty"),
-        (missing_curve, {"rates": ["half"]}, TypeError, "rates must be numbers, got 'half'"),
+        (missing_curve, {"rates": ["half"]}, TypeError, "rates must be a number, got 'half'"),
         (missing_curve, {"n_repeats": 0}, ValueError, "n_repeats must be at least 1, got 0"),
         (missing_curve, {"n_repeats": 1.5}, TypeError, "n_repeats must be an integer"),
         (noise_curve, {"levels": [-1]}, ValueError, "levels must be finite and at least 0, got -1"),

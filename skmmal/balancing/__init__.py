@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skmmal._names import find_name
+from skmmal._registry import entries, find
 from skmmal.balancing.base import Balancing
 from skmmal.balancing.crmt import CRMT, CRMTFusion, certified_margins, margin_penalty
 from skmmal.balancing.mmpareto import MMPareto, pareto_weights
@@ -17,19 +17,6 @@ from skmmal.balancing.opm_ogm import OPMOGM
 from skmmal.balancing.relearning import DiagnosingRelearning, purity, relearning_weights
 from skmmal.balancing.sample_valuation import SampleValuation, sample_copies
 from skmmal.balancing.valuation import valuations
-
-_METHODS: dict[str, type[Balancing]] = {
-    "crmt": CRMT,
-    "mmpareto": MMPareto,
-    "modality-dropout": ModalityDropout,
-    "modality-valuation": ModalityValuation,
-    "ogm": OGM,
-    "ogm-ge": OGMGE,
-    "opm": OPM,
-    "opm+ogm": OPMOGM,
-    "relearning": DiagnosingRelearning,
-    "sample-valuation": SampleValuation,
-}
 
 __all__ = [
     "CRMT",
@@ -68,12 +55,12 @@ def available_balancings() -> list[str]:
     >>> "ogm-ge" in available_balancings()
     True
     """
-    return sorted(_METHODS)
+    return list(entries("balancing"))
 
 
 def balancing_classes() -> list[type[Balancing]]:
     """Return the classes that `get_balancing` makes, in the order of their names."""
-    return [_METHODS[name] for name in available_balancings()]
+    return [entry.load() for entry in entries("balancing").values()]
 
 
 def get_balancing(name: str, **params: Any) -> Balancing:
@@ -100,4 +87,4 @@ def get_balancing(name: str, **params: Any) -> Balancing:
     >>> get_balancing("ogm-ge", alpha=0.1)
     OGMGE(alpha=0.1)
     """
-    return _METHODS[find_name(name, _METHODS, "balancing method")](**params)
+    return find("balancing", name).load()(**params)

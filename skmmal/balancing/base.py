@@ -6,8 +6,8 @@ from math import ceil
 from numbers import Integral, Real
 
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, RealNotInt
 
+from skmmal._sklearn import Interval, RealNotInt
 from skmmal.heads.hooks import TrainingHooks
 from skmmal.heads.modules import Fusion
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from numbers import Real
 
 import torch
-from sklearn.utils._param_validation import Interval
 from torch import nn
 from torch.nn.functional import normalize
 
+from skmmal._sklearn import Interval
 from skmmal.balancing.base import EPOCHS, POSITIVE, Balancing, n_epochs_of
 from skmmal.heads.hooks import Step, TrainingRun
 from skmmal.heads.modules import ConcatFusion

@@ -5,8 +5,8 @@ from __future__ import annotations
 from numbers import Real
 
 import torch
-from sklearn.utils._param_validation import Interval
 
+from skmmal._sklearn import Interval
 from skmmal.balancing.base import Balancing
 from skmmal.heads.batches import drop_modalities
 

@@ -6,8 +6,8 @@ from numbers import Real
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval
 
+from skmmal._sklearn import Interval
 from skmmal.balancing.base import EPOCHS, POSITIVE
 from skmmal.balancing.valuation import ValuationResampling
 

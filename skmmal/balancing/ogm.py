@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from sklearn.utils._param_validation import StrOptions
 
+from skmmal._sklearn import StrOptions
 from skmmal.balancing.base import EPOCHS, POSITIVE, Balancing, n_epochs_of
 from skmmal.heads.hooks import Step, TrainingRun
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from numbers import Real
 
 import torch
-from sklearn.utils._param_validation import Interval
 
+from skmmal._sklearn import Interval
 from skmmal.balancing.base import EPOCHS, POSITIVE, Balancing, n_epochs_of
 from skmmal.heads.hooks import Step, TrainingRun
 

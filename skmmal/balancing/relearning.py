@@ -9,8 +9,8 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from sklearn.cluster import KMeans
-from sklearn.utils._param_validation import Interval
 
+from skmmal._sklearn import Interval
 from skmmal.balancing.base import POSITIVE, Balancing
 from skmmal.heads.hooks import EpochRows, TrainingRun
 

@@ -49,6 +49,7 @@ from skmmal.heads.tensors import as_batches, resolve_device, softmax
 from skmmal.heads.training import make_optimizer, train
 from skmmal.modalities import MultimodalArray, presence_mask
 from skmmal.reading import FUSED
+from skmmal.reading._network import NetworkSource
 
 __all__ = ["LateFusionClassifier"]
 
@@ -103,12 +104,11 @@ class LateFusionClassifier(CoefficientsMixin, ModalityAnswersMixin, SavedMixin, 
         BMMAL paper zeroes it there). ``"input"``: its features are zeroed.
     modality_dropout : float, default=0.0
         Probability of taking a present modality as missing in a training batch (``adamw`` only).
-    solver : {"auto", "newton-cg", "lbfgs", "adamw", "sgd"}, default="auto"
-        ``"newton-cg"`` and ``"lbfgs"`` find the unique optimum of the convex case (no encoder, no dropout, concat
-        or sum fusion) to float64's accuracy; the second is faster where there are many rows. ``"adamw"`` trains in
-        mini-batches in float32 (predictions are made in float64), and so does ``"sgd"``, gradient descent with
-        momentum 0.9, which needs larger learning rates. ``"auto"``: in the convex case (without `balancing`) the
-        faster of the first two for the size, otherwise ``"adamw"``.
+    solver : {"auto", "lbfgs", "newton-cg", "adamw", "sgd"}, default="auto"
+        ``"lbfgs"`` finds the unique optimum of the convex case (no encoder, no dropout, concat or sum fusion);
+        ``"newton-cg"`` is another name for it. ``"adamw"`` trains in mini-batches in float32 (predictions are made in
+        float64), and so does ``"sgd"``, gradient descent with momentum 0.9, which needs larger learning rates.
+        ``"auto"``: ``"lbfgs"`` in the convex case (without `balancing`), otherwise ``"adamw"``.
     C : float, default=1.0
         Convex solvers: inverse regularisation as in scikit-learn's ``LogisticRegression``. Each head minimises
         ``C * sum of losses + ½‖W‖²``, intercepts free (with two classes, W is one row as there). With sum fusion
@@ -116,10 +116,10 @@ class LateFusionClassifier(CoefficientsMixin, ModalityAnswersMixin, SavedMixin, 
         from former weights.
     max_iter : int, default=200
         Solver iterations; epochs for ``adamw`` and ``sgd``.
-    tol : float, default=1e-8
-        The convex solvers stop when the objective is within `tol`, relatively, of the optimum. Small problems (up to
-        100,000 rows × features × classes) they solve to the last digits, whatever `tol` is, as long as `max_iter`
-        allows.
+    tol : float or "auto", default="auto"
+        The convex solver stops when every head's objective is within `tol`, relatively, of its optimum. ``"auto"`` is
+        1e-8 up to 100 million rows × features × classes, and 1e-5 beyond, where test accuracy no longer changes. Small
+        problems (up to 100,000) are solved to the last digits, whatever `tol` is, as long as `max_iter` allows.
     learning_rate, weight_decay, batch_size
         Of ``adamw`` and ``sgd``. Intercepts do not decay.
     class_weight : dict, "balanced" or None
@@ -223,6 +223,9 @@ class LateFusionClassifier(CoefficientsMixin, ModalityAnswersMixin, SavedMixin, 
 
     _anchor_classes: np.ndarray
 
+    reading_source = NetworkSource
+    """What reads this classifier (see `skmmal.reading`)."""
+
     _parameter_constraints: dict = {
         "modalities": [Mapping, None],
         "fusion": [str, HasMethods("build"), callable],
@@ -235,7 +238,7 @@ class LateFusionClassifier(CoefficientsMixin, ModalityAnswersMixin, SavedMixin, 
         "solver": [StrOptions({"auto", *_BATCH_SOLVERS, *_CONVEX_SOLVERS})],
         "C": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -261,7 +264,7 @@ class LateFusionClassifier(CoefficientsMixin, ModalityAnswersMixin, SavedMixin, 
         solver: str = "auto",
         C: float = 1.0,
         max_iter: int = 200,
-        tol: float = 1e-8,
+        tol: float | str = "auto",
         learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
         batch_size: int = 128,
@@ -490,7 +493,6 @@ class LateFusionClassifier(CoefficientsMixin, ModalityAnswersMixin, SavedMixin, 
                 everything,
                 met,
                 C=self.C,
-                solver=solver,
                 max_iter=self.max_iter,
                 tol=self.tol,
                 warm=started is not None,

@@ -33,11 +33,6 @@ class ModalityAnswersMixin:
     modalities_: dict[str, Any]
     ablation_point: str
 
-    @staticmethod
-    def reading_source() -> type:
-        """Return the class of `skmmal.reading.Source` that reads this classifier."""
-        return NetworkSource
-
     def read(self, X: Any) -> Reading:
         """Read rows: what all heads say of them and see of them, each answer computed once.
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import _num_samples
 
 from skmmal._containers import n_rows_of
 from skmmal._input import validate_features
 from skmmal._probabilities import check_distribution, check_probability_matrix
+from skmmal._sklearn import num_samples
 from skmmal.modalities import DEFAULT_NAME, MultimodalArray, as_multimodal, is_multimodal, presence_mask
 from skmmal.reading._held_out import HeldOutSource, folds
 from skmmal.reading._linear import LinearHead, linear_map_of, log_probabilities
@@ -117,6 +117,13 @@ class ModelSource(Source):
             argument=argument,
         )
 
+    @cached_property
+    def predictions(self) -> Mapping[str, np.ndarray]:
+        """Predicted labels by each head."""
+        by_modality = self.probabilities_by_modality if self.has_own_heads else {}
+        labels = {name: np.asarray(self.final.classes_)[p.argmax(axis=1)] for name, p in by_modality.items()}
+        return {**labels, FUSED: np.asarray(self._method("predict")(self.X))}
+
     @property
     def has_own_heads(self) -> bool:  # type: ignore[override]
         """Whether the classifier says something of each modality alone."""
@@ -155,12 +162,12 @@ class ModelSource(Source):
             return dict(self.final.embed(self.X))
         if sparse.issparse(self.X):
             return {DEFAULT_NAME: dense(self.X)}
-        features = self._features
+        features = self.features
         return dict(zip(features.blocks, zero_where_absent(features, presence_mask(features)), strict=True))
 
     @cached_property
-    def _features(self) -> MultimodalArray:
-        """The blocks of X, in the classifier's layout where it has one."""
+    def features(self) -> MultimodalArray:
+        """The rows in blocks, in the classifier's layout where it has one; NaN where a row lacks one."""
         X = self.X
         if self.is_fitted and hasattr(self.final, "modalities_"):
             return validate_features(self.final, X, reset=False)
@@ -183,10 +190,10 @@ class ModelSource(Source):
     def present(self) -> np.ndarray:
         """Which row has which modality."""
         names = self.modality_names
-        if not sparse.issparse(self.X) and set(self._features.blocks) == set(names):
-            return presence_mask(self._features)[:, [list(self._features.blocks).index(name) for name in names]]
+        if not sparse.issparse(self.X) and set(self.features.blocks) == set(names):
+            return presence_mask(self.features)[:, [list(self.features.blocks).index(name) for name in names]]
         # sparse, or an estimator that embeds as it likes: there is no telling what was missing
-        return np.ones((_num_samples(self.X), len(names)), dtype=bool)
+        return np.ones((num_samples(self.X), len(names)), dtype=bool)
 
     @property
     def blocks(self) -> Sequence[np.ndarray]:

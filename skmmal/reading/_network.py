@@ -53,13 +53,14 @@ class NetworkSource(ModelSource):
     # ------------------------------------------------------------------------------------------------ the passes
 
     @cached_property
-    def _features(self) -> MultimodalArray:
+    def features(self) -> MultimodalArray:
+        """The rows in blocks of the classifier's modalities; NaN where a row lacks one."""
         return validate_features(self.final, self.X, reset=False)
 
     @cached_property
     def present(self) -> np.ndarray:
         """Which row has which modality."""
-        return presence_mask(self._features)
+        return presence_mask(self.features)
 
     @cached_property
     def _module(self) -> tuple[LateFusionModule, torch.device]:
@@ -91,10 +92,10 @@ class NetworkSource(ModelSource):
             Rows hold values so large that something overflows.
         """
         module, device = self._module if through is None else (through, torch.device("cpu"))
-        blocks = list(self._features.blocks.values())
+        blocks = list(self.features.blocks.values())
         found: list[np.ndarray] = []
         with torch.inference_mode():
-            for rows in released_chunks(blocks, width or self._features.shape[1]):
+            for rows in released_chunks(blocks, width or self.features.shape[1]):
                 embeddings, there = self._embeddings(module, device, rows, kept=through is None)
                 arrays = [
                     part if isinstance(part, np.ndarray) else to_numpy(part)
@@ -123,7 +124,7 @@ class NetworkSource(ModelSource):
             dtype = module.dtype
             there = torch.from_numpy(self.present[rows]).to(device)
             return [torch.from_numpy(block[rows]).to(device, dtype) for block in self._kept], there
-        batch = as_batches(self._features, self.present, rows, module.dtype, device)
+        batch = as_batches(self.features, self.present, rows, module.dtype, device)
         return module.embed(batch.blocks, batch.present), batch.present
 
     # ------------------------------------------------------------------------------------------- what it says
@@ -150,6 +151,18 @@ class NetworkSource(ModelSource):
             return ModelSource.probabilities_by_modality.func(self)  # type: ignore[attr-defined]
         found = self.forward(lambda module, z, *_: [softmax(logits) for logits in module.head.own_logits(z)])
         return dict(zip(self.modality_names, found, strict=True))
+
+    @cached_property
+    def predictions(self) -> Mapping[str, np.ndarray]:
+        """Predicted labels by each head, in one pass."""
+        if self._asked("predict") or self._asked("predict_proba_by_modality"):
+            return ModelSource.predictions.func(self)  # type: ignore[attr-defined]
+
+        def codes(module: LateFusionModule, z: list[torch.Tensor], there: torch.Tensor, _: slice) -> list[torch.Tensor]:
+            return [logits.argmax(dim=1) for logits in (*module.head.own_logits(z), module.fused_logits(z, there))]
+
+        labels = (self.final.classes_[found] for found in self.forward(codes))
+        return dict(zip((*self.modality_names, FUSED), labels, strict=True))
 
     @cached_property
     def contributions(self) -> np.ndarray:
@@ -205,7 +218,7 @@ class NetworkSource(ModelSource):
     @property
     def coalitions_width(self) -> int:
         """How many numbers of a row the coalitions need at a time: the features, or every modality's logits."""
-        return max(self._features.shape[1], len(self.final.modalities_) * len(self.final.classes_))
+        return max(self.features.shape[1], len(self.final.modalities_) * len(self.final.classes_))
 
     # ------------------------------------------------------------------------------------------- what it sees
 
@@ -228,7 +241,7 @@ class NetworkSource(ModelSource):
         if self._asked("embed"):
             return dict(self.final.embed(self.X))
         if self.final.module_.is_linear and not self.shares_last_layer:
-            blocks = self._features.blocks.values()
+            blocks = self.features.blocks.values()
             found = [without_nan(block, self.present[:, m]) for m, block in enumerate(blocks)]
         else:
             found = self.forward(lambda module, z, there, _: zero_where_absent(module.features(z, there), there))
@@ -305,7 +318,7 @@ class NetworkSource(ModelSource):
 
     def network(self) -> tuple[LateFusionModule, MultimodalArray, np.ndarray]:
         """The network on the CPU, the rows as it takes them, and which modality is present (N, M), for gradients."""
-        return self.final.module_, self._features, self.present
+        return self.final.module_, self.features, self.present
 
 
 def _of_layer(layer: torch.nn.Linear) -> LinearHead:

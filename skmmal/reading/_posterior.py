@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import softmax
-from sklearn.ensemble import BaggingClassifier, VotingClassifier
-from sklearn.ensemble._forest import ForestClassifier
+from sklearn.ensemble import BaggingClassifier, ExtraTreesClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import SGDClassifier
 from sklearn.svm import SVC, NuSVC
@@ -26,20 +25,21 @@ __all__ = [
     "prior_precision",
 ]
 
+_FORESTS = (ExtraTreesClassifier, RandomForestClassifier)
 
 # -------------------------------------------------------------------------------------------------- committees
 
 
 def has_members(final: Any) -> bool:
     """Whether the classifier is one of scikit-learn's ensembles whose members predict on their own."""
-    return isinstance(final, (ForestClassifier, BaggingClassifier, VotingClassifier))
+    return isinstance(final, (*_FORESTS, BaggingClassifier, VotingClassifier))
 
 
 def member_probabilities(
     final: Any, X: Any, n_classes: int, predict: Callable[[Any, Any], np.ndarray]
 ) -> Iterator[np.ndarray]:
     """Each member's probabilities, ``predict(member, X)`` of shape (N, K), in the columns of the whole."""
-    if isinstance(final, (ForestClassifier, BaggingClassifier)):  # they make an array of X, and so know no names
+    if isinstance(final, (*_FORESTS, BaggingClassifier)):  # they make an array of X, and so know no names
         X = check_array(X, accept_sparse=["csr", "csc"], dtype=None, ensure_all_finite=False)
     subsets = getattr(final, "estimators_features_", None)
     for index, member in enumerate(final.estimators_):

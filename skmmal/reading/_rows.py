@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.validation import _num_samples
 
 from skmmal._arrays import naming, off_device
 from skmmal._blocks import refuse_unread
 from skmmal._containers import as_read, in_one, is_mapping, n_rows_of
+from skmmal._sklearn import num_samples
 from skmmal._tables import column_names
 from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal
 
@@ -87,7 +87,7 @@ def check_labels(X: Any, y: Any, argument: str = "X_labeled", labels: str = "y_l
     if y is None:
         return
     with naming(labels):
-        n_labels = _num_samples(y)
+        n_labels = num_samples(y)
     if X is None:
         raise ValueError(
             f"{labels} is given ({n_labels} labels), {argument} is not: give the labelled rows too, or neither"

@@ -68,6 +68,11 @@ class Source(ABC):
         )
 
     @property
+    def predictions(self) -> Mapping[str, np.ndarray]:
+        """Predicted labels (N,) by each head: the modalities' own, where there are any, and last the fused one."""
+        raise SourceError(f"{self.name} does not say which labels it predicts")
+
+    @property
     def contributions(self) -> np.ndarray:
         """Contribution of each modality to the predicted class's probability, shape (N, M)."""
         raise SourceError(
@@ -118,6 +123,15 @@ class Source(ABC):
     def prior(self, codes: np.ndarray) -> tuple[float, np.ndarray | None]:
         """Precision of the Gaussian prior that the model's penalty stands for, and the weights of labelled rows."""
         return 1.0, None
+
+    @property
+    def features(self) -> MultimodalArray:
+        """The rows in blocks, before any encoder; NaN where a row lacks a modality."""
+        raise SourceError(f"{self.name} has no features")
+
+    def network(self) -> Any:
+        """The network itself, for gradients (see `NetworkSource`)."""
+        raise SourceError(f"{self.name} has no network to differentiate; use a LateFusionClassifier")
 
     def out_of_fold(self, y: Any, n_folds: int, seed: int) -> Source:
         """What models fitted on the other folds of these rows, whose labels are y, say of each of them."""
@@ -226,20 +240,21 @@ class ArraysSource(Source):
     @property
     def modality_names(self) -> list[str]:
         """Names of the modalities."""
-        return list(self._known_features.blocks if self._features is not None else self._by_modality or {})
+        return list(self.features.blocks if self._features is not None else self._by_modality or {})
 
     @cached_property
     def present(self) -> np.ndarray:
         """Which row has which modality."""
-        return presence_mask(self._known_features)
+        return presence_mask(self.features)
 
     @cached_property
     def blocks(self) -> Sequence[np.ndarray]:
         """The features."""
-        return zero_where_absent(self._known_features, self.present)
+        return zero_where_absent(self.features, self.present)
 
     @property
-    def _known_features(self) -> MultimodalArray:
+    def features(self) -> MultimodalArray:
+        """The features as they were given."""
         if self._features is None:
             raise SourceError("the reading has no features, which this strategy needs")
         return self._features
