@@ -23,7 +23,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted
 
 from skmmal import ActiveLearner, LateFusionClassifier, ModalityScaler, MultimodalArray
-from skmmal.query import BMMAL, MarginSampling, QueryStrategy, available_strategies
+from skmmal.query import BMMAL, MarginSampling, QueryStrategy, available_strategies, get_strategy
 
 BLOCKS, Y = make_blocks(n=60)
 X = MultimodalArray(BLOCKS)
@@ -44,6 +44,21 @@ def last_rows(learner, X_pool, n_instances=1):
 
 
 # ------------------------------------------------------------------------------------------- a start without labels
+
+
+def without_a_model():
+    return [name for name in available_strategies() if not get_strategy(name).requires_model]
+
+
+@pytest.mark.parametrize("initial", without_a_model())
+def test_every_strategy_that_needs_no_model_can_start(initial):
+    learner = ActiveLearner(LateFusionClassifier(), "bmmal", initial=initial)
+    rows, instances = learner.query(X, n_instances=9)
+    assert len(set(rows.tolist())) == 9
+    learner.teach(instances, np.arange(9) % 3)  # whatever was chosen: three classes
+    expected = BMMAL(random_state=0).query(learner.estimator, X, 3)
+    learner.query_strategy = BMMAL(random_state=0)
+    np.testing.assert_array_equal(learner.query(X, n_instances=3)[0], expected)
 
 
 @pytest.mark.parametrize("name", available_strategies())
