@@ -9,7 +9,7 @@ from typing import Any
 from sklearn import get_config
 from sklearn.pipeline import Pipeline
 
-from skmmal._names import nearest
+from skmmal._names import from_elsewhere, nearest
 
 __all__ = ["check_fit_arguments"]
 
@@ -34,9 +34,10 @@ def check_fit_arguments(caller: str, names: Iterable[str], own: Iterable[str], e
     for name in names:
         takes = None if estimator is None else _fit_takes(estimator, name)
         near = nearest(name, own, _CUTOFF)
-        meant = f"; did you mean {near}?" if near else ""
-        if takes or (takes is None and not meant):
+        if takes or (takes is None and not near):
             continue
+        near = near or from_elsewhere(name, own)
+        meant = f"; did you mean {near}?" if near else ""
         fit = "an estimator's fit" if estimator is None else f"{type(estimator).__name__}.fit"
         where = f"neither {caller}'s nor one of {fit}"
         if isinstance(estimator, Pipeline) and not meant and "__" not in name:

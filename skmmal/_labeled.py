@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,7 @@ from skmmal._arrays import naming, off_device
 from skmmal._containers import countable, n_rows_of, stack_labels, stack_rows, take_rows
 from skmmal._rows import check_same_rows, rows_of
 
-__all__ = ["check_pair", "first_rows", "lacks_a_class", "of_one_class", "stacked"]
+__all__ = ["check_pair", "first_rows", "of_one_class", "stacked"]
 
 
 def stacked(X_held: Any, y_held: Any, X: Any, y: Any) -> tuple[Any, Any]:
@@ -38,17 +36,12 @@ def of_one_class(y: Any) -> bool:
     return labels.ndim == 1 and not pd.isna(labels).any() and len(pd.unique(labels)) == 1
 
 
-def lacks_a_class(y: Any, error: ValueError, arguments: Mapping[str, Any]) -> bool:
-    """Whether a fit was refused because there is one class only: by scikit-learn's convention the message says so."""
-    told = any(name.endswith("classes") for name in arguments)
-    return not told and of_one_class(y) and re.search(r"\bclass", str(error)) is not None
-
-
 def check_pair(X: Any, y: Any) -> None:
     """Refuse rows without labels, and labels that are not theirs."""
-    for argument, value in (("X", X), ("y", y)):
-        if value is None:
-            raise ValueError(f"{argument} is None; rows and their labels are needed")
+    if X is None:
+        raise ValueError("X is None; rows and their labels are needed")
+    if y is None:  # in scikit-learn's words
+        raise ValueError("ActiveLearner requires y to be passed, but the target y is None; rows and labels are needed")
     with naming("X and y"):
         check_consistent_length(countable(X), off_device(y))
     check_same_rows({**rows_of(X, "X"), "y": y})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from copy import deepcopy
+from numbers import Number
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.base import clone
 from skmmal._fitted import known_fitted
 from skmmal._forgetting import goes_on
 
-__all__ = ["Lesson", "Lessons", "random_states", "random_states_set"]
+__all__ = ["Lesson", "Lessons", "random_states", "random_states_set", "set_state"]
 
 
 class Lesson(NamedTuple):
@@ -103,18 +104,26 @@ class Lessons:
         at = self._last_fit
         self._models = {number: model for number, model in self._models.items() if number <= (at or 0)}
         nearest = max(self._models, default=None)
-        _set_state(learner.estimator, None if nearest is None else self._models[nearest])
+        set_state(learner.estimator, None if nearest is None else self._models[nearest])
         self.pending = None if at is None or at == nearest else self._lessons[at]
         _set_random_states(learner, fits[-1].random)
 
 
-def _set_state(estimator: Any, state: dict[str, Any] | None) -> None:
-    """Give an estimator former attributes; without any, those it has before its first fit."""
-    if state is None and not hasattr(estimator, "get_params"):
-        return  # its next fit will do
-    new = vars(clone(estimator)) if state is None else deepcopy(state)
-    vars(estimator).clear()
-    vars(estimator).update(new)
+def set_state(estimator: Any, state: dict[str, Any] | None) -> None:
+    """Give an estimator former attributes; without any, those it has before its first fit. Plain parameters stay."""
+    params = estimator.get_params() if hasattr(estimator, "get_params") else None
+    if state is not None:
+        estimator.__dict__ = deepcopy(state)
+    elif params is not None:
+        estimator.__dict__ = vars(clone(estimator))
+    if state is not None and params is not None:
+        known = estimator.get_params()
+        plain = {name: value for name, value in params.items() if name in known and _is_plain(value)}
+        estimator.set_params(**plain)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, Number | str)
 
 
 # ---------------------------------------------------------------------------------------------------- random states

@@ -7,7 +7,20 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["did_you_mean", "find_name", "nearest", "plain_name"]
+__all__ = ["did_you_mean", "find_name", "from_elsewhere", "nearest", "plain_name"]
+
+_ELSEWHERE = {
+    "estimator": ("model", "classifier", "clf", "learner", "base_estimator"),
+    "query_strategy": ("strategy", "acquisition", "acquisition_function", "sampler", "query_function"),
+    "X_training": ("X", "X_train", "X_labeled", "X_initial", "X_init"),
+    "y_training": ("y", "y_train", "y_labeled", "y_initial", "y_init"),
+    "bootstrap_init": ("bootstrap",),
+    "initial": ("initial_strategy", "init_strategy", "cold_start", "initializer"),
+    "random_state": ("seed", "rng", "random_seed"),
+    "n_instances": ("batch_size", "n_samples", "n_queries", "query_size", "budget", "n", "k"),
+    "return_metrics": ("return_scores", "return_utilities"),
+}
+"""What other libraries call an argument of ours."""
 
 
 def plain_name(name: str) -> str:
@@ -94,6 +107,17 @@ def nearest(name: str, known: Iterable[Any], cutoff: float = 0.6) -> str | None:
     return spellings[near[0]] if near else None
 
 
+def from_elsewhere(name: str, known: Iterable[Any]) -> str | None:
+    """Return the known name of what another library calls by this one, or ``None``.
+
+    Examples
+    --------
+    >>> from_elsewhere("batch_size", ["X_pool", "n_instances"])
+    'n_instances'
+    """
+    return next((own for own in known if name in _ELSEWHERE.get(own, ())), None)
+
+
 def did_you_mean(name: str, known: Iterable[Any]) -> str:
     """Return a sentence that names what is spelt nearly so, or nothing; to be put after a list of what there is.
 
@@ -104,5 +128,6 @@ def did_you_mean(name: str, known: Iterable[Any]) -> str:
     >>> did_you_mean("weather", ["accuracy", "ece"])
     ''
     """
-    near = nearest(name, known)
+    known = list(known)
+    near = nearest(name, known) or from_elsewhere(name, known)
     return f". Did you mean {near!r}?" if near else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
@@ -16,11 +17,12 @@ from skmmal._alone import modalities_of, warn_if_lost
 from skmmal._answers import EstimatorAnswersMixin
 from skmmal._arrays import boolean, own_rows
 from skmmal._containers import as_read, n_rows_of, take_rows
-from skmmal._fit_arguments import check_fit_arguments, did_you_mean
+from skmmal._fit_arguments import check_fit_arguments
 from skmmal._fitted import check_estimator, known_fitted, open_model
 from skmmal._forgetting import anchored_at_present, forgets, forgetting, goes_on
-from skmmal._labeled import check_pair, first_rows, lacks_a_class, of_one_class, stacked
-from skmmal._lessons import Lesson, Lessons, random_states, random_states_set
+from skmmal._labeled import check_pair, first_rows, of_one_class, stacked
+from skmmal._lessons import Lesson, Lessons, random_states, random_states_set, set_state
+from skmmal._names import did_you_mean
 from skmmal._random import RandomState, check_rng
 from skmmal.query import LeastConfidenceSampling, QueryStrategy, get_strategy
 from skmmal.reading import read
@@ -402,18 +404,25 @@ class ActiveLearner(EstimatorAnswersMixin):
         self, X: Any, y: Any, bootstrap: bool, fit_kwargs: dict[str, Any], n_before: int = 0, may_wait: bool = False
     ) -> Lesson:
         """Fit on these rows and hold them, once the fit has succeeded: a failed one can be repeated."""
+        check_estimator(self.estimator)
         lesson = Lesson(n_rows_of(X), True, bootstrap, fit_kwargs, random_states(self))
+        told = any(name.endswith("classes") for name in (*self._fit_kwargs, *fit_kwargs))
+        may_wait = may_wait and self.initial is not None and not told and of_one_class(y)
+        is_new = known_fitted(self.estimator) is False
+        former = deepcopy(vars(self.estimator)) if may_wait and not is_new else None
         try:
             self._fit(X, y, bootstrap, fit_kwargs, n_before)
-        except ValueError as error:
-            if self.initial is None or not may_wait or not lacks_a_class(y, error, {**self._fit_kwargs, **fit_kwargs}):
+        except (TypeError, ValueError) as error:
+            if is_new or former is not None:  # some of scikit-learn's have set their classes by then
+                set_state(self.estimator, former)
+            # by scikit-learn's convention the message says "class" where one class is what is wrong
+            if not may_wait or not re.search(r"\bclass", str(error)):
                 raise
             lesson = Lesson(lesson.n_rows)
         self.X_training, self.y_training = X, y
         return lesson
 
     def _fit(self, X: Any, y: Any, bootstrap: bool, fit_kwargs: Mapping[str, Any], n_before: int = 0) -> None:
-        check_estimator(self.estimator)
         if not hasattr(self.estimator, "fit"):
             raise TypeError(f"{type(self.estimator).__name__} has no fit, which this needs")
         rows = np.arange(n_rows_of(X))

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from skmmal import ActiveLearner, LateFusionClassifier, ModalityScaler, MultimodalArray
-from skmmal.query import BMMAL, MMCSAL, CoreSet, MarginSampling, RandomSampling, available_strategies
+from skmmal.query import BMMAL, MMCSAL, CoreSet, MarginSampling, RandomSampling, available_strategies, get_strategy
 
 
 def loop(learner, X, y, take, n_rounds=3):
@@ -82,7 +82,7 @@ def test_strategies_run_once_in_a_query(name):
     X = MultimodalArray(blocks)
     calls = []
 
-    class Counted(type(ActiveLearner(None, name)._strategy())):
+    class Counted(type(get_strategy(name))):
         def _select(self, pool, labelled, n_instances, rng):
             calls.append(n_instances)
             return super()._select(pool, labelled, n_instances, rng)
@@ -449,7 +449,7 @@ def test_arguments_of_the_verbs():
         (lambda: learner.teach(X, y, only_new="no"), "only_new must be True or False, got 'no'"),
         (lambda: learner.fit(X, y, bootstrp=True), "did you mean bootstrap?"),
         (lambda: learner.query(X, return_metrics="no"), "return_metrics must be True or False"),
-        (lambda: learner.query(X, n_instance=2), "MarginSampling.query has no argument 'n_instance'.* did you mean n_instances?"),
+        (lambda: learner.query(X, n_instance=2), "MarginSampling.query has no argument 'n_instance'.* Did you mean 'n_instances'"),
         (lambda: ActiveLearner(LogisticRegression(), lambda learner, X: np.array([0.5])).query(X), "as integers"),
         (lambda: ActiveLearner(LogisticRegression(), lambda learner, X: X[:, 0] > 0).query(X), "as integers"),
     ):
