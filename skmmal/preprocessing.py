@@ -101,6 +101,7 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
         Parameters
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            All features there are, labelled or not.
         y : None
             Ignored.
 
@@ -274,7 +275,17 @@ class PerModality(BlockTransformer):
     # ----------------------------------------------------------------------------------------------- parameters
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters, with `deep` those of the transformers too."""
+        """Return the parameters.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to return those of the transformers, too.
+
+        Returns
+        -------
+        dict of str to object
+        """
         params = super().get_params(deep)
         if deep and isinstance(self.transformer, Mapping):
             for name, transformer in self.transformer.items():
@@ -285,7 +296,17 @@ class PerModality(BlockTransformer):
         return params
 
     def set_params(self, **params: Any) -> PerModality:
-        """Set parameters, also ``transformer__...`` of a mapping's transformers."""
+        """Set parameters.
+
+        Parameters
+        ----------
+        **params
+            Also ``transformer__...`` of a mapping's transformers.
+
+        Returns
+        -------
+        PerModality
+        """
         if "transformer" in params:  # before what is inside of it
             self.transformer = params.pop("transformer")
         if isinstance(self.transformer, Mapping):

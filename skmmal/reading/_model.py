@@ -154,6 +154,10 @@ class ModelSource(Source):
         self._method("embed")
         return np.asarray(self._method("modality_contributions")(self.X))
 
+    def contributions_to(self, y: np.ndarray) -> np.ndarray:
+        """Contribution of each modality to the probability of the rows' true classes."""
+        return np.asarray(self._method("modality_contributions")(self.X, y))
+
     # ---------------------------------------------------------------------------------------------- the features
 
     @cached_property

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from skmmal._input import validate_features
+from skmmal._labels import known_codes
 from skmmal._mapped import released_chunks
 from skmmal._random import RandomState, check_rng, draw_seed
 from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, contributions, sampled_shapley_values, shapley_values
@@ -173,11 +174,17 @@ class NetworkSource(ModelSource):
             vars(self)["probabilities"] = probabilities
         return contributions(phi, self.present)
 
+    def contributions_to(self, y: np.ndarray) -> np.ndarray:
+        """Contribution of each modality to the probability of the rows' true classes."""
+        if self._asked("modality_contributions"):
+            return super().contributions_to(y)
+        return contributions(self.shapley_values(known_codes(y, self.final.classes_, "y"))[0], self.present)
+
     def shapley_values(
         self,
         targets: np.ndarray | None = None,
         *,
-        n_permutations: int | None | str = "auto",
+        n_permutations: int | str | None = "auto",
         random_state: RandomState = 0,
     ) -> list[np.ndarray]:
         """Shapley values of the modalities for the probability of a class, in one pass.

@@ -79,6 +79,10 @@ class Source(ABC):
             f"{self.name} has no modality_contributions, which this strategy needs; use a LateFusionClassifier"
         )
 
+    def contributions_to(self, y: np.ndarray) -> np.ndarray:
+        """Contribution of each modality to the probability of the rows' true classes, shape (N, M)."""
+        raise SourceError(f"{self.name} has no modality_contributions, which this needs; use a LateFusionClassifier")
+
     @property
     @abstractmethod
     def modality_names(self) -> list[str]:

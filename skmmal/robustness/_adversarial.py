@@ -53,20 +53,28 @@ def adversarial_curve(
     Parameters
     ----------
     estimator : fitted LateFusionClassifier, or Pipeline or search with one
-    X, y
-        Test rows and their labels, which the adversary knows.
+        Its network is differentiated.
+    X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+        Test rows, in any form that the estimator takes.
+    y : array-like of shape (n_samples,)
+        Their labels, which the adversary knows.
     modality : str or sequence of str, optional
         Which modality is shifted; ``"all"``: all of them together, each within its own ball. Default: every modality
         in turn, then ``"all"``.
     levels : sequence of float, at least 0
         Radii ε; see `adversarial_examples`.
     method : {"fgsm", "pgd"}, default="fgsm"
+        One step or several; see `adversarial_examples`, as for all that follow.
     norm : {"l2", "linf"}, default="l2"
+        Shape of the ball.
     relative : bool, default=True
+        Whether radii are in units of a block's root-mean-square row norm.
     target : str, default="fused"
+        The head whose loss grows.
     n_steps : int, default=10
+        Of ``"pgd"``.
     step_size : float, optional
-        These six: see `adversarial_examples`.
+        Of ``"pgd"``.
 
     Returns
     -------
@@ -119,8 +127,11 @@ def adversarial_examples(
     Parameters
     ----------
     estimator : fitted LateFusionClassifier, or Pipeline or search with one
-    X, y
-        Rows and their labels.
+        Its network is differentiated.
+    X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+        Rows, in any form that the estimator takes.
+    y : array-like of shape (n_samples,)
+        Their labels, which the adversary knows.
     modality : str or sequence of str
         What is shifted: one modality, several together, or ``"all"``. Every modality has a ball of its own.
     epsilon : float, at least 0
@@ -132,6 +143,7 @@ def adversarial_examples(
         ``"pgd"``: `n_steps` smaller steps from the row itself, each projected back into the ball; of all points on
         the way, the one of largest loss. Nothing is drawn.
     norm : {"l2", "linf"}, default="l2"
+        Shape of the ball.
     relative : bool, default=True
         False: `epsilon` is the radius itself.
     target : str, default="fused"
