@@ -21,11 +21,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from featurize import JobOptions, run
-from featurize.backbones.common import describe, load_state
-from featurize.backbones.vision import ImageReader
-from featurize.encoding import Backbone
 from skmmal.features import FeatureStore
+from skmmal.featurize import Backbone, JobOptions, run
+from skmmal.featurize.backbones import ImageReader, describe, load_state
 
 COSINE = 0.999
 SIZE = 160

@@ -1,25 +1,15 @@
-"""From files on disk to a feature cache: one script per modality, and the job they share.
-
-``python -m featurize.image MANIFEST --out FOLDER`` (also ``text``, ``audio``, ``video``) fills one modality of a
-feature cache; ``python -m featurize.status FOLDER`` says how far it is. From Python, `run` does one job and
-`run_shards` spreads it over workers through joblib.
-"""
+"""The scripts of a clone: ``python -m featurize.image ...``. The job is `skmmal.featurize`."""
 
 from __future__ import annotations
 
-from featurize.options import JobOptions
+import warnings
+from typing import Any
 
-__all__ = ["JobOptions", "run", "run_shards"]
 
+def __getattr__(name: str) -> Any:
+    if name not in ("JobOptions", "run", "run_shards"):
+        raise AttributeError(f"module 'featurize' has no attribute {name!r}")
+    import skmmal.featurize
 
-def __getattr__(name: str) -> object:
-    # torch and the decoders are imported when something runs, not when options are made
-    if name == "run":
-        from featurize.job import run
-
-        return run
-    if name == "run_shards":
-        from featurize.shards import run_shards
-
-        return run_shards
-    raise AttributeError(f"module 'featurize' has no attribute {name!r}")
+    warnings.warn(f"featurize.{name} is skmmal.featurize.{name} now", FutureWarning, stacklevel=2)
+    return getattr(skmmal.featurize, name)

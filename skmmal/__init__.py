@@ -33,6 +33,7 @@ _SUBPACKAGES = (
     "display",
     "experiment",
     "features",
+    "featurize",
     "heads",
     "learner",
     "modalities",

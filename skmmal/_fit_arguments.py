@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 from sklearn import get_config
 from sklearn.pipeline import Pipeline
 
-__all__ = ["check_fit_arguments", "did_you_mean"]
+from skmmal._names import nearest
+
+__all__ = ["check_fit_arguments"]
 
 _CUTOFF = 0.8
-"""How alike two names must be (`difflib`) for one to be the other, misspelt."""
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean margin?"`` where a known name is like the one given, else nothing."""
-    found = get_close_matches(str(name), [str(each) for each in known], 1, _CUTOFF)
-    return f"; did you mean {found[0]}?" if found else ""
+"""How alike two names must be for one to be the other, misspelt: others are on their way to an estimator."""
 
 
 def check_fit_arguments(caller: str, names: Iterable[str], own: Iterable[str], estimator: Any) -> None:
@@ -38,7 +33,8 @@ def check_fit_arguments(caller: str, names: Iterable[str], own: Iterable[str], e
     own = list(own)
     for name in names:
         takes = None if estimator is None else _fit_takes(estimator, name)
-        meant = did_you_mean(name, own)
+        near = nearest(name, own, _CUTOFF)
+        meant = f"; did you mean {near}?" if near else ""
         if takes or (takes is None and not meant):
             continue
         fit = "an estimator's fit" if estimator is None else f"{type(estimator).__name__}.fit"

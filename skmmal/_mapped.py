@@ -10,7 +10,7 @@ import numpy as np
 
 from skmmal._chunks import row_chunks
 
-__all__ = ["MappedRows", "released_chunks"]
+__all__ = ["MappedRows", "is_mapped", "released_chunks"]
 
 _LEAVE: Any = getattr(mmap, "MADV_DONTNEED", None)
 """Advice that drops pages from the process, not from the system's cache; some systems have none."""
@@ -35,7 +35,7 @@ class MappedRows:
         # a private copy ("c") would lose what was written to it
         if source is None or source.mode not in ("r", "r+") or values.strides[0] <= 0:
             return None
-        file = source._mmap
+        file: Any = source.base
         start = _address(values) - _address(np.frombuffer(file, dtype=np.uint8))
         return cls(file, start, values.strides[0])
 
@@ -59,13 +59,18 @@ def released_chunks(blocks: Sequence[np.ndarray], n_columns: int) -> Iterator[sl
             rows.release(chunk)
 
 
-def _mapped_base(values: np.ndarray) -> Any:
-    """The `np.memmap` that an array is a view of, or ``None``."""
-    found: Any = values
-    while isinstance(found, np.ndarray):
-        if isinstance(found, np.memmap) and getattr(found, "_mmap", None) is not None:
-            return found
-        found = found.base
+def is_mapped(values: np.ndarray) -> bool:
+    """Whether an array's values are in a memory-mapped file."""
+    return _mapped_base(values) is not None
+
+
+def _mapped_base(values: np.ndarray) -> np.memmap | None:
+    """The memory map that an array is a view of, or ``None``."""
+    source: Any = values
+    while isinstance(source, np.ndarray):
+        if isinstance(source, np.memmap) and isinstance(source.base, mmap.mmap):
+            return source
+        source = source.base
     return None
 
 

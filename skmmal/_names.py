@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["did_you_mean", "find_name", "plain_name"]
+__all__ = ["did_you_mean", "find_name", "nearest", "plain_name"]
 
 
 def plain_name(name: str) -> str:
@@ -24,8 +24,8 @@ def plain_name(name: str) -> str:
 def find_name(name: Any, known: Iterable[str], what: str) -> str:
     """Return the registered spelling of a name.
 
-    Case, hyphens, underscores, blanks and plus signs do not matter; where `known` maps names to classes (or objects),
-    the class's own name is one more spelling.
+    Case, hyphens, underscores, blanks and plus signs do not matter; where `known` maps names to classes (or objects,
+    or the classes' names), the class's own name is one more spelling.
 
     Parameters
     ----------
@@ -64,7 +64,34 @@ def find_name(name: Any, known: Iterable[str], what: str) -> str:
 
 
 def _class_name(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     return (value if isinstance(value, type) else type(value)).__name__
+
+
+def nearest(name: str, known: Iterable[Any], cutoff: float = 0.6) -> str | None:
+    """Return the known name that is spelt nearly so, or ``None``.
+
+    Parameters
+    ----------
+    name : str
+    known : iterable
+        What is no string is left out.
+    cutoff : float, default=0.6
+        How alike they must be, from 0 to 1 (`difflib`).
+
+    Returns
+    -------
+    str or None
+
+    Examples
+    --------
+    >>> nearest("X_labelled", ["X_labeled", "y_labeled"])
+    'X_labeled'
+    """
+    spellings = {plain_name(each): each for each in known if isinstance(each, str)}
+    near = difflib.get_close_matches(plain_name(name), spellings, 1, cutoff)
+    return spellings[near[0]] if near else None
 
 
 def did_you_mean(name: str, known: Iterable[Any]) -> str:
@@ -77,6 +104,5 @@ def did_you_mean(name: str, known: Iterable[Any]) -> str:
     >>> did_you_mean("weather", ["accuracy", "ece"])
     ''
     """
-    spellings = {plain_name(each): each for each in known if isinstance(each, str)}
-    near = difflib.get_close_matches(plain_name(name), spellings, n=1)
-    return f". Did you mean {spellings[near[0]]!r}?" if near else ""
+    near = nearest(name, known)
+    return f". Did you mean {near!r}?" if near else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -15,9 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from skmmal._atomic import fsync_folder, held, replace_file
 from skmmal._paths import local_path
-from skmmal._sealed import check_seal, parse_json, sealed
+from skmmal._store import check_seal, digest, fsync_folder, locked, parse_json, sealed, sweep, write_file
 
 _DESCRIPTION, _WEIGHTS = "estimator.json", "weights.safetensors"
 _NEXT = "weights.next.safetensors"
@@ -32,30 +30,32 @@ def write_folder(path: str | os.PathLike, description: dict[str, Any], tensors: 
     folder = local_path(path)
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file; give a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / _DESCRIPTION).is_file():
+    if folder.is_dir() and not (folder / _DESCRIPTION).is_file() and any(map(_is_foreign, folder.iterdir())):
         raise FileExistsError(f"{folder} holds other files; give a new folder or one written by save")
     weights = save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()})
-    text = json.dumps(sealed({**description, "weights_sha256": hashlib.sha256(weights).hexdigest()}), indent=2)
+    text = json.dumps(sealed({**description, "weights_sha256": digest(weights)}), indent=2)
     folder.mkdir(parents=True, exist_ok=True)
-    with held(folder, wait=True):
+    with locked(folder / ".lock", remove=True):
         _settle(folder)
-        for name, content in ((_NEXT, weights), (_DESCRIPTION, text.encode())):
-            with replace_file(folder / name) as file:
-                file.write(content)
+        write_file(folder / _NEXT, weights)
+        write_file(folder / _DESCRIPTION, text.encode())
         os.replace(folder / _NEXT, folder / _WEIGHTS)
         fsync_folder(folder)
 
 
+def _is_foreign(path: Path) -> bool:
+    """Whether no save that was killed, or runs, has left a file."""
+    return not path.name.startswith(".") and path.name != _NEXT
+
+
 def _settle(folder: Path) -> None:
     """Give the weights of a save that was killed their name, if the description is theirs already."""
+    for name in (_NEXT, _DESCRIPTION):
+        sweep(folder, name)
     if (folder / _NEXT).is_file() and (folder / _DESCRIPTION).is_file():
         with suppress(ValueError):
-            if _digest(folder / _NEXT) == parse_json(folder / _DESCRIPTION).get("weights_sha256"):
+            if digest((folder / _NEXT).read_bytes()) == parse_json(folder / _DESCRIPTION).get("weights_sha256"):
                 os.replace(folder / _NEXT, folder / _WEIGHTS)
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_folder(path: str | os.PathLike, format_name: str, version: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -69,7 +69,7 @@ def read_folder(path: str | os.PathLike, format_name: str, version: int) -> tupl
                 if not (folder / name).is_file():  # a pipe would block for ever
                     continue
                 weights = (folder / name).read_bytes()
-                if hashlib.sha256(weights).hexdigest() == description.get("weights_sha256"):
+                if digest(weights) == description.get("weights_sha256"):
                     return description, _tensors(folder / name, weights)
         if description == before:
             if not (folder / _WEIGHTS).is_file():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from sklearn.utils import check_random_state
+
+if TYPE_CHECKING:
+    import torch
 
 RandomState = Any  # None | int | np.random.RandomState | np.random.Generator
 
@@ -35,4 +37,6 @@ def draw_seed(rng: np.random.RandomState) -> int:
 
 def torch_generator(rng: np.random.RandomState, device: torch.device | str = "cpu") -> torch.Generator:
     """Return a torch generator on `device`, seeded from `rng`."""
+    import torch
+
     return torch.Generator(device=device).manual_seed(draw_seed(rng))

@@ -19,6 +19,7 @@ from sklearn.utils import check_array
 
 from skmmal._arrays import naming
 from skmmal._blocks import as_block
+from skmmal._html import blocks_table
 from skmmal._layout import (
     DEFAULT_NAME,
     Layout,
@@ -168,6 +169,9 @@ class MultimodalArray:
             for name, width in self.modalities.items()
         )
         return f"MultimodalArray({len(self)} rows: {', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        return blocks_table(self)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from skmmal import _atomic
+from skmmal._store import _folders
 from skmmal.features import CacheError, CacheInUseError, FeatureStore
 
 IDS = [f"id {k}" for k in range(6)]
@@ -19,7 +19,7 @@ OLD, NEW = {"a": np.zeros((6, 2))}, {"a": np.ones((6, 2)), "b": np.ones((6, 1))}
 KILLER = r"""
 import os, pathlib, shutil, sys
 import numpy as np
-from skmmal import _atomic
+from skmmal._store import _folders
 from skmmal.features import FeatureStore
 
 os.fsync = lambda descriptor: None  # processes are killed here, not power
@@ -28,9 +28,9 @@ path = folder / "cache"
 ids = [f"id {k}" for k in range(6)]
 old, new = {"a": np.zeros((6, 2))}, {"a": np.ones((6, 2)), "b": np.ones((6, 1))}
 plain = {(owner, name): getattr(owner, name) for owner, name in [
-    *[(os, name) for name in ("rename", "replace", "unlink", "mkdir", "rmdir")], (_atomic, "exchange")]}
+    *[(os, name) for name in ("rename", "replace", "unlink", "mkdir", "rmdir")], (_folders, "exchange")]}
 if not can_exchange:
-    plain[_atomic, "exchange"] = _atomic.exchange = lambda one, other: False
+    plain[_folders, "exchange"] = _folders.exchange = lambda one, other: False
 
 def work():
     if verb == "write":
@@ -78,7 +78,7 @@ while status == 9:  # before the first call to the disk, before the second (that
         assert sorted(os.listdir(folder)) == ["cache", "template"], (kill_at, os.listdir(folder))
     for left in folder.iterdir():
         if left.name != "template":
-            shutil.rmtree(left)
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
 print(kill_at)
 assert status == 0 and seen == {1, 2}, (status, seen)
 """
@@ -95,7 +95,7 @@ def test_killed_at_any_call_to_the_disk_a_cache_is_there(tmp_path, way, verb):
 
 def _replace(path, seconds, can_exchange):
     if not can_exchange:
-        _atomic.exchange = lambda one, other: False
+        _folders.exchange = lambda one, other: False
     os.fsync = lambda descriptor: None
     end, k = time.monotonic() + seconds, 0
     while time.monotonic() < end:

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 import skmmal._chunks
 from skmmal import LateFusionClassifier, MultimodalArray
-from skmmal._sealed import sealed
+from skmmal._store import sealed
 from skmmal.heads import ConcatFusion, Fusion
 
 

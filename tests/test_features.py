@@ -198,7 +198,7 @@ def test_foreign_and_damaged_folders_are_refused(tmp_path, store):
     with pytest.raises(CacheError, match=r"no manifest\.json"):
         FeatureStore.open(tmp_path / "empty")
     (store.path / "manifest.json").write_text('{"format": "skmmal-fea')
-    with pytest.raises(CacheError, match="not JSON, or is truncated"):
+    with pytest.raises(CacheError, match="not valid JSON, or is truncated"):
         FeatureStore.open(store.path)
 
 
@@ -781,19 +781,21 @@ def test_writers_that_cannot_be(tmp_path, width, options, match):
     assert FeatureStore.open(store.path).modalities == {}
 
 
-def test_a_lock_whose_file_cannot_be_written_is_free_again(tmp_path, monkeypatch):
+def test_a_lock_that_cannot_be_taken_or_noted_is_free_again(tmp_path, monkeypatch):
     store = FeatureStore.create(tmp_path / "c", IDS)
-    plain = json.dumps
-
-    def full(content, **options):
-        if isinstance(content, dict) and "pid" in content:
-            raise OSError(errno.ENOSPC, "no space left")
-        return plain(content, **options)
-
-    monkeypatch.setattr(json, "dumps", full)
-    with pytest.raises(OSError, match="the disk is full"):
+    (store.path / ".lock").unlink()
+    (store.path / ".lock").mkdir()
+    with pytest.raises(OSError, match="a folder stands where a file belongs"):
         store.writer("image", 8)
-    monkeypatch.undo()
+    (store.path / ".lock").rmdir()
+
+    def full(path, *args, **options):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with monkeypatch.context() as patch:  # who holds it serves messages only
+        patch.setattr(Path, "write_text", full)
+        with store.writer("image", 8), pytest.raises(CacheInUseError, match="another process"):
+            store.writer("image", 8)
     store.writer("image", 8).close()
 
 

@@ -83,9 +83,9 @@ def test_strategies_run_once_in_a_query(name):
     calls = []
 
     class Counted(type(ActiveLearner(None, name)._strategy())):
-        def _select(self, view, n_instances, rng):
+        def _select(self, pool, labelled, n_instances, rng):
             calls.append(n_instances)
-            return super()._select(view, n_instances, rng)
+            return super()._select(pool, labelled, n_instances, rng)
 
     learner = ActiveLearner(LateFusionClassifier(), Counted(), X[:12], y[:12])
     for n_instances in (1, 2, 3):

@@ -11,7 +11,7 @@ from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
 from skmmal._chunks import chunk_rows
 from skmmal._mapped import MappedRows, released_chunks
 from skmmal.query import BADGE, BMMAL, MVOPT, CoreSet
-from skmmal.query.view import PoolView
+from skmmal.reading import read
 from skmmal.selection import DenseEmbedding, OuterProductEmbedding, StackedEmbedding, d2_sampling, k_center_greedy
 
 STATUS = Path("/proc/self/status")
@@ -128,10 +128,10 @@ def test_strategies_take_float16_as_it_is_stored(tmp_path):
     wide = MultimodalArray({"a": values[:, :10].astype(np.float32), "b": values[:, 10:].astype(np.float32)})
     labelled, y = wide[:60], rng.integers(0, 3, 60)
     clf = LateFusionClassifier().fit(labelled, y)
-    view = PoolView(clf, stored, X_labeled=labelled, y_labeled=y)
-    for kept, given in zip(view.stored_embedding, stored.blocks.values(), strict=True):
+    head = read(clf, stored).head
+    for kept, given in zip(head.blocks, stored.blocks.values(), strict=True):
         assert np.shares_memory(kept, given)
-    assert [block.dtype for block in view.embedding] == [np.float32, np.float32]
+    assert head.features.dtype == np.float32
     fourier = MVOPT(kernel_approximation="fourier", random_state=0)
     for strategy in (BADGE(random_state=0), BMMAL(random_state=0), CoreSet(), MVOPT(), fourier):
         found = strategy.query(clf, stored, 40, X_labeled=labelled, y_labeled=y)

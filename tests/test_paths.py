@@ -8,16 +8,15 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from typer.testing import CliRunner
 
-from featurize import JobOptions, run
-from featurize.manifest import read_manifest
 from skmmal import LabelingCampaign, LateFusionClassifier, run_experiment
 from skmmal._paths import local_path
-from skmmal.campaign.exchange import export_batch, export_labels
-from skmmal.campaign.report import write_campaign_report
+from skmmal.campaign import export_batch, export_labels, write_campaign_report
 from skmmal.cli import app
-from skmmal.display.report import write_report
+from skmmal.display import write_report
 from skmmal.experiment import ExperimentResults
 from skmmal.features import FeatureStore
+from skmmal.featurize import JobOptions, run
+from skmmal.featurize._manifest import read_manifest
 
 URLS = ["s3://bucket/x", "gs://bucket/x", "hf://datasets/a/b", "https://host/x", "memory://x", "file:///tmp/x", "S3://Bucket/x", "simplecache::s3://bucket/x"]
 X, Y, IDS = {"a": np.arange(40.0).reshape(20, 2)}, np.arange(20) % 2, [str(k) for k in range(20)]

@@ -25,11 +25,11 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from featurize import JobOptions, run
-from featurize.encoding import Backbone, Encoder
-from featurize.job import build
-from featurize.manifest import read_manifest
-from featurize.reading import read_chunk
+from skmmal.featurize import Backbone, JobOptions, run
+from skmmal.featurize._encoding import Encoder
+from skmmal.featurize._job import build
+from skmmal.featurize._manifest import read_manifest
+from skmmal.featurize._reading import read_chunk
 
 
 def make_images(folder: Path, count: int) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def make_images(folder: Path, count: int) -> pd.DataFrame:
 
 def make_texts(folder: Path, count: int) -> pd.DataFrame:
     """Write a BERT-base configuration with a vocabulary, and texts of very different lengths."""
-    from featurize._compat import import_transformers
+    from skmmal.featurize._compat import import_transformers
 
     transformers = import_transformers()
     rng = np.random.default_rng(0)

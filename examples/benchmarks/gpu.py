@@ -259,7 +259,7 @@ def trainings(X: MultimodalArray, y: np.ndarray, half: int, sizes: Sizes) -> Ite
 
 def encode(backbone: Any, units: list[Any], device: str, amp: bool) -> np.ndarray:
     """Features of units that a backbone's reader made, in one batch."""
-    from featurize.encoding import Encoder
+    from skmmal.featurize._encoding import Encoder
 
     inputs = backbone.reader.collate(units)
     encoder = Encoder(backbone, torch.device(device), amp)
@@ -285,11 +285,11 @@ def pictures_and_model(sizes: Sizes) -> tuple[Any, list[Any]]:
     """A backbone, and its inputs."""
     from PIL import Image
 
-    from featurize.backbones.vision import image_backbone
+    from skmmal.featurize.backbones import build_backbone
 
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
-        backbone = image_backbone(f"torchvision/{sizes.image_model}", "random", Path(folder), seed=0)
+        backbone = build_backbone("image", f"torchvision/{sizes.image_model}", "random", Path(folder), seed=0)
         units = []
         for k in range(sizes.images):
             path = Path(folder) / f"{k}.png"
@@ -303,7 +303,7 @@ def sentences_and_model(sizes: Sizes) -> tuple[Any, list[Any]]:
     """A backbone, and its inputs."""
     from transformers import BertConfig, BertTokenizer
 
-    from featurize.backbones.language import text_backbone
+    from skmmal.featurize.backbones import build_backbone
 
     rng = np.random.default_rng(0)
     words = [f"word{k}" for k in range(500)]
@@ -312,7 +312,7 @@ def sentences_and_model(sizes: Sizes) -> tuple[Any, list[Any]]:
         vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]) + "\n")
         BertTokenizer(str(vocabulary)).save_pretrained(folder)
         BertConfig(vocab_size=505, num_hidden_layers=sizes.text_layers).save_pretrained(folder)
-        backbone = text_backbone(f"transformers/{folder}", "random", seed=0)
+        backbone = build_backbone("text", f"transformers/{folder}", "random", seed=0)
         sentences = [" ".join(rng.choice(words, rng.integers(3, 100))) for _ in range(sizes.texts)]
         units = [unit for sentence in sentences for unit in backbone.reader.decode(sentence, {})]
     return backbone, units

@@ -8,7 +8,7 @@ from harness import Comparison, Side
 from sklearn.cluster import kmeans_plusplus
 
 from skmmal import LateFusionClassifier
-from skmmal.query import BADGE, get_strategy
+from skmmal.query import BADGE, Partitioned, get_strategy
 from skmmal.selection import DenseEmbedding, OuterProductEmbedding, d2_sampling, k_center_greedy
 
 # rows, classes, features, picks
@@ -219,10 +219,10 @@ def same_indices(results):
 
 
 def in_parts(name, size):
-    """What `partitions` saves, and what it costs: how far the rows are from the nearest one picked."""
+    """What splitting the pool saves, and what it costs: how far the rows are from the nearest one picked."""
     n_rows, n_features, n_classes, n_samples = size
     return Comparison(
-        f"{name} with partitions",
+        f"{name} in parts of the pool",
         f"{n_rows:,} × {n_features:,}, {n_classes} classes, {n_samples:,} picks",
         lambda: fitted(*size),
         tuple(
@@ -245,7 +245,12 @@ def fitted(n_rows, n_features, n_classes, n_samples, seed=0):
 
 def pick(name, parts, model, pool, n_samples):
     """Rows chosen by a strategy that splits the pool."""
-    return get_strategy(name, partitions=parts, random_state=0).query(model, pool, n_samples)
+    strategy = get_strategy(name)
+    if parts > 1:
+        strategy = Partitioned(strategy, parts, random_state=0)
+    elif "random_state" in strategy.get_params():
+        strategy.set_params(random_state=0)
+    return strategy.query(model, pool, n_samples)
 
 
 def distances_kept(name, results, inputs):

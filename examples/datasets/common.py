@@ -10,9 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from featurize import JobOptions, run, run_shards
-from featurize.cli import parser as script_parser
 from skmmal.features import FeatureStore
+from skmmal.featurize import JobOptions, run, run_shards
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 
@@ -67,20 +66,13 @@ def arguments(description: str, models: dict[str, tuple[str, str]]) -> argparse.
 
 def featurize(parsed: argparse.Namespace, manifest: Path, script: str, out: Path, **settings: Any) -> None:
     """Fill one modality with the model that the command line names."""
-    import importlib
-
-    # the script's own defaults, then what the pipeline sets
-    defaults = script_parser(script, "", importlib.import_module(f"featurize.{script}").add_options)
-    known = vars(defaults.parse_args([str(manifest), "--out", str(out)]))
-    own = {"image": ("pooling",), "text": ("pooling", "max_length", "normalize")}
-    own |= {"audio": ("pooling", "window"), "video": ("pooling", "frames", "fps")}
     options = JobOptions(
         script,
         manifest,
         out,
         getattr(parsed, f"{script}_model"),
         getattr(parsed, f"{script}_weights"),
-        settings={name: known[name] for name in own[script]} | settings,
+        settings=settings,
         device=parsed.device,
         batch_size=parsed.batch_size,
         workers=parsed.workers,

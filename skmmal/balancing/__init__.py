@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skmmal._names import find_name
+from skmmal._registry import entries, find
 from skmmal.balancing._base import Balancing
 from skmmal.balancing._crmt import CRMT, CRMTFusion, certified_margins, margin_penalty
 from skmmal.balancing._mmpareto import MMPareto, pareto_weights
@@ -17,19 +17,6 @@ from skmmal.balancing._opm_ogm import OPMOGM
 from skmmal.balancing._relearning import DiagnosingRelearning, purity, relearning_weights
 from skmmal.balancing._sample_valuation import SampleValuation, sample_copies
 from skmmal.balancing._valuation import valuations
-
-_METHODS: dict[str, type[Balancing]] = {
-    "crmt": CRMT,
-    "mmpareto": MMPareto,
-    "modality-dropout": ModalityDropout,
-    "modality-valuation": ModalityValuation,
-    "ogm": OGM,
-    "ogm-ge": OGMGE,
-    "opm": OPM,
-    "opm+ogm": OPMOGM,
-    "relearning": DiagnosingRelearning,
-    "sample-valuation": SampleValuation,
-}
 
 __all__ = [
     "CRMT",
@@ -72,7 +59,7 @@ def available_balancings() -> list[str]:
     >>> "ogm-ge" in available_balancings()
     True
     """
-    return sorted(_METHODS)
+    return list(entries("balancing"))
 
 
 def balancing_classes() -> list[type[Balancing]]:
@@ -82,7 +69,7 @@ def balancing_classes() -> list[type[Balancing]]:
     -------
     list of type
     """
-    return [_METHODS[name] for name in available_balancings()]
+    return [entry.load() for entry in entries("balancing").values()]
 
 
 def get_balancing(name: str, **params: Any) -> Balancing:
@@ -109,4 +96,4 @@ def get_balancing(name: str, **params: Any) -> Balancing:
     >>> get_balancing("ogm-ge", alpha=0.1)
     OGMGE(alpha=0.1)
     """
-    return _METHODS[find_name(name, _METHODS, "balancing method")](**params)
+    return find("balancing", name).load()(**params)

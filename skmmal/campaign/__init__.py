@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+from skmmal.campaign._batch import balance_classes, batch_table, choose
+from skmmal.campaign._campaign import LabelingCampaign
+from skmmal.campaign._export import empty_fields, export_batch, export_labels
 from skmmal.campaign._files import CampaignError
-from skmmal.campaign.campaign import LabelingCampaign
-from skmmal.campaign.status import Status
+from skmmal.campaign._report import write_campaign_report
+from skmmal.campaign._status import Status
+from skmmal.campaign.formats import labeling_config, read_data, read_labels_file
 
-__all__ = ["CampaignError", "LabelingCampaign", "Status"]
+__all__ = [
+    "CampaignError",
+    "LabelingCampaign",
+    "Status",
+    "balance_classes",
+    "batch_table",
+    "choose",
+    "empty_fields",
+    "export_batch",
+    "export_labels",
+    "labeling_config",
+    "read_data",
+    "read_labels_file",
+    "write_campaign_report",
+]

@@ -3,49 +3,51 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from skmmal.campaign import _identity, _incoming
+from skmmal.campaign._checks import check_classes, check_ids, check_not_handed_out
+from skmmal.campaign._events import IGNORED, LABELS, RETRACTED, WHOSE
 from skmmal.campaign._files import digest, write_new
-from skmmal.campaign._state import IGNORED, LABELS, RETRACTED, WHOSE, State
-from skmmal.campaign.votes import latest
+from skmmal.campaign._identity import learn, one_person
+from skmmal.campaign._incoming import Incoming, events_csv
+from skmmal.campaign._news import new_events
+from skmmal.campaign._state import State
+from skmmal.campaign._votes import latest
+from skmmal.campaign.formats._csv import csv_bytes
 
-__all__ = ["Delivery", "file_mark", "receive", "retraction"]
+__all__ = ["Delivery", "file_mark", "receive", "retraction", "whose_csv"]
 
 
+@dataclass
 class Delivery:
     """What is written of a delivery, and what is said of it."""
 
-    def __init__(
-        self,
-        found: dict[str, Any],
-        receipt: dict[str, Any],
-        events: pd.DataFrame,
-        ignored: pd.DataFrame,
-        vanished: pd.DataFrame,
-    ) -> None:
-        self.found, self.receipt = found, receipt
-        self._events, self._ignored, self._vanished = events, ignored, vanished
+    said: dict[str, Any]
+    receipt: dict[str, Any]
+    events: pd.DataFrame
+    ignored: pd.DataFrame
+    vanished: pd.DataFrame
 
     @property
     def is_news(self) -> bool:
         """Whether there is anything to record."""
         about_people = bool(self.receipt.get("people") or self.receipt.get("authority"))
-        return len(self._events) > 0 or len(self._vanished) > 0 or about_people
+        return len(self.events) > 0 or len(self.vanished) > 0 or about_people
 
     def fill(self, folder: Path) -> None:
         """Write the entry's files."""
         if self.receipt["kind"] == "labels":
-            write_new(folder / LABELS, _incoming.events_csv(self._events))
-        if len(self._vanished):
-            write_new(folder / RETRACTED, whose_csv(self._vanished))
-        if len(self._ignored):
-            write_new(folder / IGNORED, _incoming.events_csv(self._ignored))
+            write_new(folder / LABELS, events_csv(self.events))
+        if len(self.vanished):
+            write_new(folder / RETRACTED, whose_csv(self.vanished))
+        if len(self.ignored):
+            write_new(folder / IGNORED, events_csv(self.ignored))
 
 
 def file_mark(path: Path) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def file_mark(path: Path) -> dict[str, Any]:
 
 def receive(
     state: State,
-    incoming: _incoming.Incoming,
+    incoming: Incoming,
     known_ids: set[str],
     held_out: set[str],
     *,
@@ -70,27 +72,27 @@ def receive(
 ) -> Delivery:
     """Compare what came in with what is known; see `LabelingCampaign.add_labels`."""
     whole = incoming
-    incoming, ignored = _incoming.check_ids(incoming, known_ids, held_out, ignore_unknown, mark)
+    incoming, ignored = check_ids(incoming, known_ids, held_out, ignore_unknown, mark)
     handed_out = {name for batch in state.batches for name in batch["id"]}
-    _incoming.check_not_handed_out(incoming, handed_out | set(state.labels.index), state.pending)
-    new_classes = _incoming.check_classes(incoming, state.admitted, allow_new_classes)
+    check_not_handed_out(incoming, handed_out | set(state.labels.index), state.pending)
+    new_classes = check_classes(incoming, state.admitted, allow_new_classes)
     content = incoming.digest
     people = _new_people(state, incoming.events)
-    everyone = {**state.people, **people}.items()
-    events = _identity.one_person(incoming.events, everyone)
-    history = _identity.one_person(state.received, everyone)
-    vanished = _vanished(history, state.received, events, whole) if snapshot else history.iloc[:0]
+    everyone = {**state.people, **people}
+    events = one_person(incoming.events, everyone)
+    history = one_person(state.received, everyone)
+    vanished = _vanished(history, events, whole) if snapshot else history.iloc[:0]
     if snapshot and len(vanished):
         history = history.drop(index=vanished.index)
     annotators = sorted({*history["annotator"], *events["annotator"]})
-    absent = [name for name in authority if _name(name, everyone) not in annotators]
+    absent = [name for name in authority if everyone.get(name, name) not in annotators]
     if absent:
         raise ValueError(f"authority: there is no label by {absent[0]!r}; annotators are {annotators[:20]}")
-    leads = sorted({_name(name, everyone) for name in authority} - state.authorities)
-    retracted = _identity.one_person(state.retracted, everyone)
-    kept, counts = _incoming.new_events(events, history, retracted, again=_was_received(state, content, file))
+    leads = sorted({everyone.get(name, name) for name in authority} - state.authorities)
+    retracted = one_person(state.retracted, everyone)
+    kept, counts = new_events(events, history, retracted, again=_was_received(state, content, file))
     fresh = incoming.events.loc[kept.index].reset_index(drop=True)
-    found = {
+    counted = {
         "new": len(fresh),
         "known": counts["known"],
         "changed": counts["changed"],
@@ -99,23 +101,22 @@ def receive(
         "states": dict(sorted(Counter(fresh["state"]).items())),
         "new_classes": new_classes if len(fresh) else [],
     }
-    more: dict[str, Any] = {
-        "stay_retracted": counts["retracted"],
-        "vanished": len(vanished),
-        "mapped": incoming.mapped,
-        "authority": leads,
-    }
-    receipt: dict[str, Any] = {"kind": "labels", **found, "source_sha256": content}
-    receipt.update({name: value for name, value in more.items() if value})
-    if people:
-        receipt["people"] = people
-    if snapshot:
-        receipt["snapshot"] = True
-    found.update({name: value for name, value in more.items() if value})
-    notes = _notes(incoming, mark)
-    if notes:
-        found["notes"] = notes
-    return Delivery(found, receipt, fresh, ignored, state.received.loc[vanished.index])
+    more = _without_empty(
+        {
+            "stay_retracted": counts["retracted"],
+            "vanished": len(vanished),
+            "mapped": incoming.mapped,
+            "authority": leads,
+        }
+    )
+    receipt = {"kind": "labels", **counted, "source_sha256": content, **more}
+    receipt |= _without_empty({"people": people, "snapshot": bool(snapshot)})
+    said = {**counted, **more, **_without_empty({"notes": _notes(incoming, mark)})}
+    return Delivery(said, receipt, fresh, ignored, state.received.loc[vanished.index])
+
+
+def _without_empty(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if value}
 
 
 def _was_received(state: State, content: str, file: dict[str, Any] | None) -> bool:
@@ -128,17 +129,11 @@ def _was_received(state: State, content: str, file: dict[str, Any] | None) -> bo
 def _new_people(state: State, events: pd.DataFrame) -> dict[str, str]:
     """Names of people that this delivery tells."""
     together = pd.concat([state.received.drop(columns="entry"), events], ignore_index=True)
-    learned = _identity.learn(together)
+    learned = learn(together)
     return {number: name for number, name in learned.items() if state.people.get(number) != name}
 
 
-def _name(name: str, people: Iterable[tuple[str, str]]) -> str:
-    return dict(people).get(name, name)
-
-
-def _vanished(
-    history: pd.DataFrame, received: pd.DataFrame, events: pd.DataFrame, incoming: _incoming.Incoming
-) -> pd.DataFrame:
+def _vanished(history: pd.DataFrame, events: pd.DataFrame, incoming: Incoming) -> pd.DataFrame:
     """Events that a full export no longer holds.
 
     Of Label Studio's export: annotations of its projects. Of a table: what its annotators said without an annotation's
@@ -162,17 +157,17 @@ def _vanished(
         if set(history["project"][numbered]) - {""} <= projects:
             from_here |= history["project"] == ""  # flat formats and the first version name none, and there is one only
         held = set(zip(incoming.events["id"], incoming.events["annotation"], strict=True))
-        there = np.array([pair in held for pair in zip(history["id"], history["annotation"], strict=True)], dtype=bool)
-        return history[numbered & from_here & ~there]
+        still_held = [pair in held for pair in zip(history["id"], history["annotation"], strict=True)]
+        return history[numbered & from_here & ~np.array(still_held, dtype=bool)]
     if incoming.events.empty:
         raise ValueError("snapshot (--snapshot): there is no label at all in it; nothing was retracted")
     by_hand = (history["annotation"] == "") & history["annotator"].isin(set(events["annotator"]))
     said = set(zip(events["id"], events["annotator"], strict=True))
-    there = np.array([pair in said for pair in zip(history["id"], history["annotator"], strict=True)], dtype=bool)
-    return history[by_hand & ~there]
+    still_said = [pair in said for pair in zip(history["id"], history["annotator"], strict=True)]
+    return history[by_hand & ~np.array(still_said, dtype=bool)]
 
 
-def _notes(incoming: _incoming.Incoming, mark: str) -> list[str]:
+def _notes(incoming: Incoming, mark: str) -> list[str]:
     notes = list(incoming.about.get("notes", ()))
     foreign = [name for name in incoming.about.get("campaigns", ()) if name != mark]
     if foreign:
@@ -188,8 +183,7 @@ def _notes(incoming: _incoming.Incoming, mark: str) -> list[str]:
 
 def whose_csv(events: pd.DataFrame) -> bytes:
     """What is taken back, as the bytes of a CSV file."""
-    table = events[WHOSE].drop_duplicates().sort_values(WHOSE, kind="stable")
-    return table.to_csv(index=False, lineterminator="\n").encode()
+    return csv_bytes(events[WHOSE].drop_duplicates().sort_values(WHOSE, kind="stable"))
 
 
 def retraction(state: State, ids: Collection[str], annotator: str | None, known_ids: Collection[str]) -> pd.DataFrame:
@@ -200,7 +194,7 @@ def retraction(state: State, ids: Collection[str], annotator: str | None, known_
     unknown = [name for name in wanted if name not in known_ids]
     if unknown:
         raise ValueError(f"ids: {len(unknown)} of {len(wanted)} are not in this campaign, the first: {unknown[0]!r}")
-    who = None if annotator is None else _name(annotator, state.people.items())
+    who = None if annotator is None else state.people.get(annotator, annotator)
     hits = state.events["id"].isin(wanted)
     before = state.retracted["id"].isin(wanted)
     if who is not None:

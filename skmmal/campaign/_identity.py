@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pandas as pd
 
 __all__ = ["learn", "one_person"]
@@ -50,14 +48,13 @@ def learn(events: pd.DataFrame) -> People:
     return {number: names[0] for number, names in people.items() if len(names) == 1}
 
 
-def one_person(events: pd.DataFrame, people: Iterable[tuple[str, str]]) -> pd.DataFrame:
+def one_person(events: pd.DataFrame, people: People) -> pd.DataFrame:
     """Events in which everyone has one name."""
-    known = dict(people)
-    if events.empty or not known:
+    if events.empty or not people:
         return events
     numbers = _numbers(events)
     alone = events["annotator"].to_numpy() == numbers.to_numpy()
-    name = events["annotator"].where(~(alone & numbers.isin(list(known))), numbers.map(known))
+    name = events["annotator"].where(~(alone & numbers.isin(list(people))), numbers.map(people))
     return events.assign(annotator=name.astype(object))
 
 

@@ -18,25 +18,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from skmmal._atomic import TEMPORARY, explained, fsync_folder
-from skmmal.campaign._files import (
-    SEAL,
-    CampaignError,
-    check_folder,
-    digest,
-    dumps,
-    read_checked,
-    read_sealed,
-    sealed,
-    write_new,
-)
+from skmmal._store import SEAL, TEMPORARY, digest, dumps, explained, fsync_folder, write_new
+from skmmal.campaign._files import CampaignError, check_folder, read_checked, read_sealed, sealed
 
 LOG, RECEIPT, STAMP = "log", "receipt.json", "stamp.json"
 _NAME = re.compile(r"(\d{6,})-(round-\d{3,}|labels|undo|retract)")
@@ -193,16 +181,13 @@ def append(
     number = len(entries) + 1
     previous = entries[-1].receipt[SEAL] if entries else seal
     target = log / f"{number:06d}-{_label(receipt)}"
+    temporary = log / f"{TEMPORARY}{number:06d}"
     try:
         if not log.is_dir():
             log.mkdir()
             fsync_folder(folder)
         sweep(log)
-        temporary = Path(tempfile.mkdtemp(dir=log, prefix=TEMPORARY))
-    except OSError as error:
-        raise explained(error, target) from error
-    try:
-        temporary.chmod(0o777 & ~_umask())  # mkdtemp gives the owner alone
+        temporary.mkdir()
         if fill is not None:
             fill(temporary)
         paths = sorted(path for path in temporary.rglob("*") if path.is_file())
@@ -214,8 +199,7 @@ def append(
         os.rename(temporary, target)
         fsync_folder(log)
     except BaseException as error:
-        with suppress(OSError):
-            shutil.rmtree(temporary)
+        shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, OSError):
             raise explained(error, target) from error
         raise
@@ -227,12 +211,6 @@ def sweep(log: Path) -> None:
     for left in log.glob(f"{TEMPORARY}*"):
         if left.is_dir() and not left.is_symlink():
             shutil.rmtree(left)
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 def effective(entries: list[Entry]) -> tuple[list[Entry], dict[int, int]]:

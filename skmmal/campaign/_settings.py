@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from numbers import Integral, Real
+from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
+from skmmal._arrays import integer
 from skmmal._persistence import decode, encode
+from skmmal.campaign._checks import check_class_names
 from skmmal.campaign._files import CampaignError
-from skmmal.campaign._incoming import check_class_names
 from skmmal.classifier import LateFusionClassifier
+from skmmal.experiment.stopping import CRITERIA, StoppingCriterion, as_criteria, available_criteria, get_criterion
 from skmmal.query import QueryStrategy, available_strategies, get_strategy
-from skmmal.stopping import StoppingCriterion, as_criteria, available_criteria, get_criterion
+from skmmal.query import strategy_name as registered_name
 
 SCALES = ("standard", "l2", "none")
 DEFAULT_STOPPING = ("stabilizing-predictions", "classification-change", "overall-uncertainty")
@@ -27,55 +29,34 @@ class Settings:
     strategy: QueryStrategy
     initial: QueryStrategy
     estimator: LateFusionClassifier
-    scale: str = "standard"
-    n_instances: int = 100
-    random_fraction: float = 0.0
-    class_balance: bool = False
-    classes: list[str] = field(default_factory=list)
-    stopping: list[StoppingCriterion] = field(default_factory=list)
-    seed: int = 0
-    n_stop_set: int = 2000
+    scale: str
+    n_instances: int
+    random_fraction: float
+    class_balance: bool
+    classes: list[str]
+    stopping: list[StoppingCriterion]
+    seed: int
+    n_stop_set: int
 
-    @classmethod
-    def checked(
-        cls,
-        strategy: Any,
-        initial: Any,
-        estimator: Any,
-        scale: str,
-        n_instances: int,
-        random_fraction: float,
-        class_balance: bool,
-        classes: Sequence[Any] | None,
-        stopping: Any,
-        seed: int,
-        n_stop_set: int,
-    ) -> Settings:
-        """Check the arguments of `LabelingCampaign.create`."""
-        if scale not in SCALES:
-            raise ValueError(f"scale must be one of {list(SCALES)}, got {scale!r}")
-        estimator = LateFusionClassifier() if estimator is None else estimator
-        if not isinstance(estimator, LateFusionClassifier):
-            raise TypeError(f"estimator must be a LateFusionClassifier, got {type(estimator).__name__}")
-        estimator._validate_params()
-        settings = cls(
-            as_strategy(strategy),
-            as_initial(initial),
-            estimator,
-            scale,
-            check_count("n_instances", n_instances, 1),
-            check_fraction(random_fraction),
-            bool(class_balance),
-            _check_classes(classes),
-            as_criteria(DEFAULT_STOPPING if stopping is None else stopping),
-            check_count("seed", seed, 0),
-            check_count("n_stop_set", n_stop_set, 0),
-        )
-        for criterion in settings.stopping:
-            if criterion._name() not in available_criteria():
+    def checked(self) -> Settings:
+        """Put names and defaults into the form that is kept; what cannot be used is an error."""
+        if self.scale not in SCALES:
+            raise ValueError(f"scale must be one of {list(SCALES)}, got {self.scale!r}")
+        if not isinstance(self.estimator, LateFusionClassifier):
+            raise TypeError(f"estimator must be a LateFusionClassifier, got {type(self.estimator).__name__}")
+        _validate(self.estimator)
+        self.strategy, self.initial = as_strategy(self.strategy), as_initial(self.initial)
+        self.n_instances = integer(self.n_instances, "n_instances", 1)
+        self.random_fraction = check_fraction(self.random_fraction)
+        self.class_balance = bool(self.class_balance)
+        self.stopping = as_criteria(DEFAULT_STOPPING if self.stopping is None else self.stopping)
+        self.seed = integer(self.seed, "seed", 0)
+        self.n_stop_set = integer(self.n_stop_set, "n_stop_set", 0)
+        for criterion in self.stopping:
+            if criterion.name not in CRITERIA:
                 raise TypeError(f"stopping: {criterion!r} is none of {available_criteria()}; it could not be read back")
-        settings.to_json()  # what cannot be written is an error now
-        return settings
+        self.to_json()  # what cannot be written is an error now
+        return self
 
     def to_json(self) -> dict[str, Any]:
         """JSON that `from_json` reads."""
@@ -89,8 +70,7 @@ class Settings:
             "class_balance": self.class_balance,
             "classes": self.classes,
             "stopping": [
-                {"name": criterion._name(), "parameters": _encoded("stopping", criterion)}
-                for criterion in self.stopping
+                {"name": criterion.name, "parameters": _encoded("stopping", criterion)} for criterion in self.stopping
             ],
             "seed": self.seed,
             "n_stop_set": self.n_stop_set,
@@ -129,38 +109,35 @@ def describe_strategy(strategy: QueryStrategy) -> dict[str, Any]:
 
 def strategy_name(strategy: QueryStrategy) -> str:
     """Name of a strategy that `get_strategy` knows."""
-    for name in available_strategies():
-        if type(get_strategy(name)) is type(strategy):
-            return name
-    raise TypeError(f"{type(strategy).__name__} is none of the strategies that have a name: {available_strategies()}")
+    name = registered_name(strategy)
+    if name is None:
+        known = available_strategies()
+        raise TypeError(f"{type(strategy).__name__} is none of the strategies that have a name: {known}")
+    return name
 
 
 def as_strategy(strategy: Any) -> QueryStrategy:
     """Strategy from an object or a name."""
-    found = get_strategy(strategy) if isinstance(strategy, str) else strategy
-    if not isinstance(found, QueryStrategy):
+    if isinstance(strategy, str):
+        return get_strategy(strategy)
+    if not isinstance(strategy, QueryStrategy):
         raise TypeError(f"strategy must be a QueryStrategy or its name, got {strategy!r}")
-    found._validate_params()
-    strategy_name(found)
-    return found
+    _validate(strategy)
+    strategy_name(strategy)
+    return strategy
+
+
+def _validate(estimator: Any) -> None:
+    estimator._validate_params()
 
 
 def as_initial(initial: Any) -> QueryStrategy:
     """Strategy that chooses while there is no model."""
     found = as_strategy(initial)
     if found.requires_model:
-        able = [name for name in available_strategies() if not get_strategy(name).requires_model]
+        able = available_strategies(needs_model=False)
         raise ValueError(f"initial={initial!r} needs a model, and there is none at first; use one of {able}")
     return found
-
-
-def check_count(name: str, value: Any, least: int) -> int:
-    """An integer of at least `least`."""
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return int(value)
 
 
 def check_fraction(value: Any) -> float:
@@ -181,7 +158,8 @@ def check_included(include: Any) -> list[str]:
     return [name for name in INCLUDABLE if name in names]
 
 
-def _check_classes(classes: Sequence[Any] | None) -> list[str]:
+def as_classes(classes: Sequence[Any] | None) -> list[str]:
+    """Names of classes, sorted."""
     if classes is None:
         return []
     if isinstance(classes, str):

@@ -20,7 +20,9 @@ __all__ = ["ids_digest", "load", "relative_path", "same_features"]
 
 
 def load(features: Any, ids: Any) -> Features:
-    """Features from a path, or from arrays with their ids."""
+    """Features from a path, or from arrays with their ids; features that were loaded stay as they are."""
+    if isinstance(features, Features):
+        return features
     if isinstance(features, str | os.PathLike):
         if ids is not None:
             raise ValueError("ids come with the features' file; give them with arrays only")

@@ -1,16 +1,17 @@
-"""Figures of experiments, in scikit-learn's manner; they need the ``plot`` extra."""
+"""Figures and reports of experiments; they need the ``plot`` extra."""
 
-from skmmal.display.classes import ClassGainDisplay
-from skmmal.display.curves import (
+from skmmal.display._classes import ClassGainDisplay
+from skmmal.display._curves import (
     ContributionDisplay,
     DominanceWeightDisplay,
     LearningCurveDisplay,
     ModalityCurveDisplay,
 )
-from skmmal.display.matrix import CriticalDifferenceDisplay, PairwiseMatrixDisplay
-from skmmal.display.robustness import RobustnessDisplay
-from skmmal.display.selection import SelectionGridDisplay
-from skmmal.display.training import TrainingCurvesDisplay
+from skmmal.display._matrix import CriticalDifferenceDisplay, PairwiseMatrixDisplay
+from skmmal.display._report import write_comparison, write_report
+from skmmal.display._robustness import RobustnessDisplay
+from skmmal.display._selection import SelectionGridDisplay
+from skmmal.display._training import TrainingCurvesDisplay
 
 __all__ = [
     "ClassGainDisplay",
@@ -23,4 +24,6 @@ __all__ = [
     "RobustnessDisplay",
     "SelectionGridDisplay",
     "TrainingCurvesDisplay",
+    "write_comparison",
+    "write_report",
 ]

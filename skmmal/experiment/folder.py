@@ -13,8 +13,6 @@ The JSON files carry their own checksum.
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import platform
 import warnings
@@ -28,9 +26,8 @@ import sklearn
 import torch
 
 import skmmal
-from skmmal._atomic import TEMPORARY, replace_file
 from skmmal._paths import local_path
-from skmmal._sealed import check_seal, parse_json, sealed
+from skmmal._store import SEAL, TEMPORARY, check_same, check_seal, dumps, parse_json, plain, sealed, write_file
 
 __all__ = ["RunFolder", "read_config"]
 
@@ -117,17 +114,8 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def _check_same(path: Any, found: dict[str, Any], config: dict[str, Any]) -> None:
-    before, now = _flat(found["experiment"]), _flat(json.loads(json.dumps(config)))
-    lines = [
-        f"{key}: {before.get(key, 'absent')!r} there, {now.get(key, 'absent')!r} now"
-        for key in [*before, *(key for key in now if key not in before)]
-        if before.get(key, "absent") != now.get(key, "absent")
-    ]
-    if lines:
-        raise ValueError(
-            f"results_dir {path} holds a run with another configuration; give another folder, or repeat that one. "
-            "The difference:\n  " + "\n  ".join(lines)
-        )
+    refusal = f"results_dir {path} holds a run with another configuration; give another folder, or repeat that one"
+    check_same(found["experiment"], config, refusal)
     if found["environment"] != _environment():
         warnings.warn(
             f"results_dir {path} was begun with {found['environment']}, it goes on with {_environment()}; "
@@ -136,33 +124,14 @@ def _check_same(path: Any, found: dict[str, Any], config: dict[str, Any]) -> Non
         )
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {prefix: value}
-    flat = {}
-    for name, part in value.items():
-        flat.update(_flat(part, f"{prefix}.{name}" if prefix else name))
-    return flat or {prefix: {}}
-
-
 def _environment() -> dict[str, str]:
     modules = (skmmal, numpy, scipy, sklearn, torch)
     versions = {module.__name__: str(module.__version__) for module in modules}
     return {"python": platform.python_version(), **versions}
 
 
-def _write_json(path: Path, content: Any) -> None:
-    text = json.dumps(sealed(_null_for_nan(content)), indent=1, ensure_ascii=False)
-    with replace_file(path) as file:
-        file.write((text + "\n").encode())
-
-
-def _null_for_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _null_for_nan(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_null_for_nan(part) for part in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    write_file(path, dumps(sealed(plain(content, infinite=True)), infinite=True))
 
 
 def _read_json(path: Path, version: int) -> dict[str, Any]:
@@ -174,5 +143,5 @@ def _read_json(path: Path, version: int) -> dict[str, Any]:
             check_seal(content, path)
     except ValueError as error:
         raise ValueError(f"{error}; remove it, and its round is run again") from None
-    content.pop("sha256", None)
+    content.pop(SEAL, None)
     return content

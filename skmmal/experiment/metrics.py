@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from skmmal._arrays import integer, numeric
+from skmmal._calibration import expected_calibration_error
 from skmmal._containers import take_rows
 from skmmal.contributions import balance_weights
 from skmmal.diagnostics import accuracy_shapley, shapley_imbalance
@@ -17,66 +17,22 @@ from skmmal.reading import Reading, read
 __all__ = ["class_accuracies", "evaluate", "expected_calibration_error", "weaker_weights"]
 
 
-def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, n_bins: int = 32) -> float:
-    """Mean distance between confidence and accuracy, over bins of equal width.
-
-    ``Σ_b n_b / n · |accuracy_b − confidence_b|``
-
-    Parameters
-    ----------
-    confidence : array-like of shape (n,)
-        Probability of the predicted class.
-    correct : array-like of bool, shape (n,)
-    n_bins : int, default=32
-        Bins are closed above, as ``(0, 1/32], (1/32, 2/32], ...``
-
-    Returns
-    -------
-    float
-        Between 0 and 1.
-
-    References
-    ----------
-    .. [1] Guo et al., "On calibration of modern neural networks", ICML 2017, section 2; 32 bins as in the BMMAL
-       repository.
-
-    Examples
-    --------
-    >>> round(expected_calibration_error([0.9, 0.9, 0.6, 0.6], [True, True, True, False]), 3)
-    0.1
-    """
-    confidence = numeric(confidence, "confidence", 1).astype(np.float64)
-    correct = numeric(correct, "correct", 1).astype(bool)
-    integer(n_bins, "n_bins", 1)
-    if len(confidence) == 0 or len(correct) != len(confidence):
-        raise ValueError(
-            f"confidence and correct must be of one length above 0, got {len(confidence)} and {len(correct)}"
-        )
-    if not ((confidence >= -1e-9) & (confidence <= 1 + 1e-9)).all():  # NaN, too
-        raise ValueError("confidence must hold probabilities, from 0 to 1")
-    bins = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
-    gaps = np.bincount(bins, weights=np.asarray(correct, dtype=np.float64) - confidence, minlength=n_bins)
-    return float(np.abs(gaps).sum() / len(confidence))
-
-
 def class_accuracies(y: np.ndarray, predicted: np.ndarray, classes: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Share of each class's rows that is predicted rightly.
 
     Parameters
     ----------
-    y : ndarray of shape (n,)
-        The true classes.
-    predicted : ndarray of shape (n,)
-        The predicted ones.
-    classes : ndarray of shape (K,)
-        Names of the classes.
+    y, predicted : ndarray of shape (n,)
+        True and predicted classes.
+    classes : ndarray of shape (n_classes,)
+        Whose shares.
     rows : ndarray of bool, shape (n,)
         Rows that count.
 
     Returns
     -------
-    ndarray of shape (K,)
-        NaN for a class without any rows.
+    ndarray of shape (n_classes,)
+        NaN for a class without any row.
     """
     hits = predicted == y
     return np.array([_mean(hits[rows & (y == label)]) for label in classes])
@@ -90,7 +46,7 @@ def weaker_weights(contributions: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     contributions : ndarray of shape (n, M)
-        Of `skmmal.contributions.contributions`.
+        Shares of the modalities in each row.
 
     Returns
     -------
@@ -119,16 +75,17 @@ def evaluate(model: Any, problem: Problem, pool: np.ndarray) -> tuple[dict[str, 
 
     Parameters
     ----------
-    model : fitted classifier
-        What is measured.
+    model : classifier
+        Fitted.
     problem : Problem
-        Holds the rows.
+        With the test rows.
     pool : ndarray of int
-        Rows that have no label yet.
+        Rows of the problem's X that have no label.
 
     Returns
     -------
     metrics : dict of str to float
+        By name.
     by_class : dict of str to list of float
         Accuracy of each class: of the fused head, and by modality.
     """

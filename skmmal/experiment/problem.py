@@ -18,14 +18,14 @@ from sklearn.metrics import get_scorer
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
-from skmmal._arrays import naming, numeric, off_device
+from skmmal._arrays import integer, naming, numeric, off_device
 from skmmal._blocks import refuse_unread
 from skmmal._chunks import row_chunks
 from skmmal._fitted import check_estimator
 from skmmal._rows import check_same_rows, rows_of
 from skmmal.experiment.evaluations import resolve_evaluations
 from skmmal.modalities import as_multimodal, is_multimodal
-from skmmal.query import QueryStrategy, available_strategies, get_strategy
+from skmmal.query import QueryStrategy, available_strategies, get_strategy, strategy_name
 
 __all__ = ["Problem", "describe", "make_problem", "random_seed", "resolve_seeds"]
 
@@ -83,9 +83,9 @@ def make_problem(
     X_test, y_test = _check_data(X_test, y_test, "X_test", "y_test")
     if X.shape[1] != X_test.shape[1]:
         raise ValueError(f"X has {X.shape[1]} columns, X_test has {X_test.shape[1]}")
-    n_initial = _check_count("n_initial", n_initial, 1)
-    n_instances = _check_count("n_instances", n_instances, 1)
-    n_rounds = _check_count("n_rounds", n_rounds, 0)
+    n_initial = integer(n_initial, "n_initial", 1)
+    n_instances = integer(n_instances, "n_instances", 1)
+    n_rounds = integer(n_rounds, "n_rounds", 0)
     wanted = n_initial + n_rounds * n_instances
     if wanted > len(y):
         raise ValueError(
@@ -126,14 +126,6 @@ def _check_estimator(estimator: Any) -> Any:
             "cloned: it has no get_params. Derive its class from sklearn.base.BaseEstimator"
         )
     return clone(estimator)
-
-
-def _check_count(name: str, value: Any, least: int) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return int(value)
 
 
 def _check_data(X: Any, y: Any, X_name: str, y_name: str) -> tuple[Any, np.ndarray]:
@@ -188,14 +180,14 @@ def _resolve_strategy(value: Any, argument: str) -> QueryStrategy:
 
 
 def _own_name(value: Any) -> str:
-    kind = type(get_strategy(value) if isinstance(value, str) else value)
-    return next((name for name in available_strategies() if type(get_strategy(name)) is kind), kind.__name__)
+    strategy = get_strategy(value) if isinstance(value, str) else value
+    return strategy_name(strategy) or type(strategy).__name__
 
 
 def _check_initial(initial: Any) -> tuple[str, QueryStrategy]:
     strategy = _resolve_strategy(initial, "initial")
     if strategy.requires_model:
-        able = [name for name in available_strategies() if not get_strategy(name).requires_model]
+        able = available_strategies(needs_model=False)
         raise ValueError(f"initial={initial!r} needs a fitted model, and there is none yet; use one of {able}")
     return _own_name(initial), strategy
 
@@ -217,10 +209,10 @@ def _resolve_scorers(scoring: Any) -> dict[str, Any]:
 def resolve_seeds(seeds: Any) -> list[int]:
     """A number n as the seeds 0 to n − 1, a list as it is."""
     if isinstance(seeds, Integral) and not isinstance(seeds, bool):
-        return list(range(_check_count("seeds", seeds, 1)))
+        return list(range(integer(seeds, "seeds", 1)))
     if isinstance(seeds, str | bool) or not isinstance(seeds, Iterable):
         raise TypeError(f"seeds must be a number of seeds or a list of integers, got {seeds!r}")
-    found = [_check_count("seeds", seed, 0) for seed in seeds]
+    found = [integer(seed, "seeds", 0) for seed in seeds]
     if not found or len(set(found)) < len(found):
         raise ValueError(f"seeds must be distinct and not empty, got {found}")
     return found

@@ -11,9 +11,10 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from skmmal._atomic import replace_file
 from skmmal._paths import local_path
+from skmmal._store import replace_file
 from skmmal.experiment import statistics
+from skmmal.experiment.common_range import check_metric, comparable
 from skmmal.experiment.folder import RunFolder, read_config
 from skmmal.experiment.problem import TIMINGS
 
@@ -29,7 +30,7 @@ FILES = {"frame": "results.csv", "selected": "selected.csv", "classes": "classes
 class ExperimentResults:
     """Results of `run_experiment`.
 
-    Attributes
+    Parameters
     ----------
     frame : DataFrame
         One row for each strategy, seed and round: ``strategy``, ``seed``, ``round``, ``n_labeled``, ``accuracy``,
@@ -43,10 +44,10 @@ class ExperimentResults:
         round 0 are the first rows.
     classes : DataFrame
         Accuracy of each class: ``strategy``, ``seed``, ``round``, ``label``, ``accuracy``, ``accuracy_NAME``.
-    evaluations : dict of str to DataFrame
-        By the name of the evaluation: ``strategy``, ``seed``, ``round``, ``n_labeled``, and the columns of its table.
     config : dict
         What was run.
+    evaluations : dict of str to DataFrame, optional
+        By the name of the evaluation: ``strategy``, ``seed``, ``round``, ``n_labeled``, and the columns of its table.
 
     Examples
     --------
@@ -101,6 +102,7 @@ class ExperimentResults:
         Parameters
         ----------
         metric : str, default="accuracy"
+            A column of the frame.
         baseline : str, default="random"
             The target is this strategy's mean at the end. Without it among the strategies, those columns are left out.
 
@@ -113,8 +115,8 @@ class ExperimentResults:
             the share of the seeds that reach it), ``saved`` (of the baseline's labels, over the seeds where both reach
             it), ``fit_seconds`` and ``query_seconds`` (means per round).
         """
-        self._check_metric(metric)
-        frame = statistics.comparable(self.frame)
+        check_metric(self.frame, metric)
+        frame = comparable(self.frame)
         if frame.empty:  # no seed is shared
             return pd.DataFrame(index=pd.Index(self.strategies, name="strategy"), columns=list(_SUMMARY), dtype=float)
         last = frame[frame["round"] == frame["round"].max()].groupby("strategy", sort=False)[metric]
@@ -134,19 +136,34 @@ class ExperimentResults:
     def pairwise_matrix(self, metric: str = "accuracy", confidence: float = 0.9) -> pd.DataFrame:
         """Share of the rounds in which one strategy (row) beats another (column) significantly.
 
-        See `skmmal.experiment.pairwise_matrix`.
+        Parameters
+        ----------
+        metric : str, default="accuracy"
+            A column of the frame.
+        confidence : float, default=0.9
+            Of the tests.
+
+        Returns
+        -------
+        DataFrame of shape (n_strategies, n_strategies)
+            See `skmmal.experiment.pairwise_matrix`.
         """
         return statistics.pairwise_matrix(self.frame, metric=metric, confidence=confidence)
 
     def area_under_curve(self, metric: str = "accuracy") -> pd.DataFrame:
         """Normalised area under the learning curve.
 
-        See `skmmal.experiment.area_under_curve`.
+        Parameters
+        ----------
+        metric : str, default="accuracy"
+            A column of the frame.
+
+        Returns
+        -------
+        DataFrame
+            See `skmmal.experiment.area_under_curve`.
         """
         return statistics.area_under_curve(self.frame, metric=metric)
-
-    def _check_metric(self, metric: str) -> None:
-        statistics.check_metric(self.frame, metric)
 
     # ------------------------------------------------------------------------------------------------- storage
 
@@ -154,7 +171,19 @@ class ExperimentResults:
     def from_records(
         cls, records: Mapping[tuple[str, int], list[dict[str, Any]]], config: Mapping[str, Any]
     ) -> ExperimentResults:
-        """Build the tables from the records of the units."""
+        """Build the tables from the records of the units.
+
+        Parameters
+        ----------
+        records : mapping of (strategy, seed) to list of dict
+            One record for each round.
+        config : mapping
+            What was run.
+
+        Returns
+        -------
+        ExperimentResults
+        """
         frame, selected, classes = [], [], []
         tables: dict[str, dict[str, list[Any]]] = {}
         labels = config["classes"]
@@ -185,6 +214,11 @@ class ExperimentResults:
         """Write the tables as CSV; the seconds go to a file of their own, so that the others are reproducible.
 
         The checksums go first and come last: while they are not there, `load` reads the records of the rounds.
+
+        Parameters
+        ----------
+        path : path-like
+            Folder of the run.
         """
         folder = local_path(path)
         folder.mkdir(parents=True, exist_ok=True)
@@ -311,7 +345,18 @@ def _evaluation_file(name: str) -> str:
 
 
 def summary_text(summary: pd.DataFrame) -> pd.DataFrame:
-    """`ExperimentResults.summary` for reading: strings, with each mean and its standard error in one column."""
+    """`ExperimentResults.summary` for reading: strings, with each mean and its standard error in one column.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        From `ExperimentResults.summary`.
+
+    Returns
+    -------
+    DataFrame of str
+        One row for each strategy.
+    """
     text = pd.DataFrame({"strategy": summary.index.astype(str)}, index=summary.index)
     for name, title in (("final", "at the end"), ("area", "area")):
         errors = ["" if pd.isna(error) else f" ± {error:.3f}" for error in summary[f"{name}_se"]]

@@ -16,9 +16,9 @@ import pandas as pd
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from skmmal import datasets
-from skmmal._atomic import put_back
 from skmmal._names import did_you_mean, find_name
 from skmmal._paths import local_path
+from skmmal._store import put_back
 from skmmal.features import FeatureStore
 from skmmal.modalities import MultimodalArray
 

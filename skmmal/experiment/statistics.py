@@ -11,18 +11,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from skmmal._arrays import integer, number
+from skmmal._arrays import number
 from skmmal._names import did_you_mean
+from skmmal.experiment.common_range import check_metric, check_once, comparable
 
 __all__ = [
-    "UnfinishedWarning",
     "area_per_seed",
     "area_under_curve",
-    "average_ranks",
-    "common_range",
     "compare",
-    "critical_difference",
-    "friedman",
     "labels_saved",
     "labels_to_reach",
     "pairwise_matrix",
@@ -31,38 +27,11 @@ __all__ = [
 _RESAMPLES = 9999
 
 
-def _check_frame(frame: pd.DataFrame) -> None:
-    if not isinstance(frame, pd.DataFrame):
-        raise TypeError(f"frame must be a DataFrame such as ExperimentResults.frame, got {type(frame).__name__}")
-    for name in ("strategy", "seed", "round"):
-        if name not in frame.columns:
-            raise ValueError(f"frame has no column {name!r}; it has {list(frame.columns)}")
-    if len(frame) == 0:
-        raise ValueError("frame is empty")
-
-
-def check_metric(frame: pd.DataFrame, metric: str) -> None:
-    """Refuse a metric that the frame does not hold, and a frame that is none."""
-    _check_frame(frame)
-    if not isinstance(metric, str):
-        raise TypeError(f"metric must be a column's name, got {metric!r}")
-    if metric not in frame.columns:
-        known = [name for name in frame.columns if name not in ("strategy", "seed", "round", "n_labeled")]
-        raise ValueError(f"metric {metric!r} was not measured; there are {known}{did_you_mean(metric, known)}")
-    if not pd.api.types.is_numeric_dtype(frame[metric]):
-        raise TypeError(f"metric {metric!r} must hold numbers, found dtype {frame[metric].dtype}")
-
-
 def _check_curves(frame: pd.DataFrame, metric: str) -> None:
     check_metric(frame, metric)
     if "n_labeled" not in frame.columns:
         raise ValueError(f"frame has no column 'n_labeled'; it has {list(frame.columns)}")
-    _check_once(frame)
-
-
-def _check_once(frame: pd.DataFrame) -> None:
-    if frame.duplicated(["strategy", "seed", "round"]).any():
-        raise ValueError("frame holds a strategy, seed and round twice; pass several experiments as a list")
+    check_once(frame)
 
 
 def _names(frame: pd.DataFrame) -> list[str]:
@@ -72,72 +41,6 @@ def _names(frame: pd.DataFrame) -> list[str]:
 def _by_seed(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Rounds × (strategy, seed)."""
     return frame.pivot(index="round", columns=["strategy", "seed"], values=metric)
-
-
-# ---------------------------------------------------------------------------------------------- unfinished runs
-
-
-class UnfinishedWarning(UserWarning):
-    """Runs have different rounds or seeds: only what all of them have is compared."""
-
-
-def common_range(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Return the part of an experiment on which its strategies can be compared: seeds and rounds that all of them have.
-
-    Where seeds have got differently far, those seeds and that last round are taken which keep most rounds, two seeds
-    at least if that can be.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        ``results.frame``, of a run that has ended or not.
-
-    Returns
-    -------
-    part : DataFrame
-        The frame itself if nothing is lacking; empty if the strategies share no seed.
-    sentence : str
-        What is left out, empty if nothing is.
-
-    Examples
-    --------
-    ``b`` has not ended:
-
-    >>> import pandas as pd
-    >>> frame = pd.DataFrame({
-    ...     "strategy": ["a"] * 3 + ["b"] * 2, "seed": 0, "round": [0, 1, 2, 0, 1], "accuracy": [.5, .7, .8, .5, .6],
-    ... })
-    >>> part, sentence = common_range(frame)
-    >>> int(part["round"].max())
-    1
-    >>> sentence
-    'not all runs have ended: compared are rounds 0 to 1 (of 2) with the seeds [0], which all strategies have'
-    """
-    _check_frame(frame)
-    _check_once(frame)
-    there = frame.assign(there=1).pivot(index="round", columns=["strategy", "seed"], values="there").fillna(0)
-    lengths = there.cummin().sum().unstack("seed").fillna(0).astype(int)  # rounds of each run before its first gap
-    rounds, shortest = there.index.to_numpy(), lengths.min(axis=0)
-    if (lengths == len(rounds)).all(axis=None):
-        return frame, ""
-    choices = [(int((shortest >= n).sum()), int(n)) for n in set(shortest[shortest > 0])]
-    if not choices:
-        return frame.iloc[:0], f"the strategies {list(lengths.index)} share no seed: nothing is compared"
-    _, n_rounds = max(choices, key=lambda choice: (min(choice[0], 2), choice[0] * choice[1], choice[1]))
-    seeds = shortest.index[shortest >= n_rounds]
-    part = frame[frame["seed"].isin(seeds) & frame["round"].isin(rounds[:n_rounds])]
-    return part, (
-        f"not all runs have ended: compared are rounds {rounds[0]} to {rounds[n_rounds - 1]} (of {rounds[-1]}) with "
-        f"the seeds {seeds.tolist()}, which all strategies have"
-    )
-
-
-def comparable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the `common_range`, with a warning if it is not all."""
-    part, sentence = common_range(frame)
-    if sentence:
-        warnings.warn(sentence, UnfinishedWarning, stacklevel=3)
-    return part
 
 
 # -------------------------------------------------------------------------------------------- pairwise matrix
@@ -206,7 +109,7 @@ def pairwise_matrix(
         raise ValueError("frames is empty; give at least one experiment")
     for frame in frames:
         check_metric(frame, metric)
-        _check_once(frame)
+        check_once(frame)
     names = _names(frames[0])
     total = pd.DataFrame(0.0, index=names, columns=names)
     for frame in frames:
@@ -234,12 +137,10 @@ def _wins(table: pd.DataFrame, names: list[str], confidence: float) -> pd.DataFr
 
 def _significant_sign(differences: np.ndarray, confidence: float) -> np.ndarray:
     """For each row of (rounds, seeds): the sign of the mean where a t-test finds it, otherwise 0."""
-    n_seeds = differences.shape[1]
-    mean, spread = differences.mean(axis=1), differences.std(axis=1, ddof=1)
-    with np.errstate(divide="ignore", invalid="ignore"):  # equal differences: t is infinite, or 0/0 and no win
-        t = np.sqrt(n_seeds) * mean / spread
-    critical = stats.t.ppf(0.5 + confidence / 2, n_seeds - 1)
-    return np.where(np.abs(t) > critical, np.sign(mean), 0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # equal differences: t is infinite, or 0/0 and no win
+        test = stats.ttest_1samp(differences, 0.0, axis=1)
+    return np.where(test.pvalue < 1 - confidence, np.sign(differences.mean(axis=1)), 0.0)
 
 
 def _common_seeds(table: pd.DataFrame, names: list[str]) -> list[int]:
@@ -256,6 +157,18 @@ def area_per_seed(frame: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame
     """Normalised area under each learning curve, seeds × strategies.
 
     The trapezoid over the number of labels, divided by its range: a mean height between the first and the last point.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``results.frame``.
+    metric : str, default="accuracy"
+        A column of the frame.
+
+    Returns
+    -------
+    DataFrame of shape (n_seeds, n_strategies)
+        NaN for what is not compared.
     """
     _check_curves(frame, metric)
     curves = comparable(frame).sort_values("n_labeled").groupby(["seed", "strategy"])[["n_labeled", metric]]
@@ -286,6 +199,7 @@ def area_under_curve(frame: pd.DataFrame, metric: str = "accuracy") -> pd.DataFr
     frame : DataFrame
         ``results.frame``.
     metric : str, default="accuracy"
+        A column of the frame.
 
     Returns
     -------
@@ -309,6 +223,15 @@ def area_under_curve(frame: pd.DataFrame, metric: str = "accuracy") -> pd.DataFr
 
 def labels_to_reach(frame: pd.DataFrame, target: float, metric: str = "accuracy") -> pd.DataFrame:
     """Labels at which each curve first reaches `target`, between two rounds by linear interpolation.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``results.frame``.
+    target : float
+        Value of the metric.
+    metric : str, default="accuracy"
+        A column of the frame.
 
     Returns
     -------
@@ -354,9 +277,13 @@ def labels_saved(
     Parameters
     ----------
     frame : DataFrame
+        ``results.frame``.
     target : float
+        Value of the metric that is to be reached.
     metric : str, default="accuracy"
+        A column of the frame.
     baseline : str, default="random"
+        Strategy whose labels are saved.
 
     Returns
     -------
@@ -406,8 +333,11 @@ def compare(
     Parameters
     ----------
     frame : DataFrame
+        ``results.frame``.
     baseline : str, default="random"
+        Strategy that the others are compared with.
     metric : str, default="accuracy"
+        A column of the frame.
     confidence : float, default=0.95
         Of the interval.
 
@@ -490,87 +420,3 @@ def _holm(p: np.ndarray) -> np.ndarray:
     corrected = np.empty_like(p)
     corrected[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
     return corrected
-
-
-# ------------------------------------------------------------------------------------------- several data sets
-
-
-def average_ranks(scores: pd.DataFrame) -> pd.Series:
-    """Average rank of each strategy over data sets; 1 is the best, ties share.
-
-    Parameters
-    ----------
-    scores : DataFrame of shape (n_datasets, n_strategies)
-        Larger is better; for example, the areas under the learning curves.
-
-    Returns
-    -------
-    Series
-        Sorted, the best first.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> average_ranks(pd.DataFrame({"a": [.9, .8], "b": [.7, .8]})).to_dict()
-    {'a': 1.25, 'b': 1.75}
-    """
-    _check_scores(scores)
-    return scores.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
-
-
-def _check_scores(scores: pd.DataFrame) -> None:
-    if not isinstance(scores, pd.DataFrame) or not all(map(pd.api.types.is_numeric_dtype, scores.dtypes)):
-        raise TypeError("scores must be a DataFrame of numbers, data sets × strategies")
-    if scores.size == 0:
-        raise ValueError(f"scores is empty, shape {scores.shape}")
-    if scores.isna().to_numpy().any():
-        raise ValueError("scores hold NaN: every strategy needs a score on every data set")
-
-
-def friedman(scores: pd.DataFrame) -> float:
-    """Return the p-value of Friedman's test that all strategies rank the same.
-
-    Parameters
-    ----------
-    scores : DataFrame of shape (n_datasets, n_strategies)
-        Three strategies or more.
-
-    Returns
-    -------
-    float
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> round(friedman(pd.DataFrame({"a": [.9, .8, .7], "b": [.7, .6, .5], "c": [.4, .3, .2]})), 3)
-    0.05
-    """
-    _check_scores(scores)
-    if scores.shape[1] < 3 or scores.shape[0] < 2:
-        raise ValueError(f"Friedman's test needs 2 data sets and 3 strategies, found {scores.shape}")
-    if (scores.nunique(axis=1) == 1).all():
-        return 1.0  # equal everywhere: no difference, where the statistic is 0/0
-    return float(stats.friedmanchisquare(*(scores[name] for name in scores)).pvalue)
-
-
-def critical_difference(n_strategies: int, n_datasets: int, confidence: float = 0.95) -> float:
-    """Nemenyi's critical difference of average ranks: ``q √(k (k + 1) / 6N)``.
-
-    Two strategies whose average ranks differ by less cannot be told apart. Meaningful from about ten data sets on.
-
-    References
-    ----------
-    .. [1] Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 2006, section 3.2.2.
-
-    Examples
-    --------
-    Demšar's example, five classifiers on 30 data sets:
-
-    >>> round(critical_difference(5, 30), 3)
-    1.114
-    """
-    integer(n_strategies, "n_strategies", 2)
-    integer(n_datasets, "n_datasets", 1)
-    confidence = number(confidence, "confidence", 0, 1)
-    q = stats.studentized_range.ppf(confidence, n_strategies, np.inf) / np.sqrt(2)
-    return float(q * np.sqrt(n_strategies * (n_strategies + 1) / (6 * n_datasets)))

@@ -22,15 +22,25 @@ from skmmal.experiment.evaluations import due, table_of
 from skmmal.experiment.folder import RunFolder
 from skmmal.experiment.metrics import evaluate
 from skmmal.experiment.problem import Problem, random_seed, set_random_states
-from skmmal.query import QueryStrategy
 
-__all__ = ["run_unit"]
+__all__ = ["fit_round", "one_thread", "run_unit", "seeded"]
 
 Record = dict[str, Any]
 
 
 def run_unit(problem: Problem, name: str, seed: int, folder: RunFolder | None) -> list[Record]:
     """Run one strategy with one seed, from where the folder's records end.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is run.
+    name : str
+        Of the strategy.
+    seed : int
+        Of the run.
+    folder : RunFolder, optional
+        Where records are kept.
 
     Returns
     -------
@@ -42,7 +52,7 @@ def run_unit(problem: Problem, name: str, seed: int, folder: RunFolder | None) -
     n_done = len(records)
     if n_done > problem.n_rounds:
         return records
-    with _one_thread(), modal_output(problem.X):
+    with one_thread(), modal_output(problem.X):
         labeled = np.array([row for record in records for row in record["selected"]], dtype=np.intp)
         # a round's model follows from its rows alone: nothing else has to be kept to go on
         model = _fit(problem, labeled, seed, n_done - 1) if n_done else clone(problem.estimator)
@@ -81,11 +91,11 @@ def _others(labeled: np.ndarray, n_rows: int) -> np.ndarray:
 def _choose(problem: Problem, model: Any, labeled: np.ndarray, name: str, seed: int, round_: int) -> np.ndarray:
     """Rows of X to label next."""
     if round_ == 0:
-        strategy = _seeded(problem.initial, "initial", problem.initial_name, seed)
+        strategy = seeded(problem.initial, "initial", problem.initial_name, seed)
         with said_elsewhere():
             return np.asarray(strategy.query(model, problem.X, problem.n_initial))
     pool = _others(labeled, len(problem.y))
-    strategy = _seeded(problem.strategies[name], "query", name, seed, round_)
+    strategy = seeded(problem.strategies[name], "query", name, seed, round_)
     with said_elsewhere():
         picked = strategy.query(
             model,
@@ -97,20 +107,60 @@ def _choose(problem: Problem, model: Any, labeled: np.ndarray, name: str, seed: 
     return pool[picked]
 
 
-def _seeded(strategy: QueryStrategy, *key: str | int) -> QueryStrategy:
-    strategy = clone(strategy)
-    set_random_states(strategy, *key)
-    return strategy
+def seeded(estimator: Any, *key: str | int) -> Any:
+    """Copy an estimator or strategy, with random states that follow from a key.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Left as it is.
+    *key : str or int
+        What it is for; see `random_seed`.
+
+    Returns
+    -------
+    BaseEstimator
+        Not fitted.
+    """
+    copy = clone(estimator)
+    set_random_states(copy, *key)
+    return copy
+
+
+def fit_round(
+    estimator: Any, X: Any, y: np.ndarray, classes: np.ndarray, labeled: np.ndarray, seed: int, round_: int
+) -> Any:
+    """Fit a new model on the labelled rows; its randomness is the same for every strategy of the seed.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Left as it is.
+    X : array-like of shape (n_samples, n_features)
+        All rows of the experiment.
+    y : ndarray of shape (n_samples,)
+        Their labels.
+    classes : ndarray of shape (n_classes,)
+        All classes, for estimators that want to know those which have no label yet.
+    labeled : ndarray of int
+        Rows that have a label in this round.
+    seed, round_ : int
+        Of the run, and of the round.
+
+    Returns
+    -------
+    BaseEstimator
+        Fitted.
+    """
+    model = seeded(estimator, "fit", seed, round_)
+    prefix = f"{model.steps[-1][0]}__" if isinstance(model, Pipeline) else ""
+    final = model[-1] if isinstance(model, Pipeline) else model
+    fit_params = {f"{prefix}classes": classes} if has_fit_parameter(final, "classes") else {}
+    return model.fit(take_rows(X, labeled), y[labeled], **fit_params)
 
 
 def _fit(problem: Problem, labeled: np.ndarray, seed: int, round_: int) -> Any:
-    """A new model, fitted on the labelled rows; its randomness is the same for every strategy of the seed."""
-    model = clone(problem.estimator)
-    set_random_states(model, "fit", seed, round_)
-    prefix = f"{model.steps[-1][0]}__" if isinstance(model, Pipeline) else ""
-    final = model[-1] if isinstance(model, Pipeline) else model
-    fit_params = {f"{prefix}classes": problem.classes} if has_fit_parameter(final, "classes") else {}
-    return model.fit(take_rows(problem.X, labeled), problem.y[labeled], **fit_params)
+    return fit_round(problem.estimator, problem.X, problem.y, problem.classes, labeled, seed, round_)
 
 
 # ------------------------------------------------------------------------------------------------------ threads
@@ -122,7 +172,7 @@ _torch_threads = 1
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Keep BLAS and torch at one thread, in every worker and also without workers.
 
     The last bits of a matrix product depend on the number of threads, and results must not depend on `n_jobs`; and

@@ -6,9 +6,11 @@ Needs numpy; Parquet, safetensors and Hugging Face folders need their readers wh
 
 from __future__ import annotations
 
+from skmmal.features._claims import CacheInUseError
 from skmmal.features._files import CacheError
+from skmmal.features._modality import FingerprintError
 from skmmal.features._ranges import Range
 from skmmal.features._store import FeatureStore
-from skmmal.features._writer import CacheInUseError, FingerprintError, RowWriter
+from skmmal.features._writer import RowWriter
 
 __all__ = ["CacheError", "CacheInUseError", "FeatureStore", "FingerprintError", "Range", "RowWriter"]

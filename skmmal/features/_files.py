@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import errno
-import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from skmmal._atomic import TEMPORARY, explained, replace_file
+from skmmal._store import locked, parse_json, replace_file
 
 BFLOAT16 = "bfloat16"
+_BFLOAT16_NAN = np.uint16(0x7FC0)
 
 
 class CacheError(ValueError):
     """A feature cache, or a file in it, is not what it should be."""
+
+
+def mutex(folder: Path) -> AbstractContextManager[None]:
+    """Let one process at a time change what a folder's manifest says. Held briefly; a dead holder frees it."""
+    return locked(folder / ".lock")
 
 
 # ------------------------------------------------------------------------------------------------------ names
@@ -52,26 +55,9 @@ def inside(folder: Path, name: object, argument: str) -> Path:
     return path
 
 
-# ---------------------------------------------------------------------------------------------------------- JSON
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON crash-safely; equal contents give equal bytes."""
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    with replace_file(path) as file:
-        file.write((text + "\n").encode())
-
-
 def read_json(path: Path) -> Any:
     """Read JSON, with an error that names the file."""
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise CacheError(f"{path} is missing") from None
-    except RecursionError:
-        raise CacheError(f"{path} is not JSON: it is nested too deeply") from None
-    except (OSError, ValueError) as error:
-        raise CacheError(f"{path} is not JSON, or is truncated ({error})") from None
+    return parse_json(path, CacheError)
 
 
 # -------------------------------------------------------------------------------------------------------- arrays
@@ -80,7 +66,7 @@ def read_json(path: Path) -> Any:
 def allocate(path: Path, shape: tuple[int, ...], dtype: np.dtype, fill: Any) -> None:
     """Write an .npy file of constant `fill`, whole or not at all."""
     row = np.full(shape[1:], fill, dtype=dtype)
-    step = max(1, 2**24 // max(1, row.nbytes))
+    step = max(1, min(shape[0], 2**24 // max(1, row.nbytes)))
     chunk = np.broadcast_to(row, (step, *shape[1:])).tobytes()
     with replace_file(path) as file:
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
@@ -128,11 +114,16 @@ def stored_dtype(dtype: str) -> np.dtype:
     return stored
 
 
+def holds_missing(dtype: str) -> bool:
+    """Whether rows can be missing: the dtype has NaN."""
+    return dtype == BFLOAT16 or np.dtype(dtype).kind == "f"
+
+
 def empty_value(dtype: str) -> Any:
     """Return what stands in rows that are not written: NaN, or zero where the dtype has no NaN."""
     if dtype == BFLOAT16:
-        return 0x7FC0  # the bits of NaN
-    return np.nan if np.dtype(dtype).kind == "f" else 0
+        return _BFLOAT16_NAN
+    return np.nan if holds_missing(dtype) else 0
 
 
 def encode_block(values: np.ndarray, dtype: str) -> np.ndarray:
@@ -141,7 +132,7 @@ def encode_block(values: np.ndarray, dtype: str) -> np.ndarray:
         return np.ascontiguousarray(values, dtype=np.dtype(dtype))
     bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
     rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-    return np.where(np.isnan(values), np.uint16(0x7FC0), rounded)
+    return np.where(np.isnan(values), _BFLOAT16_NAN, rounded)
 
 
 def decode_block(stored: np.ndarray, dtype: str) -> np.ndarray:
@@ -151,41 +142,19 @@ def decode_block(stored: np.ndarray, dtype: str) -> np.ndarray:
     return (np.asarray(stored).astype(np.uint32) << 16).view(np.float32)
 
 
-# --------------------------------------------------------------------------------------------------------- locks
-
-
-def lock_file(file: BinaryIO, *, wait: bool) -> bool:
-    """Lock an open file until it is closed or its process dies; False if another holds it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: no such lock; see `RowWriter` for what then stands in for it
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
-            return True  # a file system without locks
-        raise
-    return True
-
-
-@contextmanager
-def mutex(folder: Path) -> Iterator[None]:
-    """Let one process at a time change what a folder's manifest says. Held briefly; a dead holder frees it."""
-    path = folder / ".lock"
-    try:
-        file = open(path, "ab")  # noqa: SIM115 - closed below; only opening it can lack permission
-    except OSError as error:
-        raise explained(error, path) from error
-    with file:
-        lock_file(file, wait=True)
-        yield
-
-
-def sweep(folder: Path, prefix: str) -> None:
-    """Remove what killed writers of `prefix` left unfinished."""
-    for left in folder.glob(f".{prefix}{TEMPORARY}*"):
-        with suppress(FileNotFoundError):
-            left.unlink()
+def to_stored(where: str, first_row: int, values: np.ndarray, present: np.ndarray, dtype: str) -> np.ndarray:
+    """Convert rows to what the file stores, NaN where they are missing; a row that cannot be stored is an error."""
+    if not holds_missing(dtype):
+        if not present.all():
+            raise ValueError(f"{where}: dtype {dtype} cannot hold rows that are missing")
+        return encode_block(values, dtype)
+    with np.errstate(over="ignore"):
+        stored = encode_block(np.where(present.reshape(-1, *[1] * (values.ndim - 1)), values, np.nan), dtype)
+    finite = np.isfinite(decode_block(stored, dtype)).all(axis=tuple(range(1, stored.ndim)))
+    unusable = np.flatnonzero(present & ~finite)
+    if len(unusable):
+        raise ValueError(
+            f"{where}: row {first_row + unusable[0]} is not finite as {dtype} (a value is NaN, infinite, or too large "
+            "for the dtype)"
+        )
+    return stored

@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from skmmal.features._files import CacheError, check_name, inside, read_json, stored_dtype, sweep, write_json
+from skmmal._store import dumps, sweep, write_file
+from skmmal.features._files import CacheError, check_name, inside, read_json, stored_dtype
 
 FORMAT, VERSION = "skmmal-features", 1
+
+OWN_KEYS = ("file", "present", "shape", "dtype", "range_rows", "fingerprint")
+"""Keys of an entry that the cache writes itself; what else there is came with `metadata`."""
 
 Width = int | tuple[int, int]
 
@@ -46,7 +50,7 @@ class Manifest:
         self.reload()
         self.modalities[name] = dict(entry)
         sweep(self.folder, "manifest.json")
-        write_json(self.folder / "manifest.json", self.content)
+        write_file(self.folder / "manifest.json", dumps(self.content))
 
 
 def width_of(shape: Sequence[int]) -> Width:

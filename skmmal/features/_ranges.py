@@ -7,7 +7,9 @@ is done they become one file, ``NAME.ranges.json``.
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,10 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from skmmal._atomic import replace_file
+from skmmal._store import dumps, fsync_folder, sweep, write_file
 from skmmal.features._files import CacheError, inside, read_json
 
 Marker = dict[str, Any]
+
+MEASURED = ("seconds",)
+"""What a marker measures rather than determines: left out of the final file, which is reproducible."""
 
 RANGE_BYTES = 2**25
 """Size of a range where the caller does not say: small enough to redo, large enough to write at full speed."""
@@ -28,7 +33,15 @@ RANGE_BYTES = 2**25
 
 @dataclass(frozen=True)
 class Range:
-    """Rows ``start`` to ``stop`` of a modality, the unit in which rows are written and vouched for."""
+    """Rows ``start`` to ``stop`` of a modality, the unit in which rows are written and vouched for.
+
+    Parameters
+    ----------
+    index : int
+        Number of the range.
+    start, stop : int
+        Its first row, and the first row after it.
+    """
 
     index: int
     start: int
@@ -101,34 +114,51 @@ def _fits(marker: Any, entry: Range) -> bool:
     )
 
 
-def errors_of(markers: dict[int, Marker]) -> Iterator[dict[str, Any]]:
-    """Return the failures that markers record, in the order of the rows."""
+def recorded(markers: dict[int, Marker], what: str) -> Iterator[dict[str, Any]]:
+    """Return the ``"errors"`` or ``"remarks"`` that markers record, in the order of the rows."""
     for index in sorted(markers):
-        yield from markers[index].get("errors", [])
+        yield from markers[index].get(what, [])
 
 
-def remarks_of(markers: dict[int, Marker]) -> Iterator[dict[str, Any]]:
-    """Return what markers record about rows that are there and doubtful, in the order of the rows."""
-    for index in sorted(markers):
-        yield from markers[index].get("remarks", [])
-
-
-def write_range(path: Path, offset: int, row_bytes: int, start: int, values: np.ndarray) -> None:
+def write_range(path: Path, offset: int, start: int, values: np.ndarray) -> None:
     """Overwrite rows of an .npy file and flush them to disk.
 
     An ordinary write: through a memory map a full disk would end the process instead of raising an error.
     """
     with open(path, "r+b") as file:
-        file.seek(offset + start * row_bytes)
+        file.seek(offset + start * values[:1].nbytes)
         file.write(np.ascontiguousarray(values).data.cast("B"))
         file.flush()
         os.fsync(file.fileno())
 
 
-def write_lines(path: Path, lines: list[str]) -> None:
-    """Write a text file crash-safely, or remove it where there is nothing to say."""
-    if not lines:
-        path.unlink(missing_ok=True)
-        return
-    with replace_file(path) as file:
-        file.write(("\n".join(lines) + "\n").encode())
+def finish(folder: Path, name: str, markers: dict[int, Marker]) -> None:
+    """Merge a complete modality's markers into one reproducible file. Killed half-way, it is done again."""
+    content = {
+        "ranges": [
+            {key: value for key, value in markers[index].items() if key not in MEASURED} for index in sorted(markers)
+        ]
+    }
+    path = ranges_file(folder, name)
+    sweep(folder, path.name)
+    if not path.exists() or read_json(path) != content:
+        write_file(path, dumps(content))
+    shutil.rmtree(progress_folder(folder, name))
+    fsync_folder(folder)
+
+
+def write_remarks(folder: Path, n_samples: int, modalities: dict[str, dict[str, Any]]) -> None:
+    """Write ``errors.jsonl`` and ``notes.jsonl`` anew from the markers: they are the truth, these are for reading."""
+    lines: dict[str, list[str]] = {"errors": [], "remarks": []}
+    for name, entry in sorted(modalities.items()):
+        if "range_rows" in entry:
+            markers = read_markers(folder, name, all_ranges(n_samples, entry["range_rows"]))
+            for what in lines:
+                records = ({"modality": name, **record} for record in recorded(markers, what))
+                lines[what] += [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
+    for what, path in (("errors", folder / "errors.jsonl"), ("remarks", folder / "notes.jsonl")):
+        sweep(folder, path.name)
+        if lines[what]:
+            write_file(path, "".join(lines[what]).encode())
+        else:
+            path.unlink(missing_ok=True)

@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skmmal._fit_arguments import did_you_mean
+from skmmal._names import did_you_mean
 from skmmal.reading import ALL, FUSED, Reading
 
 if TYPE_CHECKING:
-    from skmmal.query.base import QueryStrategy, Selection
+    from skmmal.query._base import QueryStrategy, Selection
 
 __all__ = ["check_on", "select"]
 
 
-def select(
-    strategy: QueryStrategy, pool: Reading, on: str, n_instances: int, rng: np.random.RandomState
-) -> Selection:
+def select(strategy: QueryStrategy, pool: Reading, on: str, n_instances: int, rng: np.random.RandomState) -> Selection:
     """Run a strategy on the head or heads that `on` names.
 
     Parameters

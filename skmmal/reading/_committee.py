@@ -87,7 +87,7 @@ class CommitteeSource(ModelSource):
         return contributions(np.mean([self._shapley_values(member, predicted) for member in self._members], axis=0))
 
     def _shapley_values(self, member: Source, predicted: np.ndarray) -> np.ndarray:
-        """Shapley values of each row's class, shape (N, M); zero where a member has never met it: it gives it nothing."""
+        """Shapley values of each row's class, shape (N, M); zero where a member has never met it."""
         columns = np.asarray(self._columns(member))
         own = np.full(len(self.final.classes_), -1)
         own[columns] = np.arange(len(columns))

@@ -68,10 +68,10 @@ class HeldOutSource(Source):
 
     def _together(self, answers: list[np.ndarray]) -> np.ndarray:
         """Answers on the folds as one array, in the whole model's columns."""
-        names = pd.Index(self.classes)
+        names: pd.Index = pd.Index(np.asarray(self.classes))
         whole = np.empty((len(self), len(names)))
         for (rows, source), answer in zip(self._parts, answers, strict=True):
-            columns = names.get_indexer(pd.Index(source.classes))
+            columns = names.get_indexer(pd.Index(np.asarray(source.classes)))
             whole[rows] = aligned(answer, columns, len(names))
         return whole
 

@@ -230,8 +230,11 @@ class ModelSource(Source):
     ) -> Iterator[np.ndarray] | None:
         """Probabilities by the members of an ensemble."""
         if source in ("auto", "committee") and has_members(self.final):
-            n_classes = len(self.final.classes_)
-            return member_probabilities(self.final, self.X, n_classes, lambda member, X: self._by_member(member, X, head))
+
+            def predict(member: Any, X: Any) -> np.ndarray:
+                return self._by_member(member, X, head)
+
+            return member_probabilities(self.final, self.X, len(self.final.classes_), predict)
         return super().draws(head, n_draws, rng, source, joint)
 
     def _by_member(self, member: Any, X: Any, head: str) -> np.ndarray:

@@ -69,7 +69,9 @@ class NetworkSource(ModelSource):
         module = self.final.module_
         return (module if device.type == "cpu" else copy.deepcopy(module).to(device)), device
 
-    def forward(self, function: Pass, *, width: int | None = None, through: LateFusionModule | None = None) -> list[Any]:
+    def forward(
+        self, function: Pass, *, width: int | None = None, through: LateFusionModule | None = None
+    ) -> list[Any]:
         """Go through the rows chunk by chunk, and stack what a function makes of their embeddings.
 
         Parameters
@@ -319,7 +321,7 @@ class NetworkSource(ModelSource):
             return [softmax(own)]
 
         for network in networks:
-            yield self.forward(logits, through=network)[0]  # type: ignore[arg-type]
+            yield self.forward(logits, through=network)[0]
 
     def network(self) -> tuple[LateFusionModule, MultimodalArray, np.ndarray]:
         """The network on the CPU, the rows as it takes them, and which modality is present (N, M), for gradients."""

@@ -134,7 +134,7 @@ def _source(model: ReadyModel, X: Any, whole: Any, argument: str) -> Source:
         return CommitteeSource(model, X, **options)
     own: Any = getattr(type(model.final), "reading_source", None)
     fitted = model.searched and known_fitted(model.final) is True
-    return (own() if own is not None and fitted else ModelSource)(model, X, **options)
+    return (own if own is not None and fitted else ModelSource)(model, X, **options)
 
 
 def _member_source(model: Any, X: Any) -> Source:

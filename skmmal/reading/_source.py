@@ -46,8 +46,8 @@ class Source(ABC):
     def __len__(self) -> int:
         """Number N of rows."""
 
-    def check_fitted(self) -> None:
-        """Raise `NotFittedError` where there is no fitted model."""
+    def check_fitted(self) -> None:  # noqa: B027
+        """Raise `NotFittedError` where there is no fitted model; by default there is one."""
 
     @property
     def classes(self) -> np.ndarray | None:
@@ -112,13 +112,13 @@ class Source(ABC):
         return True
 
     def logits_at(self, head: str, features: np.ndarray) -> np.ndarray | None:
-        """Logits (n, K) of a head at new features (n, D); ``None``: those of `linear_head`, or a stand-in's, will do."""
+        """Logits (n, K) of a head at new features (n, D); ``None``: a linear map of them will do."""
         return None
 
     def draws(
         self, head: str, n_draws: int, rng: np.random.RandomState, source: str, joint: bool
     ) -> Iterator[np.ndarray] | None:
-        """Probabilities (N, K) under draws of the model, one after the other; ``None``: there is nothing to draw from."""
+        """Probabilities (N, K) under draws of the model, one by one; ``None``: there is nothing to draw from."""
         if source in ("committee", "dropout"):
             what = "members that predict on their own" if source == "committee" else "dropout"
             raise ValueError(f"source={source!r}, but {self.name} has no {what}")
@@ -169,11 +169,9 @@ class ArraysSource(Source):
         self._n_rows = len(self._features) if self._features is not None else len(next(iter(given.values())))
         self._probabilities = self._checked(probabilities, "probabilities") if probabilities is not None else None
         self._classes = None if classes is None else np.asarray(classes)
-        if self._classes is not None and self._probabilities is not None:
-            if self._classes.shape != (self._probabilities.shape[1],):
-                raise ValueError(
-                    f"classes has shape {self._classes.shape}, and probabilities {self._probabilities.shape[1]} columns"
-                )
+        n_classes = None if self._probabilities is None else self._probabilities.shape[1]
+        if self._classes is not None and self._classes.shape != (n_classes or len(self._classes),):
+            raise ValueError(f"classes has shape {self._classes.shape}, and probabilities {n_classes} columns")
         self.has_own_heads = by_modality is not None
         self._by_modality = self._own_probabilities(by_modality)
         self._contributions = contributions
@@ -184,7 +182,8 @@ class ArraysSource(Source):
                 raise ValueError(f"contributions must be finite, of shape {expected}, found {np.shape(contributions)}")
 
     def _checked(self, values: Any, source: str, rows: np.ndarray | None = None) -> np.ndarray:
-        n_classes = None if getattr(self, "_probabilities", None) is None else self._probabilities.shape[1]
+        fused = getattr(self, "_probabilities", None)
+        n_classes = None if fused is None else fused.shape[1]
         n_rows = self._n_rows if rows is None else len(rows)
         return check_distribution(
             values, n_rows=n_rows, n_classes=n_classes, source=source, argument="the reading", rows=rows

@@ -6,9 +6,12 @@ import math
 from functools import cached_property
 
 import numpy as np
-import torch
 
-from skmmal.selection.embedding import Embedding, Factors, _sq_distances, gather_rows
+from skmmal.selection._backend import Array, cast, full, gather, like, namespace, to_numpy
+from skmmal.selection._embedding import Embedding, sq_distances
+from skmmal.selection._terms import Factors
+
+__all__ = ["NearestCentre"]
 
 _CENTRES_PER_PASS = 512
 # With fewer new centres than this, finding out which pairs matter costs more than their products.
@@ -24,89 +27,110 @@ class NearestCentre:
 
     One pass over the points serves a whole block of new centres: a matrix product instead of as many
     matrix-vector products. What provably changes nothing is left out of it: points whose norm shows that no new
-    centre can be nearer than the present one (``‖g − c‖ ≥ |‖g‖ − ‖c‖|``) and, where the embedding knows a bound of
-    the inner products that is cheaper than they are, all pairs that the bound rules out.
+    centre can be nearer than the present one (``‖g − c‖ ≥ |‖g‖ − ‖c‖|``) and, of outer products, all pairs that
+    ``|(a·b)(h·k)| ≤ |a·b| ‖h‖ ‖k‖`` rules out, which takes the narrow factors only.
+
+    Parameters
+    ----------
+    embedding : Embedding
+    counts : ndarray of bool, shape (N,), optional
+        Points whose distances matter; those of others stay zero.
     """
 
-    def __init__(self, embedding: Embedding) -> None:
+    def __init__(self, embedding: Embedding, counts: np.ndarray | None = None) -> None:
         self.embedding = embedding
-        dtype = embedding.compute_dtype
-        self.sq_distances = torch.full((len(embedding),), math.inf, dtype=dtype, device=embedding.device)
-        self._norms = embedding._norms64().sqrt()
+        self._norms = namespace(embedding.measures.sq_norms).sqrt(embedding.measures.sq_norms)
+        self.sq_distances = full(len(embedding), math.inf, embedding.measures.dtype, self._norms)
+        if counts is not None:
+            self.sq_distances[like(~counts, self._norms)] = 0.0
+        self._has_bound = any(term.left is not None for term in embedding.terms)
 
-    def add(self, centres: np.ndarray, source: Embedding | None = None) -> None:
-        """Take points of `source` (by default of the embedding itself) as further centres."""
-        other = self.embedding if source is None else source
+    def add(self, centres: Embedding, rows: np.ndarray | None = None) -> None:
+        """Take further centres; `rows` are those of them that are among the points."""
         for start in range(0, len(centres), _CENTRES_PER_PASS):
-            index = torch.as_tensor(centres[start : start + _CENTRES_PER_PASS], device=other.device)
-            if len(index) >= _SIFT_FROM and self.embedding._has_bound:
-                self._sifted_pass(other, index)
+            block = np.arange(start, min(start + _CENTRES_PER_PASS, len(centres)))
+            if len(block) >= _SIFT_FROM and self._has_bound:
+                self._sifted_pass(centres, block)
             else:
-                self._plain_pass(other, index)
-            other._release()
-        if source is None:
-            self.sq_distances[torch.as_tensor(centres, device=self.embedding.device)] = 0
+                self._plain_pass(centres, block)
+        if rows is not None:
+            self.sq_distances[like(np.asarray(rows, dtype=np.intp), self._norms)] = 0.0
 
-    def _plain_pass(self, source: Embedding, centres: torch.Tensor) -> None:
-        factors = source._gather(centres, self.embedding.compute_dtype)
-        centre_norms = source._norms64()[centres].sqrt().sort().values
-        for rows in self.embedding._chunks():
+    def _plain_pass(self, centres: Embedding, block: np.ndarray) -> None:
+        factors = centres.gather(block, self.embedding.measures.dtype)
+        centre_norms = like(np.sort(np.sqrt(to_numpy(centres.measures.sq_norms)[block])), self._norms)
+        for rows in self.embedding.chunks():
             active = self._may_improve(rows, centre_norms)
             count = int(active.sum())
-            if count == 0:
-                continue
             if count > 0.7 * len(active):  # a contiguous chunk is a view, a gathered one a copy
-                self._update(rows, source, centres, factors)
-            else:
-                self._update(torch.nonzero(active).squeeze(1) + rows.start, source, centres, factors)
+                self._update(rows, centres, block, factors)
+            elif count > 0:
+                self._update(np.flatnonzero(to_numpy(active)) + rows.start, centres, block, factors)
 
-    def _sifted_pass(self, source: Embedding, centres: torch.Tensor) -> None:
-        dtype = self.embedding.compute_dtype
-        factors = source._gather(centres, dtype)
-        narrow = source._bound_factors(centres, dtype)
-        sq_norms = source._norms64()[centres].to(dtype)
+    def _sifted_pass(self, centres: Embedding, block: np.ndarray) -> None:
+        dtype = self.embedding.measures.dtype
+        factors = centres.gather(block, dtype)
+        narrow = _narrow_factors(centres, block, dtype)
+        sq_norms = (1 - _SLACK) * cast(gather(centres.measures.sq_norms, block), dtype)
         for window, groups in self._groups:
             for rows in groups:
-                row_there, column_there = self._possible(rows, narrow, sq_norms)
-                if len(row_there):
-                    columns = torch.nonzero(column_there).squeeze(1)
-                    chosen = tuple(gather_rows(factor, columns) for factor in factors)
-                    self._update(row_there, source, centres[columns], chosen)
-            self.embedding._release(window)
+                near, useful = self._possible(rows, narrow, sq_norms)
+                if len(near):
+                    index = np.flatnonzero(to_numpy(useful))
+                    self._update(near, centres, block[index], [factor.take(index) for factor in factors])
+            self.embedding.release(window)
 
-    def _possible(
-        self, rows: torch.Tensor, narrow: Factors, sq_norms: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _possible(self, rows: np.ndarray, narrow: list[Array], sq_norms: Array) -> tuple[np.ndarray, Array]:
         """The rows that the bounds allow to come nearer to some centre, and a mask of these centres."""
-        dtype = self.embedding.compute_dtype
-        norms = self.embedding._norms64()[rows].to(dtype)
+        dtype = self.embedding.measures.dtype
         # distance² ≥ ‖g‖² + ‖c‖² − 2·bound: it is below the present one only where 2·bound exceeds the rest
-        rest = (1 - _SLACK) * norms - self.sq_distances[rows]
-        bounds = self.embedding._bounds(self.embedding._bound_factors(rows, dtype), narrow)
-        possible = bounds.mul_(2).sub_((1 - _SLACK) * sq_norms) > rest[:, None]
-        return rows[possible.any(dim=1)], possible.any(dim=0)
+        norms = cast(gather(self.embedding.measures.sq_norms, rows), dtype)
+        rest = (1 - _SLACK) * norms - gather(self.sq_distances, rows)
+        bounds = 0.0
+        for own, their in zip(_narrow_factors(self.embedding, rows, dtype), narrow, strict=True):
+            bounds = bounds + abs(own @ their.T)
+        bounds *= 2
+        bounds -= sq_norms
+        possible = bounds > rest[:, None]
+        return rows[to_numpy(possible.any(axis=1))], possible.any(axis=0)
 
-    def _update(self, rows: slice | torch.Tensor, source: Embedding, centres: torch.Tensor, factors: Factors) -> None:
-        current = self.sq_distances[rows]
-        distances = _sq_distances(self.embedding, rows, source, centres, factors, current)
-        self.sq_distances[rows] = torch.minimum(current, distances.min(dim=1).values)
+    def _update(self, rows: slice | np.ndarray, centres: Embedding, cols: np.ndarray, factors: list[Factors]) -> None:
+        current = gather(self.sq_distances, rows)
+        library = namespace(current)
+        distances = sq_distances(self.embedding, rows, centres, cols, factors, current)
+        self.sq_distances[rows] = library.minimum(current, library.amin(distances, axis=1))
 
-    def _may_improve(self, rows: slice, centre_norms: torch.Tensor) -> torch.Tensor:
+    def _may_improve(self, rows: slice, centre_norms: Array) -> Array:
         norms, current = self._norms[rows], self.sq_distances[rows]
-        if not self.embedding._is_euclidean:
+        if not self.embedding.is_euclidean:
             return current > 0
-        radius = current.to(torch.float64).sqrt() * (1 + 1e-3)  # room for rounding
-        above = torch.searchsorted(centre_norms, norms - radius, right=True)
-        below = torch.searchsorted(centre_norms, norms + radius, right=False)
+        library = namespace(norms)
+        radius = library.sqrt(cast(current, "float64")) * (1 + 1e-3)  # room for rounding
+        above = library.searchsorted(centre_norms, norms - radius, side="right")
+        below = library.searchsorted(centre_norms, norms + radius, side="left")
         return (below > above) & (current > 0)
 
     @cached_property
-    def _groups(self) -> list[tuple[slice, tuple[torch.Tensor, ...]]]:
-        """Windows of the rows, and in each those rows together that are near the same centres."""
-        n_rows = len(self.embedding)
+    def _groups(self) -> list[tuple[slice, list[np.ndarray]]]:
+        """Windows of the rows, and in each those rows together that are near the same centres.
+
+        Residuals p − onehot(ŷ) of one predicted class are alike; those of different classes are nearly orthogonal.
+        """
+        left = next(term.left for term in self.embedding.terms if term.left is not None)
         groups = []
-        for start in range(0, n_rows, _WINDOW_ROWS):
-            window = slice(start, min(start + _WINDOW_ROWS, n_rows))
-            groups.append((window, self.embedding._alike(window).split(_GROUP_ROWS)))
-            self.embedding._release(window)
+        for start in range(0, len(self.embedding), _WINDOW_ROWS):
+            window = slice(start, min(start + _WINDOW_ROWS, len(self.embedding)))
+            heaviest = to_numpy(abs(left[window]).argmax(axis=1))
+            alike = np.argsort(heaviest, kind="stable") + start
+            groups.append((window, np.split(alike, range(_GROUP_ROWS, len(alike), _GROUP_ROWS))))
+            self.embedding.release(window)
         return groups
+
+
+def _narrow_factors(embedding: Embedding, rows: slice | np.ndarray, dtype: str) -> list[Array]:
+    """The left factors times the norms of the right ones, or these alone where there is no left factor."""
+    narrow = []
+    for term, right_norms in zip(embedding.terms, embedding.measures.right_norms, strict=True):
+        norms = cast(gather(right_norms, rows), dtype)[:, None]
+        narrow.append(norms if term.left is None else cast(gather(term.left, rows), dtype) * norms)
+    return narrow

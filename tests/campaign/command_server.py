@@ -19,7 +19,7 @@ import filelock  # noqa: F401
 import pandas  # noqa: F401
 import torch
 
-import skmmal.campaign.exchange  # noqa: F401
+import skmmal.campaign  # noqa: F401
 from skmmal.cli import app
 
 CALLS = ("fsync", "replace", "rename", "mkdir", "unlink")

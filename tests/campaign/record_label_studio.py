@@ -25,8 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from skmmal.campaign import LabelingCampaign
-from skmmal.campaign.exchange import export_batch, read_data
+from skmmal.campaign import LabelingCampaign, export_batch, read_data
 
 OUT = Path(__file__).parents[1] / "data" / "label_studio"
 CLASSES = ["cat", "dog", "Home, Kitchen & Garden", '["a"]', '{"choices": ["x"]}', "123", "true", "null", "ünï <b>"]

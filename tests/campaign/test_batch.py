@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skmmal import LateFusionClassifier, MultimodalArray
-from skmmal.campaign.batch import RANDOM_SLICE, Pick, balance_classes, batch_table, mix_in
+from skmmal.campaign._batch import RANDOM_SLICE, Pick, balance_classes, batch_table, mix_in
 
 
 def slow_balance(predicted, counts, n):
@@ -73,7 +73,7 @@ def test_batch_table(fitted):
 
 
 def test_why(fitted):
-    from skmmal.campaign.batch import _reason
+    from skmmal.campaign._batch import _reason
 
     def why(probabilities, shares=(0.5, 0.5), present=(True, True)):
         return _reason(

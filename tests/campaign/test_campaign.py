@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import skmmal
 from skmmal import LateFusionClassifier, ModalityScaler
 from skmmal.campaign import CampaignError, LabelingCampaign
-from skmmal.campaign.batch import RANDOM_SLICE
+from skmmal.campaign._batch import RANDOM_SLICE
 from skmmal.datasets import make_multimodal_classification
 from skmmal.experiment.problem import random_seed
 from skmmal.features import FeatureStore
@@ -468,7 +469,7 @@ def test_likely_wrong_comes_from_cleanlab(begin, answer):
         labels[name] = {"cat": "dog", "dog": "eel", "eel": "cat"}[labels[name]]
     campaign.add_labels(labels)
     doubts = campaign.doubts()
-    from skmmal.campaign.doubts import self_confidence
+    from skmmal.campaign._doubts import self_confidence
 
     X, ids = campaign.scaled_features()
     rows = np.flatnonzero(np.isin(ids, list(labels)))
@@ -491,3 +492,35 @@ def test_many_small_rounds(begin, pool):
     assert len(campaign.log) == 60
     assert campaign.batches["id"].is_unique
     assert [state.n_labeled for state in campaign.stopping_history()][-1] == 87
+
+
+# ------------------------------------------------------------------------------------------------------ the package
+
+
+def test_the_package_exports_what_it_is_documented_by():
+    assert all(callable(getattr(skmmal.campaign, name)) for name in skmmal.campaign.__all__)
+    assert skmmal.campaign.__all__ == sorted(skmmal.campaign.__all__)
+
+
+def test_the_status_as_json(begin, answer):
+    campaign = begin(random_fraction=0.5)
+    for _ in range(2):
+        campaign.add_labels(answer(campaign.next_batch()), annotator="ann")
+    status = campaign.status()
+    found = json.loads(status.to_json())
+    assert found["counts"] == status.counts
+    assert found["sentences"] == status.sentences
+    assert [line["class"] for line in found["classes"]] == list(status.classes.index)
+    assert found["rounds"][0]["confidence"] is None  # the first batch was chosen without a model: NaN is null
+    assert found["annotators"][0]["agrees"] is None
+
+
+def test_tasks_carry_the_mark_of_their_campaign(begin, tmp_path):
+    campaign = begin(classes=["cat", "dog", "eel"])
+    ids = campaign.next_batch()["id"]
+    data = pd.DataFrame({"text": ids.to_numpy()}, index=ids)
+    skmmal.campaign.export_batch(campaign, tmp_path / "tasks.json", "label-studio", data=data, fields={"text": "text"})
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    assert {task["data"]["skmmal_campaign"] for task in tasks} == {campaign.mark}
+    assert begin("another", seed=1).mark != campaign.mark
+    assert LabelingCampaign(campaign.folder).mark == campaign.mark

@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 from jsonschema import Draft202012Validator
 
-from skmmal.campaign import LabelingCampaign
-from skmmal.campaign.batch import RANDOM_SLICE
-from skmmal.campaign.exchange import export_batch, export_labels, read_data, read_labels_file
-from skmmal.campaign.label_studio import UNSURE, labeling_config, tasks
+from skmmal.campaign import LabelingCampaign, export_batch, export_labels, read_data, read_labels_file
+from skmmal.campaign._batch import RANDOM_SLICE
+from skmmal.campaign.formats._label_studio import UNSURE, labeling_config, tasks
 
 # Label Studio's documentation, "Label Studio JSON format of annotated tasks" and "Import pre-annotated data"
 TASK_SCHEMA = {

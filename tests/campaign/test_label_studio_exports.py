@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skmmal.campaign import LabelingCampaign
-from skmmal.campaign.exchange import read_labels_file
-from skmmal.campaign.label_studio import UNSURE, labeling_config
+from skmmal.campaign import LabelingCampaign, read_labels_file
+from skmmal.campaign.formats._label_studio import UNSURE, labeling_config
 
 DATA = Path(__file__).parents[1] / "data" / "label_studio"
 CLASSES = ["cat", "dog", "Home, Kitchen & Garden", '["a"]', '{"choices": ["x"]}', "123", "true", "null", "ünï <b>"]

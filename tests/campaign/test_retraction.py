@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skmmal.campaign import CampaignError, LabelingCampaign
+from skmmal.campaign import CampaignError, LabelingCampaign, export_batch, export_labels, read_data
 from skmmal.campaign._identity import learn, one_person
-from skmmal.campaign.exchange import export_batch, export_labels, read_data
-from skmmal.campaign.votes import ALL_COLUMNS, agreement, latest, resolve
+from skmmal.campaign._votes import ALL_COLUMNS, agreement, latest, resolve
 
 OLD = Path(__file__).parents[1] / "data" / "campaign_0_1_0"
 
@@ -266,11 +265,11 @@ def test_who_is_who():
     assert learn(table) == {"1": "ann@x"}
     both = pd.concat([table, table.assign(annotator="bob@x", annotator_id="1", annotation="99", id="s9")], ignore_index=True)
     assert "1" not in learn(both)  # two servers, perhaps
-    assert one_person(table, learn(table).items())["annotator"].tolist() == ["ann@x"] * 4 + ["2", "3"]
+    assert one_person(table, learn(table))["annotator"].tolist() == ["ann@x"] * 4 + ["2", "3"]
     # a number that somebody calls himself in a table is no number of Label Studio
     plain = table.assign(annotation="", annotator_id="")
     assert learn(plain) == {}
-    assert one_person(plain, [("1", "ann@x")])["annotator"].tolist() == plain["annotator"].tolist()
+    assert one_person(plain, {"1": "ann@x"})["annotator"].tolist() == plain["annotator"].tolist()
 
 
 # ------------------------------------------------------------------------------------------------------ predictions

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skmmal.campaign import LabelingCampaign
+from skmmal.campaign import LabelingCampaign, read_data, read_labels_file
 from skmmal.campaign._mangled import mangled
-from skmmal.campaign.exchange import read_data, read_labels_file
 
 LABELS = {"s01": "Käse", "s02": "dog", "s03": "a;b,c\td", "ñ4": 'he said "no"'}
 

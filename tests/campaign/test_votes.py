@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
-from skmmal.campaign.votes import EVENT_COLUMNS, agreement, latest, resolve
+from skmmal.campaign._votes import EVENT_COLUMNS, agreement, latest, resolve
 
 
 def events(*rows):

@@ -15,7 +15,7 @@ from skmmal.display import (
     PairwiseMatrixDisplay,
     SelectionGridDisplay,
 )
-from skmmal.display._style import strategy_styles
+from skmmal.display.style import strategy_styles
 from skmmal.experiment import average_ranks
 from skmmal.query import available_strategies
 

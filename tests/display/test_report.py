@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skmmal.display.report import write_comparison, write_report
+from skmmal.display import write_comparison, write_report
 from skmmal.experiment.folder import RunFolder
 
 

@@ -9,7 +9,8 @@ from sklearn.base import BaseEstimator
 
 from skmmal import LateFusionClassifier, MultimodalArray
 from skmmal.display import RobustnessDisplay, TrainingCurvesDisplay
-from skmmal.display.report import _Report, _robustness
+from skmmal.display._report import _robustness
+from skmmal.display.page import Page
 from skmmal.robustness import adversarial_curve, missing_curve
 
 
@@ -112,7 +113,7 @@ def test_bad_arguments(evaluated, options, words):
 
 
 def test_the_report_shows_them(evaluated, tmp_path):
-    report = _Report(tmp_path, "a run")
+    report = Page(tmp_path, "a run")
     _robustness(report, evaluated)
     page = report.write().read_text()
     assert page.count("data:image/png;base64,") == 1
@@ -120,7 +121,7 @@ def test_the_report_shows_them(evaluated, tmp_path):
     table = pd.read_csv(tmp_path / "tables" / "robustness_missing.csv", index_col=[0, 1])
     assert table.loc[("all", "bmmal"), "1.0"] == pytest.approx(0.9 - 0.3 + 0.015 + 0.05 - 0.1)
     evaluated.evaluations.pop("missing")
-    report = _Report(tmp_path / "other", "a run")
+    report = Page(tmp_path / "other", "a run")
     _robustness(report, evaluated)
     assert not report.parts
 

@@ -11,7 +11,7 @@ import warnings
 import pandas as pd
 import pytest
 
-from skmmal._sealed import sealed
+from skmmal._store import sealed
 from skmmal.experiment import ExperimentResults
 from skmmal.experiment.folder import RunFolder
 

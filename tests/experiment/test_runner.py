@@ -205,7 +205,7 @@ def test_first_batch_may_miss_classes(run, data):
     class FirstRows(QueryStrategy):
         requires_model = False
 
-        def _select(self, view, n_instances, rng):
+        def _select(self, pool, labelled, n_instances, rng):
             return np.arange(n_instances), np.zeros(n_instances)
 
     found = run(X=X[:250][order], y=y[:250][order], initial=FirstRows())

@@ -14,8 +14,8 @@ import soundfile
 import torch
 from PIL import Image
 
-from featurize._compat import import_transformers
-from featurize.backbones.common import seeded
+from skmmal.featurize._compat import import_transformers
+from skmmal.featurize.backbones._common import seeded
 
 import_transformers()
 

@@ -13,9 +13,7 @@ from pathlib import Path
 
 import torch
 
-from featurize import JobOptions, run
-from featurize.encoding import Backbone
-from featurize.reading import FileReader, Unit
+from skmmal.featurize import Backbone, FileReader, JobOptions, Unit, run
 
 N = 300
 BAD = {5: "", 123: "not there.txt", 250: "corrupt.txt"}

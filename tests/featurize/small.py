@@ -9,9 +9,9 @@ import torch
 import transformers as tf
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from featurize.backbones.common import seeded
-from featurize.encoding import Encoder
-from featurize.reading import read_chunk
+from skmmal.featurize._encoding import Encoder
+from skmmal.featurize._reading import read_chunk
+from skmmal.featurize.backbones._common import seeded
 
 from .conftest import WORDS
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from featurize.backbones import torchvision as tv
-from featurize.backbones.common import describe, load_state, state_sha256, versions
+from skmmal.featurize.backbones import _torchvision as tv
+from skmmal.featurize.backbones._common import ModelSpec, describe, load_state, state_sha256, versions
 
 MODELS = [
     ("squeezenet1_1", 512, (169, 512)),
@@ -24,7 +24,7 @@ MODELS = [
 
 @pytest.mark.parametrize(("name", "width", "grid"), MODELS)
 def test_features_are_what_the_classifier_is_given(name, width, grid):
-    module, transform = tv.load(name, "random", 0)
+    module, transform = tv.load(ModelSpec("torchvision", name, "random"))
     example = transform(Image.new("RGB", (300, 200))).unsqueeze(0)
     extractor, found = tv.feature_extractor(module, example, tokens=False)
     assert found == width
@@ -89,7 +89,7 @@ def test_torchvision_torchaudio_and_transformers_import_here():
         import torchvision
     except (RuntimeError, ImportError, OSError):
         pass
-    from featurize._compat import import_torchaudio, import_torchvision, import_transformers
+    from skmmal.featurize._compat import import_torchaudio, import_torchvision, import_transformers
     torchvision, torchaudio = import_torchvision(), import_torchaudio()
     assert import_torchvision() is torchvision and import_torchaudio() is torchaudio
     import_transformers()
@@ -112,7 +112,7 @@ def test_where_the_plain_import_works_nothing_is_touched(tmp_path):
     sys.path.insert(0, sys.argv[1])
     import torch
     from pathlib import Path
-    from featurize import _compat
+    from skmmal.featurize import _compat
     glob = Path.glob
     assert _compat.import_torchvision().works and _compat.import_torchaudio().works
     assert _compat._kept == [] and Path.glob is glob
@@ -132,7 +132,7 @@ def test_other_failures_are_not_hidden(tmp_path, cuda):
     import torch
     if sys.argv[2] == "True":
         torch.version.cuda = "13.0"
-    from featurize import _compat
+    from skmmal.featurize import _compat
     try:
         _compat.import_torchvision()
     except RuntimeError as error:

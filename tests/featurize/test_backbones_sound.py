@@ -10,10 +10,10 @@ import soundfile
 import torch
 import transformers as tf
 
-from featurize import audio as script
-from featurize.backbones.common import seeded
-from featurize.backbones.sound import sound_backbone
 from skmmal.features import FeatureStore
+from skmmal.featurize import audio as script
+from skmmal.featurize.backbones import build_backbone
+from skmmal.featurize.backbones._common import seeded
 
 from .small import LAYERS, TEXT, accepted, encode, save, tensor_of
 
@@ -88,19 +88,19 @@ def test_each_sound_is_what_it_is_alone(name, sounds, tmp_path):
         inputs = extractor(samples, sampling_rate=RATE, return_tensors="pt")
         with torch.inference_mode():
             expected.append(module(**inputs).last_hidden_state[0].mean(0))
-    backbone = sound_backbone(f"transformers/{tmp_path}", "DEFAULT", sounds)
+    backbone = build_backbone("audio", f"transformers/{tmp_path}", "DEFAULT", sounds)
     check(backbone, sounds, torch.stack(expected).numpy())
     # what is too short says so, and costs no other item
     soundfile.write(tmp_path / "tick.wav", np.full(20, 0.1), RATE)
-    _, failures = encode(sound_backbone(f"transformers/{tmp_path}", "DEFAULT", tmp_path), ["tick.wav"])
+    _, failures = encode(build_backbone("audio", f"transformers/{tmp_path}", "DEFAULT", tmp_path), ["tick.wav"])
     assert "too short: 1.25 ms of sound" in failures[0]
     with pytest.raises(ValueError, match="no pooled output of its own; take --pooling mean"):
-        sound_backbone(f"transformers/{tmp_path}", "DEFAULT", sounds, pooling="pooled")
+        build_backbone("audio", f"transformers/{tmp_path}", "DEFAULT", sounds, pooling="pooled")
 
 
 @pytest.mark.parametrize("name", ["WAV2VEC2_BASE", "WAV2VEC2_LARGE_LV60K", "WAVLM_BASE"])
 def test_torchaudio_models_run_at_the_sounds_own_length(name, sounds, monkeypatch):
-    from featurize._compat import import_torchaudio
+    from skmmal.featurize._compat import import_torchaudio
 
     torchaudio = import_torchaudio()
     bundle = getattr(torchaudio.pipelines, name)
@@ -116,7 +116,7 @@ def test_torchaudio_models_run_at_the_sounds_own_length(name, sounds, monkeypatc
             waveform = torch.nn.functional.layer_norm(waveform, waveform.shape)
         with torch.inference_mode():
             expected.append(module.extract_features(waveform)[0][-1][0].mean(0))
-    backbone = sound_backbone(f"torchaudio/{name}", "random", sounds)
+    backbone = build_backbone("audio", f"torchaudio/{name}", "random", sounds)
     check(backbone, sounds, torch.stack(expected).numpy())
     assert backbone.reader.fewest == 105  # ((4 - 1) * 4 + 8 - 1) * 5 + 10, by the convolutions
 
@@ -139,16 +139,16 @@ def test_a_spectrogram_transformer_counts_patches_that_see_sound(patch, strides,
         expected.append(states[:, seeing].mean((0, 1)))
         pooled.append(output.pooler_output[0])
     model = f"transformers/{tmp_path}"
-    check(sound_backbone(model, "DEFAULT", sounds), sounds, torch.stack(expected).numpy())
-    check(sound_backbone(model, "DEFAULT", sounds, pooling="pooled"), sounds, torch.stack(pooled).numpy())
+    check(build_backbone("audio", model, "DEFAULT", sounds), sounds, torch.stack(expected).numpy())
+    check(build_backbone("audio", model, "DEFAULT", sounds, pooling="pooled"), sounds, torch.stack(pooled).numpy())
     # a window shorter than the extractor's fixed length changes nothing of this
-    check(sound_backbone(model, "DEFAULT", sounds, window=1.0), sounds, torch.stack(expected).numpy())
+    check(build_backbone("audio", model, "DEFAULT", sounds, window=1.0), sounds, torch.stack(expected).numpy())
 
 
 def test_silence_at_the_end_of_a_sound_is_no_padding(sounds, tmp_path):
     extractor = tf.ASTFeatureExtractor(max_length=128, num_mel_bins=32)
     save(tmp_path, tf.ASTConfig(max_length=128, num_mel_bins=32, **LAYERS), extractor)
-    backbone = sound_backbone(f"transformers/{tmp_path}", "DEFAULT", sounds)
+    backbone = build_backbone("audio", f"transformers/{tmp_path}", "DEFAULT", sounds)
     samples = read(sounds)[0].copy()
     samples[4000:] = 0
     assert int(backbone.reader.unit(samples).inputs["frames"]) == 1 + (len(samples) - 400) // 160
@@ -163,10 +163,10 @@ def test_whisper_counts_the_frames_of_the_sound(sounds, tmp_path):
         with torch.inference_mode():
             states = module.get_encoder()(inputs["input_features"]).last_hidden_state[0]
         expected.append(states[inputs["attention_mask"][0, ::2].bool()].mean(0))
-    backbone = sound_backbone(f"transformers/{tmp_path}", "DEFAULT", sounds)
+    backbone = build_backbone("audio", f"transformers/{tmp_path}", "DEFAULT", sounds)
     assert backbone.reader.window == 1.0  # the extractor's
     check(backbone, sounds, torch.stack(expected).numpy())
-    tokens = sound_backbone(f"transformers/{tmp_path}", "DEFAULT", sounds, tokens=True)
+    tokens = build_backbone("audio", f"transformers/{tmp_path}", "DEFAULT", sounds, tokens=True)
     assert tokens.width == (50, 32)
 
 
@@ -185,7 +185,7 @@ def test_wav2vec2_bert(adapter, sounds, tmp_path):
         if adapter:
             kept = module._get_feature_vector_attention_mask(len(states), inputs["attention_mask"])[0].bool()
         expected.append(states[kept].mean(0))
-    check(sound_backbone(f"transformers/{tmp_path}", "DEFAULT", sounds), sounds, torch.stack(expected).numpy())
+    check(build_backbone("audio", f"transformers/{tmp_path}", "DEFAULT", sounds), sounds, torch.stack(expected).numpy())
 
 
 def test_moonshine(sounds, tmp_path):
@@ -202,7 +202,7 @@ def test_moonshine(sounds, tmp_path):
         side = module.get_encoder()
         with torch.inference_mode():
             expected.append(side(**accepted(side.forward, inputs)).last_hidden_state[0].mean(0))
-    check(sound_backbone(f"transformers/{tmp_path}", "DEFAULT", sounds), sounds, torch.stack(expected).numpy())
+    check(build_backbone("audio", f"transformers/{tmp_path}", "DEFAULT", sounds), sounds, torch.stack(expected).numpy())
 
 
 @pytest.mark.parametrize("truncation", ["rand_trunc", "fusion"])
@@ -219,12 +219,12 @@ def test_clap_is_the_same_each_time(truncation, sounds, tmp_path):
         inputs = extractor(samples, sampling_rate=RATE, return_tensors="pt")
         with torch.inference_mode():
             expected.append(tensor_of(module.get_audio_features(**inputs))[0])
-    backbone = sound_backbone(f"transformers/{tmp_path}", "DEFAULT", sounds, pooling="pooled")
+    backbone = build_backbone("audio", f"transformers/{tmp_path}", "DEFAULT", sounds, pooling="pooled")
     check(backbone, sounds, torch.stack(expected).numpy())
     # longer than the extractor takes: cut into windows, and not at a random place
     long = np.random.default_rng(1).standard_normal(RATE * 5).astype(np.float32)
     soundfile.write(tmp_path / "long.wav", long, RATE, subtype="FLOAT")
-    backbone = sound_backbone(f"transformers/{tmp_path}", "DEFAULT", tmp_path, pooling="pooled")
+    backbone = build_backbone("audio", f"transformers/{tmp_path}", "DEFAULT", tmp_path, pooling="pooled")
     np.testing.assert_array_equal(encode(backbone, ["long.wav"])[0], encode(backbone, ["long.wav"])[0])
 
 

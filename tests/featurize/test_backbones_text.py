@@ -9,9 +9,9 @@ import pytest
 import torch
 import transformers as tf
 
-from featurize import text as script
-from featurize.backbones.language import text_backbone
 from skmmal.features import FeatureStore
+from skmmal.featurize import text as script
+from skmmal.featurize.backbones import build_backbone
 
 from .conftest import WORDS
 from .small import BOTH, LAYERS, PATCHES, TEXT, accepted, encode, save, tensor_of, tokenizer
@@ -124,9 +124,9 @@ def test_each_text_is_what_it_is_alone(name, pooling, folders):
     if not own and pooling in ("cls", "pooled") and name in (*LEFT_TO_RIGHT, *NO_FIRST_TOKEN):
         reason = "reads from left to right" if name in LEFT_TO_RIGHT else "puts none there"
         with pytest.raises(ValueError, match=rf"{reason}.*--pooling last"):
-            text_backbone(model, "DEFAULT", pooling=pooling)
+            build_backbone("text", model, "DEFAULT", pooling=pooling)
         return
-    backbone = text_backbone(model, "DEFAULT", pooling=pooling)
+    backbone = build_backbone("text", model, "DEFAULT", pooling=pooling)
     assert backbone.reader.max_length == limit
     assert backbone.reader.pads == (name != "fnet")
     found, failures = encode(backbone, TEXTS)
@@ -147,7 +147,7 @@ def test_last_token_of_a_batch_padded_on_either_side(side, tmp_path):
         states = model(**accepted(model.forward, batch)).last_hidden_state
     ends = batch["attention_mask"].sum(1) - 1
     expected = states[:, -1] if side == "left" else states[torch.arange(len(TEXTS)), ends]
-    backbone = text_backbone(f"transformers/{tmp_path}", "DEFAULT", pooling="last", normalize=True)
+    backbone = build_backbone("text", f"transformers/{tmp_path}", "DEFAULT", pooling="last", normalize=True)
     expected = torch.nn.functional.normalize(expected, dim=-1).numpy()
     np.testing.assert_allclose(encode(backbone, TEXTS)[0], expected, atol=1e-5)
 
@@ -181,7 +181,7 @@ def test_siglip_is_padded_to_its_full_length_without_a_mask(name, pooling, tmp_p
             expected = (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         else:
             expected = states[torch.arange(len(TEXTS)), mask.sum(1) - 1]
-    backbone = text_backbone(f"transformers/{tmp_path}", "DEFAULT", pooling=pooling)
+    backbone = build_backbone("text", f"transformers/{tmp_path}", "DEFAULT", pooling=pooling)
     for batch_size in (1, 4):
         np.testing.assert_allclose(encode(backbone, TEXTS, batch_size)[0], expected.numpy(), atol=1e-5)
 
@@ -190,7 +190,7 @@ def test_a_decoder_made_of_bert_is_found_out_by_what_it_does(tmp_path):
     save(tmp_path, tf.BertConfig(**TEXT, **P40, is_decoder=True), tokenizer(*BOTH))
     for pooling in ("cls", "pooled"):
         with pytest.raises(ValueError, match="--pooling last"):
-            text_backbone(f"transformers/{tmp_path}", "DEFAULT", pooling=pooling)
+            build_backbone("text", f"transformers/{tmp_path}", "DEFAULT", pooling=pooling)
 
 
 def test_refused_before_the_job_begins(tmp_path, capsys):
@@ -216,23 +216,23 @@ def test_weights_that_are_not_there_are_not_made_up(tmp_path):
     tf.BertForMaskedLM(config).save_pretrained(tmp_path / "mlm")  # has no pooling layer
     tokenizer(*BOTH).save_pretrained(tmp_path / "mlm")
     with pytest.raises(ValueError, match=r"hold no pooling layer .*take cls"):
-        text_backbone(f"transformers/{tmp_path / 'mlm'}", "DEFAULT", pooling="pooled")
-    hashes = {text_backbone(f"transformers/{tmp_path / 'mlm'}", "DEFAULT").description["weights_sha256"] for _ in "12"}
+        build_backbone("text", f"transformers/{tmp_path / 'mlm'}", "DEFAULT", pooling="pooled")
+    hashes = {build_backbone("text", f"transformers/{tmp_path / 'mlm'}", "DEFAULT").description["weights_sha256"] for _ in "12"}
     assert len(hashes) == 1  # so that a job can be continued
     module = tf.BertModel(config)
     state = {name: value for name, value in module.state_dict().items() if "layer.1" not in name}
     module.save_pretrained(tmp_path / "half", state_dict=state)
     tokenizer(*BOTH).save_pretrained(tmp_path / "half")
     with pytest.raises(ValueError, match="the weights lack"):
-        text_backbone(f"transformers/{tmp_path / 'half'}", "DEFAULT")
+        build_backbone("text", f"transformers/{tmp_path / 'half'}", "DEFAULT")
 
 
 @pytest.mark.parametrize("name", ["bert", "llama", "fnet"])
 def test_half_precision_pools_the_same_tokens(name, folders):
-    from featurize.encoding import Encoder
-    from featurize.reading import read_chunk
+    from skmmal.featurize._encoding import Encoder
+    from skmmal.featurize._reading import read_chunk
 
-    backbone = text_backbone(f"transformers/{folders / name}", "DEFAULT", pooling="mean")
+    backbone = build_backbone("text", f"transformers/{folders / name}", "DEFAULT", pooling="mean")
     encoder = Encoder(backbone, torch.device("cpu"), amp=True)
     for batch in read_chunk(backbone.reader, TEXTS, 4).batches:
         (_, half), = encoder.encode(batch.inputs)
@@ -286,7 +286,7 @@ def test_a_sentence_transformers_folder_is_obeyed(name, tmp_path):
     folder = sentence_folder(tmp_path, *more, prompt=prompt)
     expected = SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
     for library in ("transformers", "sentence-transformers"):
-        backbone = text_backbone(f"{library}/{folder}", "DEFAULT")
+        backbone = build_backbone("text", f"{library}/{folder}", "DEFAULT")
         found, failures = encode(backbone, TEXTS, 3)
         assert not failures
         np.testing.assert_allclose(found, expected, atol=1e-5)

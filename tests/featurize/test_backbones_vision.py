@@ -10,9 +10,9 @@ import torch
 import transformers as tf
 from PIL import Image
 
-from featurize import image as script
-from featurize.backbones.vision import image_backbone, video_backbone
 from skmmal.features import FeatureStore
+from skmmal.featurize import image as script
+from skmmal.featurize.backbones import build_backbone
 
 from .small import LAYERS, PATCHES, TEXT, encode, save, tensor_of
 
@@ -88,9 +88,9 @@ def test_each_image_is_what_it_is_alone(name, pooling, folders, pictures):
     model = f"transformers/{folders / name}"
     if (pooling == "cls" and front == 0) or (pooling == "pooled" and own is None):
         with pytest.raises(ValueError, match="no CLS token.*--pooling mean"):
-            image_backbone(model, "DEFAULT", pictures, pooling=pooling)
+            build_backbone("image", model, "DEFAULT", pictures, pooling=pooling)
         return
-    backbone = image_backbone(model, "DEFAULT", pictures, pooling=pooling)
+    backbone = build_backbone("image", model, "DEFAULT", pictures, pooling=pooling)
     found, failures = encode(backbone, names_of(pictures))
     assert not failures
     module, processor = tf.AutoModel.from_pretrained(folders / name).eval(), tf.AutoImageProcessor.from_pretrained(folders / name)
@@ -150,14 +150,14 @@ def test_sides_are_not_taken_for_channels(size, folders, tmp_path):
     """An image of one color is the same image in every size."""
     for name, shape in (("odd", size), ("plain", (40, 40))):
         Image.new("RGB", shape, (200, 100, 0)).save(tmp_path / f"{name}.png")
-    found, failures = encode(image_backbone(f"transformers/{folders / 'vit'}", "DEFAULT", tmp_path), ["odd.png", "plain.png"])
+    found, failures = encode(build_backbone("image", f"transformers/{folders / 'vit'}", "DEFAULT", tmp_path), ["odd.png", "plain.png"])
     assert not failures
     np.testing.assert_allclose(found[0], found[1], atol=1e-5)
 
 
 def test_a_grid_of_another_size_is_one_items_failure(pictures, tmp_path):
     save(tmp_path, MODELS["dinov2"][0](), tf.ViTImageProcessor(do_resize=False))
-    backbone = image_backbone(f"transformers/{tmp_path}", "DEFAULT", pictures, tokens=True)
+    backbone = build_backbone("image", f"transformers/{tmp_path}", "DEFAULT", pictures, tokens=True)
     assert backbone.width == (401, 32)  # of the example: 320 by 320
     failures = encode(backbone, names_of(pictures))[1]
     assert len(failures) == 7
@@ -172,7 +172,7 @@ def test_padding_of_images_of_many_sizes_is_left_out(pictures, tmp_path):
     processor = tf.Siglip2ImageProcessor(patch_size=16, max_num_patches=16)
     module = save(tmp_path, tf.Siglip2Config(text_config=TEXT, vision_config=vision), processor, spread=2.0)
     for pooling in ("mean", "pooled"):
-        backbone = image_backbone(f"transformers/{tmp_path}", "DEFAULT", pictures, pooling=pooling)
+        backbone = build_backbone("image", f"transformers/{tmp_path}", "DEFAULT", pictures, pooling=pooling)
         found, failures = encode(backbone, names_of(pictures)[:6])
         assert not failures
         for row, file in enumerate(names_of(pictures)[:6]):
@@ -191,29 +191,29 @@ def test_padding_of_images_of_many_sizes_is_left_out(pictures, tmp_path):
 def test_a_masked_autoencoder_sees_the_whole_image(pictures, tmp_path):
     """It hides most patches and shuffles the rest, at random; with nothing hidden its mean is the same each time."""
     save(tmp_path, tf.ViTMAEConfig(**PATCHES), tf.ViTImageProcessor(size=SMALL), spread=2.0)
-    backbone = image_backbone(f"transformers/{tmp_path}", "DEFAULT", pictures, pooling="mean")
+    backbone = build_backbone("image", f"transformers/{tmp_path}", "DEFAULT", pictures, pooling="mean")
     found = [encode(backbone, names_of(pictures))[0] for _ in "12"]
     np.testing.assert_allclose(*found, atol=1e-5)
     with pytest.raises(ValueError, match="gives other features each time"):
-        image_backbone(f"transformers/{tmp_path}", "DEFAULT", pictures, tokens=True)
+        build_backbone("image", f"transformers/{tmp_path}", "DEFAULT", pictures, tokens=True)
 
 
 def test_refused_before_the_job_begins(pictures, tmp_path):
     save(tmp_path / "bert", tf.BertConfig(**TEXT), tf.ViTImageProcessor(size=SMALL))
     with pytest.raises(ValueError, match="BertModel cannot be used for images here"):
-        image_backbone(f"transformers/{tmp_path / 'bert'}", "DEFAULT", pictures)
+        build_backbone("image", f"transformers/{tmp_path / 'bert'}", "DEFAULT", pictures)
     save(tmp_path / "vilt", tf.ViltConfig(**PATCHES, vocab_size=30), tf.ViltImageProcessor(size={"shortest_edge": 32}))
     with pytest.raises(ValueError, match="cannot be used for images here"):
-        image_backbone(f"transformers/{tmp_path / 'vilt'}", "DEFAULT", pictures)
+        build_backbone("image", f"transformers/{tmp_path / 'vilt'}", "DEFAULT", pictures)
     save(tmp_path / "bare", tf.ViTConfig(**PATCHES))
     with pytest.raises(ValueError, match="has no image processor"):
-        image_backbone(f"transformers/{tmp_path / 'bare'}", "DEFAULT", pictures)
+        build_backbone("image", f"transformers/{tmp_path / 'bare'}", "DEFAULT", pictures)
     # a checkpoint of a classifier has no pooling layer, which would be random
     tf.ViTForImageClassification(tf.ViTConfig(**PATCHES)).save_pretrained(tmp_path / "head")
     tf.ViTImageProcessor(size=SMALL).save_pretrained(tmp_path / "head")
     with pytest.raises(ValueError, match=r"hold no pooling layer .*take cls"):
-        image_backbone(f"transformers/{tmp_path / 'head'}", "DEFAULT", pictures)
-    image_backbone(f"transformers/{tmp_path / 'head'}", "DEFAULT", pictures, pooling="cls")
+        build_backbone("image", f"transformers/{tmp_path / 'head'}", "DEFAULT", pictures)
+    build_backbone("image", f"transformers/{tmp_path / 'head'}", "DEFAULT", pictures, pooling="cls")
 
 
 def test_frames_of_another_size_share_an_item(tmp_path):
@@ -223,7 +223,7 @@ def test_frames_of_another_size_share_an_item(tmp_path):
     for number, size in enumerate(((32, 32), (48, 32), (32, 64))):
         Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(tmp_path / "clip" / f"{number}.png")
     options = {"frames": 3, "pooling": "mean"}
-    found, failures = encode(video_backbone(f"transformers/{tmp_path / 'model'}", "DEFAULT", tmp_path, **options), ["clip"])
+    found, failures = encode(build_backbone("video", f"transformers/{tmp_path / 'model'}", "DEFAULT", tmp_path, **options), ["clip"])
     assert not failures
-    alone = image_backbone(f"transformers/{tmp_path / 'model'}", "DEFAULT", tmp_path / "clip", pooling="mean")
+    alone = build_backbone("image", f"transformers/{tmp_path / 'model'}", "DEFAULT", tmp_path / "clip", pooling="mean")
     np.testing.assert_allclose(found[0], encode(alone, names_of(tmp_path / "clip"))[0].mean(0), atol=1e-5)

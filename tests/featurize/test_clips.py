@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featurize import decode
-from featurize.notes import Notes
+from skmmal.featurize import decode
+from skmmal.featurize._notes import Notes
 
 from .media import cover_tag, level, levels_of, write_levels, write_sound
 

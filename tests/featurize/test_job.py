@@ -17,12 +17,21 @@ import pandas as pd
 import pytest
 import torch
 
-from featurize import JobOptions, run, run_shards
-from featurize.encoding import Backbone, Encoder, is_out_of_memory
-from featurize.job import ErrorRateError, StrictError
-from featurize.reading import FileReader, ReadAhead, Reader, Task, Unit
-from featurize.status import status
 from skmmal.features import CacheInUseError, FeatureStore, FingerprintError
+from skmmal.featurize import (
+    Backbone,
+    ErrorRateError,
+    FileReader,
+    JobOptions,
+    Reader,
+    StrictError,
+    Unit,
+    run,
+    run_shards,
+)
+from skmmal.featurize._encoding import Encoder, is_out_of_memory
+from skmmal.featurize._read_ahead import ReadAhead, Task
+from skmmal.featurize.status import status
 
 N = 50
 BAD = [4, 17, 18, 33]
@@ -116,7 +125,7 @@ def test_the_number_of_workers_changes_nothing(manifest, tmp_path, whole, worker
 
 
 def test_threads_read_where_processes_may_not(manifest, tmp_path, whole, monkeypatch):
-    monkeypatch.setattr("featurize.reading._may_fork", lambda: False)
+    monkeypatch.setattr("skmmal.featurize._read_ahead.may_fork", lambda: False)
     go(manifest, tmp_path / "c", workers=3)
     assert snapshot(tmp_path / "c") == whole
 
@@ -340,7 +349,7 @@ def test_read_ahead_keeps_the_order(tmp_path):
             return [Unit({"x": torch.tensor([float(raw)])})]
 
     cells = ["5", "0", "3", "1", "4", "0"]
-    tasks = [Task(0, (k,), (cell,), False) for k, cell in enumerate(cells)]
+    tasks = [Task((k,), (cell,), False) for k, cell in enumerate(cells)]
     with ReadAhead(Slow(tmp_path), 3, 1) as ahead:
         found = [(task.rows[0], float(chunk.batches[0].inputs["x"])) for task, chunk in ahead.read(tasks)]
     assert found == [(k, float(cell)) for k, cell in enumerate(cells)]
@@ -451,7 +460,7 @@ class Deadly(NumberReader):
 
 
 def test_a_shard_whose_worker_dies_is_taken_up_again(manifest, tmp_path, whole, monkeypatch):
-    import featurize.shards as shards
+    import skmmal.featurize._shards as shards
 
     def run_shard(job, index, count, model):
         return run(dataclasses.replace(job, shard=(index, count)), model, quiet=True)

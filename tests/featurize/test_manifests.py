@@ -8,7 +8,7 @@ import json
 import pandas as pd
 import pytest
 
-from featurize.manifest import Embedded, read_manifest
+from skmmal.featurize._manifest import Embedded, read_manifest
 
 EXPECTED = (["007", "b"], ["héllo, world", "NA"])
 LINES = [["id", "text"], ["007", "héllo, world"], ["b", "NA"]]

@@ -10,13 +10,12 @@ import pandas as pd
 import pytest
 import torch
 
-from featurize import JobOptions, cli, run, run_shards
-from featurize.encoding import Backbone
-from featurize.job import StrictError
-from featurize.notes import remark
-from featurize.reading import FileReader, ReadAhead, Reader, Task, Unit, read_chunk
-from featurize.status import status
 from skmmal.features import FeatureStore
+from skmmal.featurize import Backbone, FileReader, JobOptions, Reader, StrictError, Unit, remark, run, run_shards
+from skmmal.featurize._cli import run_script
+from skmmal.featurize._read_ahead import ReadAhead, Task
+from skmmal.featurize._reading import read_chunk
+from skmmal.featurize.status import status
 
 
 class WordReader(Reader):
@@ -164,9 +163,9 @@ def test_a_long_item_comes_in_parts_and_ends_as_the_whole(workers, tmp_path, mon
     cells = ["3", "40", "-30", "1", "0", "25"] + (["deadly", "7"] if workers else [])
     job = options(tmp_path, cells, workers=workers, batch_size=4, range_rows=10)
     run(dataclasses.replace(job, out=tmp_path / "whole"), backbone(Parts()), quiet=True)
-    monkeypatch.setattr("featurize.reading.PART_BYTES", 20)
+    monkeypatch.setattr("skmmal.featurize._reading.PART_BYTES", 20)
     with ReadAhead(Parts(), workers, 4) as ahead:
-        task = Task(0, tuple(range(len(cells))), tuple(cells), True)
+        task = Task(tuple(range(len(cells))), tuple(cells), True)
         read = [(chunk.rest, sum(map(len, chunk.batches))) for _, chunk in ahead.read([task])]
     assert len(read) > 5
     assert max(count for _, count in read) <= 8
@@ -185,9 +184,9 @@ def test_a_long_item_comes_in_parts_and_ends_as_the_whole(workers, tmp_path, mon
 
 def exit_of(monkeypatch, tmp_path, reader, *more, cells=CELLS):
     job = options(tmp_path, cells)
-    monkeypatch.setattr("featurize.job.build", lambda options, manifest: backbone(reader))
+    monkeypatch.setattr("skmmal.featurize._job.build", lambda options, manifest: backbone(reader))
     arguments = [str(job.manifest), "--out", str(job.out), "--model", "test/mean", "--workers", "0", "--quiet", *more]
-    return cli.main("text", "Test.", lambda parser: parser.add_argument("--model"), arguments)
+    return run_script("text", arguments)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +222,7 @@ def test_what_breaks_in_a_job_is_no_refusal(tmp_path, monkeypatch):
 
 
 def test_shards_sum_up_what_they_found(tmp_path, monkeypatch):
-    import featurize.shards as shards
+    import skmmal.featurize._shards as shards
 
     def run_shard(job, index, count):
         return run(dataclasses.replace(job, shard=(index, count)), backbone(), quiet=True)
@@ -237,8 +236,7 @@ def test_files_inside_a_manifest_and_their_notes(tmp_path):
     """Images, sound and videos as Parquet holds them give what the files give; what is cut short is noted."""
     from PIL import Image
 
-    from featurize.backbones.sound import WaveformReader
-    from featurize.backbones.vision import FramesReader, ImageReader
+    from skmmal.featurize.backbones import FramesReader, ImageReader, WaveformReader
 
     from .media import write_levels, write_sound
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featurize import decode
-from featurize.notes import Notes
+from skmmal.featurize import decode
+from skmmal.featurize._notes import Notes
 
 from .media import write_png
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from featurize import decode
-from featurize.notes import Notes
+from skmmal.featurize import decode
+from skmmal.featurize._notes import Notes
 
 from .media import write_sound
 
@@ -177,8 +177,8 @@ def test_what_is_no_sound_says_what_it_is(tmp_path):
 
 @pytest.mark.parametrize(("rate", "target"), [(44100, 16000), (8000, 16000), (11025, 16000), (16001, 16000), (16000, 16000)])
 def test_windows_are_those_of_the_whole_whatever_is_held(rate, target, monkeypatch):
-    monkeypatch.setattr("featurize.decode.recordings.PIECE_SECONDS", 1)
-    monkeypatch.setattr("featurize.decode.recordings.BLOCK", 3001)
+    monkeypatch.setattr("skmmal.featurize.decode._recordings.PIECE_SECONDS", 1)
+    monkeypatch.setattr("skmmal.featurize.decode._recordings.BLOCK", 3001)
     file = io.BytesIO()
     soundfile.write(file, np.random.default_rng(0).normal(size=(int(rate * 7.3), 2)) * 0.1, rate, format="WAV")
     whole = decode.resample(*decode.sound(file), target)

@@ -6,15 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from featurize import audio, decode, image, text, video
-from featurize.manifest import read_manifest
 from skmmal.features import FeatureStore
+from skmmal.featurize import audio, decode, image, text, video
+from skmmal.featurize._manifest import read_manifest
 
 from .conftest import BAD, N
 
@@ -170,7 +171,7 @@ def test_waveform_features_are_the_mean_over_windows(name, data, models, tmp_pat
 
 
 def test_the_papers_spectrogram():
-    from featurize.backbones.sound import SpectrogramReader
+    from skmmal.featurize.backbones._sound import SpectrogramReader
 
     samples = np.random.default_rng(0).normal(size=16000 * 10).astype(np.float32) * 0.1
     made = SpectrogramReader(None, 16000, 10.0).unit(samples).inputs["spectrogram"]
@@ -316,7 +317,7 @@ def test_manifests_read_alike_and_texts_stay_as_they_are(data, tmp_path):
 
 def test_as_a_module_with_workers_and_its_own_names(data, models, tmp_path):
     """The real command, with reader processes, another modality name and absolute paths."""
-    command = [sys.executable, "-m", "featurize.text", str(data / "manifest.parquet"), "--out", str(tmp_path / "c")]
+    command = [sys.executable, "-m", "skmmal.featurize.text", str(data / "manifest.parquet"), "--out", str(tmp_path / "c")]
     command += ["--model", f"transformers/{models / 'bert'}", "--modality", "caption", "--workers", "2"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -324,6 +325,6 @@ def test_as_a_module_with_workers_and_its_own_names(data, models, tmp_path):
     assert "1 items have no features" in done.stderr
     assert "differ from float32 by at most" in done.stderr
     assert FeatureStore.open(tmp_path / "c").modalities == {"caption": 32}
-    status = [sys.executable, "-m", "featurize.status", str(tmp_path / "c")]
-    done = subprocess.run(status, capture_output=True, text=True, check=True, timeout=60)
+    status = [sys.executable, "-m", "featurize.status", str(tmp_path / "c")]  # from a clone
+    done = subprocess.run(status, capture_output=True, text=True, check=True, timeout=60, cwd=Path(__file__).parents[2])
     assert "12/12" in done.stdout

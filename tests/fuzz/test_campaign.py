@@ -10,8 +10,7 @@ from fuzz.harness import REFUSED, answer, fuzz
 from fuzz.inputs import ODD
 from hypothesis import strategies as st
 
-from skmmal.campaign import LabelingCampaign
-from skmmal.campaign.exchange import read_labels_file
+from skmmal.campaign import LabelingCampaign, read_labels_file
 
 N = 30
 rng = np.random.default_rng(0)

@@ -18,7 +18,7 @@ from fuzz.harness import REFUSED, answer, fuzz
 from hypothesis import strategies as st
 
 from skmmal import ExperimentResults, LateFusionClassifier, run_experiment
-from skmmal._sealed import sealed
+from skmmal._store import sealed
 from skmmal.features import FeatureStore
 
 N = 12

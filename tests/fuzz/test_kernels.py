@@ -16,14 +16,9 @@ from skmmal.contributions import (
     shapley_values,
 )
 from skmmal.selection import DenseEmbedding, OuterProductEmbedding, StackedEmbedding, d2_sampling, k_center_greedy
-from skmmal.selection.coverage import ball_cover, kernel_herding, mixed_cover, nearest_other, unit_rows
-from skmmal.selection.v_optimal import (
-    average_kernel,
-    fourier_features,
-    median_sq_distance,
-    v_optimal_dense,
-    v_optimal_features,
-)
+from skmmal.selection._coverage import ball_cover, kernel_herding, mixed_cover, nearest_other, unit_rows
+from skmmal.selection._gaussian_kernels import average_kernel, fourier_features, median_sq_distance
+from skmmal.selection._v_optimal import v_optimal_dense, v_optimal_features
 
 BROKEN = ["nan", "infinity", "text", "complex", "vector", "cube", "no-rows", "no-columns", "none", "number", "ragged", "objects", "sparse"]
 
@@ -226,12 +221,12 @@ def test_kernels_of_modalities(data):
     kernel = answer("average_kernel", lambda: average_kernel(blocks, blocks, present, present, widths))
     if kernel is not REFUSED:
         assert kernel.shape == (n, n)
-        assert bool(torch.isfinite(kernel).all())
+        assert np.isfinite(kernel).all()
     count = data.draw(st.sampled_from([1, 2, 7, 0, -1, 1.5, "a", None, True]))
     seed, _ = data.draw(seeds())
     features = answer("fourier_features", lambda: fourier_features([blocks], [present], widths, count, random_state=seed))
     if features is not REFUSED:
-        assert bool(torch.isfinite(features[0]).all())
+        assert np.isfinite(features[0]).all()
     spread = answer("median_sq_distance", lambda: median_sq_distance(blocks[0]), valid=drawn[0][3] or None)
     if spread is not REFUSED:
         assert spread > 0

@@ -15,10 +15,11 @@ from sklearn.pipeline import make_pipeline
 
 import skmmal._chunks
 from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
-from skmmal._sealed import sealed
+from skmmal._store import sealed
 from skmmal.contributions import shapley_values
 from skmmal.heads import FUSIONS, AttentionPooling, ConcatFusion, Fusion, GatedUnit, LinearFusion, NLGate, SumFusion
-from skmmal.query import BADGE, PoolView
+from skmmal.query import BADGE
+from skmmal.reading import read
 
 GRIDS = {"sound": (2, 3), "video": (4, 5), "text": (1, 6)}
 FACTORIES = {
@@ -256,11 +257,11 @@ def test_predictions_embeddings_and_contributions(name, encoder_dim):
     weights, intercepts = clf.module_.head.last_layer()
     seen = np.hstack(list(embedded.values()))
     np.testing.assert_allclose(softmax(seen @ array(weights).T + array(intercepts), axis=1), proba, atol=1e-10)
-    view = PoolView(clf, X)
+    head = read(clf, X).head
     # the modalities share it: it sees their sum
-    np.testing.assert_array_equal(view.linear_head[0], array(clf.module_.head.fused.weight))
-    np.testing.assert_allclose(view.head_points, sum(embedded.values()), atol=1e-12)
-    assert (view.predict_embedded(view.points) == proba.argmax(axis=1)).all()
+    np.testing.assert_array_equal(head.linear[0], array(clf.module_.head.fused.weight))
+    np.testing.assert_allclose(head.layer_features, sum(embedded.values()), atol=1e-12)
+    assert (head.logits(head.features).argmax(axis=1) == proba.argmax(axis=1)).all()
     # the modalities' own heads see the mean token
     for m, (own, head) in enumerate(zip(clf.embed_by_modality(X).values(), clf.module_.head.unimodal, strict=True)):
         mean = array(z[m]).reshape(len(X), *list(grids.values())[m]).mean(axis=1)

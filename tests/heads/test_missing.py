@@ -12,7 +12,8 @@ from torch.func import functional_call
 from skmmal import LateFusionClassifier, MultimodalArray
 from skmmal.contributions import balance_weights, shapley_values
 from skmmal.heads import FUSIONS
-from skmmal.query import PoolView, get_strategy
+from skmmal.query import get_strategy
+from skmmal.reading import read
 
 WIDTHS = {"a": 6, "b": 5, "c": 4}
 NAMES = list(FUSIONS)
@@ -229,7 +230,7 @@ def test_strategies_run_on_every_fusion(fusion, missing):
         assert len(set(batch.tolist())) == 6
         assert (batch >= 0).all()
         assert (batch < 100).all()
-    assert [block.shape[0] for block in PoolView(clf, X).embedding] == [150] * 3
+    assert [block.shape[0] for block in read(clf, X).head.blocks] == [150] * 3
 
 
 @pytest.mark.parametrize("fusion", NAMES)

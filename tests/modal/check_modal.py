@@ -34,9 +34,9 @@ def counted(name):
     class Counted(base):
         calls = 0
 
-        def _select(self, view, n_instances, rng):
+        def _select(self, pool, labelled, n_instances, rng):
             type(self).calls += 1
-            return super()._select(view, n_instances, rng)
+            return super()._select(pool, labelled, n_instances, rng)
 
     strategy = Counted()
     return strategy.set_params(random_state=0) if "random_state" in strategy.get_params() else strategy

@@ -9,9 +9,8 @@ from samples import make_blocks
 from sklearn.linear_model import LogisticRegression
 
 from skmmal import LateFusionClassifier, MultimodalArray
-from skmmal.query import BALD, BatchBALD
-from skmmal.query.batchbald import _deal, _JointLabels, joint_information_batch
-from skmmal.query.bayesian import mutual_information
+from skmmal.query import BALD, BatchBALD, joint_information_batch, mutual_information
+from skmmal.query._batchbald import _deal, _JointLabels
 
 
 def joint_information(draws, rows):

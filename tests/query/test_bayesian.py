@@ -19,10 +19,10 @@ from sklearn.svm import SVC
 from sklearn.utils.class_weight import compute_sample_weight
 
 from skmmal import LateFusionClassifier, MultimodalArray
-from skmmal.query import BALD, EPIG, BatchBALD, PoolView, PowerBALD
-from skmmal.query._posterior import LaplacePosterior, prior_precision
-from skmmal.query.batchbald import _JointLabels
-from skmmal.query.bayesian import mutual_information, predictive_information
+from skmmal.query import BALD, EPIG, BatchBALD, PowerBALD, mutual_information, predictive_information
+from skmmal.query._batchbald import _JointLabels
+from skmmal.reading import read, read_with_labels
+from skmmal.reading._posterior import LaplacePosterior, prior_precision
 
 
 def entropy(p):
@@ -64,8 +64,7 @@ def test_bald_of_a_committee():
 def test_members_that_lack_a_class_are_aligned():
     two = Member([[0.25, 0.75]], classes=(2, 0))
     three = Member([[0.1, 0.2, 0.7]])
-    view = PoolView(committee(two, three), np.zeros((1, 2)))
-    draws = list(view.monte_carlo_probabilities(9, np.random.RandomState(0)))
+    draws = list(read(committee(two, three), np.zeros((1, 2))).head.draws(9, 0))
     np.testing.assert_allclose(np.stack(draws), [[[0.75, 0.0, 0.25]], [[0.1, 0.2, 0.7]]])
 
 
@@ -75,7 +74,7 @@ def test_ensembles_are_committees(make):
     X = np.hstack(list(blocks.values()))
     names = np.array(["c", "a", "b"])[y]
     clf = make(n_estimators=5, random_state=0).fit(X[:12], names[:12])
-    draws = list(PoolView(clf, X[12:]).monte_carlo_probabilities(3, np.random.RandomState(0)))
+    draws = list(read(clf, X[12:]).head.draws(3, 0))
     assert len(draws) == 5
     np.testing.assert_allclose(np.mean(draws, axis=0), clf.predict_proba(X[12:]), atol=1e-12)
 
@@ -85,9 +84,9 @@ def test_dropout_draws_vary_and_leave_the_estimator_alone():
     X = MultimodalArray(blocks)
     clf = LateFusionClassifier(dropout=0.5, max_iter=20, random_state=0).fit(X[:40], y[:40])
     before = clf.predict_proba(X[40:])
-    view = PoolView(clf, X[40:])
-    draws = np.stack(list(view.monte_carlo_probabilities(400, np.random.RandomState(0))))
-    again = np.stack(list(view.monte_carlo_probabilities(400, np.random.RandomState(0))))
+    head = read(clf, X[40:]).head
+    draws = np.stack(list(head.draws(400, 0)))
+    again = np.stack(list(head.draws(400, 0)))
     np.testing.assert_array_equal(draws, again)
     np.testing.assert_array_equal(clf.predict_proba(X[40:]), before)
     assert draws.std(axis=0).max() > 0.05
@@ -206,8 +205,8 @@ def test_joint_draws_are_one_network_for_all_rows():
     Z = np.hstack(list(blocks.values()))
     twice = np.vstack([Z[30:], Z[30:]])
     linear = LogisticRegression().fit(Z[:30], y[:30])
-    view = PoolView(linear, twice, Z[:30])
-    for p in view.monte_carlo_probabilities(3, np.random.RandomState(0), joint=True):
+    head = read_with_labels(linear, twice, Z[:30]).head
+    for p in head.draws(3, 0, joint=True):
         np.testing.assert_allclose(p[:30], p[30:], atol=1e-12)
         # differences between rows are what one set of weights makes of them: logits lie in an affine space
         logits = np.log(p[:30]) - np.log(p[:30]).mean(axis=1, keepdims=True)
@@ -215,12 +214,12 @@ def test_joint_draws_are_one_network_for_all_rows():
         residual = logits - design @ np.linalg.lstsq(design, logits, rcond=None)[0]
         np.testing.assert_allclose(residual, 0, atol=1e-9)
     clf = LateFusionClassifier({"a": 5, "b": 3}, dropout=0.4, max_iter=5, random_state=0).fit(Z[:30], y[:30])
-    view = PoolView(clf, twice)
-    draws = list(view.monte_carlo_probabilities(4, np.random.RandomState(0), joint=True))
+    head = read(clf, twice).head
+    draws = list(head.draws(4, 0, joint=True))
     for p in draws:
         np.testing.assert_allclose(p[:30], p[30:], atol=1e-12)
     assert np.abs(draws[0] - draws[1]).max() > 1e-3
-    apart = next(view.monte_carlo_probabilities(1, np.random.RandomState(0)))
+    apart = next(iter(head.draws(1, 0)))
     assert np.abs(apart[:30] - apart[30:]).max() > 1e-3
 
 
@@ -294,7 +293,7 @@ def test_class_weights_count_in_the_posterior(given):
     X, y = X[:40], y[:40]
     clf = LogisticRegression(class_weight=given).fit(X, y)
     weights = compute_sample_weight(given, y)
-    found = PoolView(clf, X, X, y).laplace
+    found = read_with_labels(clf, X, X, y).head.laplace
     probabilities = clf.predict_proba(X)
     design = np.column_stack([X, np.ones(40)])
     A = (design * weights[:, None]).T @ design

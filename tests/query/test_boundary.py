@@ -12,8 +12,9 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from skmmal import LateFusionClassifier, MultimodalArray
-from skmmal.query import FALCUN, GALAXY, DeepFool, PoolView
+from skmmal.query import FALCUN, GALAXY, DeepFool
 from skmmal.query._deepfool import boundary_distances, deep_fool, feature_distances
+from skmmal.reading import read
 
 
 class Given:
@@ -164,7 +165,8 @@ def test_the_iteration_on_a_linear_network_is_the_closed_form(fusion):
     blocks, y = make_blocks(n=90, missing=0.3)
     X = MultimodalArray(blocks)
     clf = LateFusionClassifier(fusion=fusion).fit(X[:40], y[:40])
-    iterated = feature_distances(PoolView(clf, X[40:]), 50, 0.02)
+    pool = read(clf, X[40:])
+    iterated = feature_distances(pool.source, pool.head, 50, 0.02)
     for space in ("auto", "input", "embedding"):
         picked, scores = DeepFool(space=space).query(clf, X[40:], 50, return_scores=True)
         np.testing.assert_allclose(-scores, iterated[picked], rtol=1e-9)
@@ -289,8 +291,7 @@ def test_what_is_no_softmax_of_a_linear_map_gets_a_stand_in():
     blocks, y = make_blocks(n=90)
     X = blocks["image"]
     forest = RandomForestClassifier(20, random_state=0).fit(X[:40], y[:40])
-    view = PoolView(forest, X[40:])
-    weights, intercepts = view.linear_head
+    weights, intercepts = read(forest, X[40:]).head.linear
     target = np.log(np.maximum(forest.predict_proba(X[40:]), np.finfo(float).tiny))
     centred = X[40:] - X[40:].mean(axis=0)
     expected = np.linalg.solve(centred.T @ centred + np.eye(5), centred.T @ (target - target.mean(axis=0))).T

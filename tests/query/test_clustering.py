@@ -7,9 +7,10 @@ from sklearn.cluster import AgglomerativeClustering
 from sklearn.linear_model import LogisticRegression
 
 from skmmal import LateFusionClassifier, MultimodalArray
-from skmmal.query import ALFAMix, ClusterMargin, DropQuery, PoolView
-from skmmal.query._clusters import representatives
-from skmmal.query.clustering import _average_linkage
+from skmmal.query import ALFAMix, ClusterMargin, DropQuery
+from skmmal.query._clustermargin import _average_linkage
+from skmmal.reading import read
+from skmmal.selection._k_means import representatives
 
 
 def fitted(n=150, seed=0):
@@ -68,7 +69,7 @@ def needed_cap_by_hand(z, clf, anchors, caps):
 
 def test_alfa_mix_needs_the_caps_of_the_papers_mixture():
     clf, pool, held, y = fitted()
-    ours = ALFAMix._needed_caps(PoolView(clf, pool, held, y))
+    ours = ALFAMix._needed_caps(read(clf, pool), read(clf, held, y=y))
     anchors = [held[y == c].mean(axis=0) for c in range(3)]
     caps = np.arange(1, 400) / 200
     for row in range(60):
@@ -81,7 +82,7 @@ def test_alfa_mix_needs_the_caps_of_the_papers_mixture():
 
 def test_alfa_mix_takes_candidates_only():
     clf, pool, held, y = fitted()
-    needed = ALFAMix._needed_caps(PoolView(clf, pool, held, y))
+    needed = ALFAMix._needed_caps(read(clf, pool), read(clf, held, y=y))
     for n in (2, 10, 30):
         picked, scores = ALFAMix(random_state=0).query(clf, pool, n, X_labeled=held, y_labeled=y, return_scores=True)
         cap = 0.2

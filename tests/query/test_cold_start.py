@@ -11,14 +11,9 @@ from torch.nn.functional import normalize
 
 from skmmal import CrossModalEncoder, LateFusionClassifier, MultimodalArray
 from skmmal.query import MMCSAL, get_strategy
-from skmmal.query.cold_start import (
-    activeft_loss,
-    canonical_alignment,
-    content_groups,
-    mean_over_pairs,
-    nearest_rows,
-    optimise_centroids,
-)
+from skmmal.selection._alignment import canonical_alignment, mean_over_pairs
+from skmmal.selection._centroids import activeft_loss, nearest_rows, optimise_centroids
+from skmmal.selection._herding import content_groups
 
 
 def unit(values):

@@ -6,9 +6,11 @@ from samples import make_blocks
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score
 
-from skmmal.query import MaxHerding, ProbCover, TypiClust, UHerding, _clusters
-from skmmal.query.coverage import _calibration_error, _round_robin_by_typicality, _temperature, _tempered
-from skmmal.selection.coverage import ball_cover, kernel_herding, nearest_other, unit_rows
+from skmmal.query import MaxHerding, ProbCover, TypiClust, UHerding
+from skmmal.query._typiclust import _round_robin_by_typicality
+from skmmal.query._uherding import _calibration_error, _temperature, _tempered
+from skmmal.selection import _k_means
+from skmmal.selection._coverage import ball_cover, kernel_herding, nearest_other, unit_rows
 
 
 def sq_distances(a, b):
@@ -137,11 +139,11 @@ def test_ball_cover_is_the_plain_greedy_loop(seed, labelled):
 
 @pytest.mark.parametrize("purity", [0.5, 0.95, 1.0])
 def test_the_automatic_radius_is_the_largest_pure_one(purity):
-    from skmmal.query.coverage import _pure_radius
+    from skmmal.query._coverage import pure_radius
 
     rng = np.random.default_rng(0)
     points, labels = unit_rows(rng.standard_normal((120, 3))), np.arange(120) % 4
-    radius = _pure_radius(points, labels, purity)
+    radius = pure_radius(points, labels, purity)
 
     def share(r):
         near = np.sqrt(sq_distances(points, points)) < r
@@ -260,12 +262,12 @@ def test_typiclust_recomputes_typicality_after_every_pick(seed):
 
 def test_many_points_are_clustered_by_what_they_share(monkeypatch):
     """In wide features of mostly noise, as large pools have them."""
-    monkeypatch.setattr(_clusters, "_SMALL", 10**7)
+    monkeypatch.setattr(_k_means, "_SMALL", 10**7)
     rng = np.random.default_rng(0)
     which = rng.integers(0, 20, 12_000)
     centres = rng.standard_normal((20, 300)).astype(np.float32)
     points = (0.35 * centres[which] + rng.standard_normal((12_000, 300), dtype=np.float32)).astype(np.float32)
-    labels, found = _clusters.cluster(points, 20, np.random.RandomState(0))
+    labels, found = _k_means.cluster(points, 20, np.random.RandomState(0))
     agreement = adjusted_rand_score(which, labels)
     assert agreement > 0.8
     np.testing.assert_allclose(found, [points[labels == c].mean(axis=0) for c in range(20)], atol=1e-4)

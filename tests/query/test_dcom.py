@@ -6,8 +6,8 @@ from samples import make_blocks
 from sklearn.linear_model import LogisticRegression
 
 from skmmal.query import DCoM, MarginSampling, ProbCover
-from skmmal.query.dcom import competence, in_any_ball, purity_radii
-from skmmal.selection.coverage import ball_cover, mixed_cover
+from skmmal.query._dcom import competence, in_any_ball, purity_radii
+from skmmal.selection._coverage import ball_cover, mixed_cover
 
 
 def test_competence_is_the_logistic_of_the_paper():

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
-from skmmal.query import MVOPT, design
+from skmmal.query import MVOPT, _mvopt
 
 
 def margin_uncertainty(probabilities):
@@ -185,11 +185,11 @@ def test_the_size_of_the_pool_decides_between_kernel_and_features(monkeypatch):
 
     exact, fourier = answer(kernel_approximation="exact"), answer(kernel_approximation="fourier")
     assert exact != fourier
-    monkeypatch.setattr(design, "_EXACT_ROWS", 160)  # labelled rows count, too
+    monkeypatch.setattr(_mvopt, "_EXACT_ROWS", 160)  # labelled rows count, too
     assert answer() == exact
-    monkeypatch.setattr(design, "_EXACT_ROWS", 159)
+    monkeypatch.setattr(_mvopt, "_EXACT_ROWS", 159)
     assert answer() == fourier
-    monkeypatch.setattr(design, "average_kernel", None)  # no N × N matrix is made
+    monkeypatch.setattr(_mvopt, "average_kernel", None)  # no N × N matrix is made
     assert answer() == fourier
     assert answer(n_components=64) != fourier
 

@@ -8,7 +8,8 @@ from sklearn.pipeline import make_pipeline
 
 from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
 from skmmal.contributions import balance_weights
-from skmmal.query import BADGE, BMMAL, PoolView
+from skmmal.query import BADGE, BMMAL
+from skmmal.reading import read, read_with_labels
 
 
 class Member:
@@ -63,7 +64,7 @@ def test_contributions_of_a_committee_are_those_of_its_class(missing):
     phi = np.column_stack([both - b + a - none, both - a + b - none]) / 2
     phi[np.column_stack([np.isnan(block).all(axis=1) for block in blocks.values()])] = 0.0
     expected = np.abs(phi) / np.abs(phi).sum(axis=1, keepdims=True)
-    found = PoolView(committee, X).contributions
+    found = read(committee, X).contributions
     np.testing.assert_allclose(found, expected, atol=1e-8)
     scale = np.repeat(balance_weights(expected), [3 * block.shape[1] for block in blocks.values()], axis=1)
     embedded = [m.embed(X) for m in (members[0], members[2])]
@@ -115,19 +116,19 @@ def test_what_reads_a_shared_layer_reads_it_as_it_is(fusion):
     blocks, y = make_blocks(n=60)
     X = MultimodalArray(blocks)
     clf = LateFusionClassifier(fusion=fusion, max_iter=3, random_state=0).fit(X[:40], y[:40])
-    view = PoolView(clf, X[40:], X[:40], y[:40])
-    weights, intercepts = view.linear_head
+    head = read_with_labels(clf, X[40:], X[:40], y[:40]).head
+    weights, intercepts = head.linear
     np.testing.assert_array_equal(weights, clf.module_.head.fused.weight.detach().numpy())
-    logits = view.head_points @ weights.T + intercepts
+    logits = head.layer_features @ weights.T + intercepts
     np.testing.assert_allclose(logits, clf.decision_function(X[40:]), atol=1e-8)
-    assert view.laplace.axes.shape[1] == weights.shape[1] + 1
-    assert view.labeled_head_points.shape == (40, weights.shape[1])
+    assert head.laplace.axes.shape[1] == weights.shape[1] + 1
+    assert head.labelled.layer_features.shape == (40, weights.shape[1])
     embedded = clf.embed(X[40:])
-    np.testing.assert_allclose(view.head_points, sum(embedded.values()), atol=1e-12)
+    np.testing.assert_allclose(head.layer_features, sum(embedded.values()), atol=1e-12)
     # BMMAL needs a block for each modality to scale: it unties the layer
     scale = balance_weights(clf.modality_contributions(X[40:]))
     right = np.hstack([scale[:, [m]] * block for m, block in enumerate(embedded.values())])
-    residual = view.gradient_residuals
+    residual = head.residuals
     np.testing.assert_allclose(
         BMMAL().embedding(clf, X[40:]).inner(), (residual @ residual.T) * (right @ right.T), atol=1e-6
     )

@@ -7,8 +7,9 @@ import pytest
 import torch
 from samples import make_blocks
 
-from skmmal.query import CoreGCN, PoolView, UncertainGCN
-from skmmal.query.graph import _graph, _loss, _train
+from skmmal.query import CoreGCN, UncertainGCN
+from skmmal.query._gcn import _graph, _loss, _train
+from skmmal.reading import read
 
 
 def dense_graph(points, k):
@@ -52,7 +53,7 @@ def test_uncertain_gcn_takes_scores_nearest_to_the_margin():
     X = make_blocks(n=90)[0]["image"]
     chosen = UncertainGCN(margin=0.3, n_steps=30, random_state=0)
     picked, scores = chosen.query(None, X[20:], 70, X_labeled=X[:20], return_scores=True)
-    s = chosen._trained(PoolView(None, X[20:], X[:20]), np.random.RandomState(0)).scores[:70]
+    s = chosen._trained(read(None, X[20:]), read(None, X[:20]), np.random.RandomState(0)).scores[:70]
     np.testing.assert_array_equal(picked, np.argsort(np.abs(s - 0.3), kind="stable"))
     np.testing.assert_allclose(scores, -np.abs(s - 0.3)[picked])
 
@@ -61,7 +62,7 @@ def test_core_gcn_is_farthest_first_in_the_hidden_layer():
     X = make_blocks(n=90)[0]["image"]
     chosen = CoreGCN(n_steps=30, random_state=0)
     picked, scores = chosen.query(None, X[20:], 12, X_labeled=X[:20], return_scores=True)
-    hidden = chosen._trained(PoolView(None, X[20:], X[:20]), np.random.RandomState(0)).hidden
+    hidden = chosen._trained(read(None, X[20:]), read(None, X[:20]), np.random.RandomState(0)).hidden
     pool, centres = hidden[:70], list(hidden[70:])
     for row, score in zip(picked, scores, strict=True):
         distances = np.min([np.linalg.norm(pool - c, axis=1) for c in centres], axis=0)

@@ -6,7 +6,7 @@ from samples import make_blocks
 from sklearn.linear_model import LogisticRegression
 
 from skmmal.query import BAIT
-from skmmal.query.information import fisher_batch
+from skmmal.query._bait import fisher_batch
 
 
 def factors_by_hand(p, Z, full):

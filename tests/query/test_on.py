@@ -13,7 +13,6 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-import skmmal.query
 from skmmal import ActiveLearner, LateFusionClassifier, ModalityScaler, MultimodalArray
 from skmmal._random import check_rng, draw_seed
 from skmmal.query import (
@@ -28,18 +27,17 @@ from skmmal.query import (
     EntropySampling,
     LeastConfidenceSampling,
     MarginSampling,
-    PoolView,
+    Partitioned,
     QueryStrategy,
     UHerding,
     available_strategies,
     get_strategy,
+    mutual_information,
 )
-from skmmal.query._heads import AllHeadsView, HeadView
-from skmmal.query.base import highest
-from skmmal.query.bayesian import mutual_information
-from skmmal.query.information import fisher_batch
+from skmmal.query._bait import fisher_batch
+from skmmal.reading import read, read_with_labels
 from skmmal.selection import DenseEmbedding, d2_sampling
-from skmmal.selection.coverage import kernel_herding, unit_rows
+from skmmal.selection._coverage import kernel_herding, unit_rows
 
 WIDTHS = {"a": 5, "b": 3, "c": 4}
 WITHOUT_ON = ["bmmal", "mmcsal", "mvopt", "random"]
@@ -205,15 +203,15 @@ def test_dropout_draws_are_those_of_the_modalitys_head():
     blocks, y = make_blocks(n=90)
     X = MultimodalArray(blocks)
     clf = LateFusionClassifier(dropout=0.5, max_iter=20, random_state=0, device="cpu").fit(X[:40], y[:40])
-    view = HeadView(PoolView(clf, X[40:]), "text")
-    draws = np.stack(list(view.monte_carlo_probabilities(400, np.random.RandomState(0))))
+    head = read(clf, X[40:]).heads["text"]
+    draws = np.stack(list(head.draws(400, 0)))
     layer = clf.module_.head.unimodal[1]
     masks = np.random.default_rng(0).random((4000, 50, 3)) >= 0.5
     weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
     by_hand = softmax((2 * blocks["text"][40:] * masks) @ weight.T + bias, axis=2)
     np.testing.assert_allclose(draws.mean(axis=0), by_hand.mean(axis=0), atol=0.1)
     np.testing.assert_allclose(mutual_information(draws), mutual_information(by_hand), atol=0.1)
-    for p in view.monte_carlo_probabilities(3, np.random.RandomState(0), joint=True):
+    for p in head.draws(3, 0, joint=True):
         kept = {tuple(np.round(row, 9)) for row in p}
         assert len(kept) > 1
 
@@ -394,15 +392,15 @@ def test_the_gradient_of_all_heads_is_the_gradient():
     np.testing.assert_allclose(found.inner(range(12), range(12)), gradients @ gradients.T, atol=1e-10)
 
 
-@pytest.mark.parametrize("partitions", [1, 3])
-def test_badge_on_all_is_d2_sampling_of_the_dense_gradients(partitions, problem):
+@pytest.mark.parametrize("n_parts", [1, 3])
+def test_badge_on_all_is_d2_sampling_of_the_dense_gradients(n_parts, problem):
     clf, pool, _, _ = problem
     everything = np.hstack(dense_gradients(clf, pool))
     for seed in range(4):
-        picked, scores = BADGE(on="all", partitions=partitions, random_state=seed).query(
-            clf, pool, 30, return_scores=True
-        )
-        if partitions == 1:
+        badge = BADGE(on="all", random_state=seed)
+        chosen = badge if n_parts == 1 else Partitioned(badge, n_parts, random_state=seed)
+        picked, scores = chosen.query(clf, pool, 30, return_scores=True)
+        if n_parts == 1:
             seed_of_sampling = draw_seed(check_rng(seed))
             expected = d2_sampling(
                 DenseEmbedding(everything), 30, random_state=seed_of_sampling, return_sq_distances=True
@@ -448,8 +446,8 @@ class SurestOfClassZero(QueryStrategy):
     def __init__(self, *, on="fused"):
         self.on = on
 
-    def _select(self, view, n_instances, rng):
-        return highest(view.probabilities[:, 0], n_instances)
+    def _select(self, pool, labelled, n_instances, rng):
+        return pool.highest(pool.head.probabilities[:, 0], n_instances)
 
 
 @pytest.mark.parametrize("n_instances", [1, 3, 5, 30, 90])
@@ -604,31 +602,33 @@ def test_every_strategy_says_what_on_means(name):
     assert repr(chosen) == f"{strategy.__name__}(on='text')"
 
 
-def test_views_of_heads(problem):
+def test_readings_of_heads(problem):
     clf, pool, labelled, y = problem
-    view = PoolView(clf, pool, labelled, y)
-    assert view.modality_names == list(WIDTHS)
-    np.testing.assert_array_equal(view.present, np.column_stack([~np.isnan(b[:, 0]) for b in pool.blocks.values()]))
+    whole = read_with_labels(clf, pool, labelled, y)
+    assert whole.modality_names == list(WIDTHS)
+    np.testing.assert_array_equal(whole.present, np.column_stack([~np.isnan(b[:, 0]) for b in pool.blocks.values()]))
     np.testing.assert_array_equal(
-        view.labeled_present, np.column_stack([~np.isnan(b[:, 0]) for b in labelled.blocks.values()])
+        whole.labelled.present, np.column_stack([~np.isnan(b[:, 0]) for b in labelled.blocks.values()])
     )
-    head = HeadView(view, "b")
-    np.testing.assert_array_equal(head.pool_rows, there(pool, "b"))
-    np.testing.assert_array_equal(head.points, pool["b"][head.pool_rows])
-    np.testing.assert_array_equal(head.labeled_points, labelled["b"][there(labelled, "b")])
-    np.testing.assert_array_equal(head.labeled_codes, y[there(labelled, "b")])
-    weight, bias = head.linear_head
+    head = whole.heads["b"]
+    np.testing.assert_array_equal(head.positions, there(pool, "b"))
+    np.testing.assert_array_equal(head.features, pool["b"][head.positions])
+    np.testing.assert_array_equal(head.labelled.features, labelled["b"][there(labelled, "b")])
+    np.testing.assert_array_equal(head.labelled.codes, y[there(labelled, "b")])
+    own = whole.on("b")
+    np.testing.assert_array_equal(own.rows, head.positions)
+    np.testing.assert_array_equal(own.head.features, head.features)
+    np.testing.assert_array_equal(own.labelled.rows, there(labelled, "b"))
+    weight, bias = head.linear
     np.testing.assert_array_equal(weight, own_head(clf, "b")[0])
     np.testing.assert_array_equal(bias, own_head(clf, "b")[1])
-    everything = AllHeadsView(view)
-    assert [len(each) for each in everything.heads] == [90, *(len(there(pool, name)) for name in WIDTHS)]
-    assert skmmal.query.PoolView is PoolView
+    assert [len(each) for each in whole.on("all").listening] == [90, *(len(there(pool, name)) for name in WIDTHS)]
 
 
 def test_thirds_of_the_largest_score_stay_finite():
     largest = np.finfo(np.float64).max
     X = MultimodalArray({name: np.ones((3, 1)) for name in "ab"})
-    view = AllHeadsView(PoolView(LateFusionClassifier().fit(X, [0, 1, 1]), X))
+    reading = read(LateFusionClassifier().fit(X, [0, 1, 1]), X).on("all")
     with np.errstate(all="raise"):
-        scores = view.mean_score(lambda head: np.full(len(head), largest))
+        scores = reading.mean_score(lambda head: np.full(len(head), largest))
     np.testing.assert_allclose(scores, largest)

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from skmmal.selection.coverage import ball_cover, kernel_herding, mixed_cover, nearest_other, unit_rows
+from skmmal.selection._coverage import ball_cover, kernel_herding, mixed_cover, nearest_other, unit_rows
 
 POINTS = np.array([[0.0, 1.0], [1.0, 0.0], [3.0, 3.0]])
 NAN, INFINITE, HUGE = (np.where(POINTS == 3.0, value, POINTS) for value in (np.nan, np.inf, 1e200))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skmmal.selection import DenseEmbedding, PartialEmbedding, k_center_greedy
-from skmmal.selection.partial import mean_sq_distances
+from skmmal.selection._partial import mean_sq_distances
 
 WIDTHS = (4, 3, 5)
 

@@ -1,0 +1,216 @@
+"""A batch: which rows to label next, and the table that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skmmal.modalities import MultimodalArray, presence_mask
+from skmmal.query import QueryStrategy
+
+__all__ = ["RANDOM_SLICE", "Pick", "balance_classes", "batch_table", "choose", "mix_in"]
+
+RANDOM_SLICE = "random-slice"
+"""What `chosen_by` says of a row that was drawn at random, to measure the accuracy."""
+OVERSAMPLING = 3
+"""Class balance lets the strategy pick so many times the rows wanted, and chooses among them."""
+
+
+@dataclass
+class Pick:
+    """Rows picked, in order, with the strategy's score (NaN for none) and who picked them."""
+
+    rows: np.ndarray
+    scores: np.ndarray
+    chosen_by: np.ndarray
+
+
+def choose(
+    strategy: QueryStrategy,
+    model: Any,
+    X: MultimodalArray,
+    candidates: np.ndarray,
+    labeled: np.ndarray,
+    y: np.ndarray,
+    n_instances: int,
+    *,
+    name: str,
+    class_counts: Mapping[str, int] | None = None,
+) -> Pick:
+    """Let a strategy pick rows of X among the candidates.
+
+    Parameters
+    ----------
+    strategy : QueryStrategy
+        With its random state set.
+    model : classifier
+        Fitted, unless the strategy needs none.
+    X : MultimodalArray
+        All rows.
+    candidates, labeled : ndarray of int
+        Rows of X.
+    y : ndarray of shape (n_labeled,)
+        Labels of `labeled`.
+    n_instances : int
+        How many to pick.
+    name : str
+        The strategy's, for `chosen_by`.
+    class_counts : mapping of class to int, optional
+        Labels of each class so far: the batch is balanced over the predicted classes (see `balance_classes`). Needs a
+        fitted model.
+
+    Returns
+    -------
+    Pick
+    """
+    known = {"X_labeled": X[labeled], "y_labeled": y} if len(labeled) else {}
+    pool = X[candidates]
+    n_wanted = n_instances
+    if class_counts is not None:
+        n_wanted = min(len(candidates), OVERSAMPLING * n_instances)
+    picked, scores = strategy.query(model, pool, n_wanted, return_scores=True, **known)
+    if class_counts is not None:
+        kept = balance_classes(model.predict(X[candidates[picked]]), class_counts, n_instances)
+        picked, scores = picked[kept], scores[kept]
+    return Pick(candidates[picked], np.asarray(scores, dtype=np.float64), np.full(len(picked), name, dtype=object))
+
+
+def balance_classes(predicted: Any, class_counts: Mapping[str, int], n_instances: int) -> np.ndarray:
+    """Re-rank a strategy's picks so that rare classes come first.
+
+    One after the other, the next row is the strategy's best remaining pick of the predicted class that has the fewest
+    labels so far, counting the rows taken already; on equal counts the better pick.
+
+    Parameters
+    ----------
+    predicted : array-like of shape (n_picked,)
+        Predicted classes, in the strategy's order.
+    class_counts : mapping of class to int
+        Labels so far.
+    n_instances : int
+        Rows to keep.
+
+    Returns
+    -------
+    ndarray of int, shape (n_instances,)
+        Positions in `predicted`.
+
+    Examples
+    --------
+    >>> balance_classes(["cat", "cat", "cat", "dog", "eel"], {"cat": 9, "dog": 3}, 3)
+    array([4, 3, 0])
+    """
+    predicted = np.asarray(predicted)
+    queues = {name: list(np.flatnonzero(predicted == name)[::-1]) for name in pd.unique(predicted)}
+    counts = {name: int(class_counts.get(str(name), 0)) for name in queues}
+    kept: list[int] = []
+    while len(kept) < min(n_instances, len(predicted)):
+        rarest = min((name for name in queues if queues[name]), key=lambda name: (counts[name], queues[name][-1]))
+        kept.append(int(queues[rarest].pop()))
+        counts[rarest] += 1
+    return np.array(kept, dtype=np.intp)
+
+
+def mix_in(pick: Pick, slice_: np.ndarray, rng: np.random.RandomState) -> Pick:
+    """Put the rows of the random slice at random places among the others.
+
+    At the end of the batch they might never be labelled, and the rows that are would no longer be a random sample.
+    """
+    if not len(slice_):
+        return pick
+    n = len(pick.rows) + len(slice_)
+    places = np.zeros(n, dtype=bool)
+    places[rng.permutation(n)[: len(slice_)]] = True
+    rows = np.empty(n, dtype=np.intp)
+    scores, chosen_by = np.full(n, np.nan), np.full(n, RANDOM_SLICE, dtype=object)
+    rows[places], rows[~places] = slice_, pick.rows
+    scores[~places], chosen_by[~places] = pick.scores, pick.chosen_by
+    return Pick(rows, scores, chosen_by)
+
+
+# -------------------------------------------------------------------------------------------------------- table
+
+
+def batch_table(ids: np.ndarray, pick: Pick, X: MultimodalArray, model: Any = None) -> pd.DataFrame:
+    """Table of a batch, in the order of its rows.
+
+    Parameters
+    ----------
+    ids : ndarray of str
+        Of all rows of X.
+    pick : Pick
+        Rows of X, in their order.
+    X : MultimodalArray
+        All rows.
+    model : LateFusionClassifier, optional
+        Fitted; without one, what is predicted stays empty.
+
+    Returns
+    -------
+    DataFrame
+        ``id``, ``rank`` (from 1), ``score`` (the strategy's; higher is more wanted), ``chosen_by``, ``predicted``,
+        ``confidence`` (the largest probability), ``contribution_NAME`` for each modality (its share in that
+        probability), ``why`` (a sentence).
+    """
+    features = X[pick.rows]
+    columns: dict[str, Any] = {
+        "id": ids[pick.rows],
+        "rank": np.arange(1, len(pick.rows) + 1),
+        "score": pick.scores,
+        "chosen_by": pick.chosen_by,
+    }
+    names = list(X.modalities)
+    present = presence_mask(features)
+    if model is None:
+        columns.update(predicted="", confidence=np.nan, **{f"contribution_{name}": np.nan for name in names})
+        columns["why"] = [f"no model yet: {by} chose it from the features alone" for by in pick.chosen_by]
+        columns["why"] = [
+            _SLICE_REASON if by == RANDOM_SLICE else why for by, why in zip(pick.chosen_by, columns["why"], strict=True)
+        ]
+        return pd.DataFrame(columns)
+    probabilities = model.predict_proba(features)
+    shares = model.modality_contributions(features)
+    columns["predicted"] = model.classes_[probabilities.argmax(axis=1)]
+    columns["confidence"] = probabilities.max(axis=1)
+    columns.update({f"contribution_{name}": shares[:, m] for m, name in enumerate(names)})
+    columns["why"] = [
+        _reason(by, probabilities[i], model.classes_, shares[i], present[i], names)
+        for i, by in enumerate(pick.chosen_by)
+    ]
+    return pd.DataFrame(columns)
+
+
+_SLICE_REASON = "drawn at random, to measure the accuracy without bias"
+
+
+def _reason(
+    chosen_by: str,
+    probabilities: np.ndarray,
+    classes: np.ndarray,
+    shares: np.ndarray,
+    present: np.ndarray,
+    names: Sequence[str],
+) -> str:
+    if chosen_by == RANDOM_SLICE:
+        return _SLICE_REASON
+    order = np.argsort(-probabilities, kind="stable")
+    first, p_first = classes[order[0]], probabilities[order[0]]
+    p_second = probabilities[order[1]] if len(order) > 1 else 0.0
+    if p_second > 0 and p_first - p_second < 0.2:
+        text = f"wavers between {first} ({p_first:.0%}) and {classes[order[1]]} ({p_second:.0%})"
+    elif p_first < 0.9:
+        text = f"probably {first} ({p_first:.0%}), far from sure"
+    else:
+        text = f"quite sure of {first} ({p_first:.0%}); chosen for what it adds to the batch"
+    if len(names) > 1:
+        strongest = int(shares.argmax())
+        absent = [name for name, there in zip(names, present, strict=True) if not there]
+        if absent:
+            text += f"; without {', '.join(absent)}"
+        elif shares[strongest] >= 2 / 3:
+            text += f"; {names[strongest]} decides ({shares[strongest]:.0%})"
+    return text

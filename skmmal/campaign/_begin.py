@@ -1,0 +1,93 @@
+"""What a campaign begins with: the rows that are held out, the stop set, and the folder that holds it all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skmmal._paths import local_path
+from skmmal._store import explained, new_folder
+from skmmal.campaign._checks import check_class_names
+from skmmal.campaign._files import digest, dumps, sealed, write_new
+from skmmal.campaign._folder import CONFIG, FORMAT, VALIDATION, VERSION
+from skmmal.campaign._incoming import normalize
+from skmmal.campaign._settings import Settings
+from skmmal.campaign._source import describe, relative_path
+from skmmal.campaign._stamp import stamp
+from skmmal.campaign._state import STOP_SET
+from skmmal.campaign.formats import read_labels_file
+from skmmal.campaign.formats._csv import csv_bytes
+from skmmal.experiment.problem import random_seed
+from skmmal.experiment.sources import Features
+
+__all__ = ["check_validation", "describe_beginning", "write_beginning"]
+
+
+def check_validation(validation: Any, features: Features, classes: list[str]) -> pd.DataFrame | None:
+    """Ids and labels that are held out, sorted by id; `classes` are those declared, if any."""
+    if validation is None:
+        return None
+    ids = [str(name) for name in features.ids]
+    if isinstance(validation, str | os.PathLike):
+        validation = read_labels_file(local_path(validation, "validation"), classes=classes, ids=ids)
+    events = normalize(validation, "").events
+    events = events[events["state"] == "label"]
+    if events.empty:
+        raise ValueError("validation holds no labels")
+    if events["id"].duplicated().any():
+        raise ValueError(f"validation: the id {events['id'][events['id'].duplicated()].iloc[0]!r} is there twice")
+    unknown = ~events["id"].isin(set(ids))
+    if unknown.any():
+        raise ValueError(
+            f"validation: {int(unknown.sum())} of {len(events)} ids are not among the features, the first: "
+            f"{events['id'][unknown].iloc[0]!r}"
+        )
+    labels = set(events["label"])
+    check_class_names(sorted(labels), "validation")
+    if classes and not labels <= set(classes):
+        odd = sorted(labels - set(classes))
+        raise ValueError(f"validation: the labels {odd[:10]} are none of the classes {classes[:20]}")
+    return events[["id", "label"]].sort_values("id")
+
+
+def describe_beginning(
+    folder: Path, features: Any, loaded: Features, settings: Settings, held_out: pd.DataFrame | None
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Configuration, and the files beside it."""
+    ids = np.asarray(loaded.ids, dtype=object)
+    free = ids if held_out is None else ids[~pd.Index(ids).isin(held_out["id"])]
+    rng = np.random.RandomState(random_seed("campaign", settings.seed, "stop-set"))
+    drawn = np.sort(rng.permutation(len(free))[: settings.n_stop_set])
+    files = {STOP_SET: csv_bytes(pd.DataFrame({"id": free[drawn]}))}
+    if held_out is not None:
+        files[VALIDATION] = csv_bytes(held_out)
+    config = {
+        "format": FORMAT,
+        "version": VERSION,
+        "features": {"path": relative_path(features, folder), "described": describe(loaded)},
+        "settings": settings.to_json(),
+        "files": {name: digest(content) for name, content in files.items()},
+    }
+    return config, files
+
+
+def write_beginning(folder: Path, config: dict[str, Any], files: dict[str, bytes]) -> None:
+    """Write the folder of a campaign, which is there whole or not at all."""
+    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        raise FileExistsError(f"{folder} exists and holds no {CONFIG}; give a new or empty folder")
+    try:
+        with new_folder(folder) as unfinished:
+            for name, content in files.items():
+                write_new(unfinished / name, content)
+            write_new(unfinished / "stamp.json", dumps(sealed(stamp())))
+            write_new(unfinished / CONFIG, dumps(sealed(config)))
+    except FileExistsError:
+        if not (folder / CONFIG).is_file():
+            raise
+        # another process was faster; its settings are compared next
+    except OSError as error:
+        raise explained(error, folder) from error

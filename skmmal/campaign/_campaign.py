@@ -1,0 +1,191 @@
+"""A labelling campaign on disk: hand out batches, take labels in, keep track of everything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from skmmal._paths import local_path
+from skmmal.campaign._batches import BatchesMixin
+from skmmal.campaign._begin import check_validation, describe_beginning, write_beginning
+from skmmal.campaign._files import SEAL, read_sealed, sealed
+from skmmal.campaign._folder import CONFIG
+from skmmal.campaign._insight import InsightMixin
+from skmmal.campaign._labels import LabelsMixin
+from skmmal.campaign._settings import Settings, as_classes, difference
+from skmmal.campaign._source import load
+from skmmal.classifier import LateFusionClassifier
+
+__all__ = ["LabelingCampaign"]
+
+
+class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
+    """A labelling campaign in a folder, round after round, with an audit trail.
+
+    The folder holds the configuration (``campaign.json``) and a log to which every command that changes something adds
+    one entry, whole or not at all: a batch handed out, labels received, an entry undone. Nothing is changed or deleted
+    afterwards. A killed command has either happened or not; two processes take turns; files that are damaged, edited
+    or foreign are refused.
+
+    Parameters
+    ----------
+    folder : path-like
+        Of a campaign that `create` began.
+    features : path-like, MultimodalArray, mapping or DataFrame, optional
+        Where the features are, if they have moved, or the arrays themselves. Default: where they were.
+    ids : sequence of str, optional
+        Names of the rows, with arrays.
+    lock_timeout : float, default=60.0
+        Seconds to wait for another process that changes the campaign.
+
+    Attributes
+    ----------
+    folder : Path
+    settings : object
+        What `create` was called with.
+    mark : str
+        By what the tasks of this campaign are told from others'.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from skmmal.campaign import LabelingCampaign
+    >>> from skmmal.datasets import load_emoji
+    >>> emoji = load_emoji()
+    >>> truth = dict(zip(emoji.codepoints, emoji.target_names[emoji.target]))
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> campaign = LabelingCampaign.create(
+    ...     folder.name + "/emoji", emoji.data, ids=emoji.codepoints, initial="random", n_instances=40
+    ... )
+    >>> for _ in range(2):
+    ...     batch = campaign.next_batch()
+    ...     received = campaign.add_labels({name: truth[name] for name in batch["id"]}, annotator="ann")
+    >>> campaign.status().counts["label"], received["new"]
+    (80, 40)
+    >>> folder.cleanup()
+    """
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], **options: Any) -> LabelingCampaign:
+        """Open a campaign; the same as calling the class.
+
+        Parameters
+        ----------
+        folder : path-like
+            Of a campaign that `create` began.
+        **options : object
+            The other parameters of the class.
+
+        Returns
+        -------
+        LabelingCampaign
+            As it is on disk.
+        """
+        return cls(folder, **options)
+
+    def __repr__(self) -> str:
+        state = self.state()
+        return (
+            f"LabelingCampaign({str(self.folder)!r}: {len(state.rounds)} rounds, "
+            f"{len(state.ids_in_state('label'))} labels, {len(state.pending)} pending)"
+        )
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | os.PathLike[str],
+        features: Any,
+        *,
+        ids: Any = None,
+        strategy: Any = "bmmal",
+        initial: Any = "kmeans",
+        estimator: LateFusionClassifier | None = None,
+        scale: str = "standard",
+        n_instances: int = 100,
+        random_fraction: float = 0.0,
+        class_balance: bool = False,
+        classes: Sequence[str] | None = None,
+        validation: Any = None,
+        stopping: Any = None,
+        seed: int = 0,
+        n_stop_set: int = 2000,
+        lock_timeout: float = 60.0,
+    ) -> LabelingCampaign:
+        """Begin a campaign, or go on with one that was begun with the same arguments.
+
+        Parameters
+        ----------
+        folder : path-like
+            A new or empty folder.
+        features : path-like, MultimodalArray, mapping or DataFrame
+            A feature cache or .npz file (kept by its path), or arrays (they have to be given again to `__init__`).
+        ids : sequence of str, optional
+            Names of the rows, with arrays.
+        strategy : str or QueryStrategy, default="bmmal"
+            Chooses the batches.
+        initial : str or QueryStrategy, default="kmeans"
+            Chooses as long as fewer than two classes have labels; one that needs no model.
+        estimator : LateFusionClassifier, optional
+            The model. Default: one with scikit-learn's defaults.
+        scale : {"standard", "l2", "none"}, default="standard"
+            See `ModalityScaler`.
+        n_instances : int, default=100
+            Rows in a batch.
+        random_fraction : float, default=0.0
+            Share of every batch that is drawn at random, which gives an unbiased estimate of the accuracy.
+        class_balance : bool, default=False
+            Prefer rows of rare classes among the strategy's picks (see `skmmal.campaign.balance_classes`).
+        classes : sequence of str, optional
+            All classes, where they are known. Default: those of the first labels.
+        validation : path-like, DataFrame, mapping or Series, optional
+            Labelled rows to measure on; they are never handed out. Their classes count as declared.
+        stopping : list of StoppingCriterion or str, optional
+            Default: stabilizing predictions, classification change, overall uncertainty.
+        seed : int, default=0
+            Draws all that is left to chance.
+        n_stop_set : int, default=2000
+            Rows, drawn once, on which the models of successive rounds are compared.
+        lock_timeout : float, default=60.0
+            Seconds to wait for another process that changes the campaign.
+
+        Returns
+        -------
+        LabelingCampaign
+            The new one, or the one that is there.
+
+        Raises
+        ------
+        FileExistsError
+            The folder holds something else.
+        ValueError
+            An argument cannot be used, or the folder holds a campaign with other settings.
+        """
+        folder = local_path(folder, "folder")
+        loaded = load(features, ids)
+        settings = Settings(
+            strategy=strategy,
+            initial=initial,
+            estimator=LateFusionClassifier() if estimator is None else estimator,
+            scale=scale,
+            n_instances=n_instances,
+            random_fraction=random_fraction,
+            class_balance=class_balance,
+            classes=as_classes(classes),
+            stopping=stopping,
+            seed=seed,
+            n_stop_set=n_stop_set,
+        ).checked()
+        held_out = check_validation(validation, loaded, settings.classes)
+        if held_out is not None:
+            settings.classes = sorted({*settings.classes, *held_out["label"]})
+        config, files = describe_beginning(folder, features, loaded, settings, held_out)
+        if not (folder / CONFIG).exists():
+            write_beginning(folder, config, files)
+        lines = difference({**read_sealed(folder / CONFIG), SEAL: None}, {**sealed(config), SEAL: None})
+        if lines:
+            raise ValueError(
+                f"{folder} holds a campaign that was begun otherwise; give another folder. The difference:\n  "
+                + "\n  ".join(lines)
+            )
+        return cls(folder, features=loaded, lock_timeout=lock_timeout)

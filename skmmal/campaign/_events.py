@@ -1,0 +1,158 @@
+"""What people said, replayed from the log: labels, who gave them, and what was taken back."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from skmmal.campaign._files import CampaignError
+from skmmal.campaign._identity import one_person
+from skmmal.campaign._log import Entry, effective
+from skmmal.campaign._votes import ALL_COLUMNS, EVENT_COLUMNS, MORE_COLUMNS, resolve
+
+__all__ = ["IGNORED", "LABELS", "RETRACTED", "WHOSE", "LabelState", "read_table"]
+
+LABELS, IGNORED, RETRACTED = "labels.csv", "ignored.csv", "retracted.csv"
+WHOSE = ["id", "annotator", "project", "annotation"]
+"""What a retraction names, as it was received: every event before it that is the same in these is taken back."""
+
+
+def read_table(content: bytes, path: Any, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Read a CSV file of text; it must have the columns."""
+    try:
+        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise CampaignError(f"{path} is not a CSV file ({error})") from None
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise CampaignError(f"{path} has no column {missing[0]!r}")
+    return table.astype(object)
+
+
+class LabelState:
+    """What the entries of a log amount to, as far as labels go.
+
+    Parameters
+    ----------
+    entries : list of Entry
+        Of the log, in order.
+    declared : list of str
+        Classes that the campaign began with.
+
+    Attributes
+    ----------
+    counting : list of Entry
+        Entries that were not undone.
+    undone : dict of int to int
+        Number of each undone entry, and of the entry that undid it.
+    """
+
+    def __init__(self, entries: list[Entry], declared: list[str]) -> None:
+        self.entries = entries
+        self.declared = declared
+        self.counting, self.undone = effective(entries)
+
+    @cached_property
+    def label_entries(self) -> list[Entry]:
+        """Entries with labels that count, in order."""
+        return [entry for entry in self.counting if entry.kind == "labels"]
+
+    @cached_property
+    def _replayed(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Events that count, and events that were taken back by hand; as received, in order of arrival."""
+        parts: list[pd.DataFrame] = []
+        taken_back: list[pd.DataFrame] = []
+        for entry in self.counting:
+            if RETRACTED in entry.receipt["files"]:
+                before = _together(parts)
+                gone = pd.MultiIndex.from_frame(before[WHOSE]).isin(pd.MultiIndex.from_frame(_retracted(entry)))
+                parts = [before[~gone]]
+                if not entry.receipt.get("snapshot"):
+                    taken_back.append(before[gone])
+            if LABELS in entry.receipt["files"]:
+                parts.append(_events(entry))
+        return _together(parts), _together(taken_back)
+
+    @cached_property
+    def people(self) -> dict[str, str]:
+        """Names of people that some events know by number."""
+        learned = [entry.receipt.get("people", {}) for entry in self.label_entries]
+        return {number: name for people in learned for number, name in people.items()}
+
+    @cached_property
+    def authorities(self) -> set[str]:
+        """Annotators whose word settles conflicts."""
+        return {name for entry in self.label_entries for name in entry.receipt.get("authority", ())}
+
+    @property
+    def received(self) -> pd.DataFrame:
+        """Events that count, as they were received."""
+        return self._replayed[0]
+
+    @cached_property
+    def retracted(self) -> pd.DataFrame:
+        """Events that were taken back by hand."""
+        return one_person(self._replayed[1], self.people)
+
+    @cached_property
+    def events(self) -> pd.DataFrame:
+        """Every label received that counts, in order of arrival, and the entry it came in; everyone by one name."""
+        events = one_person(self.received, self.people)
+        if not self.authorities or events.empty:
+            return events
+        lead = events["annotator"].isin(self.authorities)
+        return events.assign(authority=events["authority"].where(~lead, "yes"))
+
+    @cached_property
+    def labels(self) -> pd.DataFrame:
+        """Every id that someone said something about, settled (see `resolve`)."""
+        return resolve(self.events)
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """Classes declared at the start or seen since, sorted."""
+        seen = self.events["label"][self.events["state"] == "label"]
+        return sorted({*self.declared, *seen})
+
+    @cached_property
+    def admitted(self) -> list[str]:
+        """Classes that are no news: `classes`, and those whose labels were all taken back."""
+        received = [table["label"][table["state"] == "label"] for table in map(_events, self.label_entries)]
+        return sorted({*self.declared, *(name for column in received for name in column)})
+
+    @cached_property
+    def class_counts(self) -> dict[str, int]:
+        """Settled labels of each class."""
+        counts = Counter(self.labels["label"][self.labels["state"] == "label"])
+        return {name: counts.get(name, 0) for name in self.classes}
+
+    def ids_in_state(self, state: str) -> list[str]:
+        """Ids settled to a state, sorted."""
+        return list(self.labels.index[self.labels["state"] == state])
+
+
+def _together(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return pd.DataFrame({**{name: pd.Series(dtype=object) for name in ALL_COLUMNS}, "entry": []})
+    return pd.concat(parts, ignore_index=True)
+
+
+def _events(entry: Entry) -> pd.DataFrame:
+    """Labels that came in an entry; parsed once. The first version kept fewer columns."""
+    if "events" not in entry.parsed:
+        table = read_table(entry.read(LABELS), entry.path / LABELS, EVENT_COLUMNS)
+        missing = {name: "" for name in MORE_COLUMNS if name not in table.columns}
+        entry.parsed["events"] = table.assign(**missing)[list(ALL_COLUMNS)].astype(object).assign(entry=entry.number)
+    return entry.parsed["events"]
+
+
+def _retracted(entry: Entry) -> pd.DataFrame:
+    """What an entry takes back; parsed once."""
+    if "retracted" not in entry.parsed:
+        entry.parsed["retracted"] = read_table(entry.read(RETRACTED), entry.path / RETRACTED, tuple(WHOSE))[WHOSE]
+    return entry.parsed["retracted"]

@@ -1,0 +1,166 @@
+"""Batches and labels, written for annotation tools and for others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skmmal._paths import local_path
+from skmmal.campaign._batch import RANDOM_SLICE
+from skmmal.campaign._campaign import LabelingCampaign
+from skmmal.campaign._files import dumps, write
+from skmmal.campaign.formats._csv import csv_bytes
+from skmmal.campaign.formats._huggingface import write_dataset
+from skmmal.campaign.formats._label_studio import hidden_predictions, labeling_config, tasks
+from skmmal.campaign.formats._prodigy import prodigy_tasks
+
+__all__ = ["empty_fields", "export_batch", "export_labels"]
+
+
+def _batch_to_write(campaign: LabelingCampaign, round: int | None, again: bool) -> tuple[int, pd.DataFrame]:
+    state = campaign.state()
+    if not state.rounds:
+        raise ValueError("no batch was handed out yet")
+    round = len(state.rounds) if round is None else round
+    if not 1 <= round <= len(state.rounds):
+        raise ValueError(f"there is no round {round}; {len(state.rounds)} are done")
+    batch = state.batches[round - 1]
+    return round, batch if again else batch[batch["id"].isin(state.pending)]
+
+
+def empty_fields(
+    campaign: LabelingCampaign, data: pd.DataFrame, *, round: int | None = None, again: bool = False
+) -> dict[str, int]:
+    """How many rows of a batch lack each field; a note stands in its place.
+
+    Parameters
+    ----------
+    campaign : LabelingCampaign
+        With a batch.
+    data : DataFrame
+        See `read_data`.
+    round : int, optional
+        Default: the last.
+    again : bool, default=False
+        Count answered rows, too.
+
+    Returns
+    -------
+    dict of str to int
+        Only fields that some row lacks.
+    """
+    batch = _batch_to_write(campaign, round, again)[1]
+    rows = data.reindex(batch["id"])
+    return {str(name): int((column == "").sum()) for name, column in rows.items() if (column == "").any()}
+
+
+def export_batch(
+    campaign: LabelingCampaign,
+    path: Path,
+    kind: str,
+    *,
+    round: int | None = None,
+    data: pd.DataFrame | None = None,
+    fields: Mapping[str, str] | None = None,
+    again: bool = False,
+    predictions: str = "strategy",
+) -> int:
+    """Write the rows of a batch that nobody has answered yet, for an annotation tool.
+
+    Parameters
+    ----------
+    campaign : LabelingCampaign
+        With a batch.
+    path : Path
+        For Label Studio the labelling configuration is written beside it, as ``NAME.xml``.
+    kind : {"csv", "jsonl", "label-studio", "prodigy"}
+        Format.
+    round : int, optional
+        Default: the last.
+    data : DataFrame, optional
+        See `read_data`; needed for Label Studio and Prodigy.
+    fields : mapping of str to str, optional
+        Column of `data` to its kind: image, text, audio or video.
+    again : bool, default=False
+        Write answered rows, too. A tool that imports a task twice shows it twice.
+    predictions : {"strategy", "all", "none"}, default="strategy"
+        Rows whose prediction annotators may see. One that is seen is often accepted: on the rows that were drawn at
+        random it would bias the accuracy that is measured on them.
+
+    Returns
+    -------
+    int
+        Number of rows.
+    """
+    path = local_path(path)
+    if kind not in ("csv", "jsonl", "label-studio", "prodigy"):
+        raise ValueError(f"a batch can be written as csv, jsonl, label-studio or prodigy, not as {kind!r}")
+    round, batch = _batch_to_write(campaign, round, again)
+    hidden = hidden_predictions(batch, predictions)
+    if kind in ("csv", "jsonl"):
+        table = _without_predictions(batch, hidden).assign(label="")
+        write(path, csv_bytes(table.assign(state="")) if kind == "csv" else _jsonl(table.to_dict("records")))
+        return len(batch)
+    if data is None or not fields:
+        raise ValueError(f"{kind} needs what annotators are to see: data and fields (--data, --image COLUMN, ...)")
+    classes = campaign.state().classes
+    if kind == "label-studio":
+        content = tasks(batch, data, fields, round, classes, predictions=predictions, campaign=campaign.mark)
+        config = labeling_config(fields, classes)
+        write(path.with_suffix(".xml"), (config + "\n").encode())
+        write(path, dumps(content))
+    else:
+        write(path, _jsonl(prodigy_tasks(_without_predictions(batch, hidden), data, fields, round, classes)))
+    return len(batch)
+
+
+def _without_predictions(batch: pd.DataFrame, hidden: pd.Series) -> pd.DataFrame:
+    table = batch.copy()
+    table.loc[hidden, "predicted"] = ""
+    for name in table.columns:
+        if name == "confidence" or name.startswith("contribution_"):
+            table.loc[hidden, name] = np.nan
+    if "why" in table:  # it names what is predicted
+        table.loc[hidden & (table["chosen_by"] != RANDOM_SLICE), "why"] = ""
+    return table
+
+
+def export_labels(campaign: LabelingCampaign, path: Path, kind: str, *, history: bool = False) -> int:
+    """Write the settled labels, or every label received.
+
+    Parameters
+    ----------
+    campaign : LabelingCampaign
+        Its labels.
+    path : Path
+        File to write; for huggingface a folder that is new or empty.
+    kind : {"csv", "jsonl", "huggingface"}
+        Format.
+    history : bool, default=False
+        Every label received, with annotator and time; `LabelingCampaign.add_labels` takes such a file in again.
+
+    Returns
+    -------
+    int
+        Number of rows.
+    """
+    path = local_path(path)
+    if kind not in ("csv", "jsonl", "huggingface"):
+        raise ValueError(f"labels can be written as csv, jsonl or huggingface, not as {kind!r}")
+    state = campaign.state()
+    table = state.events if history else state.labels.reset_index()
+    if kind == "huggingface":
+        write_dataset(table, state.classes, path)
+    else:
+        write(path, csv_bytes(table) if kind == "csv" else _jsonl(table.to_dict("records")))
+    return len(table)
+
+
+def _jsonl(lines: list[dict[Any, Any]]) -> bytes:
+    """One object per line; NaN becomes null."""
+    return b"".join(json.dumps(json.loads(dumps(line)), ensure_ascii=False).encode() + b"\n" for line in lines)

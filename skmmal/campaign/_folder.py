@@ -1,0 +1,155 @@
+"""The folder of a campaign: its configuration, its log, and the features that it is about."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skmmal._paths import local_path
+from skmmal.campaign import _log, _source
+from skmmal.campaign._events import read_table
+from skmmal.campaign._files import SEAL, CampaignError, check_folder, read_checked, read_sealed
+from skmmal.campaign._lock import locked
+from skmmal.campaign._settings import Settings
+from skmmal.campaign._state import STOP_SET, State
+from skmmal.experiment.sources import Features, usable_rows
+from skmmal.modalities import MultimodalArray
+from skmmal.preprocessing import ModalityScaler
+
+__all__ = ["CONFIG", "FORMAT", "VALIDATION", "VERSION", "CampaignFolder"]
+
+FORMAT, VERSION = "skmmal-campaign", 1
+CONFIG, VALIDATION = "campaign.json", "validation.csv"
+
+
+class CampaignFolder:
+    """What lies in a campaign's folder; the verbs of `LabelingCampaign` stand on it."""
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        features: Any = None,
+        ids: Any = None,
+        lock_timeout: float = 60.0,
+    ) -> None:
+        self.folder = local_path(folder, "folder")
+        self.lock_timeout = lock_timeout
+        self._features_given, self._ids_given = features, ids
+        self._config = _read_config(self.folder)
+        self.settings = Settings.from_json(self._config["settings"])
+        self._validation = self._read_validation()
+        self._known: _log.Known = {}
+        self.state()  # a damaged log is an error now
+
+    @property
+    def mark(self) -> str:
+        """By what the tasks of this campaign are told from others'."""
+        return str(self._config[SEAL])[:12]
+
+    def state(self) -> State:
+        """Read the log. Needs no lock: entries appear whole.
+
+        Returns
+        -------
+        State
+            Everything that the entries amount to.
+        """
+        return State(_log.read_log(self.folder, self._config[SEAL], self._known), list(self.settings.classes))
+
+    @contextmanager
+    def _changing(self, action: str) -> Iterator[State]:
+        """Hold the lock; the state as it is then."""
+        with locked(self.folder, action, self.lock_timeout):
+            yield self.state()
+
+    def _append(
+        self, state: State, receipt: dict[str, Any], stamp: dict[str, Any], fill: Callable[[Path], None] | None = None
+    ) -> _log.Entry:
+        """Add an entry behind those of the state; the caller holds the lock."""
+        return _log.append(self.folder, state.entries, self._config[SEAL], receipt, stamp, fill)
+
+    def verify(self) -> None:
+        """Read every file and compare its checksum.
+
+        Raises
+        ------
+        CampaignError
+            At the first file that differs.
+        """
+        config = _read_config(self.folder)
+        for name, expected in config["files"].items():
+            read_checked(self.folder / name, expected)
+        for entry in _log.read_log(self.folder, config[SEAL]):
+            entry.verify()
+
+    # ------------------------------------------------------------------------------------------------------ features
+
+    @cached_property
+    def _features(self) -> Features:
+        where = self._features_given
+        if where is None:
+            kept = self._config["features"]["path"]
+            if kept is None:
+                raise ValueError("this campaign was begun with arrays; give them again: features=..., ids=...")
+            where = self.folder / kept
+            if not where.exists():
+                raise FileNotFoundError(
+                    f"the features are no longer at {where}; say where they are: features=... (--features)"
+                )
+        return _source.load(where, self._ids_given)
+
+    def _all_ids(self) -> set[str]:
+        return {str(name) for name in self._features.ids}
+
+    def scaled_features(self) -> tuple[MultimodalArray, np.ndarray]:
+        """Features as the models see them, and their ids; rows without any modality are left out.
+
+        Returns
+        -------
+        X : MultimodalArray of shape (n_samples, n_features)
+            Scaled as in the settings.
+        ids : ndarray of shape (n_samples,)
+            Names of the rows.
+        """
+        features = self._features
+        usable = np.flatnonzero(usable_rows(features.X))
+        X = features.X[usable]
+        if self.settings.scale != "none":
+            X = ModalityScaler(method=self.settings.scale).fit(X).transform_blocks(X)
+        return X, np.asarray(features.ids, dtype=object)[usable]
+
+    # -------------------------------------------------------------------------------------- files beside the settings
+
+    def _read_validation(self) -> pd.DataFrame:
+        if VALIDATION not in self._config["files"]:
+            return pd.DataFrame({"id": [], "label": []}, dtype=object)
+        return self._read_beside(VALIDATION, ("id", "label"))
+
+    def _stop_set(self) -> set[str]:
+        return set(self._read_beside(STOP_SET, ("id",))["id"])
+
+    def _read_beside(self, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
+        path = self.folder / name
+        return read_table(read_checked(path, self._config["files"][name]), path, columns)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not the folder of a campaign: there is no such folder")
+    if not (folder / CONFIG).exists() and not (folder / CONFIG).is_symlink():
+        raise FileNotFoundError(f"{folder} is not the folder of a campaign: it holds no {CONFIG}")
+    check_folder(folder.resolve())
+    config = read_sealed(folder / CONFIG)
+    if config.get("format") != FORMAT:
+        raise CampaignError(f"{folder / CONFIG} has the format {config.get('format')!r}, expected {FORMAT!r}")
+    if config.get("version") != VERSION:
+        raise CampaignError(f"{folder / CONFIG} has version {config.get('version')}, this skmmal reads {VERSION}")
+    return config

@@ -1,0 +1,159 @@
+"""What a campaign says of itself: labels, batches, log, where it stands, which labels look wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skmmal._arrays import integer
+from skmmal.campaign._doubts import find_doubts
+from skmmal.campaign._folder import CampaignFolder
+from skmmal.campaign._state import State, in_words
+from skmmal.campaign._status import Status, make_status
+from skmmal.campaign._votes import agreement, conflicts
+from skmmal.experiment.stopping import Advice, Budget, RoundState
+from skmmal.experiment.unit import one_thread, seeded
+
+__all__ = ["InsightMixin"]
+
+
+class InsightMixin(CampaignFolder):
+    """Tables and advice, made from the log each time they are asked for."""
+
+    @property
+    def labels(self) -> pd.DataFrame:
+        """Every id that someone said something about, settled by majority, or by an authority's word.
+
+        Indexed by id: ``state`` (``label``, ``skip``, ``unsure``, ``conflict``), ``label``, ``n_annotators``,
+        ``n_votes``, ``agreement``.
+        """
+        return self.state().labels
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """Every label received, in order of arrival, with annotator, time, and the entry it came in."""
+        return self.state().events
+
+    @property
+    def batches(self) -> pd.DataFrame:
+        """Every row handed out: the batch tables, with ``round`` before and ``state`` and ``label`` behind."""
+        state = self.state()
+        if not state.rounds:
+            return pd.DataFrame(columns=["round", "id", "rank", "score", "chosen_by", "state", "label"])
+        numbers = [entry.receipt["round"] for entry in state.rounds]
+        tables = [batch.assign(round=number) for number, batch in zip(numbers, state.batches, strict=True)]
+        table = pd.concat(tables, ignore_index=True)
+        table["state"] = state.labels["state"].reindex(table["id"]).fillna("pending").to_numpy()
+        table["label"] = state.labels["label"].reindex(table["id"]).fillna("").to_numpy()
+        return table[["round", *(name for name in table.columns if name != "round")]]
+
+    @property
+    def log(self) -> pd.DataFrame:
+        """Every entry: entry, kind, what, when, by, undone_by."""
+        state = self.state()
+        lines = [
+            (
+                entry.number,
+                entry.kind,
+                in_words(entry),
+                entry.stamp.get("when"),
+                entry.stamp.get("by"),
+                state.undone.get(entry.number, ""),
+            )
+            for entry in state.entries
+        ]
+        return pd.DataFrame(lines, columns=["entry", "kind", "what", "when", "by", "undone_by"])
+
+    @property
+    def conflicts(self) -> pd.DataFrame:
+        """Ids whose annotators disagree: ``id``, ``settled`` (the label, if settled), ``said`` (who said what)."""
+        return conflicts(self.state().events)
+
+    def agreement(self) -> dict[str, Any]:
+        """How far annotators agree, on the ids that several of them labelled.
+
+        Returns
+        -------
+        dict
+            ``n_several`` (ids with two labels or more), ``n_unanimous``, ``n_differ``, ``by_annotator``, ``fleiss``
+            (Fleiss' κ), ``n_fleiss``, ``pairs`` (Cohen's κ of each two annotators).
+        """
+        return agreement(self.state().events)
+
+    def stopping_history(self) -> list[RoundState]:
+        """Rounds that had a model, as `skmmal.stopping` sees them.
+
+        Returns
+        -------
+        list of RoundState
+            In order.
+        """
+        return self.state().history
+
+    def advice(self) -> list[Advice]:
+        """What the campaign's stopping criteria say. It is advice: nothing stops by itself.
+
+        Returns
+        -------
+        list of Advice
+            One for each criterion.
+        """
+        return self._advice(self.state())
+
+    def _advice(self, state: State) -> list[Advice]:
+        # a budget counts the labels that came in since the last round, too
+        n_labeled = len(state.ids_in_state("label"))
+        last = state.history[-1] if state.history else RoundState(0, n_labeled)
+        spent = [*state.history[:-1], replace(last, n_labeled=n_labeled)]
+        return [
+            criterion.advise(spent if isinstance(criterion, Budget) else state.history)
+            for criterion in self.settings.stopping
+        ]
+
+    def status(self) -> Status:
+        """Where the campaign stands.
+
+        Returns
+        -------
+        Status
+            Numbers, and the same in words.
+        """
+        state = self.state()
+        n_samples = int(self._config["features"]["described"]["n_samples"])
+        return make_status(self.folder, state, self.settings, n_samples, self._advice(state))
+
+    def doubts(self, n: int | None = None, *, n_folds: int = 5) -> pd.DataFrame:
+        """List the labels that the model doubts most: worth a second look.
+
+        Parameters
+        ----------
+        n : int, optional
+            How many. Default: all that could be checked.
+        n_folds : int, default=5
+            Of the cross-validation.
+
+        Returns
+        -------
+        DataFrame
+            ``id``, ``label``, ``self_confidence`` (probability of the label under a model that was fitted without this
+            row), ``predicted``, ``confidence`` (of the prediction), ``likely_wrong`` (confident learning; the column is
+            there if cleanlab is installed, the extra ``noise``). Labels that are the only one of their class cannot be
+            checked and are left out; ``attrs["unchecked"]`` says how many.
+
+        Raises
+        ------
+        ValueError
+            Fewer than two classes have two labels.
+        """
+        state = self.state()
+        X, ids = self.scaled_features()
+        given = state.labels["label"][state.labels["state"] == "label"].reindex(pd.Index(ids)).fillna("").to_numpy()
+        labeled = np.flatnonzero(given != "")
+        estimator = seeded(self.settings.estimator, "campaign", self.settings.seed, "fit", 0)
+        y = given[labeled].astype(str)
+        with one_thread():
+            table = find_doubts(estimator, X[labeled], y, ids[labeled], n_folds=n_folds, seed=self.settings.seed)
+        return table if n is None else table.head(integer(n, "n", 1))

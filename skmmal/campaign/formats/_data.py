@@ -1,0 +1,65 @@
+"""What annotators are to see."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+import pandas as pd
+
+from skmmal.campaign.formats._csv import read_table
+
+__all__ = ["read_data"]
+
+
+def read_data(
+    path: Path, fields: Mapping[str, str], id_column: str = "id", prefix: str = "", *, encoding: str | None = None
+) -> pd.DataFrame:
+    """Read what annotators are to see.
+
+    Parameters
+    ----------
+    path : Path
+        CSV with an id and a column for each field.
+    fields : mapping of str to str
+        Column to its kind (image, text, audio, video).
+    id_column : str, default="id"
+        Its name.
+    prefix : str, default=""
+        Put before names of files, such as ``https://host/`` or ``/data/local-files/?d=``; what is special in a URL is
+        quoted in the name. URLs, ``data:`` and what begins with ``/data/`` stay as they are, and so do texts.
+    encoding : str, optional
+        Default: UTF-8 or UTF-16.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by id.
+    """
+    table = read_table(path, key=id_column, encoding=encoding)
+    missing = [name for name in (id_column, *fields) if name not in table.columns]
+    if missing:
+        raise ValueError(f"{path} has no column {missing[0]!r}; it has {list(table.columns)}")
+    if table[id_column].duplicated().any():
+        raise ValueError(f"{path}: the id {table[id_column][table[id_column].duplicated()].iloc[0]!r} is there twice")
+    table = table.set_index(id_column, drop=False)[list(fields)].rename_axis(None)
+    for name, kind in fields.items():
+        if kind != "text":
+            table[name] = [_url(value, prefix) for value in table[name]]
+    return table
+
+
+_WHOLE = re.compile(r"[a-z][a-z0-9+.-]*://|//|data:|/data/", re.IGNORECASE)
+"""Beginnings of what is a URL already, or a path on Label Studio's own server."""
+
+
+def _url(value: str, prefix: str) -> str:
+    """URL of a file; a name with ``&``, ``#``, ``%`` or a blank would be another file's, or none."""
+    value = value.strip()
+    if not value or not prefix or _WHOLE.match(value):
+        return value
+    if value.startswith(prefix) and ("://" in prefix or prefix.startswith("/")):
+        return value
+    return prefix + quote(value, safe="/")

@@ -1,0 +1,134 @@
+"""JSON lines in Prodigy's style: tasks with options out, answers in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from skmmal.campaign._votes import EVENT_COLUMNS
+
+__all__ = ["looks_like_prodigy", "prodigy_tasks", "read_prodigy"]
+
+
+def prodigy_tasks(
+    batch: pd.DataFrame, data: pd.DataFrame, fields: Mapping[str, str], round: int, classes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Tasks for Prodigy's choice interface, one for each row of a batch.
+
+    Parameters
+    ----------
+    batch, data, fields, round, classes
+        As Label Studio's `tasks` takes them. The fields keep their kinds' names (image, text, audio, video), which is
+        what Prodigy shows; there can be one of each kind.
+
+    Returns
+    -------
+    list of dict
+    """
+    if len(set(fields.values())) < len(fields):
+        raise ValueError(f"Prodigy shows one field of each kind, got {dict(fields)}")
+    missing = [name for name in batch["id"] if name not in data.index]
+    if missing:
+        raise ValueError(f"{len(missing)} of {len(batch)} ids are not in the data, the first: {missing[0]!r}")
+    found = []
+    for row in batch.to_dict("records"):
+        meta: dict[str, Any] = {"skmmal_id": row["id"], "round": int(round), "rank": int(row["rank"])}
+        if pd.notna(row["score"]):
+            meta["score"] = float(row["score"])
+        if row["predicted"] != "":
+            meta |= {"predicted": row["predicted"], "confidence": float(row["confidence"])}
+        found.append(
+            {
+                **{kind: data.at[row["id"], name] for name, kind in fields.items() if data.at[row["id"], name] != ""},
+                "options": [{"id": label, "text": label} for label in classes],
+                "meta": meta,
+            }
+        )
+    return found
+
+
+def looks_like_prodigy(lines: Sequence[dict[str, Any]]) -> bool:
+    """Whether the first line is one of Prodigy's."""
+    return bool(lines) and not {"options", "answer", "accept"}.isdisjoint(lines[0])
+
+
+def read_prodigy(lines: Sequence[dict[str, Any]], where: str = "the file") -> pd.DataFrame:
+    """Read answers, of the choice interface and of the binary one.
+
+    With options: ``accept`` with one option is a label, ``ignore`` a skip, ``reject`` of an option says that it is not
+    this one, and ``reject`` of none is unsure. Without options, and with a ``label``: ``accept`` says that it is the
+    label, ``reject`` that it is not (kept; the row is still to be labelled), ``ignore`` is a skip.
+
+    Parameters
+    ----------
+    lines : sequence of dict
+    where : str
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    ValueError
+        A line has no id of ours, several classes, or an answer to another question (spans, relations, text).
+    """
+    events = []
+    for number, line in enumerate(lines, start=1):
+        here = f"{where}: line {number}"
+        meta = line.get("meta")
+        key = (meta if isinstance(meta, dict) else {}).get("skmmal_id") or line.get("skmmal_id") or line.get("id")
+        if key in (None, ""):
+            raise ValueError(f"{here} has no meta.skmmal_id; was it exported by skmmal?")
+        answer = line.get("answer")
+        if answer not in (None, "accept", "reject", "ignore"):
+            raise ValueError(f"{here} has the answer {answer!r}; expected accept, reject or ignore")
+        label, state = _said(line, answer, here)
+        events.append(
+            {
+                "id": str(key),
+                "label": label,
+                "state": state,
+                "annotator": str(line.get("_annotator_id") or line.get("_session_id") or ""),
+                "when": _time(line.get("_timestamp")),
+                "annotation": str(line.get("_task_hash") or ""),
+                "lead_time": "",
+            }
+        )
+    table = pd.DataFrame(events, columns=list(EVENT_COLUMNS), dtype=object)
+    table.attrs["prodigy"] = True
+    return table
+
+
+def _said(line: dict[str, Any], answer: str | None, where: str) -> tuple[str, str]:
+    """Label and state of a line."""
+    if answer in (None, "ignore"):
+        return "", "" if answer is None else "skip"
+    if "accept" in line or "options" in line:
+        chosen = line.get("accept")
+        chosen = [] if chosen is None else chosen if isinstance(chosen, list) else [chosen]
+        if len(chosen) > 1 or any(isinstance(part, dict | list) for part in chosen):
+            raise ValueError(f"{where} accepts {chosen!r}; a sample has one label")
+        options = [option.get("id") for option in line.get("options") or [] if isinstance(option, dict)]
+        if chosen and options and chosen[0] not in options:
+            raise ValueError(f"{where} accepts {chosen[0]!r}, which is none of its options {options[:20]}")
+        if not chosen:
+            return "", "skip" if answer == "accept" else "unsure"
+    else:
+        chosen = [line.get("label")]
+        if chosen[0] in (None, "") or isinstance(chosen[0], dict | list):
+            found = sorted(name for name in line if not name.startswith("_") and name not in ("meta", "answer", "text"))
+            raise ValueError(
+                f"{where} is answered {answer!r} and holds neither an option nor one label, but {found}; a class is "
+                "read from the choice interface (options, accept) or the binary one (label)"
+            )
+    return str(chosen[0]), "label" if answer == "accept" else "reject"
+
+
+def _time(seconds: Any) -> str:
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool):
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    return ""

@@ -1,0 +1,6 @@
+"""The estimator: late fusion of precomputed features, a classifier per modality and one on all of them."""
+
+from skmmal.classifier._late_fusion import LateFusionClassifier
+from skmmal.reading import FUSED
+
+__all__ = ["FUSED", "LateFusionClassifier"]

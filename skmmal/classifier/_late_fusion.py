@@ -1,0 +1,644 @@
+"""The late-fusion classifier: one head per modality and one on all of them, over precomputed features."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight
+
+from skmmal._arrays import naming, off_device
+from skmmal._input import validate_features
+from skmmal._labels import class_weights, encode_labels
+from skmmal._names import find_name
+from skmmal._random import RandomState, check_rng, torch_generator
+from skmmal._rows import check_same_rows, rows_of
+from skmmal.balancing import Balancing, ModalityDropout, get_balancing
+from skmmal.classifier._coefficients import CoefficientsMixin
+from skmmal.classifier._modality_answers import ModalityAnswersMixin
+from skmmal.classifier._saved import SavedMixin
+from skmmal.heads import (
+    FUSIONS,
+    Encoder,
+    FusionFactory,
+    LateFusionModule,
+)
+from skmmal.heads.ablation import ABLATION_POINTS
+from skmmal.heads.batches import mean_row
+from skmmal.heads.classes import (
+    class_positions,
+    classes_met,
+    continue_from,
+    mute_unmet_classes,
+    set_met,
+    wake_met_classes,
+)
+from skmmal.heads.curves import TrainingCurves
+from skmmal.heads.fitting import fit_convex, is_convex
+from skmmal.heads.hooks import TrainingHooks, TrainingRun
+from skmmal.heads.precision import warn_of_lost_digits
+from skmmal.heads.tensors import as_batches, resolve_device, softmax
+from skmmal.heads.training import make_optimizer, train
+from skmmal.modalities import MultimodalArray, presence_mask
+from skmmal.reading import FUSED
+from skmmal.reading._network import NetworkSource
+
+__all__ = ["LateFusionClassifier"]
+
+_CONVEX_SOLVERS = ("newton-cg", "lbfgs")
+_BATCH_SOLVERS = ("adamw", "sgd")
+_OF_ANCHORS = ("anchor_", "_anchor_classes")
+"""Attributes that only a fit with ``warm_start="anchor"`` sets."""
+_OF_BATCHES = ("loss_curve_by_head_", "discrepancy_", "balancing_log_")
+"""Attributes that only the solvers in mini-batches set."""
+
+
+class LateFusionClassifier(CoefficientsMixin, ModalityAnswersMixin, SavedMixin, ClassifierMixin, BaseEstimator):
+    """Late fusion of precomputed features: a classifier per modality and one on the fused embedding.
+
+    All heads are trained, on the mean of their cross-entropies. A modality may be missing from a row (its block
+    is entirely NaN): its own head does not count the row, and the fused head sees what `missing` says.
+
+    Parameters
+    ----------
+    modalities : mapping, optional
+        Which columns of a plain matrix belong to which modality: ``{"image": 2048, "text": 768}`` (widths, in
+        order), slices, lists of columns or of column names; ``(tokens, dim)`` for a flattened token grid. On a table
+        (pandas, polars, pyarrow) also a prefix of column names (``"image__"``) or a callable that selects columns
+        (``sklearn.compose.make_column_selector("^image__")``): what a ColumnTransformer with pandas output needs. Other
+        forms of X (MultimodalArray, mapping, DataFrame with two column levels, table with a vector in each cell) carry
+        their layout. ``None`` on a plain matrix is one modality named ``"X"``.
+    fusion : str, FusionFactory or callable, default="concat"
+        ``"concat"``: a linear classifier on the concatenated embeddings. ``"sum"``: the mean of the unimodal
+        logits. ``"nl-gate"``: the first modality's tokens attend to all modalities' (`skmmal.heads.NLGate`).
+        ``"gated"``: gates choose between the modalities (`skmmal.heads.GatedUnit`). ``"attention"``: a weighted mean
+        of one vector per modality (`skmmal.heads.AttentionPooling`). The last three also come with settings:
+        ``NLGate(query="video", n_heads=4)``. A callable ``(widths, n_classes, generator)`` returns a
+        `skmmal.heads.Fusion` of your own.
+    encoder_dim : int, sequence of int, mapping or None, default=None
+        Hidden widths of an MLP encoder for every modality, or by modality name. ``None``: the features themselves.
+        With the fusions that gate or attend, the encoder of a ``(tokens, dim)`` modality works on every token;
+        otherwise on the flattened grid.
+    dropout : float, default=0.0
+        Dropout after every hidden layer (on the features where there is no encoder), in training.
+    balancing : str, Balancing or None, default=None
+        How training keeps the encoders of all modalities even: a name (see `skmmal.balancing.available_balancings`) or
+        an object, as ``OGM(alpha=0.5)``; it is not changed. Except for ``"modality-dropout"`` there must be an
+        encoder: on fixed features nothing is left behind. ``"crmt"`` brings a fusion of its own. For the methods that
+        scale gradients, ``solver="sgd"`` is the setting they were published with; AdamW undoes part of it.
+    missing : {"zero", "token"}, default="zero"
+        What the fused head sees of a missing modality. ``"zero"``: an embedding of zeros; fusions that gate or attend
+        leave the modality out. ``"token"``: a learned embedding, one per modality, zero at first; rows that lack the
+        modality train it, and `modality_dropout` does. Learned together with its weights it is no convex problem:
+        ``"auto"`` then means ``adamw``.
+    ablation_point : {"embedding", "input"}, default="embedding"
+        Where `shapley_values` takes a modality away. ``"embedding"``: after the encoder, as if it were missing (the
+        BMMAL paper zeroes it there). ``"input"``: its features are zeroed.
+    modality_dropout : float, default=0.0
+        Probability of taking a present modality as missing in a training batch (``adamw`` only).
+    solver : {"auto", "lbfgs", "newton-cg", "adamw", "sgd"}, default="auto"
+        ``"lbfgs"`` finds the unique optimum of the convex case (no encoder, no dropout, concat or sum fusion);
+        ``"newton-cg"`` is another name for it. ``"adamw"`` trains in mini-batches in float32 (predictions are made in
+        float64), and so does ``"sgd"``, gradient descent with momentum 0.9, which needs larger learning rates.
+        ``"auto"``: ``"lbfgs"`` in the convex case (without `balancing`), otherwise ``"adamw"``.
+    C : float, default=1.0
+        Convex solvers: inverse regularisation as in scikit-learn's ``LogisticRegression``. Each head minimises
+        ``C * sum of losses + ½‖W‖²``, intercepts free (with two classes, W is one row as there). With sum fusion
+        the heads share their weights, and so do the losses. With ``warm_start="anchor"`` the penalty is on the distance
+        from former weights.
+    max_iter : int, default=200
+        Solver iterations; epochs for ``adamw`` and ``sgd``.
+    tol : float or "auto", default="auto"
+        The convex solver stops when every head's objective is within `tol`, relatively, of its optimum. ``"auto"`` is
+        1e-8 up to 100 million rows × features × classes, and 1e-5 beyond, where test accuracy no longer changes. Small
+        problems (up to 100,000) are solved to the last digits, whatever `tol` is, as long as `max_iter` allows.
+    learning_rate, weight_decay, batch_size
+        Of ``adamw`` and ``sgd``. Intercepts do not decay.
+    class_weight : dict, "balanced" or None
+        As in scikit-learn's ``LogisticRegression``. ``"balanced"`` counts sample weights:
+        ``Σ w / (n_classes Σ_class w)``, over the classes that have rows.
+    warm_start : bool or "anchor", default=False
+        True: start from the last fit's weights. The convex solvers then reach **the same optimum** as from zero, in
+        fewer iterations: it is unique, and what the rows of the last fit taught is forgotten unless they are among
+        the new ones. A fit on fewer rows than the last one therefore warns. ``adamw`` and ``sgd`` go on from there for
+        `max_iter` epochs.
+
+        ``"anchor"``: to go on from a trained model with few rows (convex solvers only). The penalty is then the
+        distance from the weights the model came with: each head minimises
+        ``C * sum of losses + ½‖W − W₀‖² + ½‖m − m₀‖²``. W₀ are the anchor's weights, less their mean over its classes
+        (which changes no probability); m are the logits of the mean row that the anchor was fitted on, m₀ the
+        anchor's. Without the last term intercepts would run away from every class that has no new row. With a small
+        C, or with rows that it predicts well, the model stays what it was; with many rows the anchor no longer
+        matters. Classes of the anchor are kept, whether or not `y` has them; a new class is anchored at zero. The
+        anchor is the first model that such a fit found (by `fit`, or by `load`), and stays it over further fits, so
+        that a growing set of labels is not counted several times: `anchor_`. ``del clf.anchor_`` makes the present
+        model the next one, as for batches of which none comes again. An estimator that is not fitted has no anchor,
+        and is fitted as usual.
+    device : str, default="auto"
+        A torch device; ``"auto"`` is CUDA where there is one.
+    random_state : int, RandomState, Generator or None
+        Draws initial weights, batches and masks of ``adamw`` and ``sgd``; the convex solvers draw nothing.
+    verbose : int, default=0
+        ``adamw``, ``sgd``: print the loss every `verbose` epochs.
+    unimodal_weight : float, default=1.0
+        How much the modalities' own losses train the encoders, beside the fused loss with weight 1 (``adamw``,
+        ``sgd``). The own heads learn in any case. With 0 the encoders learn from the fused loss alone: the setting
+        most balancing methods were published in, and the one in which modalities are left behind most.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    modalities_ : dict of str to slice or ndarray of int
+        Columns of each modality in the packed matrix.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where X was a DataFrame with plain string columns.
+    coef_ : ndarray of shape (n_classes, n_features), or (1, n_features) with two classes
+        Weights of the fused head, in the columns of the packed matrix; with two classes the second one's less the first
+        one's. Only where it is linear in the features: with concat and sum fusion and without encoders. An absent
+        modality counts as zeros (with ``missing="token"``, as its learned embedding).
+    intercept_ : ndarray of shape (n_classes,), or (1,) with two classes
+        Intercepts of the fused head, where there is `coef_`.
+    module_ : skmmal.heads.LateFusionModule
+        The torch network, on the CPU.
+    anchor_ : skmmal.heads.LateFusionModule
+        With ``warm_start="anchor"``, from the second fit on: the network whose weights the penalty pulls towards.
+    n_iter_ : int
+        Iterations of the solver (the most of any head), or epochs.
+    loss_curve_ : list of float
+        Convex solvers: sum of the heads' objectives from the start on. ``adamw``, ``sgd``: mean objective of every
+        epoch.
+    loss_curve_by_head_ : dict of str to list of float
+        ``adamw``, ``sgd``: mean cross-entropy of every epoch, of the ``"fused"`` head and of each modality's on the
+        rows that have it; as training saw them, with dropout.
+    discrepancy_ : dict of str to list of float
+        ``adamw``, ``sgd`` with encoders or balancing: how far each modality is ahead of the others, by epoch. The
+        ratio of the probabilities that their shares of the fused logits give to the true class, over the rows that
+        have both (see `skmmal.heads.scores`). Above 1: ahead. NaN where no row has another modality.
+    balancing_log_ : list of dict
+        ``adamw``, ``sgd``: what the balancing method did, one entry per epoch and modality (``pandas.DataFrame``
+        takes it); empty without one.
+
+    See Also
+    --------
+    skmmal.ModalityScaler : Put it before; raw blocks of different scale cost accuracy.
+    skmmal.query.BMMAL : The strategy that uses `embed` and `modality_contributions`.
+
+    Notes
+    -----
+    With linear heads on fixed features the objective is convex and, for concat fusion, the heads share nothing:
+    they are M + 1 separate softmax regressions. With fewer rows than features each is solved in the span of the
+    rows. Features are centred for the solver, not for the objective: an offset that is large beside what a column
+    varies by loses no direction. Where it is lost before (in the dtype of X, or in the float32 of ``adamw`` and
+    ``sgd``), a warning names the column.
+
+    A class without training rows (see `classes` in `fit`) gets probability zero. So it does in the own head of a
+    modality that all its rows lack: every head is fitted over the classes that occur in its rows. With only one
+    class that has probability one there; where no row has the modality, its head says the same of every row: with
+    concat fusion, that all classes are equally probable.
+
+    References
+    ----------
+    .. [1] Shen et al., "Towards balanced active learning for multimodal classification", ACM MM 2023
+       (arXiv 2306.08306), sections 3 and 4: the heads, their loss, contributions. Contributions for more than two
+       modalities are Shapley values, exact for up to twelve, our extension.
+
+    Examples
+    --------
+    >>> from skmmal import LateFusionClassifier
+    >>> from skmmal.datasets import load_digits_views
+    >>> X, y = load_digits_views(["fou", "zer"], return_X_y=True)
+    >>> clf = LateFusionClassifier(C=0.01).fit(X[::2], y[::2])
+    >>> {name: round(score, 2) for name, score in clf.score_by_modality(X[1::2], y[1::2]).items()}
+    {'fou': 0.77, 'zer': 0.82, 'fused': 0.82}
+    """
+
+    _anchor_classes: np.ndarray
+
+    reading_source = NetworkSource
+    """What reads this classifier (see `skmmal.reading`)."""
+
+    _parameter_constraints: dict = {
+        "modalities": [Mapping, None],
+        "fusion": [str, HasMethods("build"), callable],
+        "encoder_dim": [Interval(Integral, 1, None, closed="left"), "array-like", Mapping, None],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "balancing": [str, Balancing, None],
+        "missing": [StrOptions({"zero", "token"})],
+        "ablation_point": [StrOptions(set(ABLATION_POINTS))],
+        "modality_dropout": [Interval(Real, 0, 1, closed="left")],
+        "solver": [StrOptions({"auto", *_BATCH_SOLVERS, *_CONVEX_SOLVERS})],
+        "C": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "warm_start": ["boolean", StrOptions({"anchor"})],
+        "device": [str],
+        "random_state": ["random_state", np.random.Generator],
+        "verbose": ["verbose"],
+        "unimodal_weight": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        modalities: Mapping[str, Any] | None = None,
+        *,
+        fusion: str | FusionFactory | Callable[..., Any] = "concat",
+        encoder_dim: int | Sequence[int] | Mapping[str, Any] | None = None,
+        dropout: float = 0.0,
+        balancing: str | Balancing | None = None,
+        missing: str = "zero",
+        ablation_point: str = "embedding",
+        modality_dropout: float = 0.0,
+        solver: str = "auto",
+        C: float = 1.0,
+        max_iter: int = 200,
+        tol: float | str = "auto",
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.01,
+        batch_size: int = 128,
+        class_weight: dict | str | None = None,
+        warm_start: bool | str = False,
+        device: str = "auto",
+        random_state: RandomState = None,
+        verbose: int = 0,
+        unimodal_weight: float = 1.0,
+    ) -> None:
+        self.modalities = modalities
+        self.fusion = fusion
+        self.encoder_dim = encoder_dim
+        self.dropout = dropout
+        self.balancing = balancing
+        self.missing = missing
+        self.ablation_point = ablation_point
+        self.modality_dropout = modality_dropout
+        self.solver = solver
+        self.C = C
+        self.max_iter = max_iter
+        self.tol = tol
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.class_weight = class_weight
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+        self.unimodal_weight = unimodal_weight
+
+    # ------------------------------------------------------------------------------------------------ fitting
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, classes: Any = None) -> LateFusionClassifier:
+        """Train all heads.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Labels, numbers or strings.
+        sample_weight : array-like of shape (n_samples,), optional
+            A row of weight zero changes nothing, as if it were not there: a class with no other rows is not among
+            `classes_` (unless `classes` has it). A row of weight 2 counts as two, exactly for the convex solvers.
+        classes : array-like of shape (n_classes,), optional
+            All classes, in the order of the columns of `predict_proba`; `y` may hold only some of them.
+
+        Returns
+        -------
+        LateFusionClassifier
+
+        Raises
+        ------
+        ValueError
+            Data that cannot be used (the message names modality and row), labels outside `classes`, or
+            parameters that contradict each other. Whatever ends a fit, the estimator stays as it was: a model that
+            was fitted before answers as before.
+        """
+        # all of it happens to a copy: whatever ends a fit early leaves the estimator as it was
+        work = copy.copy(self)
+        work._fit(X, y, sample_weight, classes)
+        self.__dict__ = work.__dict__
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> None:
+        former = getattr(self, "module_", None) if self.warm_start else None
+        former_classes, former_rows = getattr(self, "classes_", None), getattr(self, "_n_rows", 0)
+        self._set_anchor(former)
+        check_same_rows({**rows_of(X, "X"), "y": y, "sample_weight": sample_weight})
+        features = validate_features(self, X, reset=former is None)
+        if FUSED in features.modalities:
+            raise ValueError(f"a modality cannot be named {FUSED!r}: that is the key of the fused head's scores")
+        present = presence_mask(features)
+        codes, names = encode_labels(self, y, classes, features)
+        with naming("sample_weight"):
+            # `present` is an array of as many rows: scikit-learn may ask for X's namespace, and features have none
+            weights = _check_sample_weight(
+                off_device(sample_weight), present, dtype=np.float64, ensure_non_negative=True
+            )
+        rows = np.flatnonzero(weights > 0)
+        if len(rows) == 0:
+            raise ValueError("sample_weight is zero for every row; at least one row must count")
+        # rows of weight zero end here: nothing that follows knows of them
+        codes, weights = codes[rows], weights[rows]
+        if classes is None:
+            codes, names = _without_unused(codes, names)
+            if hasattr(self, "anchor_"):
+                codes, names = _with_former(codes, names, self._anchor_classes)
+        weights = weights * class_weights(self.class_weight, codes, names, weights)[codes]
+        rows, codes, weights = (each[weights > 0] for each in (rows, codes, weights))
+        if len(rows) == 0:
+            raise ValueError(f"class_weight={self.class_weight!r} is zero for the class of every row that counts")
+        self.classes_ = names
+        self._n_rows = len(rows)
+        rng = check_rng(self.random_state)
+        module, solver = self._build_module(rng, len(names))
+        if self.missing == "token":
+            self._warn_if_tokens_stay_zero(present[rows])
+        started = None
+        if former is not None:
+            option = f"warm_start={self.warm_start!r}"
+            started = continue_from(former, class_positions(former_classes, names), module.to(former.dtype), option)
+            if self.warm_start != "anchor" and solver not in _BATCH_SOLVERS and len(rows) < former_rows:
+                _warn_of_forgetting(former_rows, len(rows))
+        self._train(module, solver, features, rows, present, codes, weights, rng, started)
+
+    def _set_anchor(self, former: LateFusionModule | None) -> None:
+        """Keep the anchor of the last fit, or take the model that there is; without ``"anchor"`` there is none."""
+        if self.warm_start != "anchor" or former is None:
+            for name in _OF_ANCHORS:
+                self.__dict__.pop(name, None)
+        elif not hasattr(self, "anchor_"):
+            self.anchor_, self._anchor_classes = former, self.classes_
+
+    def _warn_if_tokens_stay_zero(self, present: np.ndarray) -> None:
+        dropped = (self.modality_dropout > 0 or self.balancing is not None) and present.shape[1] > 1
+        if present.all() and not dropped:
+            warnings.warn(
+                "missing='token', but nothing trains the learned embeddings, and they stay zero: no row misses a "
+                "modality and none is dropped; set modality_dropout (0.1 to 0.3 is usual)",
+                UserWarning,
+                stacklevel=5,
+            )
+
+    def _build_module(self, rng: np.random.RandomState, n_classes: int) -> tuple[LateFusionModule, str]:
+        generator = torch_generator(rng)
+        hidden = _hidden_widths(self.encoder_dim, list(self._widths))
+        method = self._balancing_method()
+        fusion: Any = _fusion_of(self.fusion)
+        if method is not None and method.fusion is not None:
+            fusion = method.fusion
+        if isinstance(fusion, type) and issubclass(fusion, FusionFactory):
+            raise TypeError(f"fusion is the class {fusion.__name__}; give an object, {fusion.__name__}()")
+        by_token = getattr(fusion, "uses_tokens", False)
+        encoders, grids = [], {}
+        for name, width in self._widths.items():
+            n_tokens, dim = width if isinstance(width, tuple) else (1, width)
+            encoder = Encoder(n_tokens * dim, hidden[name], self.dropout, generator, n_tokens if by_token else 1)
+            encoders.append(encoder)
+            grids[name] = (encoder.n_tokens, encoder.n_out // encoder.n_tokens)
+        if hasattr(fusion, "build"):
+            head = fusion.build(grids, n_classes, generator)
+        else:
+            head = fusion([encoder.n_out for encoder in encoders], n_classes, generator)
+        module = LateFusionModule(encoders, head, learned_absence=self.missing == "token")
+        if method is not None:
+            _check_balancing(method, self, module)
+        convex = is_convex(module) and method is None and self.dropout == 0 and self.modality_dropout == 0
+        if self.solver in _CONVEX_SOLVERS and not convex:
+            raise ValueError(
+                f"solver={self.solver!r} needs the convex case: fusion 'concat' or 'sum', no encoder_dim, dropout=0, "
+                "modality_dropout=0, missing='zero' and no balancing; use solver='adamw'"
+            )
+        solver = "adamw" if self.solver == "auto" and not convex else self.solver
+        if self.warm_start == "anchor" and solver in _BATCH_SOLVERS:
+            raise ValueError(
+                f"warm_start='anchor' is a penalty of the convex solvers, and solver={solver!r} trains in mini-batches"
+                f"{'' if convex else ' (the network or its training is not convex)'}; set warm_start=True: few epochs "
+                "(max_iter) from the former weights stay near them"
+            )
+        return module, solver
+
+    def _balancing_method(self) -> Balancing | None:
+        """Make the method of one fit; it may change, the parameter stays as it is."""
+        if self.balancing is None:
+            return None
+        method = get_balancing(self.balancing) if isinstance(self.balancing, str) else clone(self.balancing)
+        method._validate_params()
+        return method
+
+    def _train(
+        self,
+        module: LateFusionModule,
+        solver: str,
+        features: MultimodalArray,
+        rows: np.ndarray,
+        present: np.ndarray,
+        codes: np.ndarray,
+        weights: np.ndarray,
+        rng: np.random.RandomState,
+        started: torch.Tensor | None,
+    ) -> None:
+        """Find the weights; the `rows` of the features are those that count, and `started` the classes known before."""
+        device = resolve_device(self.device)
+        module.to(torch.float32 if solver in _BATCH_SOLVERS else torch.float64)
+        warn_of_lost_digits(features, rows, present[rows], module.dtype)
+        everything = as_batches(features, present, rows, module.dtype, device)
+        everything.labels = torch.as_tensor(codes, device=device)
+        everything.weights = torch.as_tensor(weights, dtype=module.dtype, device=device)
+        met = classes_met(everything, len(self.classes_))
+        anchor, anchored = self._anchor_for(module)
+        if anchored is not None:
+            met |= anchored.to(device)
+        if started is not None:
+            wake_met_classes(module, started, met)
+        module.to(device)
+        set_met(module.head, met)
+        if is_convex(module):  # it may become an anchor
+            module.centre = mean_row(everything)
+        for name in _OF_BATCHES:
+            self.__dict__.pop(name, None)
+        if solver in _BATCH_SOLVERS:
+            mute_unmet_classes(module, met)
+            run = TrainingRun(
+                module,
+                everything,
+                met[0],
+                names=list(features.modalities),
+                optimizer=make_optimizer(module, solver, self.learning_rate, self.weight_decay),
+                n_epochs=self.max_iter,
+                batch_size=int(self.batch_size),
+                learning_rate=self.learning_rate,
+                unimodal_weight=self.unimodal_weight,
+                generator=torch_generator(rng, device),
+            )
+            hooks = self._balancing_method() or TrainingHooks()
+            curves = train(run, hooks, modality_dropout=self.modality_dropout, verbose=int(self.verbose))
+            self._keep_curves(curves, run)
+            mute_unmet_classes(module, met)
+            self.n_iter_ = self.max_iter
+        else:
+            self.n_iter_, self.loss_curve_ = fit_convex(
+                module,
+                everything,
+                met,
+                C=self.C,
+                max_iter=self.max_iter,
+                tol=self.tol,
+                warm=started is not None,
+                anchor=None if anchor is None else anchor.to(device),
+                anchored=None if anchored is None else anchored.to(device),
+            )
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in module.parameters()):
+            raise ValueError(
+                f"solver={solver!r} ended in weights that are not finite: scale the features first "
+                "(skmmal.ModalityScaler), or lower learning_rate"
+            )
+        # float64 from here on: predictions then do not depend on which rows are predicted together
+        self.module_ = module.to("cpu", torch.float64).eval()
+
+    def _anchor_for(self, module: LateFusionModule) -> tuple[LateFusionModule | None, torch.Tensor | None]:
+        """Bring the anchor into the form of the new network: its weights, and which classes each head knows."""
+        if not hasattr(self, "anchor_"):
+            return None, None
+        anchor = copy.deepcopy(module)
+        anchor.centre = getattr(self.anchor_, "centre", None)
+        position = class_positions(self._anchor_classes, self.classes_)
+        return anchor, continue_from(self.anchor_, position, anchor, "warm_start='anchor'")
+
+    def _keep_curves(self, curves: TrainingCurves, run: TrainingRun) -> None:
+        heads = [FUSED, *run.names]
+        self.loss_curve_ = curves.objective
+        self.loss_curve_by_head_ = {name: [epoch[h] for epoch in curves.losses] for h, name in enumerate(heads)}
+        if curves.compare:
+            self.discrepancy_ = {name: [epoch[m] for epoch in curves.ratios] for m, name in enumerate(run.names)}
+        self.balancing_log_ = run.log
+
+    # --------------------------------------------------------------------------------------------- prediction
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Fused logits.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_samples, n_classes), or (n_samples,) with two classes
+            With two classes, the second one's logit minus the first one's.
+        """
+        (logits,) = self._source(X).forward(lambda module, z, there, _: [module.fused_logits(z, there)])
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Class probabilities of the fused head, shape (n_samples, n_classes), float64."""
+        (probabilities,) = self._source(X).forward(lambda module, z, there, _: [softmax(module.fused_logits(z, there))])
+        return probabilities
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Most probable class of the fused head, shape (n_samples,)."""
+        (logits,) = self._source(X).forward(lambda module, z, there, _: [module.fused_logits(z, there)])
+        return self.classes_[logits.argmax(axis=1)]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy of the fused head.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+        """
+        check_same_rows({**rows_of(X, "X"), "y": y})
+        return super().score(X, off_device(y), off_device(sample_weight))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "module_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.modalities is not None
+        return tags
+
+
+# --------------------------------------------------------------------------------------------------- structure
+
+
+def _hidden_widths(encoder_dim: Any, names: list[str]) -> dict[str, tuple[int, ...]]:
+    """Hidden layer widths of each modality's encoder."""
+    if isinstance(encoder_dim, Mapping):
+        for name in encoder_dim:
+            if name not in names:
+                raise ValueError(f"encoder_dim names the unknown modality {name!r}; there are {names}")
+        given = dict(encoder_dim)
+    else:
+        given = dict.fromkeys(names, encoder_dim)
+    hidden = {}
+    for name in names:
+        value = given.get(name)
+        widths = () if value is None else (value,) if isinstance(value, Integral) else tuple(value)
+        if not all(isinstance(width, Integral) and int(width) >= 1 for width in widths):
+            raise ValueError(f"encoder_dim of modality {name!r} must be positive integers, got {value!r}")
+        hidden[name] = tuple(int(width) for width in widths)
+    return hidden
+
+
+def _without_unused(codes: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out the classes that no row has."""
+    used, codes = np.unique(codes, return_inverse=True)
+    return codes, names[used]
+
+
+def _with_former(codes: np.ndarray, names: np.ndarray, former: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Add the classes of a former model; in order where those are, otherwise with the new ones at the end."""
+    known = pd.Index(former)
+    together = np.concatenate([former, names[~pd.Index(names).isin(known)]])
+    if known.is_monotonic_increasing:
+        together = np.sort(together)
+    return pd.Index(together).get_indexer(pd.Index(names))[codes], together
+
+
+def _warn_of_forgetting(before: int, now: int) -> None:
+    warnings.warn(
+        f"warm_start=True only starts from the last fit's weights; the optimum is that of the {now} rows given, and "
+        f"what the model knew of the {before} rows of the last fit is forgotten. Fit on all labeled rows, or set "
+        "warm_start='anchor' to stay near the model that there is",
+        UserWarning,
+        stacklevel=5,
+    )
+
+
+def _fusion_of(fusion: Any) -> Any:
+    """Return what builds the fused head; names in any spelling."""
+    return FUSIONS[find_name(fusion, FUSIONS, "value of the 'fusion' parameter")] if isinstance(fusion, str) else fusion
+
+
+def _check_balancing(method: Balancing, estimator: LateFusionClassifier, module: LateFusionModule) -> None:
+    """Refuse settings under which a method would do nothing, or something else."""
+    given = f"balancing={estimator.balancing!r}"
+    if method.fusion is not None and _fusion_of(estimator.fusion) is not FUSIONS["concat"]:
+        raise ValueError(f"{given} brings its own fusion: leave fusion='concat', got fusion={estimator.fusion!r}")
+    if isinstance(method, ModalityDropout) and estimator.modality_dropout > 0:
+        raise ValueError(
+            f"{given} and modality_dropout={estimator.modality_dropout} would drop modalities twice; set one of them"
+        )
+    if not method.needs_encoders:
+        return
+    if len(module.encoders) < 2:
+        raise ValueError(f"{given} evens out modalities, and X has one; leave balancing=None")
+    if next(module.encoders.parameters(), None) is None:
+        raise ValueError(
+            f"{given} evens out how the modalities' encoders are trained, and there are none: on fixed features "
+            "there is nothing to balance. Set encoder_dim (for example encoder_dim=64), or leave balancing=None"
+        )

@@ -1,0 +1,5 @@
+"""The command line: one module for each group of commands."""
+
+from skmmal.cli.main import app
+
+__all__ = ["app"]

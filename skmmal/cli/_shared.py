@@ -1,0 +1,137 @@
+"""What the groups of commands share: how they begin, what they print, how errors look."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+out_console = Console(soft_wrap=True)
+err_console = Console(stderr=True, soft_wrap=True)
+
+
+class Scale(StrEnum):
+    """Methods of `ModalityScaler`."""
+
+    standard = "standard"
+    l2 = "l2"
+    none = "none"
+
+
+class Fusion(StrEnum):
+    """Fusions of `LateFusionClassifier`."""
+
+    concat = "concat"
+    sum = "sum"
+
+
+FusionOption = Annotated[Fusion, typer.Option(help="How the classifier fuses the modalities.")]
+COption = Annotated[float, typer.Option("--C", help="Inverse regularisation of the classifier.", min=1e-12)]
+
+
+def new_app(name: str, about: str, **options: Any) -> typer.Typer:
+    """Begin a group of commands."""
+    return typer.Typer(
+        name=name,
+        help=about,
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **options,
+    )
+
+
+def friendly(command: Callable[..., None]) -> Callable[..., None]:
+    """Show what is wrong with the user's data or files as one message, exit code 1; other errors are ours."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except (ValueError, TypeError, OSError, ImportError) as error:
+            err_console.print("[bold red]Error:[/] ", end="")
+            err_console.print(str(error), markup=False, highlight=False)
+            raise typer.Exit(1) from error
+
+    return wrapped
+
+
+# ------------------------------------------------------------------------------------------------------ printing
+
+
+def note(text: str) -> None:
+    """Say something that is no result, on standard error."""
+    err_console.print(text, markup=False, highlight=False)
+
+
+def say(text: str) -> None:
+    """Say something as it is, on standard output."""
+    out_console.print(text, markup=False, highlight=False)
+
+
+def print_table(title: str, table: pd.DataFrame) -> None:
+    """Print a table as wide as it needs to be: squeezed into 80 columns, as in a pipe, it cannot be read."""
+    import pandas as pd
+
+    shown = Table(title=title, title_justify="left", box=None)
+    for i, name in enumerate(table.columns):
+        shown.add_column(str(name), justify="left" if i == 0 and table.dtypes.iloc[i].kind not in "if" else "right")
+    for row in table.itertuples(index=False):
+        cells = ["" if pd.isna(cell) else f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row]
+        shown.add_row(*(cell.replace("[", "\\[") for cell in cells))
+    Console(width=max(out_console.width, 130)).print(shown, highlight=False)
+
+
+# ---------------------------------------------------------------------------------------------- names and files
+
+
+def split_names(text: str) -> list[str]:
+    """Names separated by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def path_to_write(out: Path) -> Path:
+    """A local path whose folder is there, before anything is recorded that it is to hold."""
+    from skmmal._paths import local_path
+
+    out = local_path(out, "--out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    from skmmal._atomic import replace_file
+
+    with replace_file(path) as file:
+        file.write(content)
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table without its index."""
+    write(path, table.to_csv(index=False, lineterminator="\n").encode())
+
+
+# ---------------------------------------------------------------------------------------------------- completion
+
+
+def complete_strategy(incomplete: str) -> list[str]:
+    """Names of strategies, for the shell."""
+    from skmmal.query import available_strategies
+
+    return complete_last(available_strategies(), incomplete)
+
+
+def complete_last(names: Iterable[str], incomplete: str) -> list[str]:
+    """Complete the last name of an option that takes a list."""
+    head, comma, last = incomplete.rpartition(",")
+    return [f"{head}{comma}{name}" for name in names if name.startswith(last)]

@@ -1,0 +1,459 @@
+"""``skmmal campaign``: a labelling campaign from the command line."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from skmmal.cli._campaign_words import say_received, show_status
+from skmmal.cli._shared import (
+    COption,
+    Fusion,
+    FusionOption,
+    Scale,
+    complete_strategy,
+    friendly,
+    new_app,
+    note,
+    path_to_write,
+    print_table,
+    say,
+    split_names,
+    write,
+    write_csv,
+)
+
+if TYPE_CHECKING:
+    from skmmal.campaign import LabelingCampaign
+
+__all__ = ["campaign"]
+
+campaign = new_app("campaign", "Run a labelling campaign: batches out, labels in, round after round, in a folder.")
+
+
+class Source(StrEnum):
+    """Files that labels come in."""
+
+    auto = "auto"
+    csv = "csv"
+    excel = "excel"
+    parquet = "parquet"
+    json = "json"
+    jsonl = "jsonl"
+    label_studio = "label-studio"
+    label_studio_min = "label-studio-min"
+    label_studio_csv = "label-studio-csv"
+    prodigy = "prodigy"
+    huggingface = "huggingface"
+
+
+class Target(StrEnum):
+    """Files that batches and labels go out in."""
+
+    csv = "csv"
+    jsonl = "jsonl"
+    label_studio = "label-studio"
+    prodigy = "prodigy"
+    huggingface = "huggingface"
+
+
+class Predictions(StrEnum):
+    """Rows whose prediction annotators may see."""
+
+    strategy = "strategy"
+    all = "all"
+    none = "none"
+
+
+class What(StrEnum):
+    """What is written out."""
+
+    batch = "batch"
+    labels = "labels"
+    history = "history"
+
+
+FolderArgument = Annotated[Path, typer.Argument(help="Folder of the campaign.", show_default=False)]
+MovedOption = Annotated[Path | None, typer.Option("--features", help="Where the features are, if they have moved.")]
+LockOption = Annotated[
+    float, typer.Option("--lock-timeout", help="Seconds to wait for another command that changes the campaign.", min=0)
+]
+ByOption = Annotated[str | None, typer.Option("--by", help="Who gives the command. Default: the user.")]
+StrategyOption = Annotated[
+    str | None, typer.Option(help="For this round: another strategy.", autocompletion=complete_strategy)
+]
+
+
+def _open(folder: Path, features: Path | None = None, lock_timeout: float = 60.0) -> LabelingCampaign:
+    from skmmal.campaign import LabelingCampaign
+
+    return LabelingCampaign(folder, features=features, lock_timeout=lock_timeout)
+
+
+def _classes(text: str, file: Path | None) -> list[str] | None:
+    """Classes from ``a,b,"c, d"``, or from a file with one a line."""
+    from skmmal.cli._class_names import read_classes, split_classes
+
+    if file is not None:
+        if text:
+            raise ValueError("--classes and --classes-file both name the classes; give one of them")
+        return read_classes(file)
+    found, doubt = split_classes(text)
+    if doubt:
+        note(doubt)
+    return found or None
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in given:
+        old, separator, new = (part.strip() for part in text.partition("="))
+        if not separator or not old or not new or "=" in new:
+            raise ValueError(
+                f"--map-class must be OLD=NEW, got {text!r} (names with '=' can be mapped from Python only)"
+            )
+        if found.setdefault(old, new) != new:
+            raise ValueError(f"--map-class names {old!r} twice")
+    return found
+
+
+# -------------------------------------------------------------------------------------------------------- begin
+
+
+@campaign.command(epilog="Example: skmmal campaign init emoji --features features --classes cat,dog -n 50")
+@friendly
+def init(
+    folder: FolderArgument,
+    features: Annotated[Path, typer.Option(help="A feature cache (a folder), or an .npz file.")],
+    labels: Annotated[Path | None, typer.Option(help="Labels that are there already.")] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="Labelled rows to measure on; they are never handed out.")
+    ] = None,
+    classes: Annotated[
+        str,
+        typer.Option(help="All classes, by commas; a name with a comma in quotes. Default: those of the first labels."),
+    ] = "",
+    classes_file: Annotated[
+        Path | None, typer.Option("--classes-file", help="Text file with all classes, one a line.")
+    ] = None,
+    strategy: Annotated[str, typer.Option(help="Name of the strategy.", autocompletion=complete_strategy)] = "bmmal",
+    initial: Annotated[
+        str, typer.Option(help="Chooses while there is no model.", autocompletion=complete_strategy)
+    ] = "kmeans",
+    n_instances: Annotated[int, typer.Option("--n-instances", "-n", help="Rows in a batch.", min=1)] = 100,
+    random_fraction: Annotated[
+        float, typer.Option(help="Share of each batch drawn at random, to measure the accuracy.", min=0, max=1)
+    ] = 0.0,
+    class_balance: Annotated[
+        bool, typer.Option("--class-balance", help="Prefer rows of rare classes among the strategy's picks.")
+    ] = False,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(help="Stopping criterion, such as budget=500 or target-accuracy=0.9; may be given several times."),
+    ] = None,
+    scale: Annotated[Scale, typer.Option(help="How each modality is brought to the same scale.")] = Scale.standard,
+    fusion: FusionOption = Fusion.concat,
+    C: COption = 1.0,
+    seed: Annotated[int, typer.Option(help="Draws all that is left to chance.", min=0)] = 0,
+    lock_timeout: LockOption = 60.0,
+) -> None:
+    """Begin a campaign. The same command again changes nothing."""
+    from skmmal import LateFusionClassifier
+    from skmmal.campaign import LabelingCampaign
+
+    begun = LabelingCampaign.create(
+        folder,
+        features,
+        strategy=strategy,
+        initial=initial,
+        estimator=LateFusionClassifier(fusion=fusion.value, C=C),
+        scale=scale.value,
+        n_instances=n_instances,
+        random_fraction=random_fraction,
+        class_balance=class_balance,
+        classes=_classes(classes, classes_file),
+        validation=validation,
+        stopping=stop or None,
+        seed=seed,
+        lock_timeout=lock_timeout,
+    )
+    if labels is not None:
+        say_received(begun.add_labels(labels), labels)
+    counts = begun.status().counts
+    say(f"{folder}: a campaign on {counts['samples']} samples. Next: skmmal campaign next {folder} --out next.csv")
+
+
+# ------------------------------------------------------------------------------------------------------- rounds
+
+
+@campaign.command("next", epilog="Example: skmmal campaign next emoji -n 50 --out next.csv")
+@friendly
+def next_(
+    folder: FolderArgument,
+    out: Annotated[Path | None, typer.Option(help="CSV to write the batch to as well.")] = None,
+    n_instances: Annotated[
+        int | None, typer.Option("--n-instances", "-n", help="Rows in this batch. Default: the campaign's.", min=1)
+    ] = None,
+    round_: Annotated[
+        int | None,
+        typer.Option(
+            "--round", help="Number of the round that is meant; if it is there already, nothing changes.", min=1
+        ),
+    ] = None,
+    strategy: StrategyOption = None,
+    random_fraction: Annotated[
+        float | None, typer.Option(help="For this round: share drawn at random.", min=0, max=1)
+    ] = None,
+    class_balance: Annotated[
+        bool | None, typer.Option("--class-balance/--no-class-balance", help="For this round.")
+    ] = None,
+    also: Annotated[
+        str, typer.Option(help="Hand these out once more, by commas: pending, skip, unsure, conflict.")
+    ] = "",
+    allow_changed_features: Annotated[
+        bool, typer.Option("--allow-changed-features", help="Go on with features that have changed.")
+    ] = False,
+    features: MovedOption = None,
+    by: ByOption = None,
+    lock_timeout: LockOption = 60.0,
+) -> None:
+    """Hand out the next batch: fit on the labels so far, and ask the strategy."""
+    out = None if out is None else path_to_write(out)
+    opened = _open(folder, features, lock_timeout)
+    batch = opened.next_batch(
+        n_instances,
+        round=round_,
+        strategy=strategy,
+        random_fraction=random_fraction,
+        class_balance=class_balance,
+        include=split_names(also),
+        allow_changed_features=allow_changed_features,
+        by=by,
+    )
+    state = opened.state()
+    entry = state.rounds[-1 if round_ is None else round_ - 1]
+    if out is not None:
+        write(out, entry.read("next.csv"))
+    receipt = entry.receipt
+    wanted = opened.settings.n_instances if n_instances is None else n_instances
+    if len(batch) < wanted and round_ is None:
+        note(f"Only {len(batch)} rows were left.")
+    if receipt["cold_start"]:
+        note(f"Fewer than two classes have labels: {receipt['strategy']['name']} chose from the features alone.")
+    say(
+        f"Round {receipt['round']}: {len(batch)} of {receipt['n_candidates']} rows, chosen by "
+        f"{receipt['strategy']['name']}: {out if out is not None else entry.path / 'next.csv'}"
+    )
+
+
+@campaign.command("add-labels", epilog="Example: skmmal campaign add-labels emoji labelled.csv --annotator ann")
+@friendly
+def add_labels(
+    folder: FolderArgument,
+    files: Annotated[list[Path], typer.Argument(help="Files with labels.", show_default=False)],
+    source: Annotated[Source, typer.Option("--from", help="What the files are.")] = Source.auto,
+    annotator: Annotated[
+        str | None, typer.Option(help="Who labelled, where the file does not say. Default: the user.")
+    ] = None,
+    control: Annotated[str, typer.Option(help="Label Studio: control whose choice is the label.")] = "label",
+    map_class: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map-class", help="OLD=NEW: rename a label (NEW may be skip or unsure); may be given several times."
+        ),
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of a CSV that is not Unicode, such as cp1252.")] = None,
+    allow_new_classes: Annotated[
+        bool, typer.Option("--allow-new-classes", help="Admit classes that the campaign has not seen.")
+    ] = False,
+    ignore_unknown: Annotated[
+        bool, typer.Option("--ignore-unknown", help="Leave out labels for ids that are not in the campaign.")
+    ] = False,
+    snapshot: Annotated[
+        bool, typer.Option("--snapshot", help="The file is a full export: retract what it no longer holds.")
+    ] = False,
+    authority: Annotated[
+        list[str] | None,
+        typer.Option(help="Annotator whose word settles conflicts, from now on; may be given several times."),
+    ] = None,
+    features: MovedOption = None,
+    by: ByOption = None,
+    lock_timeout: LockOption = 60.0,
+) -> None:
+    """Take labels in; what was received before is left alone.
+
+    Tables (CSV, Excel, JSON, Parquet) need id and label, and may have state (label, skip, unsure, reject), annotator
+    and when. The latest word of each annotator counts.
+    """
+    opened = _open(folder, features, lock_timeout)
+    if snapshot and len(files) > 1:
+        raise ValueError("--snapshot takes one file: each would retract what only the others hold")
+    for file in files:
+        found = opened.add_labels(
+            file,
+            annotator=annotator,
+            source=source.value,
+            control=control,
+            map_classes=_pairs(map_class or []),
+            encoding=encoding,
+            snapshot=snapshot,
+            authority=authority or (),
+            allow_new_classes=allow_new_classes,
+            ignore_unknown=ignore_unknown,
+            by=by,
+        )
+        say_received(found, file)
+
+
+@campaign.command(epilog="Example: skmmal campaign retract emoji U+1F408 --annotator ann")
+@friendly
+def retract(
+    folder: FolderArgument,
+    ids: Annotated[list[str], typer.Argument(help="Ids whose labels are taken back.", show_default=False)],
+    annotator: Annotated[str | None, typer.Option(help="Whose labels. Default: everybody's.")] = None,
+    reason: Annotated[str, typer.Option(help="Kept in the log.")] = "",
+    features: MovedOption = None,
+    by: ByOption = None,
+    lock_timeout: LockOption = 60.0,
+) -> None:
+    """Take labels back: the rows are unlabelled again. Nothing is deleted; undo brings them back."""
+    found = _open(folder, features, lock_timeout).retract(ids, annotator=annotator, reason=reason, by=by)
+    if found["entry"] is None:
+        say(f"{', '.join(ids[:5])}: retracted before; nothing changes.")
+    else:
+        say(f"{found['retracted']} labels of {len(found['ids'])} ids are retracted [entry {found['entry']}]")
+
+
+@campaign.command(epilog="Example: skmmal campaign undo emoji --entry 7")
+@friendly
+def undo(
+    folder: FolderArgument,
+    entry: Annotated[int | None, typer.Option(help="Number of the entry. Default: the last one.", min=1)] = None,
+    reason: Annotated[str, typer.Option(help="Kept in the log.")] = "",
+    by: ByOption = None,
+    lock_timeout: LockOption = 60.0,
+) -> None:
+    """Undo a batch or a delivery of labels, by an entry that reverses it. Nothing is deleted."""
+    found = _open(folder, None, lock_timeout).undo(entry, by=by, reason=reason)
+    if found["entry"] is None:
+        say(f"Entry {found['undoes']} ({found['what']}) was undone before; nothing changes.")
+    else:
+        say(f"Entry {found['undoes']} ({found['what']}) is undone [entry {found['entry']}]")
+
+
+# ------------------------------------------------------------------------------------------------------ looking
+
+
+@campaign.command(epilog="Example: skmmal campaign status emoji")
+@friendly
+def status(
+    folder: FolderArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say where the campaign stands: labels, classes, accuracy, and whether it is time to stop."""
+    found = _open(folder).status()
+    if as_json:
+        print(found.to_json(), end="")
+        return
+    show_status(found)
+
+
+@campaign.command(epilog="Example: skmmal campaign log emoji")
+@friendly
+def log(folder: FolderArgument) -> None:
+    """List every entry: what was done, when, by whom, and what was undone."""
+    print_table("Log", _open(folder).log)
+
+
+@campaign.command(epilog="Example: skmmal campaign doubts emoji -n 20 --out doubts.csv")
+@friendly
+def doubts(
+    folder: FolderArgument,
+    n: Annotated[int, typer.Option("-n", help="How many to show.", min=1)] = 20,
+    out: Annotated[Path | None, typer.Option(help="CSV to write all of them to.")] = None,
+    folds: Annotated[int, typer.Option(help="Of the cross-validation.", min=2)] = 5,
+    features: MovedOption = None,
+) -> None:
+    """List the labels that the model doubts most: worth a second look."""
+    out = None if out is None else path_to_write(out)
+    found = _open(folder, features).doubts(n_folds=folds)
+    if out is not None:
+        write_csv(out, found)
+    print_table(f"The most doubtful of {len(found)} labels", found.head(n))
+    if found.attrs["unchecked"]:
+        note(f"{found.attrs['unchecked']} labels are the only one of their class and cannot be checked.")
+    if "likely_wrong" not in found:
+        note("With cleanlab (pip install 'skmmal[noise]') the list also says which labels are likely wrong.")
+
+
+@campaign.command(epilog="Example: skmmal campaign report emoji")
+@friendly
+def report(
+    folder: FolderArgument,
+    out: Annotated[Path | None, typer.Option(help="Folder of the report. Default: report in the campaign.")] = None,
+) -> None:
+    """Write the campaign's history as one HTML page that needs no network."""
+    from skmmal.campaign import write_campaign_report
+
+    out = folder / "report" if out is None else path_to_write(out)
+    say(str(write_campaign_report(_open(folder), out)))
+
+
+# ---------------------------------------------------------------------------------------------------------- out
+
+
+@campaign.command(
+    epilog="Example: skmmal campaign export emoji --to label-studio --data items.csv --image url --out tasks.json"
+)
+@friendly
+def export(
+    folder: FolderArgument,
+    out: Annotated[Path, typer.Option(help="File to write (a folder for huggingface).")],
+    what: Annotated[
+        What, typer.Option(help="batch: what is to be labelled; labels: as settled; history: as received.")
+    ] = What.batch,
+    to: Annotated[Target, typer.Option(help="Format.")] = Target.csv,
+    round_: Annotated[int | None, typer.Option("--round", help="Round of the batch. Default: the last.", min=1)] = None,
+    data: Annotated[Path | None, typer.Option(help="CSV: an id, and what annotators are to see.")] = None,
+    id_column: Annotated[str, typer.Option(help="Column of the id in --data.")] = "id",
+    image: Annotated[list[str] | None, typer.Option(help="Column of --data with images (URLs).")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="Column of --data with texts.")] = None,
+    audio: Annotated[list[str] | None, typer.Option(help="Column of --data with sound (URLs).")] = None,
+    video: Annotated[list[str] | None, typer.Option(help="Column of --data with videos (URLs).")] = None,
+    prefix: Annotated[str, typer.Option(help="Put before what is no URL, such as https://host/.")] = "",
+    encoding: Annotated[str | None, typer.Option(help="Of --data, if it is not Unicode.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Rows of the batch that are answered, too.")] = False,
+    predictions: Annotated[
+        Predictions,
+        typer.Option(help="Rows whose prediction is shown; on those drawn at random it would bias the accuracy."),
+    ] = Predictions.strategy,
+) -> None:
+    """Write a batch for an annotation tool, or the labels."""
+    from skmmal.campaign import empty_fields, export_batch, export_labels, read_data
+
+    out = path_to_write(out)
+    opened = _open(folder)
+    if what is not What.batch:
+        n = export_labels(opened, out, to.value, history=what is What.history)
+        say(f"{n} rows: {out}")
+        return
+    kinds = {"image": image, "text": text, "audio": audio, "video": video}
+    named = [(column, kind) for kind, columns in kinds.items() for column in columns or ()]
+    fields = dict(named)
+    if len(fields) < len(named):
+        raise ValueError("a column of --data can be shown once: name each in one of --image, --text, --audio, --video")
+    table = None if data is None else read_data(data, fields, id_column, prefix, encoding=encoding)
+    n = export_batch(
+        opened, out, to.value, round=round_, data=table, fields=fields, again=again, predictions=predictions.value
+    )
+    if table is not None and to is Target.label_studio:
+        for name, n_empty in empty_fields(opened, table, round=round_, again=again).items():
+            note(
+                f"{n_empty} of {n} rows have no {name}: a note that says so stands in its place (Label Studio refuses "
+                "tasks without a field that its configuration names)."
+            )
+    beside = f", and {out.with_suffix('.xml')}" if to is Target.label_studio else ""
+    say(f"{n} rows that are not answered yet: {out}{beside}" if not again else f"{n} rows: {out}{beside}")

@@ -1,0 +1,136 @@
+"""Which classes a strategy gains and loses against another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skmmal.display._panels import check_strategies, paired_rows
+from skmmal.display.style import grid_of_axes
+from skmmal.experiment.results import ExperimentResults
+
+__all__ = ["ClassGainDisplay"]
+
+
+class ClassGainDisplay:
+    """Classes whose accuracy one strategy raises or lowers most against another, with the modalities' own accuracies.
+
+    Upper panel: the difference in class accuracy, mean over seeds, with one standard error. Lower panel: the
+    accuracy that each modality's own head reaches on the class, under the first strategy.
+
+    Parameters
+    ----------
+    gains : DataFrame
+        Indexed by class: ``gain``, ``standard_error`` and ``accuracy_NAME`` for each modality.
+    strategy, baseline : str
+        Their names, for the title.
+
+    Attributes
+    ----------
+    axes_, ax_, figure_
+
+    References
+    ----------
+    .. [1] Shen et al., ACM MM 2023, figure 8.
+    """
+
+    def __init__(self, gains: pd.DataFrame, strategy: str, baseline: str) -> None:
+        self.gains = gains
+        self.strategy = strategy
+        self.baseline = baseline
+
+    @classmethod
+    def from_results(
+        cls,
+        results: ExperimentResults,
+        strategy: str = "bmmal",
+        baseline: str = "random",
+        *,
+        round: int | None = None,
+        n_classes: int = 5,
+        ax: Any = None,
+    ) -> ClassGainDisplay:
+        """Draw the classes that gain and lose most.
+
+        Parameters
+        ----------
+        results : ExperimentResults
+            Of the experiment.
+        strategy, baseline : str
+            Whose classes, and against whom.
+        round : int, optional
+            Default: the last.
+        n_classes : int, default=5
+            At most that many that gain, and as many that lose.
+        ax : two matplotlib Axes, optional
+            Default: a new figure.
+
+        Returns
+        -------
+        ClassGainDisplay
+        """
+        check_strategies(results, [strategy, baseline])
+        if round is not None and round not in results.classes["round"].tolist():
+            raise ValueError(f"round {round} was not run; there are 0 to {int(results.classes['round'].max())}")
+        table = paired_rows(results.classes, [strategy, baseline], round)
+        if table.empty:
+            raise ValueError(f"{strategy!r} and {baseline!r} share no seed that got so far; nothing can be compared")
+        heads = [name for name in table.columns if name.startswith("accuracy_")]
+        of = {name: table[table["strategy"] == name] for name in (strategy, baseline)}
+        by_seed = {name: part.pivot(index="seed", columns="label", values="accuracy") for name, part in of.items()}
+        difference = by_seed[strategy] - by_seed[baseline]
+        gains = pd.DataFrame({"gain": difference.mean(), "standard_error": difference.sem()})
+        gains[heads] = of[strategy].groupby("label")[heads].mean()
+        gains = gains.sort_values("gain", ascending=False, kind="stable").dropna(subset="gain")
+        best, worst = gains.head(n_classes), gains.tail(n_classes)
+        shown = pd.concat([best[best["gain"] > 0], worst[worst["gain"] < 0]])
+        shown = shown[~shown.index.duplicated()]
+        if shown.empty:
+            shown = best
+        return cls(shown, strategy, baseline).plot(ax)
+
+    def plot(self, ax: Any = None) -> ClassGainDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : two matplotlib Axes, optional
+            Default: a new figure.
+
+        Returns
+        -------
+        The display.
+        """
+        heads = [name for name in self.gains.columns if name.startswith("accuracy_")]
+        size = (max(5.0, 1.5 + 0.7 * len(self.gains)), 2.5)
+        self.axes_ = grid_of_axes(2, ax, size, n_columns=1, sharex=True)
+        self.ax_, below = self.axes_
+        self.figure_ = self.ax_.figure
+        at = np.arange(len(self.gains))
+        gain = 100 * self.gains["gain"]
+        self.ax_.bar(
+            at,
+            gain,
+            yerr=100 * self.gains["standard_error"],
+            color=["0.45" if value >= 0 else "0.85" for value in gain],
+            edgecolor="k",
+            capsize=2,
+        )
+        self.ax_.axhline(0, color="k", linewidth=0.8)
+        self.ax_.set_ylabel("gain in points")
+        self.ax_.set_title(f"class accuracy: {self.strategy} against {self.baseline}", fontsize="medium")
+        offsets = np.linspace(-0.25, 0.25, len(heads)) if len(heads) > 1 else [0.0]
+        for head, offset, marker in zip(heads, offsets, "osD^vPX*<>" * len(heads), strict=False):
+            name = head.removeprefix("accuracy_")
+            markers, stems, base = below.stem(at + offset, self.gains[head], basefmt=" ", label=name)
+            markers.set(marker=marker, color="k", markerfacecolor="k" if marker in "sPX" else "w", markersize=5)
+            stems.set(color="0.4", linewidth=1)
+            base.set_visible(False)
+        below.set(ylim=(0, 1.05), ylabel="own accuracy")
+        labels = [str(label) for label in self.gains.index]
+        below.set_xticks(at, labels, rotation=35, ha="right", rotation_mode="anchor")
+        if heads:
+            below.legend(frameon=False, fontsize="small", ncols=len(heads), loc="lower left", bbox_to_anchor=(0, 1.0))
+        return self

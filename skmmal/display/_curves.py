@@ -1,0 +1,225 @@
+"""Curves over the number of labels: fused, per modality, contributions, dominance weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from skmmal.display._panels import CurvesDisplay, check_strategies, mean_curves
+from skmmal.experiment.common_range import check_metric, comparable
+from skmmal.experiment.results import ExperimentResults
+
+__all__ = ["ContributionDisplay", "DominanceWeightDisplay", "LearningCurveDisplay", "ModalityCurveDisplay"]
+
+_LABELS = {"ece": "expected calibration error", "shapley_imbalance": "Shapley imbalance of accuracy"}
+
+
+def _curves(results: ExperimentResults, metrics: Sequence[str], strategies: Sequence[str] | None) -> pd.DataFrame:
+    names = check_strategies(results, strategies)
+    check_metric(results.frame, metrics[0])
+    frame = comparable(results.frame[results.frame["strategy"].isin(names)])
+    parts = []
+    for metric in metrics:
+        check_metric(frame, metric)
+        for name in names:
+            curve = mean_curves(frame[frame["strategy"] == name], ["n_labeled"], metric)
+            parts.append(curve.assign(metric=metric, strategy=name))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _modalities(results: ExperimentResults) -> list[str]:
+    if not results.modalities:
+        raise ValueError("these results know no modalities; the experiment's classifier measured none")
+    return results.modalities
+
+
+class LearningCurveDisplay(CurvesDisplay):
+    """Learning curves: a metric against the number of labels.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        Columns ``metric``, ``strategy``, ``n_labeled``, ``mean`` and ``standard_error``.
+    titles : mapping of metric to title
+        Of the panels.
+    ylabel : str
+        What is drawn.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmmal.display import LearningCurveDisplay
+    >>> from skmmal.experiment import run_experiment
+    >>> X, y = load_iris(return_X_y=True)
+    >>> results = run_experiment(
+    ...     LogisticRegression(), ["margin", "random"], X[::2], y[::2], X_test=X[1::2], y_test=y[1::2],
+    ...     n_initial=10, n_instances=5, n_rounds=2, seeds=2, initial="kmeans",
+    ... )
+    >>> display = LearningCurveDisplay.from_results(results, metric="accuracy")
+    >>> display.ax_.get_ylabel()
+    'accuracy'
+    """
+
+    @classmethod
+    def from_results(
+        cls,
+        results: ExperimentResults,
+        metric: str = "accuracy",
+        *,
+        strategies: Sequence[str] | None = None,
+        ax: Any = None,
+        band: bool = True,
+    ) -> LearningCurveDisplay:
+        """Draw a metric of an experiment.
+
+        Parameters
+        ----------
+        results : ExperimentResults
+            Of the experiment.
+        metric : str, default="accuracy"
+            A column of its frame.
+        strategies : sequence of str, optional
+            Which, in which order. Default: all.
+        ax : matplotlib Axes, optional
+            Default: a new figure.
+        band : bool, default=True
+            Shade one standard error around each mean.
+
+        Returns
+        -------
+        LearningCurveDisplay
+        """
+        title = results.config.get("metadata", {}).get("dataset", "")
+        label = _LABELS.get(metric, metric.replace("_", " "))
+        return cls(_curves(results, [metric], strategies), {metric: title}, label).plot(ax, band=band)
+
+
+class ModalityCurveDisplay(CurvesDisplay):
+    """Accuracy of the fused head and of each modality's own head, one panel each.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        Columns ``metric``, ``strategy``, ``n_labeled``, ``mean`` and ``standard_error``.
+    titles : mapping of metric to title
+        Of the panels.
+    ylabel : str
+        What is drawn.
+    """
+
+    @classmethod
+    def from_results(
+        cls,
+        results: ExperimentResults,
+        metric: str = "accuracy",
+        *,
+        strategies: Sequence[str] | None = None,
+        ax: Any = None,
+        band: bool = True,
+    ) -> ModalityCurveDisplay:
+        """Draw ``accuracy`` or ``balanced_accuracy`` by modality.
+
+        Parameters
+        ----------
+        results : ExperimentResults
+            Of the experiment.
+        metric : {"accuracy", "balanced_accuracy"}, default="accuracy"
+            What is drawn.
+        strategies : sequence of str, optional
+            Which, in which order. Default: all.
+        ax : matplotlib Axes, one more than modalities, optional
+            Default: a new figure.
+        band : bool, default=True
+            Shade one standard error around each mean.
+
+        Returns
+        -------
+        ModalityCurveDisplay
+        """
+        titles = {metric: "fused", **{f"{metric}_{name}": name for name in _modalities(results)}}
+        curves = _curves(results, list(titles), strategies)
+        return cls(curves, titles, metric.replace("_", " ")).plot(ax, band=band)
+
+
+class _PerModalityDisplay(CurvesDisplay):
+    """A measure that exists once for each modality, one panel each."""
+
+    prefix: str
+    """Column of the results: this and the modality's name."""
+    title = "{}"
+    measure: str
+    """What is measured, along the y-axis."""
+
+    @classmethod
+    def from_results(
+        cls,
+        results: ExperimentResults,
+        *,
+        strategies: Sequence[str] | None = None,
+        ax: Any = None,
+        band: bool = True,
+    ) -> Any:
+        """Draw a panel for each modality.
+
+        Parameters
+        ----------
+        results : ExperimentResults
+            Of the experiment.
+        strategies : sequence of str, optional
+            Which, in which order. Default: all.
+        ax : matplotlib Axes, one per modality, optional
+            Default: a new figure.
+        band : bool, default=True
+            Shade one standard error around each mean.
+
+        Returns
+        -------
+        The display.
+        """
+        titles = {f"{cls.prefix}{name}": cls.title.format(name) for name in _modalities(results)}
+        return cls(_curves(results, list(titles), strategies), titles, cls.measure).plot(ax, band=band)
+
+
+class ContributionDisplay(_PerModalityDisplay):
+    """Mean contribution of each modality to the true class's probability on the test rows, one panel each.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        Columns ``metric``, ``strategy``, ``n_labeled``, ``mean`` and ``standard_error``.
+    titles : mapping of metric to title
+        Of the panels.
+    ylabel : str
+        What is drawn.
+    """
+
+    share_y = False  # with two modalities the panels mirror each other: one scale would leave half of each empty
+    prefix = "contribution_"
+    measure = "mean contribution"
+
+
+class DominanceWeightDisplay(_PerModalityDisplay):
+    """Mean BMMAL weight of the weaker modality where one modality dominates, one panel per dominating modality.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        Columns ``metric``, ``strategy``, ``n_labeled``, ``mean`` and ``standard_error``.
+    titles : mapping of metric to title
+        Of the panels.
+    ylabel : str
+        What is drawn.
+
+    References
+    ----------
+    .. [1] Shen et al., ACM MM 2023, figure 6.
+    """
+
+    prefix = "weaker_weight_"
+    title = "{} dominates"
+    measure = "weight of the weaker modality"

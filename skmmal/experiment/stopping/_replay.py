@@ -1,0 +1,198 @@
+"""Where stopping criteria would have ended an experiment that has run, and what that would have cost."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import column_or_1d
+
+from skmmal._containers import take_rows
+from skmmal.experiment.common_range import UnfinishedWarning
+from skmmal.experiment.problem import random_seed
+from skmmal.experiment.results import ExperimentResults
+from skmmal.experiment.stopping._base import RoundState, StoppingCriterion
+from skmmal.experiment.stopping._registry import as_criteria
+from skmmal.experiment.unit import fit_round
+
+__all__ = ["stopping_history", "stopping_points"]
+
+
+def stopping_history(
+    results: ExperimentResults,
+    strategy: str,
+    seed: int,
+    *,
+    estimator: Any = None,
+    X: Any = None,
+    y: Any = None,
+    n_stop_set: int = 2000,
+) -> Iterator[list[RoundState]]:
+    """Histories of one run, as they were known after each round.
+
+    Parameters
+    ----------
+    results : ExperimentResults
+        Of the experiment.
+    strategy : str
+        Name of the strategy whose run it is.
+    seed : int
+        Seed of the run.
+    estimator : estimator, optional
+        The one that the experiment was run with, with its `X` and `y`. The models are fitted again from the recorded
+        rows: criteria that look at predictions need that. Without them a history holds the accuracy on the test rows
+        (as validation rows) and the number of labels.
+    X : array-like of shape (n_samples, n_features), optional
+        Rows of the experiment.
+    y : array-like of shape (n_samples,), optional
+        Their labels.
+    n_stop_set : int, default=2000
+        Rows of X, drawn once for each seed, on which models are compared.
+
+    Yields
+    ------
+    list of RoundState
+        One for each round so far.
+    """
+    run = results.frame[(results.frame["strategy"] == strategy) & (results.frame["seed"] == seed)].sort_values("round")
+    if run.empty:
+        raise ValueError(f"the results hold no run of strategy {strategy!r} with seed {seed}")
+    if len({estimator is None, X is None, y is None}) > 1:
+        raise ValueError("give estimator, X and y together, or none of them")
+    history = [
+        RoundState(
+            int(line["round"]),
+            int(line["n_labeled"]),
+            validation_accuracy=float(line["accuracy"]),
+            n_validation=int(results.config.get("n_test", 0)),
+        )
+        for line in run.to_dict("records")
+    ]
+    if X is None:
+        yield from (history[: n + 1] for n in range(len(history)))
+        return
+    y = column_or_1d(y)
+    classes = np.array(results.config["classes"], dtype=y.dtype)
+    chosen = results.selected[(results.selected["strategy"] == strategy) & (results.selected["seed"] == seed)]
+    model = None
+    labeled = np.empty(0, dtype=np.intp)
+    drawn = np.random.RandomState(random_seed("stop-set", seed)).permutation(len(y))[:n_stop_set]
+    for n, state in enumerate(history):
+        batch = chosen[chosen["round"] == state.round].sort_values("rank")["row"].to_numpy(dtype=np.intp)
+        if model is not None:  # the labels of the last batch are there now
+            hits = model.predict(take_rows(X, batch)) == y[batch]
+            history[n - 1] = replace(history[n - 1], batch_accuracy=float(hits.mean()), n_batch=len(batch))
+        labeled = np.concatenate([labeled, batch])
+        model = fit_round(estimator, X, y, classes, labeled, seed, state.round)
+        history[n] = _with_predictions(state, model, X, np.setdiff1d(np.arange(len(y)), labeled), drawn)
+        yield history[: n + 1]
+
+
+def _with_predictions(state: RoundState, model: Any, X: Any, pool: np.ndarray, drawn: np.ndarray) -> RoundState:
+    if not len(pool):
+        return state
+    in_stop_set = np.flatnonzero(np.isin(pool, drawn))
+    return RoundState.from_probabilities(
+        state.round,
+        state.n_labeled,
+        model.predict_proba(take_rows(X, pool)),
+        model.classes_,
+        dict(zip(in_stop_set.tolist(), pool[in_stop_set].tolist(), strict=True)),
+        validation_accuracy=state.validation_accuracy,
+        n_validation=state.n_validation,
+    )
+
+
+def stopping_points(
+    results: ExperimentResults,
+    criteria: Any,
+    *,
+    estimator: Any = None,
+    X: Any = None,
+    y: Any = None,
+    n_stop_set: int = 2000,
+) -> pd.DataFrame:
+    """First round at which each criterion advises to stop, for every strategy and seed.
+
+    Parameters
+    ----------
+    results : ExperimentResults
+        Of the experiment.
+    criteria : list of StoppingCriterion or str
+        As in `get_criterion`.
+    estimator : estimator, optional
+        With `X` and `y` those of the experiment; see `stopping_history`.
+    X : array-like of shape (n_samples, n_features), optional
+        Rows of the experiment.
+    y : array-like of shape (n_samples,), optional
+        Their labels.
+    n_stop_set : int, default=2000
+        Rows on which models are compared.
+
+    Returns
+    -------
+    DataFrame
+        ``strategy``, ``seed``, ``criterion``, ``round`` and ``n_labeled`` (NaN: it never says stop), ``accuracy``
+        (on the test rows, at that round; at the end if it never stops), ``final_accuracy``, ``saved`` (share of the
+        labels that would not have been needed). Runs that have not ended are left out, with a warning.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmmal.experiment import run_experiment, stopping_points
+    >>> X, y = load_iris(return_X_y=True)
+    >>> results = run_experiment(
+    ...     LogisticRegression(), ["margin"], X[::2], y[::2], X_test=X[1::2], y_test=y[1::2],
+    ...     n_initial=10, n_instances=5, n_rounds=4, seeds=2, initial="kmeans",
+    ... )
+    >>> stopping_points(results, ["budget=20"])[["strategy", "seed", "criterion", "n_labeled", "saved"]]
+      strategy  seed criterion  n_labeled     saved
+    0   margin     0    budget       20.0  0.333333
+    1   margin     1    budget       20.0  0.333333
+    """
+    asked = as_criteria(criteria)
+    ends = results.frame.groupby(["strategy", "seed"], sort=False, as_index=False)["round"].max()
+    ended = ends["round"] == ends["round"].max()
+    if not ended.all():
+        warnings.warn(
+            f"{int((~ended).sum())} of {len(ends)} runs have not ended; what a criterion would have saved of them is "
+            "not known, and they are left out",
+            UnfinishedWarning,
+            stacklevel=2,
+        )
+    lines = []
+    for strategy, seed in ends.loc[ended, ["strategy", "seed"]].itertuples(index=False):
+        histories = stopping_history(results, strategy, seed, estimator=estimator, X=X, y=y, n_stop_set=n_stop_set)
+        stopped, last = _first_stops(asked, histories)
+        for criterion, at in zip(asked, stopped, strict=True):
+            end = last if at is None else at
+            lines.append(
+                {
+                    "strategy": strategy,
+                    "seed": seed,
+                    "criterion": criterion.name,
+                    "round": np.nan if at is None else float(at.round),
+                    "n_labeled": np.nan if at is None else float(at.n_labeled),
+                    "accuracy": end.validation_accuracy,
+                    "final_accuracy": last.validation_accuracy,
+                    "saved": 1.0 - end.n_labeled / last.n_labeled,
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def _first_stops(
+    criteria: Sequence[StoppingCriterion], histories: Iterator[list[RoundState]]
+) -> tuple[list[RoundState | None], RoundState]:
+    """Round at which each criterion first says stop, and the last round."""
+    stopped: list[RoundState | None] = [None] * len(criteria)
+    for history in histories:
+        for i, criterion in enumerate(criteria):
+            if stopped[i] is None and criterion.advise(history).stop:
+                stopped[i] = history[-1]
+    return stopped, history[-1]

@@ -1,0 +1,263 @@
+"""The job: a manifest's column becomes a modality of a feature cache."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numpy as np
+import torch
+
+from skmmal.features import FeatureStore, Range, RowWriter
+from skmmal.featurize import decode
+from skmmal.featurize._commits import Committer, RangeBuffer
+from skmmal.featurize._encoding import Backbone, Encoder, Pieces, resolve_device
+from skmmal.featurize._manifest import Manifest, read_manifest
+from skmmal.featurize._options import JobOptions
+from skmmal.featurize._progress import Progress
+from skmmal.featurize._read_ahead import ReadAhead, Task, default_workers
+from skmmal.featurize._reading import Batch, Chunk, failure
+from skmmal.featurize.backbones import build_backbone
+
+RANGE_ROWS = {"image": 256, "text": 1024, "audio": 64, "video": 32}
+"""Rows that are committed together: seconds of work, not hours, and not thousands of small files either."""
+
+Work = list[tuple[Range, np.ndarray]]
+"""Ranges, and the positions in them that a run encodes."""
+
+
+class JobError(RuntimeError):
+    """A job that had begun stopped at what it cannot go on with."""
+
+
+def build(options: JobOptions, manifest: Manifest) -> Backbone:
+    """Load the backbone that a job asks for."""
+    return build_backbone(
+        options.script,
+        options.model,
+        options.weights,
+        manifest.root,
+        seed=options.seed,
+        tokens=options.tokens,
+        **options.settings,
+    )
+
+
+def fingerprint(backbone: Backbone, manifest: Manifest, amp: torch.dtype | None, options: JobOptions) -> dict[str, Any]:
+    """Return what must be equal for a job to continue another's rows."""
+    return {
+        **backbone.description,
+        "tokens": options.tokens,
+        "amp": str(amp).removeprefix("torch.") if amp is not None else "off",
+        "manifest_sha256": manifest.sha256,
+        **({} if options.script == "text" else {"decoding": decode.VERSION}),
+    }
+
+
+def run(options: JobOptions, backbone: Backbone | None = None, *, quiet: bool = False) -> dict[str, Any]:
+    """Featurize what is not featurized yet.
+
+    The rows are the same whatever the number of workers and shards, and however often the job was killed, on the
+    same device with the same batch size and number of threads. A different batch size rounds a
+    forward pass differently (by up to 1e-6 of the largest feature in float32, half a percent under autocast).
+
+    Parameters
+    ----------
+    options : JobOptions
+        What to featurize, with what, and how.
+    backbone : Backbone, optional
+        A model of your own: a module, a function that calls it, what reads its inputs, and a description. Default: the
+        one that `options` names.
+    quiet : bool, default=False
+        No progress bar and no summary.
+
+    Returns
+    -------
+    dict
+        A receipt: rows ``total`` in this shard, ``done`` now, ``encoded``, ``failed`` and ``noted`` in this run;
+        ``present`` rows, ``errors`` and ``notes`` (as many lines has ``errors.jsonl``, and ``notes.jsonl``: rows
+        that are there and doubtful, such as a recording that is cut short), whether it is ``complete``,
+        ``problem`` (None, or why the command line's exit status is 1), ``seconds`` by stage,
+        ``items_per_second``, ``precision``.
+
+    Raises
+    ------
+    ValueError
+        The manifest, the options or the cache do not fit (`skmmal.features.FingerprintError` for another job's).
+    skmmal.features.CacheInUseError
+        Another job is writing these rows.
+    StrictError, ErrorRateError, JobError
+        What ``strict`` and ``max_error_rate`` asked for, or what cannot be written. The cache can be continued.
+    """
+    with _threads(options.threads):
+        files = options.script != "text"
+        manifest = read_manifest(options.manifest, options.column or options.script, options.id_column, files=files)
+        backbone = backbone or build(options, manifest)
+        encoder = Encoder(backbone, resolve_device(options.device), options.amp)
+        store = FeatureStore.create(options.out, manifest.ids)
+        description = backbone.description
+        with store.writer(
+            options.name,
+            backbone.width,
+            dtype=options.dtype,
+            fingerprint=fingerprint(backbone, manifest, encoder.dtype, options),
+            metadata={key: description[key] for key in ("backbone", "weights", "preprocessing") if key in description},
+            range_rows=options.range_rows or RANGE_ROWS.get(options.script, 256),
+            shard=options.shard,
+        ) as writer:
+            job = _Run(options, manifest, encoder, writer, quiet)
+            try:
+                return job.go()
+            except ValueError as error:  # which says before a job begins that it cannot
+                raise JobError(str(error)) from error
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if number is not None:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def choose_work(options: JobOptions, writer: RowWriter) -> Work:
+    """Return what is not done yet; or, to retry errors, what has failed or was noted, and nothing else."""
+    if not options.retry_errors:
+        pending = [(rows, np.arange(rows.stop - rows.start)) for rows in writer.pending()]
+        if options.limit is None or not writer.ranges:
+            return pending
+        stop = writer.ranges[0].start + options.limit  # a limit counts rows of the shard, also those that are done
+        return [(rows, chosen[: stop - rows.start]) for rows, chosen in pending if rows.start < stop]
+    recorded = sorted({line["row"] for line in (*writer.errors(), *writer.remarks())})[: options.limit]
+    by_range = itertools.groupby(recorded, key=writer.range_of)
+    return [(rows, np.array(list(members)) - rows.start) for rows, members in by_range]
+
+
+class _Run:
+    """One run of a job: reads ahead, encodes, and commits while the next range is being encoded."""
+
+    def __init__(
+        self, options: JobOptions, manifest: Manifest, encoder: Encoder, writer: RowWriter, quiet: bool
+    ) -> None:
+        self.options, self.manifest, self.encoder, self.writer = options, manifest, encoder, writer
+        self.work = choose_work(options, writer)
+        n_items = sum(len(chosen) for _, chosen in self.work)
+        self.committer = Committer(options, manifest, writer, n_items)
+        self.progress = Progress(options.name, n_items, quiet)
+        self.precision: dict[str, float] | None = None
+        # features stay on a GPU while the next batch is launched, so that it never idles
+        self.lag = 1 if encoder.device.type == "cuda" else 0
+        self.in_flight: deque[tuple[RangeBuffer, Batch, np.ndarray, Pieces]] = deque()
+
+    def go(self) -> dict[str, Any]:
+        """Encode everything, and return the receipt."""
+        began = time.perf_counter()
+        workers = default_workers() if self.options.workers is None else self.options.workers
+        reader = self.encoder.backbone.reader
+        with ReadAhead(reader, workers, self.options.batch_size) as ahead, self.progress, self.committer:
+            self._encode_all(ahead)
+            self.committer.wait()
+        receipt = self._receipt(time.perf_counter() - began, ahead.waited)
+        self.progress.summary(receipt)
+        return receipt
+
+    def _tasks(self) -> Iterator[Task]:
+        for rows, chosen in self.work:
+            step = len(chosen) if self.encoder.backbone.reader.whole_range else self.options.batch_size
+            for start in range(0, len(chosen), step):
+                part = tuple(int(rows.start + position) for position in chosen[start : start + step])
+                cells = tuple(self.manifest.cells[row] for row in part)
+                yield Task(part, cells, start + step >= len(chosen))
+
+    def _encode_all(self, ahead: ReadAhead) -> None:
+        work = iter(self.work)
+        buffer: RangeBuffer | None = None
+        for task, chunk in ahead.read(self._tasks()):
+            if buffer is None:
+                rows, chosen = next(work)
+                buffer = RangeBuffer.empty(rows, self.writer.shape[1:], chosen)
+            self._encode(buffer, chunk, np.array(task.rows) - buffer.rows.start)
+            if chunk.rest is not None:
+                continue
+            self.progress.advance(len(task.rows), len(chunk.failures), ahead.waited)
+            if task.last:
+                self._collect(0)
+                self.committer.hand_over(buffer)
+                buffer = None
+
+    def _encode(self, buffer: RangeBuffer, chunk: Chunk, positions: np.ndarray) -> None:
+        """Launch the batches of a chunk, whose items lie at these positions of the range."""
+        buffer.add_chunk(chunk, positions)
+        self.committer.check_strict(buffer)
+        for batch in chunk.batches:
+            began = time.perf_counter()
+            pieces = self.encoder.encode(batch.inputs)
+            buffer.add_seconds("infer", time.perf_counter() - began)
+            if self.precision is None:
+                self._measure_precision(batch, pieces)
+            self.in_flight.append((buffer, batch, positions, pieces))
+            self._collect(self.lag)
+
+    def _collect(self, lag: int) -> None:
+        """Take features off the device, but for the last `lag` batches."""
+        while len(self.in_flight) > lag:
+            buffer, batch, positions, pieces = self.in_flight.popleft()
+            began = time.perf_counter()
+            for part, features in pieces:
+                if isinstance(features, Exception):
+                    position = int(positions[batch.owners[part][0]])
+                    buffer.failures[position] = failure(position, "encode", features)
+                    self.committer.check_strict(buffer)
+                    continue
+                values = features.cpu().numpy()
+                buffer.add_features(batch, part, values, positions, self.encoder.backbone.stack)
+            buffer.add_seconds("infer", time.perf_counter() - began)
+
+    def _measure_precision(self, batch: Batch, pieces: Pieces) -> None:
+        """Compare the first batch that was encoded in one piece with full precision."""
+        (_, features), *others = pieces
+        if others or isinstance(features, Exception):
+            return
+        self.precision = {}
+        if self.options.dtype != "float32" or self.encoder.dtype is not None:
+            with suppress(RuntimeError):  # no memory to spare for it
+                self.precision = self.encoder.precision(batch.inputs, features, self.options.dtype)
+
+    def _receipt(self, wall: float, waited: float) -> dict[str, Any]:
+        writer, committer = self.writer, self.committer
+        total = sum(rows.stop - rows.start for rows in writer.ranges)
+        seconds = {**committer.seconds, "wait": waited, "wall": wall}
+        receipt = {
+            "modality": self.options.name,
+            "shard": list(self.options.shard),
+            "total": total,
+            "done": writer.rows_done,
+            "complete": writer.rows_done == total,
+            "encoded": committer.encoded,
+            "failed": committer.failed,
+            "noted": committer.noted,
+            "present": writer.rows_present,
+            "errors": len(writer.errors()),
+            "notes": len(writer.remarks()),
+            "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
+            "items_per_second": round(committer.encoded / wall, 3) if wall else 0.0,
+            "precision": self.precision or {},
+            "batch_size": min(self.options.batch_size, self.encoder.max_units or self.options.batch_size),
+        }
+        return {**receipt, "problem": problem(receipt)}
+
+
+def problem(receipt: dict[str, Any]) -> str | None:
+    """Say what makes a job a failed one although it came to its end: nothing that it tried, or has, has features."""
+    if receipt["encoded"] and receipt["failed"] == receipt["encoded"]:
+        return f"not one of {receipt['encoded']} items could be encoded; errors.jsonl says why"
+    if receipt["done"] and not receipt["present"]:
+        return f"not one of {receipt['done']} items has features; errors.jsonl says why"
+    return None

@@ -1,0 +1,109 @@
+"""What a featurization job can be told. A plain dataclass: it travels to workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from skmmal._paths import local_path
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """Options of a job. The scripts' command lines say the same with dashes.
+
+    Parameters
+    ----------
+    script : {"image", "text", "audio", "video"}
+        Which script's backbones and readers to use.
+    manifest : path
+        CSV, JSON Lines or Parquet with an id column and a column of paths (relative to the manifest) or texts. In
+        Parquet the files themselves may lie, as bytes or as Hugging Face's ``{"bytes", "path"}``.
+    out : path
+        The feature cache: new, or one with the same ids.
+    model, weights : str
+        ``torchvision/NAME``, ``torchaudio/NAME``, ``transformers/NAME-OR-FOLDER``,
+        ``sentence-transformers/NAME-OR-FOLDER`` or ``spectrogram/resnet18``; and ``DEFAULT``, a name the library
+        knows, a local file or folder, or ``random``.
+    settings : dict
+        What only this script knows (pooling, frames, window, ...).
+    modality, column : str, optional
+        Default: the script's name.
+    id_column : str
+        Column of the ids.
+    device : str
+        ``auto`` takes a GPU where there is one.
+    dtype : {"float16", "float32", "bfloat16"}
+        What is stored.
+    batch_size : int
+        Units (images, texts, windows, frames) per forward pass; halved when memory runs out.
+    workers : int, optional
+        Processes that read ahead; 0 reads in the job's own process. Default: by the number of cores.
+    tokens : bool
+        Keep a grid of tokens instead of pooling.
+    amp : bool, optional
+        Autocast. Default: on a GPU.
+    limit : int, optional
+        Stop after this many rows.
+    shard : (int, int)
+        ``(i, n)``: the i-th of n contiguous parts.
+    strict : bool
+        Stop at the first item that fails, or is noted as doubtful, instead of recording it.
+    retry_errors : bool
+        Try only the items that failed, or were noted, before.
+    max_error_rate : float
+        Stop when more than this share of the items fails (looked at from 100 items on).
+    range_rows : int, optional
+        Rows that are committed together. Fixed when the modality is created.
+    seed : int
+        Of random weights.
+    threads : int, optional
+        torch's threads. Default: torch's own choice.
+    """
+
+    script: str
+    manifest: Path
+    out: Path
+    model: str
+    weights: str = "DEFAULT"
+    settings: dict[str, Any] = field(default_factory=dict)
+    modality: str | None = None
+    column: str | None = None
+    id_column: str = "id"
+    device: str = "auto"
+    dtype: str = "float16"
+    batch_size: int = 32
+    workers: int | None = None
+    tokens: bool = False
+    amp: bool | None = None
+    limit: int | None = None
+    shard: tuple[int, int] = (0, 1)
+    strict: bool = False
+    retry_errors: bool = False
+    max_error_rate: float = 1.0
+    range_rows: int | None = None
+    seed: int = 0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("float16", "float32", "bfloat16"):
+            raise ValueError(f"dtype must be 'float16', 'float32' or 'bfloat16', got {self.dtype!r}")
+        for name in ("batch_size", "limit", "range_rows", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.workers is not None and self.workers < 0:
+            raise ValueError(f"workers must not be negative, got {self.workers}")
+        if not 0 <= self.max_error_rate <= 1:
+            raise ValueError(f"max_error_rate must lie in 0..1, got {self.max_error_rate}")
+        index, count = self.shard
+        if not 0 <= index < count:
+            raise ValueError(f"shard (i, n) needs 0 <= i < n, got {self.shard}")
+        for name in ("manifest", "out"):
+            object.__setattr__(self, name, local_path(getattr(self, name), name))
+
+    @property
+    def name(self) -> str:
+        """Name of the modality."""
+        return self.modality or self.script

@@ -1,0 +1,244 @@
+"""Two columns out of a table in a file: CSV as programs of all kinds write it, JSON Lines, Parquet."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import csv
+import gzip
+import io
+import json
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+DELIMITERS = (",", ";", "\t", "|")
+
+_MARKS = (  # the longer ones first: UTF-32's begins as UTF-16's does
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+_OTHERS = (
+    (b"PK\x03\x04", "a spreadsheet or a zip archive; save it as CSV (UTF-8)"),
+    (b"\xd0\xcf\x11\xe0", "an Excel file; save it as CSV (UTF-8)"),
+    (b"ARROW1", "an Arrow file; write it as Parquet"),
+)
+
+_UNPACKED: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.decompress,
+    ".bz2": bz2.decompress,
+    ".xz": lzma.decompress,
+}
+
+
+class Row(NamedTuple):
+    """A row's id and one other cell, as they stand, and the line they begin in (where there are lines)."""
+
+    line: int | None
+    identifier: Any
+    cell: Any
+
+
+def read_rows(path: Path, id_column: str, column: str) -> list[Row]:
+    """Read two columns of a table."""
+    names = (id_column, column)
+    with open(path, "rb") as file:
+        if file.read(4) == b"PAR1":
+            return _parquet(path, names)
+    data = _bytes(path)
+    for start, what in _OTHERS:
+        if data.startswith(start):
+            raise ValueError(f"{path} cannot be read as a table: it is {what}")
+    text = _text(path, data)
+    if not text.strip():
+        raise ValueError(f"{path} cannot be read as a table: it is empty")
+    kind = path.name.lower().split(".")
+    if {"jsonl", "ndjson", "json"} & set(kind) or text.lstrip().startswith(("{", "[{")):
+        return list(_json(path, text, names))
+    return list(_csv(path, text, names, "tsv" in kind))
+
+
+def _bytes(path: Path) -> bytes:
+    kind, data = path.suffix.lower(), path.read_bytes()
+    try:
+        if kind in _UNPACKED:
+            return _UNPACKED[kind](data)
+        if kind == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                (name,) = archive.namelist()
+                return archive.read(name)
+    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} cannot be unpacked to one table: {error}") from error
+    return data
+
+
+def _text(path: Path, data: bytes) -> str:
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{path} cannot be read as a table: line {line} is not {encoding.upper()}, and other encodings cannot be "
+            'told apart; save it as UTF-8 (iconv -f WINDOWS-1252 -t UTF-8, or Excel\'s "CSV UTF-8")'
+        ) from error
+    if encoding == "utf-8" and text[1:2] == "\0":
+        raise ValueError(f"{path} cannot be read as a table: every other byte is zero; save it as UTF-8")
+    return text
+
+
+def _places(path: Path, header: Sequence[str], names: tuple[str, str]) -> list[int]:
+    """Find columns: by their very names, or else by names that differ in case and outer spaces only."""
+    found = []
+    for name, option in zip(names, ("--id-column", "--column"), strict=True):
+        same = [place for place, title in enumerate(header) if title == name]
+        near = same or [place for place, title in enumerate(header) if _plain(title) == _plain(name)]
+        if len(near) > 1:
+            titles = " and ".join(repr(header[place]) for place in near)
+            raise ValueError(f"{path} has several columns that {name!r} may mean: {titles}; rename one (see {option})")
+        if not near:
+            raise ValueError(f"{path} has no column {name!r}; it has {list(header)} (see {option})")
+        found += near
+    return found
+
+
+def _plain(title: str) -> str:
+    return title.strip().casefold()
+
+
+# ----------------------------------------------------------------------------------------------------------- CSV
+
+
+def _csv(path: Path, text: str, names: tuple[str, str], tabs: bool) -> Iterator[Row]:
+    delimiter, skip, spaced = _dialect(path, text, names, tabs)
+    records = _records(path, text, delimiter, skip, spaced)
+    _, header = next(records)
+    id_place, place = _places(path, header, names)
+    for line, fields in records:
+        if len(fields) != len(header):
+            raise ValueError(
+                f"{path}, line {line}: {len(fields)} fields where the header has {len(header)}; a text that contains "
+                f"{delimiter!r} or a line break stands in double quotes"
+            )
+        yield Row(line, fields[id_place], fields[place])
+
+
+def _dialect(path: Path, text: str, names: tuple[str, str], tabs: bool) -> tuple[str, int, bool]:
+    """Return delimiter, number of lines before the header, and whether spaces follow the delimiters.
+
+    The header is the first line, or the first after lines of comment; its delimiter is the one with which it has
+    both columns.
+    """
+    delimiters = ("\t", *(d for d in DELIMITERS if d != "\t")) if tabs else DELIMITERS
+    first: ValueError | None = None
+    for skip, line in enumerate(_lines(text)):
+        if not line.strip():
+            continue
+        found = []
+        for delimiter in delimiters:
+            header = next(csv.reader([line], delimiter=delimiter))
+            try:
+                _places(path, header, names)
+            except ValueError as error:
+                first = first or error
+                continue
+            spaced = len(header) > 1 and all(title.startswith(" ") for title in header[1:])
+            found.append((delimiter, skip, spaced))
+        if len(found) > 1:
+            first_two = " and ".join(repr(delimiter) for delimiter, _, _ in found[:2])
+            raise ValueError(f"{path}: with each of {first_two} as delimiter the header has both columns")
+        if found:
+            return found[0]
+        if not line.startswith(("#", "sep=")):
+            break
+    assert first is not None
+    raise first
+
+
+def _lines(text: str) -> Iterator[str]:
+    yield from io.StringIO(text, newline="")
+
+
+def _records(path: Path, text: str, delimiter: str, skip: int, spaced: bool) -> Iterator[tuple[int, list[str]]]:
+    """Yield records and the line each begins in; blank lines are none."""
+    lines = _lines(text)
+    for _ in range(skip):
+        next(lines)
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=spaced, strict=True)
+    with _long_fields():
+        while True:
+            line = skip + reader.line_num + 1
+            try:
+                fields = next(reader, None)
+            except csv.Error as error:
+                raise ValueError(f"{path}, line {line}: not CSV with {delimiter!r} ({error})") from None
+            if fields is None:
+                return
+            if fields:
+                yield line, fields
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Let the csv module read texts of any length."""
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+# ---------------------------------------------------------------------------------------------------------- JSON
+
+
+def _json(path: Path, text: str, names: tuple[str, str]) -> Iterator[Row]:
+    """Read one object a line, or a list of objects."""
+    for line, value in _objects(path, text):
+        if not isinstance(value, dict):
+            raise ValueError(f"{path}, line {line}: expected an object with the columns {list(names)}")
+        keys = list(value)
+        try:
+            id_place, place = _places(path, keys, names)
+        except ValueError as error:
+            raise ValueError(f"line {line}: {error}") from None
+        yield Row(line, value[keys[id_place]], value[keys[place]])
+
+
+def _objects(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+    try:
+        if text.lstrip().startswith("["):
+            yield from enumerate(json.loads(text), start=1)
+            return
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{path}, line {number}: not JSON, one object a line ({error.msg})") from None
+
+
+# ------------------------------------------------------------------------------------------------------- Parquet
+
+
+def _parquet(path: Path, names: tuple[str, str]) -> list[Row]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(path)
+        titles = [file.schema_arrow.names[place] for place in _places(path, file.schema_arrow.names, names)]
+        table = file.read(columns=titles)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} cannot be read as a table: {error}") from error
+    columns = (table.column(title).to_pylist() for title in titles)
+    return [Row(None, identifier, cell) for identifier, cell in zip(*columns, strict=True)]

@@ -1,0 +1,101 @@
+"""Models as backbones. ``BACKBONES`` says which there are: one line for each kind of item and library.
+
+A model of your own needs none: a `Backbone` is a module, a function that calls it, and a `Reader`, and
+`skmmal.featurize.run` takes it as it is. Here is what to build one from: readers of images, videos, texts and sound,
+`load_state`, which reads weights without unpickling anything, and `describe`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from skmmal.featurize._encoding import Backbone
+from skmmal.featurize.backbones._common import ModelSpec, TextReader, describe, load_state
+
+__all__ = [
+    "BACKBONES",
+    "ClipReader",
+    "FramesReader",
+    "ImageReader",
+    "TextReader",
+    "WaveformReader",
+    "build_backbone",
+    "describe",
+    "load_state",
+]
+
+# imported when a model is built, so that images need no sound library; each takes a ModelSpec and the kind's settings
+BACKBONES = {
+    ("image", "torchvision"): "_vision.torchvision_images",
+    ("image", "transformers"): "_vision.transformers_images",
+    ("text", "transformers"): "_language.transformers_texts",
+    ("text", "sentence-transformers"): "_sentences.sentence_texts",
+    ("audio", "torchaudio"): "_sound.torchaudio_sound",
+    ("audio", "transformers"): "_sound.transformers_sound",
+    ("audio", "spectrogram"): "_sound.spectrogram_sound",
+    ("video", "torchvision"): "_vision.torchvision_videos",
+    ("video", "transformers"): "_vision.transformers_videos",
+}
+
+_READERS = {
+    "ClipReader": "_vision",
+    "FramesReader": "_vision",
+    "ImageReader": "_vision",
+    "WaveformReader": "_sound",
+}
+
+
+def build_backbone(
+    kind: str,
+    model: str,
+    weights: str = "DEFAULT",
+    root: str | Path = ".",
+    *,
+    seed: int = 0,
+    tokens: bool = False,
+    **settings: Any,
+) -> Backbone:
+    """Load a model, and try it out, so that what it cannot do is said before a job begins.
+
+    Parameters
+    ----------
+    kind : {"image", "text", "audio", "video"}
+        What is encoded.
+    model : str
+        ``LIBRARY/NAME``, such as ``torchvision/resnet101`` or ``transformers/FOLDER``.
+    weights : str, default="DEFAULT"
+        ``DEFAULT``, a name the library knows, a local file or folder, or ``random``.
+    root : path, default="."
+        The folder that the items' paths are relative to.
+    seed : int, default=0
+        Of random weights.
+    tokens : bool, default=False
+        Keep a grid of tokens instead of pooling.
+    **settings : object
+        What the kind's command line has beside these: ``pooling`` (all), ``max_length`` and ``normalize`` (text),
+        ``window`` (audio), ``frames`` and ``fps`` (video).
+
+    Returns
+    -------
+    Backbone
+
+    Raises
+    ------
+    ValueError
+        There is no such model, or it cannot be used that way; the message says what can.
+    """
+    library, _, name = model.partition("/")
+    if (kind, library) not in BACKBONES or not name:
+        choices = ", ".join(f"{library}/NAME" for known, library in BACKBONES if known == kind)
+        raise ValueError(f"model {model!r} must be one of {choices}")
+    module, _, function = BACKBONES[kind, library].partition(".")
+    build = getattr(importlib.import_module(f"{__name__}.{module}"), function)
+    return build(ModelSpec(library, name, weights, Path(root), seed, tokens), **settings)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _READERS:
+        return getattr(importlib.import_module(f"{__name__}.{_READERS[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

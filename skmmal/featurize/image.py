@@ -1,0 +1,13 @@
+"""Images to a feature cache: ``python -m skmmal.featurize.image MANIFEST --out FOLDER``."""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+from skmmal.featurize._cli import run_script
+
+main = functools.partial(run_script, "image")
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,249 @@
+"""Fill the class layers of linear heads from labelled rows: which heads are solved together, and how."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from skmmal.heads.convex._blocks import Blocks, mean_rows
+from skmmal.heads.convex._lbfgs import Solution, solve
+from skmmal.heads.convex._losses import SoftmaxLoss
+from skmmal.heads.convex._problem import LinearMap, Problem
+
+__all__ = ["Anchor", "LabeledRows", "fit_layers"]
+
+_OUT_OF_REACH = -1e30
+"""Logit of a class that a head does not know: finite, so that it may be multiplied by zero."""
+_LARGE = 10**8
+"""Rows × features × classes beyond which ``tol="auto"`` is loose, and a preconditioner from a thousand rows pays."""
+_TIGHT, _LOOSE = 1e-8, 1e-5
+"""What ``tol="auto"`` means for small and for large problems."""
+_FEW_PRODUCTS = 10**5
+"""Rows × features × classes up to which the last digits of the optimum cost next to nothing."""
+
+
+@dataclass
+class LabeledRows:
+    """Rows that count.
+
+    Parameters
+    ----------
+    blocks : list of M ndarrays of shape (n, D_m)
+        What stands in rows that lack the modality does not matter.
+    present : bool ndarray of shape (n, M)
+    labels : int ndarray of shape (n,)
+        Classes, from 0 to K − 1.
+    weights : ndarray of shape (n,)
+        Positive.
+    """
+
+    blocks: list[np.ndarray]
+    present: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass
+class Anchor:
+    """A model that the penalty pulls towards.
+
+    Parameters
+    ----------
+    layers : list of LinearMap
+        As the layers that are fitted.
+    known : bool ndarray of shape (M + 1, K)
+        Which classes each of its heads knows; towards zero it pulls the others.
+    centre : list of M ndarrays of shape (D_m,)
+        A row; in place of intercepts, which are free otherwise, its logits are held.
+    """
+
+    layers: list[LinearMap]
+    known: np.ndarray
+    centre: list[np.ndarray]
+
+
+@dataclass
+class _Task:
+    """Heads that are solved together: the first of them (0 is the fused one), their layers and their classes.
+
+    With an anchor the parameters of the problem are changes from the anchor's.
+    """
+
+    first: int
+    layers: list[int]
+    classes: np.ndarray
+    problem: Problem
+    anchored: np.ndarray | float = 0.0
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is anything to tell apart, and a row to learn it from."""
+        return len(self.classes) > 1 and any(loss.weights.any() for loss in self.problem.losses)
+
+    def tie(self, anchor: Anchor) -> None:
+        """Let the parameters be changes from an anchor's."""
+        known = anchor.known[self.first][self.classes]
+        self.anchored = self.problem.parameters([_centred(each, known) for each in self._taken(anchor.layers)])
+        images = self.problem.mix(self.problem.blocks.images([(self.problem, self.anchored)])[0])
+        self.problem.offset = self.problem.offset_by(images)
+
+    def start(self, layers: list[LinearMap]) -> np.ndarray:
+        """Return the parameters of given layers."""
+        return self.problem.parameters(self._taken(layers)) - self.anchored
+
+    def fill(self, layers: list[LinearMap], part: np.ndarray) -> None:
+        """Put parameters into the layers."""
+        for j, found in zip(self.layers, self.problem.maps(part + self.anchored), strict=True):
+            layers[j].weight[self.classes] = found.weight
+            layers[j].intercept[self.classes] = found.intercept
+
+    def _taken(self, layers: list[LinearMap]) -> list[LinearMap]:
+        return [LinearMap(layers[j].weight[self.classes], layers[j].intercept[self.classes]) for j in self.layers]
+
+
+def fit_layers(
+    layers: list[LinearMap],
+    rows: LabeledRows,
+    met: np.ndarray,
+    *,
+    C: float,
+    max_iter: int,
+    tol: float | str,
+    warm: bool = False,
+    anchor: Anchor | None = None,
+    modality_weights: list[float] | None = None,
+) -> tuple[int, list[float]]:
+    """Solve for the weights of linear heads.
+
+    Parameters
+    ----------
+    layers : list of LinearMap
+        Filled in, for the classes that their heads know. M + 1 of them, the fused head's first, are independent heads;
+        M of them are sum fusion's, whose fused logits are the mean of the others. With `warm` they are where to start.
+    rows : LabeledRows
+    met : bool ndarray of shape (M + 1, K)
+        Which classes each head knows, the fused head first.
+    C : float
+        Inverse strength of the penalty.
+    max_iter : int
+    tol : float or "auto"
+        How far, relatively, objectives may be above the optimum. ``"auto"``: 1e-8 for small problems, 1e-5 for large.
+    warm : bool, default=False
+    anchor : Anchor, optional
+    modality_weights : list of M floats, optional
+        Factors of the blocks before the fused head; all are one by default. A factor f is a penalty ``1 / f²`` times as
+        strong on the fused head's weights of the block, zero leaves the block out. The layers are filled in with
+        weights of the features as they were given. Not for sum fusion, whose heads share their weights.
+
+    Returns
+    -------
+    n_iter : int
+        The most of any head.
+    loss_curve : list of float
+        Sum of the heads' objectives from the start on.
+    """
+    means = mean_rows(rows.blocks, rows.present, rows.weights) if anchor is None else anchor.centre
+    shares = rows.weights @ rows.present / rows.weights.sum() if anchor is None else np.ones(len(rows.blocks))
+    blocks = Blocks(rows.blocks, rows.present, means, shares)
+    tasks = _tasks(blocks, rows, met, C, modality_weights, is_tied=len(layers) == len(rows.blocks), anchor=anchor)
+    n_products = len(rows) * sum(blocks.widths) * int(met[0].sum())
+    if isinstance(tol, str):
+        tol = _LOOSE if n_products > _LARGE else _TIGHT
+    needed = [task for task in tasks if task.is_needed]
+    found = solve(
+        [task.problem for task in needed],
+        [task.start(layers) if warm else None for task in needed],
+        max_iter=max_iter,
+        tol=tol,
+        polish=n_products <= _FEW_PRODUCTS,
+        precondition=n_products > _LARGE,
+    )
+    solutions = []
+    for task in tasks:
+        # one class has probability one, and without rows all classes are alike
+        nothing = Solution(task.problem.zeros(np.float64), [0.0], True)
+        solutions.append(found.pop(0) if task.is_needed else nothing)
+        task.fill(layers, solutions[-1].part)
+    return _summary(solutions, max_iter)
+
+
+def _summary(solutions: list[Solution], max_iter: int) -> tuple[int, list[float]]:
+    """Iterations and curve of all heads together; warn as scikit-learn does when iterations ran out."""
+    if not all(solution.converged for solution in solutions):
+        warnings.warn(
+            f"the solver did not converge within max_iter={max_iter} iterations; increase max_iter, raise tol or "
+            "scale the features (ModalityScaler)",
+            ConvergenceWarning,
+            stacklevel=8,
+        )
+    length = max(len(solution.loss_curve) for solution in solutions)
+    curves = [s.loss_curve + s.loss_curve[-1:] * (length - len(s.loss_curve)) for s in solutions]
+    return max(solution.n_iter for solution in solutions), [sum(values) for values in zip(*curves, strict=True)]
+
+
+def _tasks(
+    blocks: Blocks,
+    rows: LabeledRows,
+    met: np.ndarray,
+    C: float,
+    modality_weights: list[float] | None,
+    *,
+    is_tied: bool,
+    anchor: Anchor | None,
+) -> list[_Task]:
+    """Independent heads are solved each on its own; with sum fusion, whose heads share their weights, all at once."""
+    n_modalities = len(blocks.widths)
+    if modality_weights is None:
+        modality_weights = [1.0] * n_modalities
+    elif is_tied:
+        raise ValueError("modality_weights need a fused head with weights of its own: fusion='concat'")
+    weights = C * rows.weights
+    of_heads = np.vstack([weights, weights * rows.present.T])
+    everything = dict(enumerate(map(float, modality_weights)))
+    own = [{m: 1.0} for m in range(n_modalities)]
+    alone = np.ones((1, 1))
+    if is_tied:
+        mixing = np.vstack([np.full((1, n_modalities), 1.0 / n_modalities), np.eye(n_modalities)])
+        plan = [(0, list(range(n_modalities)), own, mixing)]
+    else:
+        plan = [(h, [h], [everything if h == 0 else own[h - 1]], alone) for h in range(1 + n_modalities)]
+    tasks = []
+    for first, layers, factors, mixing in plan:
+        heads = slice(first, first + len(mixing))
+        classes = np.flatnonzero(met[first])
+        places = np.zeros(met.shape[1], dtype=np.intp)  # a class that the head does not know has rows of weight zero
+        places[classes] = np.arange(len(classes))
+        losses = [SoftmaxLoss(places[rows.labels], of_head) for of_head in of_heads[heads]]
+        known = met[heads][:, classes]
+        problem = Problem(
+            blocks,
+            losses,
+            mixing,
+            factors,
+            len(classes),
+            # scikit-learn's two-class objective has one weight vector, the difference of ours
+            2.0 if len(classes) == 2 else 1.0,
+            counts_absent=first == 0,
+            offset=None if known.all() else [np.where(of_head, 0.0, _OUT_OF_REACH)[:, None] for of_head in known],
+            ties_intercepts=anchor is not None,
+        )
+        tasks.append(_Task(first, layers, classes, problem))
+        if anchor is not None:
+            tasks[-1].tie(anchor)
+    return tasks
+
+
+def _centred(given: LinearMap, known: np.ndarray) -> LinearMap:
+    """A map less its mean over the classes it knows, which changes no probability; zero for the others.
+
+    A class that is new is then anchored at the mean logit of the others.
+    """
+    share = known / max(known.sum(), 1)
+    weight = (given.weight - share @ given.weight) * known[:, None]
+    return LinearMap(weight, (given.intercept - share @ given.intercept) * known)

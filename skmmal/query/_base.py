@@ -1,0 +1,319 @@
+"""The base of all strategies: the public verb, modAL's protocol, and the validation both need."""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Iterable
+from numbers import Integral
+from typing import Any, Literal, overload
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from skmmal._alone import modalities_of, warn_if_alone, warn_if_lost
+from skmmal._arrays import boolean, numeric
+from skmmal._containers import stack_labels, stack_rows
+from skmmal._fitted import is_learner
+from skmmal._names import did_you_mean
+from skmmal._random import check_rng
+from skmmal.query._heads import select
+from skmmal.reading import FUSED, Reading, read_with_labels
+
+__all__ = ["QueryStrategy"]
+
+Selection = tuple[np.ndarray, np.ndarray]
+"""Pool rows in the order picked, and the score of each when it was picked."""
+
+
+class QueryStrategy(BaseEstimator):
+    """Base class of query strategies.
+
+    A subclass implements `_select`; everything it may want to know of pool and labelled rows it asks the readings for.
+
+    Notes
+    -----
+    A multimodal classifier has a head on the fused features and one on each modality alone. Most strategies have a
+    parameter `on` that says which of them they listen to:
+
+    ``on="fused"`` (the default)
+        The fused head, and the features of all modalities. Every classifier has this one.
+    ``on="image"`` (a modality's name)
+        The modality's own head: its probabilities (`predict_proba_by_modality`), its weights and its posterior, and
+        the features of that modality alone. Only rows that have the modality can be chosen by it. If more are wanted,
+        all of these are chosen, and the rest by the same strategy with ``on="fused"`` among the other rows. Labelled
+        rows without the modality do not count.
+    ``on="all"``
+        All heads together; a head has no say in rows that lack its modality.
+
+        * A score of each row (an uncertainty) is the mean of the scores by the fused head and by the heads of the
+          modalities that the row has.
+        * Inner products of gradients are the sum of those by each head: gradients side by side. They stay in factors;
+          the gradient of an absent modality is zero.
+        * Features side by side are the fused features: a strategy that looks at features only does the same as with
+          ``on="fused"``.
+        * Where neither has a natural meaning the heads take turns: the fused one, then the modalities in their order,
+          each giving its next best row that was not taken.
+
+        Each strategy says which it is. The heads cost as much as the fused one each; where they take turns so does
+        the strategy, while sums over the heads share the features.
+
+    Strategies that look at features only need no model and no heads for any `on`; the others ask the estimator for
+    `predict_proba_by_modality` (`LateFusionClassifier` has it) unless `on` is ``"fused"``. Scores that a query returns
+    are comparable within a head, not between the picks of one head and those that fill up the batch.
+
+    A strategy of your own need only have the parameter: its `_select` gets readings (`skmmal.reading.Reading`) that
+    listen to the heads it names. For ``on="all"`` it takes scores from `Reading.mean_score` and gradients from
+    `Reading.gradient_embedding`, or sets `_heads_take_turns`.
+
+    Examples
+    --------
+    >>> from skmmal import LateFusionClassifier, ModalityScaler
+    >>> from skmmal.datasets import load_digits_views
+    >>> from skmmal.query import BADGE, MarginSampling
+    >>> X, y = load_digits_views(["fou", "pix"], return_X_y=True)
+    >>> X = ModalityScaler().fit_transform(X)
+    >>> clf = LateFusionClassifier().fit(X[::20], y[::20])
+    >>> for on in ("fused", "pix", "all"):
+    ...     print(on, MarginSampling(on=on).query(clf, X[1::2], 5))
+    fused [350 308 957 409 960]
+    pix [849 564  54 845 804]
+    all [960 942 733 500 162]
+    >>> BADGE(on="all").embedding(clf, X[1::2])
+    StackedEmbedding(1000 rows, 20 ⊗ 76 columns | 20 ⊗ 240 columns)
+    """
+
+    requires_model = True
+    """Whether the strategy needs a fitted estimator."""
+
+    compares_modalities = False
+    """Whether the strategy weighs modalities against each other, so that it needs more than one."""
+
+    _heads_take_turns = False
+    """With ``on="all"``, whether each head chooses on its own, in turn with the others."""
+
+    _parameter_constraints: dict = {}
+
+    @abstractmethod
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        """Pick `n_instances` rows of the pool, among its candidates.
+
+        Parameters
+        ----------
+        pool, labelled : Reading
+            Both listen to the heads that the parameter `on` names. `labelled` has no rows where there are none.
+        n_instances : int
+        rng : RandomState
+
+        Returns
+        -------
+        rows, scores : ndarray of shape (n_instances,)
+        """
+
+    @overload
+    def query(
+        self,
+        estimator: Any,
+        X_pool: Any,
+        n_instances: int = ...,
+        *,
+        X_labeled: Any = ...,
+        y_labeled: Any = ...,
+        candidates: Any = ...,
+        return_scores: Literal[False] = ...,
+    ) -> np.ndarray: ...
+    @overload
+    def query(
+        self,
+        estimator: Any,
+        X_pool: Any,
+        n_instances: int = ...,
+        *,
+        X_labeled: Any = ...,
+        y_labeled: Any = ...,
+        candidates: Any = ...,
+        return_scores: Literal[True],
+    ) -> Selection: ...
+    def query(
+        self,
+        estimator: Any,
+        X_pool: Any,
+        n_instances: int = 1,
+        *,
+        X_labeled: Any = None,
+        y_labeled: Any = None,
+        candidates: Any = None,
+        return_scores: bool = False,
+    ) -> np.ndarray | Selection:
+        """Choose which rows of the pool to label next.
+
+        Parameters
+        ----------
+        estimator : classifier
+            Anything with `predict_proba` and ``classes_``, fitted (unless the strategy needs no model); it is not
+            changed. Pipelines (their steps before the last are applied to X first), searches and wrappers are looked
+            through, however they are nested. Where a Pipeline is not fitted, clones of its steps are, on the rows at
+            hand.
+        X_pool : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            The unlabelled rows, or a `skmmal.reading.Reading` of them (then `estimator` may be ``None``). Where the
+            estimator takes them, also an array of more dimensions, or a list or Series
+            of texts; strategies that look at features need a Pipeline that makes numbers of texts.
+        n_instances : int, default=1
+            How many to choose, from 1 to n_samples.
+        X_labeled, y_labeled : optional
+            The labelled rows, in the columns of `X_pool`, for strategies that keep away from them, and their labels.
+            Without `y_labeled`, what needs the labels takes the predicted ones or goes without.
+        candidates : array-like of int or of bool, optional
+            Rows of `X_pool` that may be picked, as numbers or as a mask; the other rows still count as what is to be
+            covered, reached or explained. By default all.
+        return_scores : bool, default=False
+            Whether to return, too, the score each row had when it was picked (higher is more wanted).
+
+        Returns
+        -------
+        indices : ndarray of int, shape (n_instances,)
+            Distinct rows of `X_pool`, in the order picked.
+        scores : ndarray of float64, shape (n_instances,)
+            Only with `return_scores`.
+
+        Raises
+        ------
+        NotFittedError
+            The strategy needs a model and `estimator` is not fitted.
+        TypeError, ValueError
+            `estimator` lacks a method or is none, its probabilities are no distributions (rows that do not sum to
+            one), or an argument cannot be used; or a strategy of your own did not pick `n_instances` distinct rows with
+            finite scores.
+
+        Warns
+        -----
+        UserWarning
+            The strategy, or its `on`, is about several modalities, or `X_pool` has several, and the model knows one:
+            a step in front of the classifier has made one matrix of them.
+        """
+        self._validate_params()
+        boolean(return_scores, "return_scores")
+        if isinstance(estimator, Reading) and X_pool is None:
+            estimator, X_pool = None, estimator
+        pool = read_with_labels(estimator, X_pool, X_labeled, y_labeled)
+        n_instances = _check_n_instances(n_instances, len(pool))
+        pool.candidates = _check_candidates(candidates, len(pool), n_instances)
+        if self.requires_model:
+            pool.source.check_fitted()
+        on = getattr(self, "on", FUSED)
+        selection = select(self, pool, on, n_instances, check_rng(getattr(self, "random_state", None)))
+        indices, scores = _checked(type(self).__name__, selection, n_instances, len(pool), pool.candidates)
+        if self.compares_modalities or on != FUSED:
+            asked = type(self).__name__ + ("" if on == FUSED else f"(on={on!r})")
+            warn_if_alone(pool.modality_names, asked)
+        elif estimator is not None:
+            warn_if_lost(X_pool, modalities_of(estimator))
+        return (indices, scores) if return_scores else indices
+
+    def __call__(self, learner: Any, X_pool: Any, n_instances: int = 1, **kwargs: Any) -> Selection:
+        """ModAL's protocol: choose for a learner, and return a pair.
+
+        Parameters
+        ----------
+        learner : modAL or skmmal learner, modAL committee, or classifier
+            Its estimator is used, and the training data it holds.
+        X_pool : array-like
+        n_instances : int, default=1
+        **kwargs
+            Passed to `query`.
+
+        Returns
+        -------
+        indices : ndarray of int, shape (n_instances,)
+        scores : ndarray of float64, shape (n_instances,)
+        """
+        self._check_arguments(kwargs)
+        if "X_labeled" not in kwargs and "y_labeled" not in kwargs:
+            kwargs["X_labeled"], kwargs["y_labeled"] = _training_data(learner)
+        estimator = learner.estimator if is_learner(learner) else learner
+        return self.query(estimator, X_pool, n_instances, **{**kwargs, "return_scores": True})
+
+    def _check_arguments(self, given: Iterable[str]) -> None:
+        parameters = inspect.signature(self.query).parameters
+        if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+            return
+        known = list(parameters)[2:]  # behind the estimator and the pool
+        for name in given:
+            if name not in known:
+                raise TypeError(
+                    f"{type(self).__name__}.query has no argument {name!r}; it has {', '.join(known)}"
+                    f"{did_you_mean(name, known)}"
+                )
+
+
+def _training_data(learner: Any) -> tuple[Any, Any]:
+    """The labelled rows a learner holds, or the members of a committee hold together."""
+    holders = getattr(learner, "learner_list", [learner])
+    held = [
+        (holder.X_training, holder.y_training) for holder in holders if getattr(holder, "X_training", None) is not None
+    ]
+    if not held:
+        return None, None
+    X, y = held[0]
+    for more_X, more_y in held[1:]:
+        X, y = stack_rows(X, more_X), stack_labels(y, more_y)
+    return X, y
+
+
+def _check_n_instances(n_instances: Any, n_pool: int) -> int:
+    if not isinstance(n_instances, Integral) or isinstance(n_instances, bool):
+        raise TypeError(f"n_instances must be an integer, got {n_instances!r}")
+    if n_pool == 0:
+        raise ValueError(f"X_pool is empty, and n_instances={n_instances}: there is nothing to choose from")
+    if not 1 <= int(n_instances) <= n_pool:
+        raise ValueError(f"n_instances={n_instances}, but it must be from 1 to the {n_pool} rows of X_pool")
+    return int(n_instances)
+
+
+def _check_candidates(candidates: Any, n_pool: int, n_instances: int) -> np.ndarray | None:
+    """Which rows may be picked, as a mask; ``None`` where all may."""
+    if candidates is None:
+        return None
+    given = numeric(candidates, "candidates", 1)
+    mask = np.zeros(n_pool, dtype=bool)
+    if given.dtype == bool:
+        if len(given) != n_pool:
+            raise ValueError(f"candidates is a mask of {len(given)} rows, and X_pool has {n_pool}")
+        mask[:] = given
+    else:
+        if given.dtype.kind not in "iu":
+            raise TypeError(f"candidates must be row numbers or a mask of booleans, got {given.dtype}")
+        outside = given[(given < 0) | (given >= n_pool)]
+        if len(outside):
+            raise ValueError(f"candidates has row {outside[0]}, but X_pool's rows go from 0 to {n_pool - 1}")
+        mask[given] = True
+    if mask.sum() < n_instances:
+        raise ValueError(f"n_instances={n_instances}, but candidates has {mask.sum()} rows")
+    return None if mask.all() else mask
+
+
+def _checked(
+    name: str, selection: Selection, n_instances: int, n_pool: int, candidates: np.ndarray | None
+) -> Selection:
+    """What a strategy picked, if that is as many distinct rows of the pool as asked for, with finite scores."""
+    indices, scores = np.asarray(selection[0]), np.asarray(selection[1], dtype=np.float64)
+    if indices.shape != (n_instances,) or scores.shape != (n_instances,) or indices.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name} must pick {n_instances} rows with a score each, but returned rows of shape {indices.shape} "
+            f"({indices.dtype}) and scores of shape {scores.shape}"
+        )
+    indices = indices.astype(np.intp, copy=False)
+    outside = indices[(indices < 0) | (indices >= n_pool)]
+    if len(outside):
+        raise ValueError(f"{name} picked row {outside[0]}, but the pool's rows go from 0 to {n_pool - 1}")
+    rows, counts = np.unique(indices, return_counts=True)
+    if len(rows) < n_instances:
+        raise ValueError(f"{name} picked row {rows[counts > 1][0]} more than once")
+    if candidates is not None and not candidates[rows].all():
+        raise ValueError(f"{name} picked row {rows[~candidates[rows]][0]}, which is not among the candidates")
+    if not np.isfinite(scores).all():
+        at = int(np.flatnonzero(~np.isfinite(scores))[0])
+        raise ValueError(
+            f"{name} gave row {indices[at]} the score {scores[at]}, which says nothing: its ranking cannot be trusted"
+        )
+    return indices, scores

@@ -1,0 +1,41 @@
+"""Random sampling: the baseline that needs no model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skmmal._random import RandomState
+from skmmal.query._base import QueryStrategy, Selection
+from skmmal.reading import Reading
+
+__all__ = ["RandomSampling"]
+
+
+class RandomSampling(QueryStrategy):
+    """Pick rows uniformly at random, without replacement.
+
+    Parameters
+    ----------
+    random_state : int, RandomState, Generator or None
+
+    Notes
+    -----
+    Needs no model and reads no features; every score is zero. Rows that lack a modality come as often as their
+    share. Cost: O(N).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.query import RandomSampling
+    >>> len(RandomSampling(random_state=0).query(None, np.zeros((10, 2)), 3))
+    3
+    """
+
+    requires_model = False
+    _parameter_constraints: dict = {"random_state": ["random_state", np.random.Generator]}
+
+    def __init__(self, random_state: RandomState = None) -> None:
+        self.random_state = random_state
+
+    def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        return rng.permutation(len(pool))[:n_instances], np.zeros(n_instances)

@@ -1,0 +1,177 @@
+"""A Gaussian process whose posterior covariance follows the rows that are observed, by its kernel or by features."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
+
+from skmmal._chunks import row_chunks
+from skmmal.selection._backend import Array, as_matrix, cast, full, gather, like, namespace, to_numpy
+
+__all__ = ["DenseProcess", "FeatureProcess", "Process", "finite_matrix"]
+
+_LARGEST = 1e60
+"""Values above are not computed with: their powers overflow."""
+
+
+def finite_matrix(values: Any, argument: str) -> Array:
+    """Wrap a matrix whose values can be squared."""
+    matrix = as_matrix(values, argument)
+    largest = max(abs(float(matrix.min())), abs(float(matrix.max()))) if 0 not in matrix.shape else 0.0
+    if not largest <= _LARGEST:  # NaN, too
+        raise ValueError(f"{argument} must hold finite numbers up to {_LARGEST:g}, found {largest}")
+    return matrix
+
+
+class Process(ABC):
+    """A Gaussian process whose columns of C and of M = C diag(v) C are kept as vectors in a space of its own.
+
+    `directions` maps rows to such vectors, linearly; `values` maps these to a number for every row.
+    """
+
+    noise: float
+
+    @abstractmethod
+    def moments(self, *, precise: bool) -> tuple[Array, Array]:
+        """Diagonals of C and M, float64, shape (N,) each; `precise`: computed in float64, and all that follows."""
+
+    @abstractmethod
+    def directions(self, rows: np.ndarray) -> tuple[Array, Array]:
+        """Vectors, float64 of shape (P, len(rows)) each, that give the columns `rows` of C and M."""
+
+    @abstractmethod
+    def values(self, directions: Array, rows: np.ndarray | None = None) -> Array:
+        """What the vectors give in `rows`, in float64; by default in all rows, as precise as the moments."""
+
+    @abstractmethod
+    def observe(self, directions: Array, variances: Array) -> None:
+        """Condition on picks: C loses ``Σ_k a_k a_kᵀ / d_k``, for the directions of a_k and d_k = c_k + s²."""
+
+
+class DenseProcess(Process):
+    """C as an N × N matrix in float64; the space is that of the rows.
+
+    Parameters
+    ----------
+    prior : array of shape (N, N)
+        Changed in place.
+    cross, labeled : arrays of shapes (N, L) and (L, L), or None
+    weights : array of shape (N,)
+    noise : float
+    """
+
+    def __init__(self, prior: Array, cross: Array | None, labeled: Array | None, weights: Array, noise: float) -> None:
+        self._covariance, self._weights, self.noise = prior, weights, noise
+        if (cross is None) != (labeled is None):
+            raise ValueError("cross and labelled go together: give both, or none")
+        if cross is None or labeled is None or cross.shape[1] == 0:
+            return
+        n_known = cross.shape[1]
+        if cross.shape[0] != len(prior) or tuple(labeled.shape) != (n_known, n_known):
+            raise ValueError(
+                f"cross and labelled must have shapes ({len(prior)}, L) and (L, L), found {tuple(cross.shape)} and "
+                f"{tuple(labeled.shape)}"
+            )
+        try:
+            factor = cholesky(cast(to_numpy(labeled), "float64") + noise * np.eye(n_known), lower=True)
+        except LinAlgError:
+            raise ValueError("labelled is no covariance: it is not positive semi-definite") from None
+        half = like(solve_triangular(factor, cast(to_numpy(cross), "float64").T, lower=True), prior)
+        _subtract_product(self._covariance, half.T, half)
+
+    def moments(self, *, precise: bool) -> tuple[Array, Array]:
+        """As for `Process`."""
+        curvature = full(len(self._weights), 0.0, "float64", self._weights)
+        for part in row_chunks(*self._covariance.shape):
+            curvature[part] = self._covariance[part] ** 2 @ self._weights
+        return namespace(curvature).diagonal(self._covariance) + 0.0, curvature
+
+    def directions(self, rows: np.ndarray) -> tuple[Array, Array]:
+        """As for `Process`."""
+        columns = gather(self._covariance, rows).T  # symmetric: rows lie together
+        return columns, self._covariance @ (self._weights[:, None] * columns)
+
+    def values(self, directions: Array, rows: np.ndarray | None = None) -> Array:
+        """As for `Process`."""
+        return directions if rows is None else gather(directions, rows)
+
+    def observe(self, directions: Array, variances: Array) -> None:
+        """As for `Process`."""
+        _subtract_product(self._covariance, directions / variances, directions.T)
+
+
+class FeatureProcess(Process):
+    """C = Φ S Φᵀ; the space is that of the features.
+
+    Parameters
+    ----------
+    features : array of shape (N, Q)
+    labeled : array of shape (L, Q), or None
+    weights : array of shape (N,)
+    noise : float
+    """
+
+    def __init__(self, features: Array, labeled: Array | None, weights: Array, noise: float) -> None:
+        self._features, self._weights, self.noise = features, weights, noise
+        precision = np.eye(features.shape[1])
+        if labeled is not None:
+            for part in row_chunks(*labeled.shape):
+                rows = cast(to_numpy(labeled[part]), "float64")
+                precision += rows.T @ rows / noise
+        inverse = cho_solve((cholesky(precision, lower=True), True), np.eye(len(precision)))
+        self._inverse = like(inverse, features)
+        self._dtype = "float64" if "float64" in str(features.dtype) else "float32"
+        self._is_converted = False
+        self._target = self._weighted_gram()
+
+    def _weighted_gram(self) -> Array:
+        """F, with products as precise as the moments."""
+        gram = self._inverse * 0.0
+        roots = cast(self._weights**0.5, self._dtype)
+        for part in row_chunks(*self._features.shape):
+            rows = cast(self._features[part], self._dtype) * roots[part, None]
+            gram += rows.T @ rows
+        return gram
+
+    def moments(self, *, precise: bool) -> tuple[Array, Array]:
+        """As for `Process`."""
+        if precise and self._dtype != "float64":
+            self._dtype, self._is_converted = "float64", True
+            self._target = self._weighted_gram()
+        inverse, target = cast(self._inverse, self._dtype), cast(self._target, self._dtype)
+        library = namespace(inverse)
+        variances, curvature = (full(len(self._weights), 0.0, "float64", inverse) for _ in range(2))
+        for part in row_chunks(*self._features.shape):
+            rows = cast(self._features[part], self._dtype)
+            product = rows @ inverse
+            variances[part] = cast(library.einsum("ij,ij->i", rows, product), "float64")
+            curvature[part] = cast(library.einsum("ij,ij->i", product @ target, product), "float64")
+        return variances, curvature
+
+    def directions(self, rows: np.ndarray) -> tuple[Array, Array]:
+        """As for `Process`."""
+        columns = self._inverse @ cast(gather(self._features, rows), "float64").T
+        return columns, self._inverse @ (self._target @ columns)
+
+    def values(self, directions: Array, rows: np.ndarray | None = None) -> Array:
+        """As for `Process`."""
+        if rows is not None:
+            return cast(gather(self._features, rows), "float64") @ directions
+        if not self._is_converted:
+            return self._features @ cast(directions, self._dtype)
+        parts = row_chunks(*self._features.shape)
+        products = [cast(self._features[part], "float64") @ directions for part in parts]
+        return namespace(directions).concatenate(products)
+
+    def observe(self, directions: Array, variances: Array) -> None:
+        """As for `Process`."""
+        _subtract_product(self._inverse, directions / variances, directions.T)
+
+
+def _subtract_product(matrix: Array, left: Array, right: Array) -> None:
+    """Take ``left @ right`` off a matrix in place, without a second one of its size."""
+    for part in row_chunks(*matrix.shape):
+        matrix[part] -= left[part] @ right

@@ -1,0 +1,141 @@
+"""Points of which some lack blocks: distances are those over the blocks that both have, brought to one scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from skmmal._arrays import numeric
+from skmmal._chunks import row_chunks
+from skmmal.selection._backend import Array, as_blocks, cast, like, namespace, row_sq_norms
+from skmmal.selection._embedding import Measures, inner_products
+from skmmal.selection._factored import DenseEmbedding
+from skmmal.selection._terms import Factors, Term
+
+__all__ = ["PartialEmbedding", "mean_sq_distances"]
+
+
+def mean_sq_distances(sets: Sequence[Sequence[Any]], present: Sequence[Any]) -> np.ndarray:
+    """Mean squared distance of two random rows in each block, of the rows that have it: twice its total variance.
+
+    Parameters
+    ----------
+    sets : sequence of sequences of M array-likes of shape (n, D_m)
+        Sets of rows with the same blocks, for example the pool and the labelled rows.
+    present : sequence of array-likes of bool, shape (n, M)
+
+    Returns
+    -------
+    ndarray of float64, shape (M,)
+
+    Examples
+    --------
+    >>> mean_sq_distances([[[[0.0], [2.0], [9.0]]]], [[[True], [True], [False]]])
+    array([2.])
+    """
+    masks = [np.asarray(mask, dtype=bool) for mask in present]
+    found = np.zeros(masks[0].shape[1])
+    for m in range(len(found)):
+        count, mean, squares = 0, 0.0, 0.0
+        for blocks, mask in zip(sets, masks, strict=True):
+            block = np.asarray(blocks[m])
+            for part in row_chunks(*block.shape):
+                rows = block[part].astype(np.float64)[mask[part, m]]
+                if len(rows):  # Chan's update: a difference of large sums would cancel
+                    middle, total = rows.mean(axis=0), count + len(rows)
+                    between = np.square(middle - mean).sum() * count * len(rows) / total
+                    squares += float(np.square(rows - middle).sum() + between)
+                    mean, count = mean + (middle - mean) * (len(rows) / total), total
+        found[m] = 2.0 * squares / max(count, 1)
+    return found
+
+
+class PartialEmbedding(DenseEmbedding):
+    """Points given by blocks of coordinates, which not every point has.
+
+    ``d²(i, j) = Σ_m s_m / Σ_{m ∈ i, j} s_m · Σ_{m ∈ i, j} ‖x_i^m − x_j^m‖²``, the last two sums over the blocks that
+    both have and s_m how far apart two points are in block m on average: what is not seen is taken to be as far apart,
+    for its scale, as what is seen. Points that share no block (or only blocks in which no points differ) are as far
+    apart as two points are on average, Σ_m s_m. Between points that have everything these are Euclidean distances. The
+    squared norm of a point is brought to the scale of all blocks in the same way.
+
+    Parameters
+    ----------
+    values : sequence of M array-likes of shape (N, D_m)
+        Zero where absent.
+    present : array-like of bool, shape (N, M)
+    scales : array-like of shape (M,)
+        s_m, for example of `mean_sq_distances`; not negative.
+
+    Examples
+    --------
+    >>> points = PartialEmbedding([[[0.0], [3.0], [0.0]], [[0.0], [4.0], [2.0]]], [[1, 1], [1, 1], [0, 1]], [1.0, 3.0])
+    >>> points.sq_distances()
+    array([[ 0.        , 25.        ,  5.33333333],
+           [25.        ,  0.        ,  5.33333333],
+           [ 5.33333333,  5.33333333,  0.        ]])
+    """
+
+    is_euclidean = False
+
+    def __init__(self, values: Any, present: Any, scales: Any) -> None:
+        blocks = as_blocks(values, "values")
+        mask = numeric(present, "present", 2)
+        weights = numeric(scales, "scales", 1, finite=True)
+        shape = (len(blocks[0]), len(blocks))
+        if mask.shape != shape or weights.shape != shape[1:]:
+            raise ValueError(
+                f"present must have shape {shape} (rows and blocks) and scales shape {shape[1:]}, "
+                f"found {mask.shape} and {weights.shape}"
+            )
+        if (weights < 0).any():
+            raise ValueError(f"scales must not be negative, got {weights.tolist()}")
+        super().__init__(blocks)
+        self.terms = (Term(blocks, present=like(mask.astype(bool), blocks[0])),)
+        self.scales = weights.astype(np.float64)
+
+    def _measure(self, dtype: str) -> Measures:
+        found = super()._measure(dtype)
+        shares, _ = self._shares(cast(self.terms[0].present, "float64"))
+        return found._replace(sq_norms=found.sq_norms * shares)
+
+    def expanded(
+        self, factors: list[Factors], others: list[Factors], sq_norms: Array, other_sq_norms: Array
+    ) -> tuple[Array, Array]:
+        """As for `Embedding`, over the blocks that both rows have."""
+        (own,), (their,) = factors, others
+        library, dtype = namespace(own.present), self.measures.dtype
+        own_norms, their_norms = (
+            cast(library.stack([row_sq_norms(block) for block in each.blocks], axis=1), dtype) for each in (own, their)
+        )
+        sums = own_norms @ their.present.T + own.present @ their_norms.T
+        distances = sums - 2 * inner_products(factors, others)
+        shares, apart = self._shares(own.present, their.present)
+        for values in (distances, sums):
+            values *= shares
+            values[apart] = float(self.scales.sum())
+        return distances, sums
+
+    def paired(self, factors: list[Factors], others: list[Factors]) -> Array:
+        """As for `Embedding`, over the blocks that both rows have."""
+        (own,), (their,) = factors, others
+        squares = [row_sq_norms(a - b) for a, b in zip(own.blocks, their.blocks, strict=True)]
+        both = own.present * their.present
+        shares, apart = self._shares(both)
+        distances = (namespace(both).stack(squares, axis=1) * both).sum(axis=1) * shares
+        distances[apart] = float(self.scales.sum())
+        return distances
+
+    def _shares(self, present: Array, other: Array | None = None) -> tuple[Array, Array]:
+        """What distances over the blocks seen (by both of all pairs) are multiplied by, and where nothing is seen."""
+        library = namespace(present)
+        scales = cast(like(self.scales, present), str(present.dtype).removeprefix("torch."))
+        total = float(self.scales.sum())
+        seen = present @ scales if other is None else present @ (scales * other).T
+        apart = seen <= 0
+        shares = total / library.where(apart, 1.0, seen)
+        # what both have in full is exact
+        exact = apart | (abs(seen - total) <= 1e-6 * total)
+        return library.where(exact, 1.0, shares), apart & (total > 0)

@@ -1,0 +1,178 @@
+"""What selection asks of points, and the answers of points that are in memory, in files or on a device."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skmmal.selection._backend import to_numpy
+from skmmal.selection._embedding import Embedding, stack_rows
+from skmmal.selection._factored import as_embedding
+from skmmal.selection._nearest import NearestCentre
+from skmmal.selection._validation import check_candidates
+
+__all__ = ["Candidates", "EmbeddingPoints", "Points", "as_points"]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """A few points, brought to where they are chosen from.
+
+    Parameters
+    ----------
+    rows : ndarray of int, shape (n,)
+        Their row numbers among the points asked.
+    sq_distances : ndarray of float64, shape (n,)
+        To their nearest centre, or their squared norms where there is no centre yet.
+    embedding : Embedding
+        They themselves.
+    """
+
+    rows: np.ndarray
+    sq_distances: np.ndarray
+    embedding: Embedding
+
+    def take(self, positions: np.ndarray) -> Candidates:
+        """Return some of them."""
+        index = np.asarray(positions, dtype=np.intp)
+        return Candidates(self.rows[index], self.sq_distances[index], self.embedding.take(index))
+
+    def mutual_sq_distances(self) -> np.ndarray:
+        """Squared distances among them, float64, shape (n, n)."""
+        return self.embedding.sq_distances().astype(np.float64)
+
+    @staticmethod
+    def stack(parts: list[Candidates]) -> Candidates:
+        """Return those of several parts, one after the other."""
+        rows = np.concatenate([part.rows for part in parts])
+        known = np.concatenate([part.sq_distances for part in parts])
+        return Candidates(rows, known, stack_rows([part.embedding for part in parts]))
+
+
+class Points(ABC):
+    """Points with centres among them, and the questions by which selection gets to know of them.
+
+    D² sampling and greedy k-centre are loops over these questions, wherever the points are. Only `Candidates` travel
+    to the loop; all numbers of rows are among the points asked. A row is open as long as it may be picked.
+    """
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of points, open or not."""
+
+    @abstractmethod
+    def open_rows(self) -> np.ndarray:
+        """Row numbers of the points that may be picked, in ascending order."""
+
+    @abstractmethod
+    def take(self, rows: np.ndarray) -> Candidates:
+        """Points by their row numbers, with their squared norms."""
+
+    @abstractmethod
+    def largest(self) -> Candidates:
+        """Return the open point of largest norm (the first of equal ones), with its squared norm."""
+
+    @abstractmethod
+    def mass(self) -> float:
+        """Sum of the open points' squared distances to their nearest centres."""
+
+    @abstractmethod
+    def draw(self, positions: np.ndarray) -> Candidates:
+        """Open points at positions, from 0 to the `mass`, of the cumulative sum of squared distances."""
+
+    @abstractmethod
+    def farthest(self, n_points: int) -> tuple[Candidates, float]:
+        """Return the open points farthest from their centres, the first farthest one among them, in ascending order.
+
+        And the largest squared distance of all others, -1 where there are none.
+        """
+
+    @abstractmethod
+    def add(self, centres: Embedding, rows: np.ndarray) -> None:
+        """Take further centres; `rows` are those of them that are among the points, and are open no more."""
+
+
+class EmbeddingPoints(Points):
+    """Points of one embedding: in memory, in memory-mapped files, or on one device.
+
+    Parameters
+    ----------
+    embedding : Embedding
+    candidates : array-like of int or bool, optional
+        Rows that are open; by default all.
+    """
+
+    def __init__(self, embedding: Embedding, candidates: Any = None) -> None:
+        self.embedding = embedding
+        self._is_open = check_candidates(candidates, len(embedding))
+        self._nearest = NearestCentre(embedding, self._is_open)
+        self._known: np.ndarray | None = None
+        self._cumulative: np.ndarray = np.empty(0)
+
+    def __len__(self) -> int:
+        return len(self.embedding)
+
+    def open_rows(self) -> np.ndarray:
+        """As for `Points`."""
+        return np.flatnonzero(self._is_open)
+
+    def take(self, rows: np.ndarray) -> Candidates:
+        """As for `Points`."""
+        return self._candidates(rows, to_numpy(self.embedding.measures.sq_norms))
+
+    def largest(self) -> Candidates:
+        """As for `Points`."""
+        norms = to_numpy(self.embedding.measures.sq_norms)
+        return self.take(np.atleast_1d(np.argmax(np.where(self._is_open, norms, -1.0))))
+
+    def mass(self) -> float:
+        """As for `Points`."""
+        self._cumulative = self.known.cumsum()
+        return float(self._cumulative[-1])
+
+    def draw(self, positions: np.ndarray) -> Candidates:
+        """As for `Points`."""
+        rows = np.searchsorted(self._cumulative, positions, side="right")
+        rows = np.minimum(rows, np.flatnonzero(self.known)[-1])  # rounding at the upper end
+        return self._candidates(rows, self.known)
+
+    def farthest(self, n_points: int) -> tuple[Candidates, float]:
+        """As for `Points`."""
+        known = np.where(self._is_open, self.known, -1.0)
+        n_points = min(n_points, int(self._is_open.sum()))
+        order = np.argpartition(-known, n_points - 1)[:n_points]
+        # the textbook's own argmax is among them, whatever the partition did with ties
+        rows = np.union1d(order, np.argmax(known))
+        candidates = self._candidates(rows, known)
+        known[rows] = -1.0
+        return candidates, float(known.max())
+
+    def add(self, centres: Embedding, rows: np.ndarray) -> None:
+        """As for `Points`."""
+        self._is_open[rows] = False
+        self._nearest.add(centres, rows)
+        self._known = None
+
+    @property
+    def known(self) -> np.ndarray:
+        """Squared distances to the nearest centre, float64, shape (N,)."""
+        if self._known is None:
+            self._known = to_numpy(self._nearest.sq_distances).astype(np.float64)
+        return self._known
+
+    def _candidates(self, rows: np.ndarray, known: np.ndarray) -> Candidates:
+        embedding = self.embedding.take(rows)
+        self.embedding.release()
+        return Candidates(rows, known[rows], embedding)
+
+
+def as_points(points: Any, candidates: Any) -> Points:
+    """Return the points of an embedding or a matrix; points that know how to answer are returned as they are."""
+    if not isinstance(points, Points):
+        return EmbeddingPoints(as_embedding(points), candidates)
+    if candidates is not None:
+        raise ValueError("candidates of points that answer for themselves are theirs to know")
+    return points
