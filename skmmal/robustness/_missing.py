@@ -12,11 +12,11 @@ import pandas as pd
 from skmmal._arrays import integer
 from skmmal._random import RandomState
 from skmmal.modalities import MultimodalArray
+from skmmal.reading import accuracies
 from skmmal.robustness._measured import (
     Levels,
     MeasuredModel,
     Scores,
-    accuracies,
     as_floating,
     check_levels,
     curve_table,
