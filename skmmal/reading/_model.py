@@ -119,7 +119,7 @@ class ModelSource(Source):
 
     @cached_property
     def predictions(self) -> Mapping[str, np.ndarray]:
-        """Predicted labels by each head."""
+        """Predicted labels (N,) by each head: the modalities' own, where there are any, and last the fused one."""
         by_modality = self.probabilities_by_modality if self.has_own_heads else {}
         labels = {name: np.asarray(self.final.classes_)[p.argmax(axis=1)] for name, p in by_modality.items()}
         return {**labels, FUSED: np.asarray(self._method("predict")(self.X))}
@@ -153,10 +153,6 @@ class ModelSource(Source):
         """Contribution of each modality to the predicted class's probability."""
         self._method("embed")
         return np.asarray(self._method("modality_contributions")(self.X))
-
-    def contributions_to(self, y: np.ndarray) -> np.ndarray:
-        """Contribution of each modality to the probability of the rows' true classes."""
-        return np.asarray(self._method("modality_contributions")(self.X, y))
 
     # ---------------------------------------------------------------------------------------------- the features
 

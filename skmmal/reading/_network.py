@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from skmmal._input import validate_features
-from skmmal._labels import known_codes
 from skmmal._mapped import released_chunks
 from skmmal._random import RandomState, check_rng, draw_seed
 from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, contributions, sampled_shapley_values, shapley_values
@@ -175,12 +174,6 @@ class NetworkSource(ModelSource):
         if "probabilities" not in vars(self) and not self._asked("predict_proba"):
             vars(self)["probabilities"] = probabilities
         return contributions(phi, self.present)
-
-    def contributions_to(self, y: np.ndarray) -> np.ndarray:
-        """Contribution of each modality to the probability of the rows' true classes."""
-        if self._asked("modality_contributions"):
-            return super().contributions_to(y)
-        return contributions(self.shapley_values(known_codes(y, self.final.classes_, "y"))[0], self.present)
 
     def shapley_values(
         self,

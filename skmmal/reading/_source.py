@@ -68,20 +68,11 @@ class Source(ABC):
         )
 
     @property
-    def predictions(self) -> Mapping[str, np.ndarray]:
-        """Predicted labels (N,) by each head: the modalities' own, where there are any, and last the fused one."""
-        raise SourceError(f"{self.name} does not say which labels it predicts")
-
-    @property
     def contributions(self) -> np.ndarray:
         """Contribution of each modality to the predicted class's probability, shape (N, M)."""
         raise SourceError(
             f"{self.name} has no modality_contributions, which this strategy needs; use a LateFusionClassifier"
         )
-
-    def contributions_to(self, y: np.ndarray) -> np.ndarray:
-        """Contribution of each modality to the probability of the rows' true classes, shape (N, M)."""
-        raise SourceError(f"{self.name} has no modality_contributions, which this needs; use a LateFusionClassifier")
 
     @property
     @abstractmethod
@@ -127,15 +118,6 @@ class Source(ABC):
     def prior(self, codes: np.ndarray) -> tuple[float, np.ndarray | None]:
         """Precision of the Gaussian prior that the model's penalty stands for, and the weights of labelled rows."""
         return 1.0, None
-
-    @property
-    def features(self) -> MultimodalArray:
-        """The rows in blocks, before any encoder; NaN where a row lacks a modality."""
-        raise SourceError(f"{self.name} has no features")
-
-    def network(self) -> Any:
-        """The network itself, for gradients (see `NetworkSource`)."""
-        raise SourceError(f"{self.name} has no network to differentiate; use a LateFusionClassifier")
 
     def out_of_fold(self, y: Any, n_folds: int, seed: int) -> Source:
         """What models fitted on the other folds of these rows, whose labels are y, say of each of them."""

@@ -13,11 +13,13 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from skmmal._arrays import integer, number, one_of
+from skmmal._block_transformer import present_chunks
 from skmmal._chunks import row_chunks
 from skmmal._labels import known_codes
 from skmmal.heads.batches import Batches
 from skmmal.heads.tensors import as_batches, resolve_device
 from skmmal.modalities import MultimodalArray
+from skmmal.reading._network import NetworkSource
 from skmmal.robustness._measured import (
     ALL,
     FUSED,
@@ -212,14 +214,12 @@ class _Attack:
         if self.step_size is not None:
             number(self.step_size, "step_size", 0, closed=True)
 
-    def radius(self, epsilon: float, block: np.ndarray, there: np.ndarray) -> float:
+    def radius(self, epsilon: float, block: np.ndarray, present: np.ndarray) -> float:
         """Radius of a block's ball."""
-        if not self.relative or not there.any():
+        if not self.relative or not present.any():
             return epsilon
-        squares = sum(
-            float((block[rows][there[rows]].astype(np.float64) ** 2).sum()) for rows in row_chunks(*block.shape)
-        )
-        length = np.sqrt(squares / there.sum())
+        squares = sum(float((values**2).sum()) for values in present_chunks(block, present))
+        length = np.sqrt(squares / present.sum())
         return float(epsilon * length * (1.0 if self.norm == "l2" else 1.0 / np.sqrt(block.shape[1])))
 
     def step(self, gradient: torch.Tensor, length: float) -> torch.Tensor:
@@ -241,9 +241,11 @@ class _AttackedNetwork:
     """The network of a `LateFusionClassifier`, for gradients by its inputs."""
 
     def __init__(self, model: MeasuredModel, target: str) -> None:
-        module, self.features, self.present = model.source.network()
-        one_of(target, "target", (FUSED, *model.names))
         final = model.source.final
+        if not isinstance(model.source, NetworkSource):
+            raise TypeError(f"{type(final).__name__} has no network to differentiate; use a LateFusionClassifier")
+        one_of(target, "target", (FUSED, *model.names))
+        module, self.features, self.present = model.source.network()
         self.names = model.names
         self.head = None if target == FUSED else model.names.index(target)
         self.codes = known_codes(model.y, final.classes_, "y")
