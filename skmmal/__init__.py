@@ -39,6 +39,7 @@ _SUBPACKAGES = (
     "modalities",
     "preprocessing",
     "query",
+    "reading",
     "representation",
     "robustness",
     "selection",

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise, product
 from math import factorial
-from numbers import Integral
 
 import numpy as np
 
 from skmmal._arrays import integer, numeric
-from skmmal._linear_game import LinearGame, Walk
+from skmmal._linear_coalitions import LinearCoalitionValue, ValuesAlong
 from skmmal._random import RandomState, check_rng
 
 __all__ = [
@@ -66,8 +65,8 @@ def shapley_values(coalition_value: CoalitionValue, n_modalities: int) -> np.nda
     array([[11.,  1.]])
     """
     _check_n_modalities(n_modalities, coalition_value, MOST_MODALITIES)
-    if isinstance(coalition_value, LinearGame):
-        return _of_all_coalitions(coalition_value)
+    if isinstance(coalition_value, LinearCoalitionValue):
+        return _from_all_coalitions(coalition_value)
     ways = _ways(n_modalities)
     phi: np.ndarray | None = None
     for coalition in product((False, True), repeat=n_modalities):
@@ -134,16 +133,16 @@ def sampled_shapley_values(
     n_pairs = (integer(n_permutations, "n_permutations", 4) + 1) // 2
     rng = check_rng(random_state)
     orders = [rng.permutation(n_modalities) for _ in range(n_pairs)]
-    if isinstance(coalition_value, LinearGame):
+    if isinstance(coalition_value, LinearCoalitionValue):
         phi = np.empty((len(coalition_value), n_modalities))
         standard_error = np.empty_like(phi)
-        for rows, walk_of_block in coalition_value.walks():
-            phi[rows], standard_error[rows] = _mean_gains(orders, walk_of_block)
+        for rows, values_along in coalition_value.along_orders():
+            phi[rows], standard_error[rows] = _mean_gains(orders, values_along)
         return phi, standard_error
     nothing = _value_of(coalition_value, np.zeros(n_modalities, dtype=bool))
     everything = _value_of(coalition_value, np.ones(n_modalities, dtype=bool), len(nothing))
 
-    def walk(order: np.ndarray) -> Iterator[np.ndarray]:
+    def values_along(order: np.ndarray) -> Iterator[np.ndarray]:
         present = np.zeros(n_modalities, dtype=bool)
         yield nothing
         for m in order[:-1]:
@@ -151,20 +150,17 @@ def sampled_shapley_values(
             yield _value_of(coalition_value, present.copy(), len(nothing))
         yield everything
 
-    return _mean_gains(orders, walk)
+    return _mean_gains(orders, values_along)
 
 
 def _check_n_modalities(n_modalities: int, coalition_value: CoalitionValue, most: int | None = None) -> None:
-    if not isinstance(n_modalities, Integral) or isinstance(n_modalities, bool):
-        raise TypeError(f"n_modalities must be an integer, got {n_modalities!r}")
-    if n_modalities < 1:
-        raise ValueError(f"n_modalities must be at least 1, got {n_modalities}")
+    integer(n_modalities, "n_modalities", 1)
     if most is not None and n_modalities > most:
         raise ValueError(
             f"n_modalities must be at most {most} (of 2**n_modalities coalitions each is evaluated), got "
             f"{n_modalities}; sampled_shapley_values takes more"
         )
-    if isinstance(coalition_value, LinearGame) and n_modalities != coalition_value.n_modalities:
+    if isinstance(coalition_value, LinearCoalitionValue) and n_modalities != coalition_value.n_modalities:
         raise ValueError(f"n_modalities is {n_modalities}, but coalition_value has {coalition_value.n_modalities}")
 
 
@@ -183,15 +179,15 @@ def _ways(n_modalities: int) -> list[float]:
     return [factorial(s) * factorial(n_modalities - s - 1) / factorial(n_modalities) for s in range(n_modalities)]
 
 
-def _of_all_coalitions(game: LinearGame) -> np.ndarray:
+def _from_all_coalitions(coalition_value: LinearCoalitionValue) -> np.ndarray:
     """Shapley values from tables of all coalitions."""
-    n_modalities = game.n_modalities
+    n_modalities = coalition_value.n_modalities
     sizes = np.array([coalition.bit_count() for coalition in range(2**n_modalities)])
     # v(S) counts ways[|S| − 1] for its members, and −ways[|S|] for the others
     ways = np.array([0.0, *_ways(n_modalities), 0.0])
     as_member, as_other = ways[sizes], ways[sizes + 1]
-    phi = np.empty((len(game), n_modalities))
-    for rows, table in game.tables():
+    phi = np.empty((len(coalition_value), n_modalities))
+    for rows, table in coalition_value.of_all_coalitions():
         others = (table * as_other).sum(axis=1)
         table *= as_member + as_other
         for m in range(n_modalities):
@@ -202,18 +198,15 @@ def _of_all_coalitions(game: LinearGame) -> np.ndarray:
     return phi
 
 
-def _mean_gains(orders: Sequence[np.ndarray], walk: Walk) -> tuple[np.ndarray, np.ndarray]:
-    """Mean, over pairs of an order and its reverse, of what each modality adds, and its standard error.
-
-    `walk` goes through the values of an order's coalitions, from none to all.
-    """
-    n_rows = len(next(walk(orders[0])))
+def _mean_gains(orders: Sequence[np.ndarray], values_along: ValuesAlong) -> tuple[np.ndarray, np.ndarray]:
+    """Mean, over pairs of an order and its reverse, of what each modality adds, and its standard error."""
+    n_rows = len(next(values_along(orders[0])))
     mean = np.zeros((n_rows, len(orders[0])))
     squares, gains = np.zeros_like(mean), np.empty_like(mean)
     for count, order in enumerate(orders, start=1):
         gains[:] = 0.0
         for way in (order, order[::-1]):
-            for m, (before, after) in zip(way, pairwise(walk(way)), strict=True):
+            for m, (before, after) in zip(way, pairwise(values_along(way)), strict=True):
                 gains[:, m] += 0.5 * (after - before)
         # Welford's running mean and sum of squares: a difference of large sums would cancel
         change = gains - mean
@@ -265,7 +258,7 @@ def linear_coalition_value(
         )
     if target.dtype.kind not in "iu" or target.shape != (n_rows,) or not ((target >= 0) & (target < n_classes)).all():
         raise ValueError(f"target must hold the columns of {n_rows} classes, from 0 to {n_classes - 1}")
-    return LinearGame(logits, intercept, target)
+    return LinearCoalitionValue(logits, intercept, target)
 
 
 def contributions(phi: np.ndarray, present: np.ndarray | None = None) -> np.ndarray:
@@ -294,13 +287,13 @@ def contributions(phi: np.ndarray, present: np.ndarray | None = None) -> np.ndar
            [0.5 , 0.5 ]])
     """
     magnitude = np.abs(_rows_of_modalities(phi, "phi"))
-    there = np.ones(magnitude.shape, dtype=bool) if present is None else numeric(present, "present").astype(bool)
-    if there.shape != magnitude.shape:
-        raise ValueError(f"present has shape {there.shape}, phi has {magnitude.shape}")
-    magnitude = np.where(there, magnitude, 0.0)
+    present = np.ones(magnitude.shape, dtype=bool) if present is None else numeric(present, "present").astype(bool)
+    if present.shape != magnitude.shape:
+        raise ValueError(f"present has shape {present.shape}, phi has {magnitude.shape}")
+    magnitude = np.where(present, magnitude, 0.0)
     largest = magnitude.max(axis=1, keepdims=True)
     nothing = largest[:, 0] == 0
-    magnitude[nothing] = there[nothing]
+    magnitude[nothing] = present[nothing]
     largest[nothing] = 1.0
     magnitude = magnitude / largest  # the sum of tiny values must not underflow
     total = magnitude.sum(axis=1, keepdims=True)
@@ -315,6 +308,7 @@ def dominance(contributions: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     contributions : array-like of shape (n, M)
+        Shares of the modalities, as `contributions` returns them.
 
     Returns
     -------
@@ -338,6 +332,7 @@ def balance_weights(contributions: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     contributions : array-like of shape (n, M)
+        Shares of the modalities, as `contributions` returns them.
 
     Returns
     -------

@@ -36,9 +36,11 @@ def accuracy_shapley(estimator: Any, X: Any, y: Any) -> dict[str, float]:
     Parameters
     ----------
     estimator : fitted LateFusionClassifier, or Pipeline or search with one
-    X : array-like, DataFrame, mapping, MultimodalArray, or a `skmmal.reading.Reading` of the rows
+        Left as it is.
+    X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+        Test rows, in any form that the estimator takes, or a `skmmal.reading.Reading` of them.
     y : array-like of shape (n_samples,)
-        Test rows and their labels.
+        Their labels.
 
     Returns
     -------
@@ -128,13 +130,18 @@ def linear_probe(
     ----------
     estimator : fitted LateFusionClassifier, or Pipeline or search with one
         Left as it is.
-    X_train, y_train
+    X_train : array-like, DataFrame, mapping or MultimodalArray of shape (n_train, n_features)
         Rows to fit the probe on: those that the classifier was fitted on, as a rule.
-    X_test, y_test
+    y_train : array-like of shape (n_train,)
+        Their labels.
+    X_test : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
         Rows to measure on.
+    y_test : array-like of shape (n_samples,)
+        Their labels.
     C : float, default=1.0
+        Of scikit-learn's ``LogisticRegression``; the encoder's output is standardised first.
     max_iter : int, default=1000
-        Both of scikit-learn's ``LogisticRegression``; the encoder's output is standardised first.
+        Of scikit-learn's ``LogisticRegression``.
 
     Returns
     -------
@@ -194,8 +201,11 @@ def cluster_purity(estimator: Any, X: Any, y: Any) -> dict[str, float]:
     Parameters
     ----------
     estimator : fitted LateFusionClassifier, or Pipeline or search with one
-    X, y
-        Rows and their labels.
+        Left as it is.
+    X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+        Rows, in any form that the estimator takes, or a `skmmal.reading.Reading` of them.
+    y : array-like of shape (n_samples,)
+        Their labels.
 
     Returns
     -------

@@ -20,7 +20,7 @@ from skmmal._block_transformer import BlockTransformer, check_squares, present_c
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState, check_rng, draw_seed, torch_generator
 from skmmal._sklearn import Interval, fit_context
-from skmmal.heads.modules import Encoder, _linear
+from skmmal.heads.modules import Encoder, linear_layer
 
 __all__ = ["CrossModalEncoder"]
 
@@ -212,7 +212,7 @@ class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, BlockTransformer):
         # own seed by name: the order of the modalities does not matter
         generator = torch.Generator().manual_seed(seed)
         hidden = Encoder(n_in, [] if self.hidden_dim is None else [self.hidden_dim], 0.0, generator)
-        return nn.Sequential(hidden, _linear(hidden.n_out, int(self.n_components), generator))
+        return nn.Sequential(hidden, linear_layer(hidden.n_out, int(self.n_components), generator))
 
     def _project(self, m: int, block: np.ndarray) -> torch.Tensor:
         """Unit projections of rows that have modality `m`."""

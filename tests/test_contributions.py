@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-import skmmal._linear_game
+import skmmal._linear_coalitions
 from skmmal.contributions import (
     balance_weights,
     contributions,
@@ -218,7 +218,7 @@ def test_blocks_of_rows_do_not_show(monkeypatch):
     game = linear_coalition_value(*parts)
     phi, sampled = shapley_values(game, 6), sampled_shapley_values(game, 6, n_permutations=10, random_state=3)
     for elements in (1, 2000):
-        monkeypatch.setattr(skmmal._linear_game, "_BLOCK_ELEMENTS", elements)
+        monkeypatch.setattr(skmmal._linear_coalitions, "_BLOCK_ELEMENTS", elements)
         np.testing.assert_allclose(shapley_values(game, 6), phi, rtol=1e-13, atol=1e-15)
         again = sampled_shapley_values(game, 6, n_permutations=10, random_state=3)
         for values, expected in zip(again, sampled, strict=True):

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from skmmal._registry import entries, find
-from skmmal.balancing.base import Balancing
-from skmmal.balancing.crmt import CRMT, CRMTFusion, certified_margins, margin_penalty
-from skmmal.balancing.mmpareto import MMPareto, pareto_weights
-from skmmal.balancing.modality_dropout import ModalityDropout
-from skmmal.balancing.modality_valuation import ModalityValuation, n_modality_copies
-from skmmal.balancing.ogm import OGM, ogm_coefficients
-from skmmal.balancing.ogm_ge import OGMGE
-from skmmal.balancing.opm import OPM, opm_drop_probabilities
-from skmmal.balancing.opm_ogm import OPMOGM
-from skmmal.balancing.relearning import DiagnosingRelearning, purity, relearning_weights
-from skmmal.balancing.sample_valuation import SampleValuation, sample_copies
-from skmmal.balancing.valuation import valuations
+from skmmal.balancing._base import Balancing
+from skmmal.balancing._crmt import CRMT, CRMTFusion, certified_margins, margin_penalty
+from skmmal.balancing._mmpareto import MMPareto, pareto_weights
+from skmmal.balancing._modality_dropout import ModalityDropout
+from skmmal.balancing._modality_valuation import ModalityValuation, n_modality_copies
+from skmmal.balancing._ogm import OGM, ogm_coefficients
+from skmmal.balancing._ogm_ge import OGMGE
+from skmmal.balancing._opm import OPM, opm_drop_probabilities
+from skmmal.balancing._opm_ogm import OPMOGM
+from skmmal.balancing._relearning import DiagnosingRelearning, purity, relearning_weights
+from skmmal.balancing._sample_valuation import SampleValuation, sample_copies
+from skmmal.balancing._valuation import valuations
 
 __all__ = [
     "CRMT",
@@ -50,6 +50,10 @@ __all__ = [
 def available_balancings() -> list[str]:
     """Names that `get_balancing` knows, in alphabetical order.
 
+    Returns
+    -------
+    list of str
+
     Examples
     --------
     >>> "ogm-ge" in available_balancings()
@@ -59,7 +63,12 @@ def available_balancings() -> list[str]:
 
 
 def balancing_classes() -> list[type[Balancing]]:
-    """Return the classes that `get_balancing` makes, in the order of their names."""
+    """Return the classes that `get_balancing` makes, in the order of their names.
+
+    Returns
+    -------
+    list of type
+    """
     return [entry.load() for entry in entries("balancing").values()]
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
@@ -16,10 +15,9 @@ from skmmal._labels import known_codes
 from skmmal._random import RandomState
 from skmmal._rows import check_same_rows, rows_of
 from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, contributions
-from skmmal.heads import LateFusionModule
 from skmmal.heads.ablation import coalition_logits
 from skmmal.heads.tensors import softmax
-from skmmal.reading import FUSED, Reading, read
+from skmmal.reading import Reading, accuracies, read
 from skmmal.reading._network import NetworkSource
 from skmmal.reading._ready import ReadyModel
 
@@ -103,19 +101,10 @@ class ModalityAnswersMixin:
         """
         check_same_rows({**rows_of(X, "X"), "y": y})
         source = self._source(X)
-        present = source.present
         y = column_or_1d(off_device(y))
-        check_consistent_length(present, y)
-
-        def predicted(module: LateFusionModule, z: list, there: torch.Tensor, _: slice) -> list:
-            return [s.argmax(dim=1) for s in (*module.head.own_logits(z), module.fused_logits(z, there))]
-
-        *by_modality, fused = (self.classes_[codes] == y for codes in source.forward(predicted))
-        scores = {
-            name: float(hits[present[:, index]].mean()) if present[:, index].any() else float("nan")
-            for index, (name, hits) in enumerate(zip(self.modalities_, by_modality, strict=True))
-        }
-        return {**scores, FUSED: float(fused.mean())}
+        check_consistent_length(source.present, y)
+        hits = {head: labels == y for head, labels in source.predictions.items()}
+        return accuracies(hits, source.modality_names, source.present)
 
     def shapley_values(
         self,

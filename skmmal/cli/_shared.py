@@ -110,7 +110,7 @@ def path_to_write(out: Path) -> Path:
 
 def write(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    from skmmal._atomic import replace_file
+    from skmmal._store import replace_file
 
     with replace_file(path) as file:
         file.write(content)

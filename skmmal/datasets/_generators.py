@@ -15,6 +15,7 @@ import numpy as np
 from scipy.linalg import helmert
 from sklearn.utils import Bunch
 
+from skmmal._arrays import integer, number, one_of
 from skmmal._random import RandomState, check_rng
 from skmmal.datasets._missing import check_missing_pattern, draw_missing
 from skmmal.modalities import MultimodalArray, resolve_layout
@@ -146,8 +147,7 @@ def make_multimodal_classification(
     noise = _per_modality("difficulty", difficulty, names, default=DEFAULT_NOISE, upper=np.inf)
     rates = _per_modality("missing", missing, names, default=0.0, upper=1.0)
     check_missing_pattern(missing_pattern, rates)
-    if not _is_number(class_sep) or not 0 <= class_sep < np.inf:
-        raise ValueError(f"class_sep must be a finite number >= 0, found {class_sep!r}")
+    number(class_sep, "class_sep", 0, closed=True)
 
     rng = check_rng(random_state)
     widths = {name: int(np.prod(width)) for name, width in layout.items()}
@@ -245,22 +245,8 @@ def _random_orthonormal(n_rows: int, n_columns: int, rng: np.random.RandomState)
 # ----------------------------------------------------------------------------------------------- validation
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def check_count(argument: str, value: object, least: int) -> int:
-    """Refuse what is not an integer of at least `least`."""
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(f"{argument} must be an integer, found {value!r}")
-    if value < least:
-        raise ValueError(f"{argument} must be at least {least}, found {value}")
-    return int(value)
-
-
-def _check_classes(n_samples: object, n_classes: object) -> None:
-    least = check_count("n_classes", n_classes, 2)
-    if check_count("n_samples", n_samples, 1) < least:
+def _check_classes(n_samples: int, n_classes: int) -> None:
+    if integer(n_samples, "n_samples", 1) < integer(n_classes, "n_classes", 2):
         raise ValueError(f"every class needs a row: n_samples={n_samples} is less than n_classes={n_classes}")
 
 
@@ -278,8 +264,7 @@ def _check_modalities(modalities: Any) -> dict[str, Any]:
 
 def _check_interaction(interaction: str, layout: Mapping[str, Any]) -> int:
     """Return the number of parts of each modality."""
-    if interaction not in INTERACTIONS:
-        raise ValueError(f"interaction must be one of {list(INTERACTIONS)}, found {interaction!r}")
+    one_of(interaction, "interaction", INTERACTIONS)
     if interaction in ("synergy", "mixed") and len(layout) < 2:
         raise ValueError(f"interaction {interaction!r} needs two modalities or more, found {list(layout)}")
     if interaction != "mixed":
@@ -299,19 +284,16 @@ def _per_modality(
     """Spread a number, or a mapping that names some modalities, over all of them."""
     if values is None:
         values = {}
-    elif _is_number(values):
+    elif isinstance(values, Real) and not isinstance(values, bool):
         values = dict.fromkeys(names, values)
     elif not isinstance(values, Mapping):
-        raise TypeError(f"{argument} must map modality names to numbers, or be a number, found {values!r}")
-    for name, value in values.items():
+        raise TypeError(f"{argument} must map modality names to numbers, or be a number, got {values!r}")
+    for name in values:
         if name not in names:
             raise ValueError(f"{argument} names the unknown modality {name!r}; there are {names}")
-        if not _is_number(value):
-            raise TypeError(f"{argument}[{name!r}] must be a number, found {value!r}")
-        if not (0 <= value <= upper and np.isfinite(value)):
-            wanted = ">= 0 and finite" if upper == np.inf else f"between 0 and {upper:g}"
-            raise ValueError(f"{argument}[{name!r}] must be {wanted}, found {value!r}")
-    return {name: float(values.get(name, default)) for name in names}
+    return {
+        name: number(values.get(name, default), f"{argument}[{name!r}]", 0, upper, closed=True) for name in names
+    }
 
 
 def _describe(

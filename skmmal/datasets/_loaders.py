@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
-from skmmal.datasets._generators import check_count
+from skmmal._arrays import integer, one_of
 from skmmal.modalities import MultimodalArray
 
 DIGITS_VIEWS = ("fou", "fac", "kar", "pix", "zer", "mor")
@@ -64,9 +64,8 @@ def load_emoji(*, target: str = "category", min_samples_per_class: int = 1, retu
     >>> len(X), len(set(y))
     (1493, 68)
     """
-    if target not in EMOJI_TARGETS:
-        raise ValueError(f"target must be one of {list(EMOJI_TARGETS)}, found {target!r}")
-    least = check_count("min_samples_per_class", min_samples_per_class, 1)
+    one_of(target, "target", EMOJI_TARGETS)
+    least = integer(min_samples_per_class, "min_samples_per_class", 1)
     arrays = _load_npz("emoji_features.npz", ("image", "text", "names", "codepoints", target))
     classes, codes, counts = np.unique(arrays[target], return_inverse=True, return_counts=True)
     enough = counts >= least

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from skmmal._arrays import one_of
 from skmmal._random import RandomState
 from skmmal.datasets._generators import make_multimodal_classification
 
@@ -93,8 +94,7 @@ def make_mind_the_gap(
     missing (500, 64) False
     missing-class (500, 64) False
     """
-    if not isinstance(pitfall, str) or pitfall not in _SETTINGS:
-        raise ValueError(f"pitfall must be one of {list(MIND_THE_GAP_PITFALLS)}, found {pitfall!r}")
+    one_of(pitfall, "pitfall", MIND_THE_GAP_PITFALLS)
     bunch = make_multimodal_classification(
         n_samples,
         _MODALITIES,

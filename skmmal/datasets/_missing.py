@@ -18,7 +18,7 @@ MISSING_PATTERNS = ("random", "class")
 def check_missing_pattern(pattern: str, rates: Mapping[str, float]) -> str | None:
     """Refuse a pattern that is unknown or that the rates rule out; return the modality that always stays."""
     names = list(rates)
-    kept = _kept_modality(pattern, names)
+    kept = None if pattern in MISSING_PATTERNS else _kept_modality(pattern, names)
     if pattern not in MISSING_PATTERNS and kept is None:
         raise ValueError(
             f"missing_pattern must be one of {[*MISSING_PATTERNS, *(f'{name}-only' for name in names)]}, "
@@ -39,12 +39,7 @@ def check_missing_pattern(pattern: str, rates: Mapping[str, float]) -> str | Non
 
 
 def _kept_modality(pattern: str, names: list[str]) -> str | None:
-    if pattern in MISSING_PATTERNS:
-        return None
-    for name in names:
-        if pattern in (name, f"{name}-only"):
-            return name
-    return None
+    return next((name for name in names if pattern in (name, f"{name}-only")), None)
 
 
 def draw_missing(

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils import Bunch
 
+from skmmal._arrays import integer, one_of
 from skmmal._random import RandomState, check_rng
-from skmmal.datasets._generators import check_count
 from skmmal.modalities import MultimodalArray
 
 PARTS = ("0", "1", "01")
@@ -110,12 +110,11 @@ def make_pid_classification(
     >>> X
     MultimodalArray(100 rows: 0 64, 1 64)
     """
-    if not isinstance(setting, str) or setting not in PID_SETTINGS:
-        raise ValueError(f"setting must be one of {list(PID_SETTINGS)}, found {setting!r}")
-    n_classes = check_count("n_classes", n_classes, 2)
-    n_samples = check_count("n_samples", n_samples, n_classes)
-    latent_dim = check_count("latent_dim", latent_dim, 1)
-    transform_dim = check_count("transform_dim", transform_dim, 1)
+    one_of(setting, "setting", list(PID_SETTINGS))
+    n_classes = integer(n_classes, "n_classes", 2)
+    n_samples = integer(n_samples, "n_samples", n_classes)
+    latent_dim = integer(latent_dim, "latent_dim", 1)
+    transform_dim = integer(transform_dim, "transform_dim", 1)
     recipe = PID_SETTINGS[setting]
     if sum(int(share * latent_dim) for share in recipe.shares) == 0:
         raise ValueError(

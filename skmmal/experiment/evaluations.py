@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,8 +49,9 @@ class Evaluation(ABC, BaseEstimator):
         Parameters
         ----------
         model : fitted classifier
-        X, y
-            The test rows.
+        X : array-like, DataFrame, mapping or MultimodalArray
+        y : array-like of shape (n_samples,)
+            The test rows and their labels.
         random_state : int
             Follows from the seed of the run and the evaluation's name: every strategy and round meets the same
             disturbances.
@@ -62,13 +63,33 @@ class Evaluation(ABC, BaseEstimator):
         """
 
 
-class MissingRates(Evaluation):
+class _Curve(Evaluation):
+    """A curve of `skmmal.robustness`; the parameters are those of its function."""
+
+    _function: Callable[..., pd.DataFrame]
+    _draws = True
+    """Whether anything is drawn at random."""
+
+    def __call__(self, model: Any, X: Any, y: Any, random_state: int) -> pd.DataFrame:
+        """Make the table."""
+        options = self.get_params(deep=False)
+        del options["every_round"]
+        if self._draws:
+            options["random_state"] = random_state
+        return self._function(model, X, y, **options)
+
+
+class MissingRates(_Curve):
     """Accuracy under missing rates: `skmmal.robustness.missing_curve`.
 
     Parameters
     ----------
-    rates, modality, n_repeats
-        See there.
+    rates : sequence of float in [0, 1]
+        Shares of the rows that lose the modality.
+    modality : str or sequence of str, optional
+        Which goes missing; by default every one in turn, then all.
+    n_repeats : int, default=3
+        Draws of the rows.
     every_round : bool, default=False
         Evaluate after every round; otherwise after the last.
 
@@ -77,6 +98,8 @@ class MissingRates(Evaluation):
     >>> MissingRates(rates=[0, 0.5], n_repeats=1)
     MissingRates(n_repeats=1, rates=[0, 0.5])
     """
+
+    _function = staticmethod(robustness.missing_curve)
 
     def __init__(
         self,
@@ -91,26 +114,18 @@ class MissingRates(Evaluation):
         self.modality = modality
         self.n_repeats = n_repeats
 
-    def __call__(self, model: Any, X: Any, y: Any, random_state: int) -> pd.DataFrame:
-        """Make the table."""
-        return robustness.missing_curve(
-            model,
-            X,
-            y,
-            modality=self.modality,
-            rates=self.rates,
-            n_repeats=self.n_repeats,
-            random_state=random_state,
-        )
 
-
-class Noise(Evaluation):
+class Noise(_Curve):
     """Accuracy under Gaussian noise: `skmmal.robustness.noise_curve`.
 
     Parameters
     ----------
-    levels, modality, n_repeats
-        See there.
+    levels : sequence of float, at least 0
+        Standard deviations of the noise, in units of each feature's own.
+    modality : str or sequence of str, optional
+        Which is noisy; by default every one in turn, then all.
+    n_repeats : int, default=3
+        Draws of the noise.
     every_round : bool, default=False
         Evaluate after every round; otherwise after the last.
 
@@ -119,6 +134,8 @@ class Noise(Evaluation):
     >>> Noise(levels=[0, 1], modality="image")
     Noise(levels=[0, 1], modality='image')
     """
+
+    _function = staticmethod(robustness.noise_curve)
 
     def __init__(
         self,
@@ -133,26 +150,28 @@ class Noise(Evaluation):
         self.modality = modality
         self.n_repeats = n_repeats
 
-    def __call__(self, model: Any, X: Any, y: Any, random_state: int) -> pd.DataFrame:
-        """Make the table."""
-        return robustness.noise_curve(
-            model,
-            X,
-            y,
-            modality=self.modality,
-            levels=self.levels,
-            n_repeats=self.n_repeats,
-            random_state=random_state,
-        )
 
-
-class Adversarial(Evaluation):
+class Adversarial(_Curve):
     """Accuracy under adversarial steps: `skmmal.robustness.adversarial_curve`.
 
     Parameters
     ----------
-    method, norm, levels, modality, relative, target, n_steps, step_size
-        See there.
+    method : {"fgsm", "pgd"}, default="fgsm"
+        One step or several; see there, as for all but the last.
+    norm : {"l2", "linf"}, default="l2"
+        Shape of the ball.
+    levels : sequence of float, at least 0
+        Radii of the ball.
+    modality : str or sequence of str, optional
+        Which is shifted; by default every one in turn, then all.
+    relative : bool, default=True
+        Whether radii are in units of a block's root-mean-square row norm.
+    target : str, default="fused"
+        The head whose loss grows.
+    n_steps : int, default=10
+        Of ``"pgd"``.
+    step_size : float, optional
+        Of ``"pgd"``.
     every_round : bool, default=False
         Evaluate after every round; otherwise after the last.
 
@@ -161,6 +180,9 @@ class Adversarial(Evaluation):
     >>> Adversarial("pgd", norm="linf")
     Adversarial(method='pgd', norm='linf')
     """
+
+    _function = staticmethod(robustness.adversarial_curve)
+    _draws = False
 
     def __init__(
         self,
@@ -185,12 +207,6 @@ class Adversarial(Evaluation):
         self.n_steps = n_steps
         self.step_size = step_size
 
-    def __call__(self, model: Any, X: Any, y: Any, random_state: int) -> pd.DataFrame:
-        """Make the table; nothing is drawn."""
-        options = self.get_params(deep=False)
-        options.pop("every_round")
-        return robustness.adversarial_curve(model, X, y, **options)
-
 
 EVALUATIONS = {
     "missing": MissingRates(),
@@ -202,7 +218,18 @@ EVALUATIONS = {
 
 
 def resolve_evaluations(evaluations: Any) -> dict[str, Any]:
-    """Name the evaluations: a dict as it is, a list by the names in `EVALUATIONS`."""
+    """Name the evaluations.
+
+    Parameters
+    ----------
+    evaluations : dict of str to Evaluation, function or str; sequence of str; str; or None
+        A list's are named by the names in `EVALUATIONS`.
+
+    Returns
+    -------
+    dict of str to Evaluation or function
+        Clones.
+    """
     if evaluations is None:
         return {}
     if isinstance(evaluations, str):
@@ -233,12 +260,45 @@ def _registered(name: str) -> str:
 
 
 def due(evaluation: Any, round_: int, last: int) -> bool:
-    """Whether an evaluation is made after a round; a plain function's, after the last."""
+    """Whether an evaluation is made after a round.
+
+    Parameters
+    ----------
+    evaluation : Evaluation or function
+        A plain function's is made after the last.
+    round_ : int
+        The round that has ended.
+    last : int
+        The last round.
+
+    Returns
+    -------
+    bool
+    """
     return round_ == last or bool(getattr(evaluation, "every_round", False))
 
 
 def table_of(name: str, evaluation: Any, model: Any, X: Any, y: Any, random_state: int) -> dict[str, list[Any]]:
     """Make the table; return its columns as plain lists, which JSON can hold.
+
+    Parameters
+    ----------
+    name : str
+        What the evaluation is called, for error messages.
+    evaluation : Evaluation or function
+        What makes the table.
+    model : fitted classifier
+        What is evaluated.
+    X : array-like, DataFrame, mapping or MultimodalArray
+        The test rows.
+    y : array-like of shape (n_samples,)
+        Their labels.
+    random_state : int
+        For the evaluation.
+
+    Returns
+    -------
+    dict of str to list
 
     Raises
     ------

@@ -8,12 +8,11 @@ import numpy as np
 
 from skmmal._calibration import expected_calibration_error
 from skmmal._containers import take_rows
-from skmmal._fitted import classifier_features, final_step
-from skmmal._probabilities import check_distribution
 from skmmal.contributions import balance_weights
 from skmmal.diagnostics import accuracy_shapley, shapley_imbalance
 from skmmal.experiment.problem import Problem
 from skmmal.modalities import presence_mask
+from skmmal.reading import Reading, read
 
 __all__ = ["class_accuracies", "evaluate", "expected_calibration_error", "weaker_weights"]
 
@@ -91,28 +90,33 @@ def evaluate(model: Any, problem: Problem, pool: np.ndarray) -> tuple[dict[str, 
         Accuracy of each class: of the fused head, and by modality.
     """
     y = problem.y_test
-    everything = np.ones(len(y), dtype=bool)
+    test = read(model, problem.X_test, argument="X_test")
+    source: Any = test.source
+    # the whole model's: it may have a threshold of its own
     predicted = model.predict(problem.X_test)
-    by_head = {"fused": (predicted, everything)}
-    metrics = {"accuracy": _mean(predicted == y)}
-    final, X = final_step(model, problem.X_test)
+    heads = {"fused": (predicted, np.ones(len(y), dtype=bool))}
     names: list[str] = []
-    if hasattr(final, "predict_proba_by_modality"):
-        probabilities = final.predict_proba_by_modality(X)
-        names = list(probabilities)
-        present = presence_mask(classifier_features(final, X))
-        for m, name in enumerate(names):
-            by_head[name] = (final.classes_[probabilities[name].argmax(axis=1)], present[:, m])
-    recalls = {name: class_accuracies(y, codes, problem.classes, rows) for name, (codes, rows) in by_head.items()}
-    metrics["balanced_accuracy"] = _nanmean(recalls["fused"])
-    metrics["ece"] = _ece(model, problem.X_test, predicted == y)
+    if source.has_own_heads:
+        present = presence_mask(source.features)
+        for m, (name, probabilities) in enumerate(source.probabilities_by_modality.items()):
+            names.append(name)
+            heads[name] = (source.final.classes_[probabilities.argmax(axis=1)], present[:, m])
+    recalls = {name: class_accuracies(y, labels, problem.classes, rows) for name, (labels, rows) in heads.items()}
+    metrics = {"accuracy": _mean(predicted == y), "balanced_accuracy": _nanmean(recalls["fused"])}
+    metrics["ece"] = float("nan")
+    if hasattr(source.final, "predict_proba"):
+        metrics["ece"] = expected_calibration_error(source.probabilities.max(axis=1), predicted == y)
     for name in names:
-        codes, rows = by_head[name]
-        metrics[f"accuracy_{name}"] = _mean((codes == y)[rows])
+        labels, rows = heads[name]
+        metrics[f"accuracy_{name}"] = _mean((labels == y)[rows])
     for name in names:
         metrics[f"balanced_accuracy_{name}"] = _nanmean(recalls[name])
-    if hasattr(final, "modality_contributions"):
-        metrics.update(_balance(final, X, y, names, final_step(model, take_rows(problem.X, pool))[1]))
+    if hasattr(source.final, "modality_contributions"):
+        metrics.update(_balance(test, y, names))
+        weights = np.full(len(names), np.nan)
+        if len(pool):
+            weights = weaker_weights(read(model, take_rows(problem.X, pool)).contributions)
+        metrics.update({f"weaker_weight_{name}": float(weight) for name, weight in zip(names, weights, strict=True)})
     for name, scorer in problem.scorers.items():
         metrics[name] = float(scorer(model, problem.X_test, y))
     by_class = {_class_column(name): values.tolist() for name, values in recalls.items()}
@@ -127,21 +131,9 @@ def _nanmean(values: np.ndarray) -> float:
     return _mean(values[~np.isnan(values)])
 
 
-def _ece(model: Any, X: Any, correct: np.ndarray) -> float:
-    if not hasattr(model, "predict_proba"):
-        return float("nan")
-    source = f"{type(model).__name__}.predict_proba"
-    probabilities = check_distribution(model.predict_proba(X), n_rows=len(correct), source=source, argument="X_test")
-    return expected_calibration_error(probabilities.max(axis=1), correct)
-
-
-def _balance(final: Any, X: Any, y: np.ndarray, names: list[str], X_pool: Any) -> dict[str, float]:
-    """Contributions to the true class, imbalance of the accuracy, and the weights of figure 6."""
-    shares = final.modality_contributions(X, y).mean(axis=0)
+def _balance(test: Reading, y: np.ndarray, names: list[str]) -> dict[str, float]:
+    """Contributions to the true class, and the imbalance of the accuracy."""
+    source: Any = test.source
+    shares = source.final.modality_contributions(source.X, y).mean(axis=0)
     metrics = {f"contribution_{name}": float(share) for name, share in zip(names, shares, strict=True)}
-    metrics["shapley_imbalance"] = shapley_imbalance(accuracy_shapley(final, X, y))
-    weights = np.full(len(names), np.nan)
-    if X_pool.shape[0]:
-        weights = weaker_weights(final.modality_contributions(X_pool))
-    metrics.update({f"weaker_weight_{name}": float(weight) for name, weight in zip(names, weights, strict=True)})
-    return metrics
+    return {**metrics, "shapley_imbalance": shapley_imbalance(accuracy_shapley(source.final, test, y))}

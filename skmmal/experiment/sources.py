@@ -27,7 +27,15 @@ __all__ = ["DATASETS", "Features", "Labelled", "labelled_rows", "load_dataset", 
 
 @dataclass
 class Features:
-    """Rows with ids, labelled or not."""
+    """Rows with ids, labelled or not.
+
+    Parameters
+    ----------
+    X : MultimodalArray
+        The rows.
+    ids : ndarray of str, shape (n,)
+        Their names.
+    """
 
     X: MultimodalArray
     ids: np.ndarray
@@ -35,7 +43,19 @@ class Features:
 
 @dataclass
 class Labelled:
-    """Rows with labels; ``test`` is a mask where the file says which rows to test on."""
+    """Rows with ids and labels.
+
+    Parameters
+    ----------
+    X : MultimodalArray
+        The rows.
+    y : ndarray of shape (n,)
+        Their labels.
+    ids : ndarray of str, shape (n,)
+        Their names.
+    test : ndarray of bool, shape (n,), optional
+        Where a file says which rows to test on.
+    """
 
     X: MultimodalArray
     y: np.ndarray
@@ -81,6 +101,17 @@ DATASETS: dict[str, tuple[Callable[[str, int], Labelled], str]] = {
 def load_dataset(name: str, seed: int = 0) -> Labelled:
     """Load ``NAME`` or ``NAME:OPTION``.
 
+    Parameters
+    ----------
+    name : str
+        One of `DATASETS`, and maybe an option.
+    seed : int, default=0
+        Draws generated data.
+
+    Returns
+    -------
+    Labelled
+
     Examples
     --------
     >>> load_dataset("digits:fou,zer").X
@@ -96,7 +127,14 @@ def load_dataset(name: str, seed: int = 0) -> Labelled:
 def load_features(path: Path) -> Features:
     """Open a feature cache, or an .npz file whose two- and three-dimensional arrays are the modalities.
 
-    An .npz file may hold ``ids``; otherwise the row numbers, from 0, are the ids.
+    Parameters
+    ----------
+    path : path-like
+        A file may hold ``ids``; otherwise the row numbers, from 0, are the ids.
+
+    Returns
+    -------
+    Features
     """
     path = local_path(path, "--features")
     if put_back(path).is_dir():
@@ -121,6 +159,16 @@ def load_features(path: Path) -> Features:
 
 def read_labels(path: Path) -> pd.DataFrame:
     """Read ``id,label`` and, where there is one, ``split`` (train or test); rows without a label are kept.
+
+    Parameters
+    ----------
+    path : path-like
+        A table in CSV.
+
+    Returns
+    -------
+    DataFrame
+        Of texts, in these columns.
 
     Raises
     ------
@@ -193,7 +241,21 @@ def _read_text_table(path: Path) -> pd.DataFrame:
 
 
 def labelled_rows(features: Features, labels: pd.DataFrame, path: Path) -> np.ndarray:
-    """Row of the features for each line of the labels; ids that are not there are an error."""
+    """Row of the features for each line of the labels; ids that are not there are an error.
+
+    Parameters
+    ----------
+    features : Features
+        The rows.
+    labels : DataFrame
+        Of `read_labels`.
+    path : path-like
+        Where the labels came from, for the error.
+
+    Returns
+    -------
+    ndarray of int
+    """
     rows = pd.Index(features.ids).get_indexer(pd.Index(labels["id"]))
     unknown = np.flatnonzero(rows < 0)
     if len(unknown):
@@ -224,7 +286,24 @@ def usable_rows(X: MultimodalArray) -> np.ndarray:
 
 
 def split(data: Labelled, test_size: float, seed: int) -> tuple[Labelled, Labelled]:
-    """Pool and test rows: as the file says, or drawn by class; a class of one row goes to the pool."""
+    """Pool and test rows: as the file says, or drawn by class; a class of one row goes to the pool.
+
+    Parameters
+    ----------
+    data : Labelled
+        All rows.
+    test_size : float
+        Share of the rows to test on.
+    seed : int
+        Draws them.
+
+    Returns
+    -------
+    pool : Labelled
+        The rows to learn from.
+    test : Labelled
+        The others.
+    """
     test = data.test
     if test is None:
         test = np.zeros(len(data.y), dtype=bool)

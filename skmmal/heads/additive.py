@@ -9,7 +9,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from skmmal.heads.modules import Fusion, _linear
+from skmmal.heads.modules import Fusion, linear_layer
 
 __all__ = ["AdditiveFusion", "FusionFactory", "masked_softmax"]
 
@@ -73,7 +73,7 @@ class AdditiveFusion(Fusion):
         super().__init__([dim for _, dim in grids], n_classes, generator)
         self.grids = list(grids)
         self.widths = [tokens * dim for tokens, dim in grids]
-        self.fused = _linear(n_features, n_classes, generator)
+        self.fused = linear_layer(n_features, n_classes, generator)
 
     @abstractmethod
     def features(self, embeddings: list[torch.Tensor], present: torch.Tensor | None = None) -> list[torch.Tensor]:

@@ -123,34 +123,102 @@ class TrainingHooks:
     run: TrainingRun
 
     def begin(self, run: TrainingRun) -> None:
-        """Remember the run."""
+        """Remember the run.
+
+        Parameters
+        ----------
+        run : TrainingRun
+            What the loop and the hooks share.
+        """
         self.run = run
 
     def epoch_rows(self, epoch: int) -> EpochRows:
-        """Choose the rows of an epoch."""
+        """Choose the rows of an epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            From 0.
+
+        Returns
+        -------
+        EpochRows
+        """
         return EpochRows(torch.arange(len(self.run.data), device=self.run.data.labels.device))
 
     def mask(self, present: torch.Tensor) -> torch.Tensor:
-        """Declare modalities of a batch absent before they are encoded."""
+        """Declare modalities of a batch absent before they are encoded.
+
+        Parameters
+        ----------
+        present : bool tensor of shape (n, M)
+            Which row of the batch has which modality.
+
+        Returns
+        -------
+        bool tensor of shape (n, M)
+        """
         return present
 
     def fused_input(self, step: Step) -> list[torch.Tensor]:
-        """Change the embeddings that the fused head sees, and what of the batch counts."""
+        """Change the embeddings that the fused head sees, and what of the batch counts.
+
+        Parameters
+        ----------
+        step : Step
+            The batch, encoded.
+
+        Returns
+        -------
+        list of M tensors of shape (n, D_m)
+        """
         return step.embeddings
 
     def losses(self, step: Step, losses: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Add to the heads' losses (fused, then the modalities')."""
+        """Add to the heads' losses.
+
+        Parameters
+        ----------
+        step : Step
+            The batch, encoded.
+        losses : list of M + 1 tensors of shape ()
+            The fused head's, then the modalities'.
+
+        Returns
+        -------
+        list of M + 1 tensors of shape ()
+        """
         return losses
 
     def backward(self, objective: torch.Tensor, losses: list[torch.Tensor]) -> None:
-        """Fill in the gradients; `objective` is the mean of the `losses`."""
+        """Fill in the gradients.
+
+        Parameters
+        ----------
+        objective : tensor of shape ()
+            Mean of the `losses`.
+        losses : list of M + 1 tensors of shape ()
+            The fused head's, then the modalities'.
+        """
         objective.backward()
 
     def gradients(self, step: Step) -> None:
-        """Change the gradients before the optimiser's step."""
+        """Change the gradients before the optimiser's step.
+
+        Parameters
+        ----------
+        step : Step
+            The batch, encoded.
+        """
 
     def end_epoch(self, epoch: int) -> None:
-        """Act on the network after an epoch."""
+        """Act on the network after an epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            From 0.
+        """
 
     def finish(self) -> None:
         """Act on the network after the last epoch."""

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral
 
 import torch
-from sklearn.utils._param_validation import Interval
 from torch import nn
 
+from skmmal._sklearn import Interval
 from skmmal.heads.additive import AdditiveFusion, FusionFactory, everything_present, masked_softmax
-from skmmal.heads.modules import _linear
+from skmmal.heads.modules import linear_layer
 
 __all__ = ["NLGate", "NLGateFusion"]
 
@@ -131,10 +131,10 @@ class NLGateFusion(AdditiveFusion):
         super().__init__(grids, dim, n_classes, generator)
         self.query = query
         self.n_heads = n_heads
-        self.queries = _linear(dim, width, generator)
-        self.keys = nn.ModuleList(_linear(d, width, generator) for _, d in grids)
-        self.values = nn.ModuleList(_linear(d, width, generator) for _, d in grids)
-        self.output = nn.Parameter(_linear(width, dim, generator).weight.detach().clone())
+        self.queries = linear_layer(dim, width, generator)
+        self.keys = nn.ModuleList(linear_layer(d, width, generator) for _, d in grids)
+        self.values = nn.ModuleList(linear_layer(d, width, generator) for _, d in grids)
+        self.output = nn.Parameter(linear_layer(width, dim, generator).weight.detach().clone())
 
     def attention(self, embeddings: list[torch.Tensor], present: torch.Tensor | None = None) -> torch.Tensor:
         """Attention weights of every token (absent ones zero), shape (n, n_heads, T_q, T); they sum to one over T."""

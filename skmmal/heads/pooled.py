@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral
 
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
+from skmmal._sklearn import Interval, StrOptions
 from skmmal.heads.additive import AdditiveFusion, FusionFactory, everything_present, masked_softmax
-from skmmal.heads.modules import _linear
+from skmmal.heads.modules import linear_layer
 
 __all__ = ["AttentionFusion", "AttentionPooling", "GatedFusion", "GatedUnit"]
 
@@ -80,8 +80,8 @@ class GatedFusion(AdditiveFusion):
         super().__init__(grids, width, n_classes, generator)
         dims = [dim for _, dim in grids]
         self.gate = gate
-        self.hidden = nn.ModuleList(_linear(dim, width, generator) for dim in dims)
-        self.gates = _linear(sum(dims), len(dims) * width, generator)
+        self.hidden = nn.ModuleList(linear_layer(dim, width, generator) for dim in dims)
+        self.gates = linear_layer(sum(dims), len(dims) * width, generator)
 
     def features(self, embeddings: list[torch.Tensor], present: torch.Tensor | None = None) -> list[torch.Tensor]:
         """Gated hidden features of each modality, (n, width)."""
@@ -149,9 +149,9 @@ class AttentionFusion(AdditiveFusion):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(grids, width, n_classes, generator)
-        self.project = nn.ModuleList(_linear(dim, width, generator) for _, dim in grids)
-        self.hidden = _linear(width, width, generator)
-        self.score = nn.Parameter(_linear(width, 1, generator).weight.detach().clone())
+        self.project = nn.ModuleList(linear_layer(dim, width, generator) for _, dim in grids)
+        self.hidden = linear_layer(width, width, generator)
+        self.score = nn.Parameter(linear_layer(width, 1, generator).weight.detach().clone())
 
     def features(self, embeddings: list[torch.Tensor], present: torch.Tensor | None = None) -> list[torch.Tensor]:
         """Weighted vectors of each modality, (n, width)."""

@@ -78,7 +78,7 @@ class ModelSource(RowsOfModel, ModelAtPoints):
 
     @cached_property
     def predictions(self) -> Mapping[str, np.ndarray]:
-        """Predicted labels by each head."""
+        """Predicted labels (N,) by each head: the modalities' own, where there are any, and last the fused one."""
         by_modality = self.probabilities_by_modality if self.has_own_heads else {}
         labels = {name: np.asarray(self.final.classes_)[p.argmax(axis=1)] for name, p in by_modality.items()}
         return {**labels, FUSED: np.asarray(self._method("predict")(self.X))}

@@ -19,7 +19,7 @@ from skmmal.reading._source import Source
 __all__ = ["read", "read_with_labels"]
 
 
-def read(model: Any, X: Any, *, y: Any = None) -> Reading:
+def read(model: Any, X: Any, *, y: Any = None, argument: str = "X") -> Reading:
     """Read rows with a model: one object for all that strategies, diagnostics and displays may ask about them.
 
     Parameters
@@ -31,6 +31,8 @@ def read(model: Any, X: Any, *, y: Any = None) -> Reading:
     X : array-like, DataFrame, mapping, MultimodalArray, or a sequence of texts or other things
     y : array-like of shape (n_samples,), optional
         Labels of the rows.
+    argument : str, default="X"
+        What error messages call `X`.
 
     Returns
     -------
@@ -58,9 +60,9 @@ def read(model: Any, X: Any, *, y: Any = None) -> Reading:
     if isinstance(X, Reading):
         return X
     opened = _opened(model)
-    X = as_container(X, "X")
-    check_labels(X, y, "X", "y")
-    return Reading(_source(ReadyModel(opened, X), X, model, "X"), y=y)
+    X = as_container(X, argument)
+    check_labels(X, y, argument, "y")
+    return Reading(_source(ReadyModel(opened, X), X, model, argument), y=y)
 
 
 def read_with_labels(

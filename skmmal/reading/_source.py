@@ -68,11 +68,6 @@ class RowAnswers(ABC):
         )
 
     @property
-    def predictions(self) -> Mapping[str, np.ndarray]:
-        """Predicted labels (N,) by each head: the modalities' own, where there are any, and last the fused one."""
-        raise SourceError(f"{self.name} does not say which labels it predicts")
-
-    @property
     def contributions(self) -> np.ndarray:
         """Contribution of each modality to the predicted class's probability, shape (N, M)."""
         raise SourceError(

@@ -13,11 +13,13 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from skmmal._arrays import integer, number, one_of
+from skmmal._block_transformer import present_chunks
 from skmmal._chunks import row_chunks
 from skmmal._labels import known_codes
 from skmmal.heads.batches import Batches
 from skmmal.heads.tensors import as_batches, resolve_device
 from skmmal.modalities import MultimodalArray
+from skmmal.reading._network import NetworkSource
 from skmmal.robustness._measured import (
     ALL,
     FUSED,
@@ -53,20 +55,28 @@ def adversarial_curve(
     Parameters
     ----------
     estimator : fitted LateFusionClassifier, or Pipeline or search with one
-    X, y
-        Test rows and their labels, which the adversary knows.
+        Its network is differentiated.
+    X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+        Test rows, in any form that the estimator takes.
+    y : array-like of shape (n_samples,)
+        Their labels, which the adversary knows.
     modality : str or sequence of str, optional
         Which modality is shifted; ``"all"``: all of them together, each within its own ball. Default: every modality
         in turn, then ``"all"``.
     levels : sequence of float, at least 0
         Radii ε; see `adversarial_examples`.
     method : {"fgsm", "pgd"}, default="fgsm"
+        One step or several; see `adversarial_examples`, as for all that follow.
     norm : {"l2", "linf"}, default="l2"
+        Shape of the ball.
     relative : bool, default=True
+        Whether radii are in units of a block's root-mean-square row norm.
     target : str, default="fused"
+        The head whose loss grows.
     n_steps : int, default=10
+        Of ``"pgd"``.
     step_size : float, optional
-        These six: see `adversarial_examples`.
+        Of ``"pgd"``.
 
     Returns
     -------
@@ -119,8 +129,11 @@ def adversarial_examples(
     Parameters
     ----------
     estimator : fitted LateFusionClassifier, or Pipeline or search with one
-    X, y
-        Rows and their labels.
+        Its network is differentiated.
+    X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+        Rows, in any form that the estimator takes.
+    y : array-like of shape (n_samples,)
+        Their labels, which the adversary knows.
     modality : str or sequence of str
         What is shifted: one modality, several together, or ``"all"``. Every modality has a ball of its own.
     epsilon : float, at least 0
@@ -132,6 +145,7 @@ def adversarial_examples(
         ``"pgd"``: `n_steps` smaller steps from the row itself, each projected back into the ball; of all points on
         the way, the one of largest loss. Nothing is drawn.
     norm : {"l2", "linf"}, default="l2"
+        Shape of the ball.
     relative : bool, default=True
         False: `epsilon` is the radius itself.
     target : str, default="fused"
@@ -200,14 +214,12 @@ class _Attack:
         if self.step_size is not None:
             number(self.step_size, "step_size", 0, closed=True)
 
-    def radius(self, epsilon: float, block: np.ndarray, there: np.ndarray) -> float:
+    def radius(self, epsilon: float, block: np.ndarray, present: np.ndarray) -> float:
         """Radius of a block's ball."""
-        if not self.relative or not there.any():
+        if not self.relative or not present.any():
             return epsilon
-        squares = sum(
-            float((block[rows][there[rows]].astype(np.float64) ** 2).sum()) for rows in row_chunks(*block.shape)
-        )
-        length = np.sqrt(squares / there.sum())
+        squares = sum(float((values**2).sum()) for values in present_chunks(block, present))
+        length = np.sqrt(squares / present.sum())
         return float(epsilon * length * (1.0 if self.norm == "l2" else 1.0 / np.sqrt(block.shape[1])))
 
     def step(self, gradient: torch.Tensor, length: float) -> torch.Tensor:
@@ -229,9 +241,11 @@ class _AttackedNetwork:
     """The network of a `LateFusionClassifier`, for gradients by its inputs."""
 
     def __init__(self, model: MeasuredModel, target: str) -> None:
-        module, self.features, self.present = model.source.network()
-        one_of(target, "target", (FUSED, *model.names))
         final = model.source.final
+        if not isinstance(model.source, NetworkSource):
+            raise TypeError(f"{type(final).__name__} has no network to differentiate; use a LateFusionClassifier")
+        one_of(target, "target", (FUSED, *model.names))
+        module, self.features, self.present = model.source.network()
         self.names = model.names
         self.head = None if target == FUSED else model.names.index(target)
         self.codes = known_codes(model.y, final.classes_, "y")

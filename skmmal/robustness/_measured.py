@@ -15,7 +15,7 @@ from skmmal._arrays import number, off_device
 from skmmal._fitted import require_fitted
 from skmmal._random import RandomState, check_rng, draw_seed
 from skmmal.modalities import MultimodalArray, is_multimodal, presence_mask
-from skmmal.reading import ALL, FUSED, Source, read
+from skmmal.reading import ALL, FUSED, accuracies, read
 
 __all__ = [
     "ALL",
@@ -23,7 +23,6 @@ __all__ = [
     "Levels",
     "MeasuredModel",
     "Scores",
-    "accuracies",
     "as_floating",
     "check_levels",
     "columns_of",
@@ -60,7 +59,7 @@ class MeasuredModel:
 
     def __init__(self, estimator: Any, X: Any, y: Any) -> None:
         require_fitted(estimator)
-        self.source: Source = read(estimator, X).source
+        self.source: Any = read(estimator, X).source
         self.features = self.source.features
         self.present = presence_mask(self.features)
         self.names = list(self.features.modalities)
@@ -86,16 +85,6 @@ class MeasuredModel:
     def accuracies(self, features: MultimodalArray) -> Scores:
         """Accuracy of every head on rows that have the modalities which they had."""
         return accuracies(self.hits(features), self.names, self.present)
-
-
-def accuracies(hits: dict[str, np.ndarray], names: list[str], present: np.ndarray) -> Scores:
-    """Accuracy of every head: a modality's over the rows that have it, NaN where none does."""
-    rows_of = {name: present[:, m] for m, name in enumerate(names)}
-    scores = {}
-    for head, values in hits.items():
-        counted = values[rows_of[head]] if head in rows_of else values
-        scores[head] = float(counted.mean()) if len(counted) else float("nan")
-    return scores
 
 
 def curve_table(

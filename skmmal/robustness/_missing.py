@@ -12,11 +12,11 @@ import pandas as pd
 from skmmal._arrays import integer
 from skmmal._random import RandomState
 from skmmal.modalities import MultimodalArray
+from skmmal.reading import accuracies
 from skmmal.robustness._measured import (
     Levels,
     MeasuredModel,
     Scores,
-    accuracies,
     as_floating,
     check_levels,
     curve_table,
@@ -46,8 +46,10 @@ def missing_curve(
     estimator : fitted classifier, or Pipeline or search with one
         A `LateFusionClassifier` gives the fused accuracy and each modality's own; any other classifier that takes
         rows with NaN, the fused one.
-    X, y
-        Test rows, in any form that the estimator takes, and their labels. Two modalities or more.
+    X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+        Test rows, in any form that the estimator takes, of two modalities or more.
+    y : array-like of shape (n_samples,)
+        Their labels.
     modality : str or sequence of str, optional
         Which modality goes missing; ``"all"``: each of them, at the same rate. Default: every modality in turn, then
         ``"all"``.
@@ -58,6 +60,7 @@ def missing_curve(
     n_repeats : int, default=5
         Draws of the rows. Within a repeat, what is missing at one rate is missing at all higher ones.
     random_state : int, RandomState, Generator or None
+        Draws the rows.
 
     Returns
     -------

@@ -43,8 +43,11 @@ def noise_curve(
     Parameters
     ----------
     estimator : fitted classifier, or Pipeline or search with one
-    X, y
-        Test rows and their labels.
+        Anything that predicts rows with NaN, where X has any.
+    X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+        Test rows, in any form that the estimator takes.
+    y : array-like of shape (n_samples,)
+        Their labels.
     modality : str or sequence of str, optional
         Which modality is noisy; ``"all"``: all of them, independently. Default: every modality in turn, then
         ``"all"``.
@@ -54,6 +57,7 @@ def noise_curve(
     n_repeats : int, default=5
         Draws of the noise. Within a repeat, levels differ by a factor only.
     random_state : int, RandomState, Generator or None
+        Draws the noise.
 
     Returns
     -------

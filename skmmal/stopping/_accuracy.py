@@ -6,8 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sklearn.utils._param_validation import StrOptions
-
+from skmmal._sklearn import StrOptions
 from skmmal.stopping._base import Judgement, RoundState, StoppingCriterion
 
 __all__ = ["AccuracyCriterion", "Measured"]

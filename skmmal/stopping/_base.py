@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import entr
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval
 
 from skmmal._probabilities import check_distribution
+from skmmal._sklearn import Interval
 
 __all__ = ["Advice", "RoundState", "StoppingCriterion"]
 

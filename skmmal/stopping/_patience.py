@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from numbers import Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
+from skmmal._sklearn import Interval
 from skmmal.stopping._accuracy import MEASURE, AccuracyCriterion, Measured
 from skmmal.stopping._base import COUNT, Judgement
 

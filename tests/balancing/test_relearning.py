@@ -10,7 +10,7 @@ from samples import make_blocks
 
 from skmmal import LateFusionClassifier, MultimodalArray
 from skmmal.balancing import DiagnosingRelearning, purity, relearning_weights
-from skmmal.balancing.relearning import stratified_holdout
+from skmmal.balancing._relearning import stratified_holdout
 
 
 def test_purity_of_separated_clusters():

@@ -117,8 +117,8 @@ def test_emoji_credits(emoji):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"target": "name"}, ValueError, r"must be one of \['category', 'subcategory'\], found 'name'"),
-        ({"min_samples_per_class": 0}, ValueError, "min_samples_per_class must be at least 1, found 0"),
+        ({"target": "name"}, ValueError, r"must be one of \['category', 'subcategory'\], got 'name'"),
+        ({"min_samples_per_class": 0}, ValueError, "min_samples_per_class must be at least 1, got 0"),
         ({"min_samples_per_class": 1.5}, TypeError, "min_samples_per_class must be an integer"),
         ({"min_samples_per_class": 300}, ValueError, r"leaves 1 of the classes .* largest has 264 rows"),
     ],

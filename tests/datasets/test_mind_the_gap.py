@@ -102,5 +102,5 @@ def test_defaults():
 
 
 def test_unknown_pitfall_lists_what_there_is():
-    with pytest.raises(ValueError, match=r"pitfall must be one of .*'interaction-mixed'.*found 'gap'"):
+    with pytest.raises(ValueError, match=r"pitfall must be one of .*'interaction-mixed'.*got 'gap'"):
         make_mind_the_gap("gap")

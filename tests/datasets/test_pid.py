@@ -110,8 +110,8 @@ def test_same_seed_same_bytes(setting):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"setting": "mix7"}, ValueError, "setting must be one of .*'mix6'.*found 'mix7'"),
-        ({"n_samples": 1}, ValueError, "n_samples must be at least 2, found 1"),
+        ({"setting": "mix7"}, ValueError, "setting must be one of .*'mix6'.*got 'mix7'"),
+        ({"n_samples": 1}, ValueError, "n_samples must be at least 2, got 1"),
         ({"n_classes": 1}, ValueError, "n_classes must be at least 2"),
         ({"latent_dim": 0}, ValueError, "latent_dim must be at least 1"),
         ({"transform_dim": 1.5}, TypeError, "transform_dim must be an integer"),

@@ -7,7 +7,7 @@ from numbers import Real
 import torch
 
 from skmmal._sklearn import Interval
-from skmmal.balancing.base import Balancing
+from skmmal.balancing._base import Balancing
 from skmmal.heads.batches import drop_modalities
 
 __all__ = ["ModalityDropout"]
@@ -49,5 +49,4 @@ class ModalityDropout(Balancing):
         self.p = p
 
     def mask(self, present: torch.Tensor) -> torch.Tensor:
-        """Take modalities of a batch as missing."""
         return drop_modalities(present, self.p, self.run.generator) if self.p > 0 else present

@@ -11,7 +11,7 @@ import torch
 from sklearn.cluster import KMeans
 
 from skmmal._sklearn import Interval
-from skmmal.balancing.base import POSITIVE, Balancing
+from skmmal.balancing._base import NOT_NEGATIVE, Balancing
 from skmmal.heads.hooks import EpochRows, TrainingRun
 
 __all__ = ["DiagnosingRelearning", "purity", "relearning_weights", "stratified_holdout"]
@@ -27,6 +27,7 @@ def purity(features: np.ndarray, labels: np.ndarray, n_clusters: int) -> float:
     features : ndarray of shape (n, D)
         Each column is scaled to [−1, 1] first.
     labels : ndarray of int, shape (n,)
+        Codes of the rows' classes, from 0.
     n_clusters : int
         At most as many as there are distinct rows are found.
 
@@ -152,7 +153,7 @@ class DiagnosingRelearning(Balancing):
     """
 
     _parameter_constraints: dict = {
-        "strength": POSITIVE,
+        "strength": NOT_NEGATIVE,
         "period": [Interval(Integral, 1, None, closed="left")],
         "max_times": [Interval(Integral, 0, None, closed="left")],
         "holdout": [Interval(Real, 0, 1, closed="neither")],
@@ -167,7 +168,6 @@ class DiagnosingRelearning(Balancing):
         self.holdout = holdout
 
     def begin(self, run: TrainingRun) -> None:
-        """Hold rows out, and remember the encoders' weights."""
         super().begin(run)
         labels = run.data.labels
         n_held = sum(_n_held(n, self.holdout) for n in torch.unique(labels, return_counts=True)[1].tolist())
@@ -189,11 +189,9 @@ class DiagnosingRelearning(Balancing):
         self._times = 0
 
     def epoch_rows(self, epoch: int) -> EpochRows:
-        """All rows but those held out."""
         return EpochRows(self._trained)
 
     def end_epoch(self, epoch: int) -> None:
-        """Diagnose, and re-learn."""
         due = (epoch + 1) % self.period == 0 and epoch + 1 < self.run.n_epochs
         if not (self._active and due and self._times < self.max_times):
             return
@@ -212,12 +210,14 @@ class DiagnosingRelearning(Balancing):
 
     def _purities(self, rows: torch.Tensor) -> list[float]:
         labels, present = self.run.data.labels[rows], self.run.data.present[rows]
-        found = []
+        n_clusters = int(self.run.seen.sum())
+        purities = []
         for m, values in enumerate(self.run.embed(rows)):
-            there = present[:, m]
+            having = present[:, m]
             learns = next(self.run.module.encoders[m].parameters(), None) is not None
-            enough = learns and int(there.sum()) >= self._least
-            features = values[there].double().cpu().numpy()
-            n_clusters = int(self.run.seen.sum())
-            found.append(purity(features, labels[there].cpu().numpy(), n_clusters) if enough else float("nan"))
-        return found
+            if learns and int(having.sum()) >= self._least:
+                features = values[having].double().cpu().numpy()
+                purities.append(purity(features, labels[having].cpu().numpy(), n_clusters))
+            else:
+                purities.append(float("nan"))
+        return purities

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from skmmal._sklearn import StrOptions
-from skmmal.balancing.base import EPOCHS, POSITIVE, Balancing, n_epochs_of
+from skmmal.balancing._base import EPOCHS, MODULATE, NOT_NEGATIVE, Balancing, EpochMeans, window_of
 from skmmal.heads.hooks import Step, TrainingRun
 
 __all__ = ["OGM", "ogm_coefficients"]
@@ -93,10 +92,10 @@ class OGM(Balancing):
     """
 
     _parameter_constraints: dict = {
-        "alpha": POSITIVE,
+        "alpha": NOT_NEGATIVE,
         "start": EPOCHS,
         "stop": EPOCHS,
-        "modulate": [StrOptions({"gradient", "step"})],
+        "modulate": MODULATE,
     }
 
     def __init__(
@@ -108,21 +107,18 @@ class OGM(Balancing):
         self.modulate = modulate
 
     def begin(self, run: TrainingRun) -> None:
-        """Work out the window."""
         super().begin(run)
-        self._first = n_epochs_of(self.start, run.n_epochs)
-        self._end = n_epochs_of(self.stop, run.n_epochs)
-        self._coefficients: list[torch.Tensor] = []
+        self._window = window_of(self.start, self.stop, run.n_epochs)
+        self._means = EpochMeans()
 
     def gradients(self, step: Step) -> None:
-        """Slow down the encoders that are ahead."""
-        active = self._first <= step.epoch < self._end
+        active = step.epoch in self._window
         coefficients = ogm_coefficients(step.ratios, self.alpha) if active else torch.ones_like(step.ratios)
         if self.modulate == "step":
             self._scale_steps(coefficients)
         if not active:
             return
-        self._coefficients.append(coefficients)
+        self._means.add(coefficient=coefficients, slowed=(coefficients < 1).to(coefficients.dtype))
         for m, encoder in enumerate(self.run.module.encoders):
             for parameter in encoder.parameters():
                 if parameter.ndim > 1 and parameter.grad is not None:
@@ -138,9 +134,4 @@ class OGM(Balancing):
                 group["lr"] = self.run.learning_rate * factors[group["encoder"]]
 
     def end_epoch(self, epoch: int) -> None:
-        """Log the epoch's coefficients."""
-        if self._coefficients:
-            coefficients = torch.stack(self._coefficients)
-            slowed = (coefficients < 1).to(coefficients.dtype)
-            self.run.record(epoch, coefficient=coefficients.mean(dim=0), slowed=slowed.mean(dim=0))
-            self._coefficients.clear()
+        self._means.record(self.run, epoch)

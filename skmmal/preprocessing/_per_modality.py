@@ -1,211 +1,28 @@
-"""Transformers that keep the modalities apart: scaling to one weight, and any other of scikit-learn's."""
+"""Any scikit-learn transformer on every modality."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn import config_context
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skmmal._arrays import as_array, naming
-from skmmal._block_transformer import BlockTransformer, check_squares, input_labels, is_plain, present_chunks
+from skmmal._block_transformer import BlockTransformer, input_labels, is_plain
 from skmmal._containers import is_mapping, take_rows
 from skmmal._input import validate_features
 from skmmal._layout import n_columns_of
-from skmmal._mapped import released_chunks
 from skmmal._rows import check_same_rows, rows_of
-from skmmal._sklearn import HasMethods, Interval, StrOptions, check_feature_names_in, fit_context, num_samples
+from skmmal._sklearn import HasMethods, StrOptions, check_feature_names_in, fit_context, num_samples
 from skmmal._tables import in_memory
 from skmmal.modalities import MultimodalArray, presence_mask
 
-__all__ = ["ModalityScaler", "PerModality"]
-
-
-class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
-    """Bring every modality to the same scale, so that none outweighs another by its width or its units.
-
-    Fit it on *all* features, the pool's too: it uses no labels. Missing blocks are left out of the statistics and
-    stay missing (NaN).
-
-    Parameters
-    ----------
-    modalities : mapping, optional
-        The layout of a plain matrix (see the README); other forms of X carry their own.
-    method : {"standard", "l2", "none"}, default="standard"
-        ``"standard"``: centre and standardise every column, then multiply the block so that its rows have a
-        root-mean-square norm of `norm`. Constant columns become zero: those whose values differ by no more than their
-        type rounds at their size. ``"l2"``: give every row of the block the norm
-        `norm`. ``"none"``: leave the features as they are, the papers' raw behaviour.
-    norm : float, default=8.0
-        Root-mean-square norm of a block's rows after scaling.
-
-    Attributes
-    ----------
-    mean_ : dict of str to ndarray of shape (n_columns,)
-        Column means over the rows that have the modality.
-    scale_ : dict of str to ndarray of shape (n_columns,)
-        What the centred columns are multiplied by.
-    modalities_ : dict of str to slice or ndarray
-        Columns of each modality.
-    n_features_in_ : int
-        Columns of all modalities together.
-    feature_names_in_ : ndarray of str
-        Column names, where X had any.
-
-    See Also
-    --------
-    PerModality : Any scikit-learn transformer, one for each modality.
-
-    Notes
-    -----
-    Raw blocks are dominated by whatever has the largest values or the most columns: logistic heads regularise them
-    unequally, and distances between gradient embeddings see little else. The README shows what that costs.
-    float64 features stay float64, everything else becomes float32.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmmal import ModalityScaler, MultimodalArray
-    >>> rng = np.random.default_rng(0)
-    >>> A = MultimodalArray({"a": rng.normal(5, 100, (50, 20)), "b": rng.normal(0, 0.01, (50, 3))})
-    >>> scaled = ModalityScaler().fit_transform(A)
-    >>> [round(float(np.sqrt((scaled[name] ** 2).sum(1).mean())), 6) for name in ("a", "b")]
-    [8.0, 8.0]
-    """
-
-    _parameter_constraints: dict = {
-        "modalities": [Mapping, None],
-        "method": [StrOptions({"standard", "l2", "none"})],
-        "norm": [Interval(Real, 0, None, closed="neither")],
-    }
-
-    _made_by_fit = ("mean_", "scale_")
-
-    def __init__(
-        self, modalities: Mapping[str, Any] | None = None, method: str = "standard", norm: float = 8.0
-    ) -> None:
-        self.modalities = modalities
-        self.method = method
-        self.norm = norm
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None) -> ModalityScaler:
-        """Learn each column's mean and scale.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        ModalityScaler
-        """
-        blocks, present = self._read_for_fit(X)
-        means, scales = {}, {}
-        for m, (name, block) in enumerate(blocks.items()):
-            if self.method != "standard":
-                means[name], scales[name] = np.zeros(block.shape[1]), np.ones(block.shape[1])
-                continue
-            with np.errstate(over="ignore", invalid="ignore"):
-                means[name], deviation = _moments(block, present[:, m])
-                squares = deviation**2
-            check_squares(name, squares)
-            varies = deviation > 0
-            # every standardised column adds 1 to a row's mean squared norm
-            share = self.norm / np.sqrt(max(1, int(varies.sum())))
-            scales[name] = np.divide(share, deviation, out=np.zeros(len(deviation)), where=varies)
-        self.mean_: dict[str, np.ndarray] = means
-        self.scale_: dict[str, np.ndarray] = scales
-        return self
-
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the columns, one modality after the other.
-
-        Parameters
-        ----------
-        input_features : array-like of str, optional
-            Names of X's columns; by default those seen in `fit`, or ``"x0"``, ``"x1"``, ... A modality's own columns
-            are prefixed with its name (``"image__x0"``) where X came in blocks.
-
-        Returns
-        -------
-        ndarray of str
-        """
-        names = super().get_feature_names_out(input_features)
-        if input_features is None and not hasattr(self, "feature_names_in_") and not is_plain(self):
-            owners = [name for name, width in self._widths.items() for _ in range(n_columns_of(width))]
-            pairs = zip(owners, input_labels(self), strict=True)
-            return np.array([f"{name}__{label}" for name, label in pairs], dtype=object)
-        return np.concatenate([names[columns] for columns in self.modalities_.values()])
-
-    def _labels(self) -> list[Any]:
-        return input_labels(self)
-
-    def _grids(self) -> dict[str, Any]:
-        return self._widths  # token grids stay grids
-
-    def _transform_block(self, name: str, block: np.ndarray, present: np.ndarray) -> np.ndarray:
-        dtype = np.float64 if block.dtype == np.float64 else np.float32
-        out = np.empty(block.shape, dtype=dtype)
-        for rows in released_chunks([block], block.shape[1]):
-            values = block[rows].astype(np.float64)
-            if self.method == "standard":
-                values = (values - self.mean_[name]) * self.scale_[name]
-            elif self.method == "l2":
-                largest = np.abs(values).max(axis=1, keepdims=True)  # taken out first: squares may overflow, or vanish
-                values = np.divide(values, largest, out=np.zeros_like(values), where=largest > 0)
-                length = np.sqrt((values**2).sum(axis=1, keepdims=True))
-                values = np.divide(self.norm * values, length, out=np.zeros_like(values), where=length > 0)
-            out[rows] = values
-        out[~present] = np.nan
-        return out
-
-
-_ROUNDED = 2
-"""Steps of a floating-point type that two roundings of the same number can lie apart."""
-
-
-def _moments(block: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the columns over present rows, in two passes of bounded size.
-
-    Constant columns have deviation zero: those whose values do not differ, or by no more than the type that they come
-    in rounds at their size. What is small beside the mean alone is no rounding: times in seconds since 1970 vary in
-    the seventh digit.
-    """
-    n_columns, rows_there = block.shape[1], np.flatnonzero(present)
-    if len(rows_there) == 0:
-        return np.zeros(n_columns), np.zeros(n_columns)
-    count = len(rows_there)
-    # from one of the values on, nothing of the column's offset is left to be rounded
-    origin = block[rows_there[0]].astype(np.float64)
-    total, low, high = np.zeros(n_columns), np.zeros(n_columns), np.zeros(n_columns)
-    for values in present_chunks(block, present):
-        offsets = values - origin
-        total += offsets.sum(axis=0)
-        low, high = np.minimum(low, offsets.min(axis=0)), np.maximum(high, offsets.max(axis=0))
-    shift, spread = total / count, high - low
-    kind = block.dtype if block.dtype.kind == "f" else np.dtype(np.float64)
-    largest = np.maximum(np.abs(origin + low), np.abs(origin + high))
-    varies = spread > _ROUNDED * np.finfo(kind).eps * largest
-    spread = np.where(varies, spread, 1.0)
-    squares, rest = np.zeros(n_columns), np.zeros(n_columns)
-    for values in present_chunks(block, present):
-        offsets = (values - origin - shift) / spread  # in these units squares neither overflow nor vanish
-        squares += (offsets**2).sum(axis=0)
-        rest += offsets.sum(axis=0)
-    rest /= count  # what rounding left of the mean
-    deviation = spread * np.sqrt(np.maximum(squares / count - rest**2, 0.0))
-    # below it the factor that brings a column to its scale would overflow
-    varies &= deviation >= np.finfo(np.float64).tiny
-    return origin + (shift + rest * spread), np.where(varies, deviation, 0.0)
+__all__ = ["PerModality"]
 
 
 class PerModality(BlockTransformer):
@@ -274,7 +91,17 @@ class PerModality(BlockTransformer):
     # ----------------------------------------------------------------------------------------------- parameters
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters, with `deep` those of the transformers too."""
+        """Return the parameters.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to return those of the transformers, too.
+
+        Returns
+        -------
+        dict of str to object
+        """
         params = super().get_params(deep)
         if deep and isinstance(self.transformer, Mapping):
             for name, transformer in self.transformer.items():
@@ -285,7 +112,17 @@ class PerModality(BlockTransformer):
         return params
 
     def set_params(self, **params: Any) -> PerModality:
-        """Set parameters, also ``transformer__...`` of a mapping's transformers."""
+        """Set parameters.
+
+        Parameters
+        ----------
+        **params
+            Also ``transformer__...`` of a mapping's transformers.
+
+        Returns
+        -------
+        PerModality
+        """
         if "transformer" in params:  # before what is inside of it
             self.transformer = params.pop("transformer")
         if isinstance(self.transformer, Mapping):

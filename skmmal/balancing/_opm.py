@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import torch
 
-from skmmal._sklearn import Interval
-from skmmal.balancing.base import EPOCHS, POSITIVE, Balancing, n_epochs_of
+from skmmal.balancing._base import EPOCHS, NOT_NEGATIVE, PROBABILITY, Balancing, EpochMeans, window_of
 from skmmal.heads.hooks import Step, TrainingRun
 
 __all__ = ["OPM", "opm_drop_probabilities"]
-
-PROBABILITY = [Interval(Real, 0, 1, closed="both")]
 
 
 def opm_drop_probabilities(ratios: torch.Tensor, base_rate: float, strength: float) -> torch.Tensor:
@@ -22,7 +17,10 @@ def opm_drop_probabilities(ratios: torch.Tensor, base_rate: float, strength: flo
     ----------
     ratios : tensor of shape (M,)
         Discrepancy ratios ρ; NaN (nothing to compare with) gives 0.
-    base_rate, strength : float
+    base_rate : float
+        Of a modality that is barely ahead.
+    strength : float
+        How much faster the probability grows than the ratio.
 
     Returns
     -------
@@ -98,7 +96,7 @@ class OPM(Balancing):
 
     _parameter_constraints: dict = {
         "base_rate": PROBABILITY,
-        "strength": POSITIVE,
+        "strength": NOT_NEGATIVE,
         "execution_rate": PROBABILITY,
         "start": EPOCHS,
         "stop": EPOCHS,
@@ -120,17 +118,15 @@ class OPM(Balancing):
         self.stop = stop
 
     def begin(self, run: TrainingRun) -> None:
-        """Work out the window."""
         super().begin(run)
-        self._first = n_epochs_of(self.start, run.n_epochs)
-        self._end = n_epochs_of(self.stop, run.n_epochs)
+        self._window = window_of(self.start, self.stop, run.n_epochs)
         self._widths = run.data.weights.new_tensor(run.module.head.widths)
-        self._forget()
+        self._means = EpochMeans()
+        self._count_anew()
 
     def fused_input(self, step: Step) -> list[torch.Tensor]:
-        """Hide embeddings of the modalities that are ahead."""
         generator, batch = self.run.generator, step.batch
-        if not self._first <= step.epoch < self._end:
+        if step.epoch not in self._window:
             return step.embeddings
         device = batch.present.device
         if float(torch.rand((), generator=generator, device=device)) >= self.execution_rate:
@@ -140,7 +136,7 @@ class OPM(Balancing):
         hidden = batch.present & (draws < q)
         theta = (self._widths * q).sum() / self._widths.sum()
         factors = torch.where(batch.present, 1 / (1 - theta).clamp_min(1e-6), 1.0)
-        self._probabilities.append(q)
+        self._means.add(drop_probability=q)
         self._hidden += hidden.sum(dim=0)
         self._present += batch.present.sum(dim=0)
         batch.present = batch.present & ~hidden
@@ -152,13 +148,9 @@ class OPM(Balancing):
         ]
 
     def end_epoch(self, epoch: int) -> None:
-        """Log the epoch's probabilities."""
-        if self._probabilities:
-            shares = self._hidden / self._present.clamp_min(1)
-            self.run.record(epoch, drop_probability=torch.stack(self._probabilities).mean(dim=0), dropped=shares)
-            self._forget()
+        self._means.record(self.run, epoch, dropped=self._hidden / self._present.clamp_min(1))
+        self._count_anew()
 
-    def _forget(self) -> None:
-        self._probabilities: list[torch.Tensor] = []
+    def _count_anew(self) -> None:
         self._hidden = torch.zeros(len(self._widths), dtype=torch.int64, device=self._widths.device)
         self._present = torch.zeros_like(self._hidden)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from skmmal._sklearn import Interval
-from skmmal.balancing.base import EPOCHS, POSITIVE
-from skmmal.balancing.valuation import ValuationResampling
+from skmmal.balancing._base import EPOCHS, NOT_NEGATIVE
+from skmmal.balancing._valuation import ValuationResampling
 
 __all__ = ["ModalityValuation", "n_modality_copies"]
 
@@ -22,11 +22,16 @@ def n_modality_copies(mean_values: np.ndarray, n_rows: int, alpha: float) -> tup
     mean_values : ndarray of shape (M,)
         Mean valuations φ̄; the gap of a modality is ``1 − φ̄``. NaN: not valued, not repeated.
     n_rows : int
+        Rows of the training set.
     alpha : float
+        Factor on the number.
 
     Returns
     -------
-    modality, n_copies : int
+    modality : int
+        Its column.
+    n_copies : int
+        How many rows are repeated.
 
     Examples
     --------
@@ -88,7 +93,7 @@ class ModalityValuation(ValuationResampling):
     """
 
     _parameter_constraints: dict = {
-        "alpha": POSITIVE,
+        "alpha": NOT_NEGATIVE,
         "subset": [Interval(Real, 0, 1, closed="right")],
         "warm_up": EPOCHS,
     }

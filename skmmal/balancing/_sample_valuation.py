@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from skmmal.balancing.valuation import ValuationResampling
+from skmmal.balancing._valuation import ValuationResampling
 
 __all__ = ["SampleValuation", "sample_copies"]
 

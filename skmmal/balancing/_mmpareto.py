@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import torch
 
-from skmmal._sklearn import Interval
-from skmmal.balancing.base import Balancing
+from skmmal.balancing._base import ABOVE_ZERO, Balancing, EpochMeans
 from skmmal.heads.hooks import TrainingRun
 
 __all__ = ["MMPareto", "pareto_weights"]
@@ -90,41 +87,36 @@ class MMPareto(Balancing):
     ['conflict', 'epoch', 'fused_weight', 'modality']
     """
 
-    _parameter_constraints: dict = {"gamma": [Interval(Real, 0, None, closed="neither")]}
+    _parameter_constraints: dict = {"gamma": ABOVE_ZERO}
 
     def __init__(self, gamma: float = 1.5) -> None:
         self.gamma = gamma
 
     def begin(self, run: TrainingRun) -> None:
-        """Tell the encoders' parameters from the others."""
         super().begin(run)
         encoding = {id(p) for p in run.module.encoders.parameters()}
         self._others = [p for p in run.module.parameters() if id(p) not in encoding]
-        self._weights: list[list[torch.Tensor]] = []
-        self._conflicts: list[list[torch.Tensor]] = []
+        self._means = EpochMeans()
 
     def backward(self, objective: torch.Tensor, losses: list[torch.Tensor]) -> None:
-        """Fill in the gradients."""
         fused, *unimodal = (loss / len(losses) for loss in losses)
         combined = [
             self._combine(list(encoder.parameters()), fused, own)
             for encoder, own in zip(self.run.module.encoders, unimodal, strict=True)
         ]
         objective.backward(inputs=self._others)
-        half = fused.new_tensor(0.5)
-        self._weights.append([found[1] if found else half for found in combined])
-        self._conflicts.append([found[2] if found else torch.zeros_like(half) for found in combined])
-        for encoder, found in zip(self.run.module.encoders, combined, strict=True):
-            if found:
-                for parameter, gradient in zip(encoder.parameters(), found[0], strict=True):
-                    parameter.grad = gradient
+        for encoder, (gradients, *_) in zip(self.run.module.encoders, combined, strict=True):
+            for parameter, gradient in zip(encoder.parameters(), gradients, strict=True):
+                parameter.grad = gradient
+        _, weights, conflicts = zip(*combined, strict=True)
+        self._means.add(fused_weight=torch.stack(weights), conflict=torch.stack(conflicts))
 
     def _combine(
         self, parameters: list[torch.Tensor], fused: torch.Tensor, own: torch.Tensor
-    ) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor] | None:
+    ) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
         """Gradients of an encoder's parameters, the weight of the fused one, and whether they conflict."""
         if not parameters:
-            return None
+            return [], fused.new_tensor(0.5), fused.new_tensor(0.0)
         each_fused = _gradients(fused, parameters)
         each_own = _gradients(own, parameters)
         g_f, g_u = (torch.cat([part.flatten() for part in each]) for each in (each_fused, each_own))
@@ -138,15 +130,9 @@ class MMPareto(Balancing):
         return gradients, weight_f, (g_f @ g_u < 0).to(g_f.dtype)
 
     def end_epoch(self, epoch: int) -> None:
-        """Log the epoch's weights."""
-        weights, conflicts = (
-            torch.tensor([[float(v) for v in step] for step in steps]).mean(dim=0)
-            for steps in (self._weights, self._conflicts)
-        )
-        self.run.record(epoch, fused_weight=weights, conflict=conflicts)
-        self._weights, self._conflicts = [], []
+        self._means.record(self.run, epoch)
 
 
 def _gradients(loss: torch.Tensor, parameters: list[torch.Tensor]) -> list[torch.Tensor]:
-    found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
+    gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, gradients, strict=True)]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
 
 import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from skmmal._sklearn import Interval
-from skmmal.balancing.base import EPOCHS, POSITIVE, Balancing, n_epochs_of
+from skmmal.balancing._base import ABOVE_ZERO, EPOCHS, NOT_NEGATIVE, Balancing, n_epochs_of
 from skmmal.heads.hooks import Step, TrainingRun
 from skmmal.heads.modules import ConcatFusion
 
@@ -30,6 +28,7 @@ def margin_penalty(scores: Sequence[torch.Tensor], labels: torch.Tensor, present
     scores : sequence of M tensors of shape (n, K)
         s_m.
     labels : int64 tensor of shape (n,)
+        Columns y of the true classes.
     present : bool tensor of shape (n, M)
         Absent modalities are left out of the sum.
 
@@ -72,9 +71,11 @@ def certified_margins(
     factors : tensor of shape (M, K)
         a_mk.
     intercept : tensor of shape (K,)
+        b_k.
     slopes : tensor of shape (M, K)
         τ_mk, how fast s_mk may change with the features of modality m.
     labels : int64 tensor of shape (n,)
+        Columns y of the true classes.
     present : bool tensor of shape (n, M)
         Absent modalities are left out of the second sum: they do not move.
 
@@ -110,6 +111,7 @@ class CRMTFusion(ConcatFusion):
     widths : sequence of int
         Widths D_m of the embeddings.
     n_classes : int
+        K.
     generator : torch.Generator or None
         Draws the initial weights; the factors a start at 0.1.
     """
@@ -126,20 +128,57 @@ class CRMTFusion(ConcatFusion):
         return self.mixing.weight.T
 
     def directions(self) -> list[torch.Tensor]:
-        """Unit vectors w̃ (K, D_m) of each modality; zero where the weights are."""
+        """Return the unit vectors w̃ of each modality.
+
+        Returns
+        -------
+        list of M tensors of shape (K, D_m)
+            Zero where the weights are.
+        """
         weights = self.fused.weight.split(self.widths, dim=1)
         return [normalize(w - w.mean(dim=1, keepdim=True) if w.shape[1] > 1 else w, dim=1) for w in weights]
 
     def scores(self, embeddings: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Unimodal scores s_m (n, K)."""
+        """Return the unimodal scores s_m.
+
+        Parameters
+        ----------
+        embeddings : list of M tensors of shape (n, D_m)
+            Of the encoders.
+
+        Returns
+        -------
+        list of M tensors of shape (n, K)
+        """
         return [z @ w.T for z, w in zip(embeddings, self.directions(), strict=True)]
 
     def partial_logits(self, embeddings: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Each modality's share ``a_m s_m`` of the fused logits, and the intercept."""
+        """Return each modality's share ``a_m s_m`` of the fused logits, and the intercept.
+
+        Parameters
+        ----------
+        embeddings : list of M tensors of shape (n, D_m)
+            Of the encoders.
+
+        Returns
+        -------
+        shares : list of M tensors of shape (n, K)
+        intercept : tensor of shape (K,)
+        """
         return [a * s for a, s in zip(self.factors, self.scores(embeddings), strict=True)], self.fused.bias
 
     def forward(self, embeddings: list[torch.Tensor]) -> torch.Tensor:
-        """Fused logits (n, K)."""
+        """Return the fused logits.
+
+        Parameters
+        ----------
+        embeddings : list of M tensors of shape (n, D_m)
+            Of the encoders.
+
+        Returns
+        -------
+        tensor of shape (n, K)
+        """
         partial, intercept = self.partial_logits(embeddings)
         return torch.stack(partial).sum(dim=0) + intercept
 
@@ -196,10 +235,10 @@ class CRMT(Balancing):
     fusion = CRMTFusion
 
     _parameter_constraints: dict = {
-        "rho": POSITIVE,
+        "rho": NOT_NEGATIVE,
         "second_step": EPOCHS,
-        "second_learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "second_weight_decay": POSITIVE,
+        "second_learning_rate": ABOVE_ZERO,
+        "second_weight_decay": NOT_NEGATIVE,
     }
 
     def __init__(
@@ -217,7 +256,6 @@ class CRMT(Balancing):
 
     @torch.no_grad()
     def begin(self, run: TrainingRun) -> None:
-        """Give directions to classes that had no rows in the last fit (``warm_start``)."""
         super().begin(run)
         head = run.module.head
         assert isinstance(head, CRMTFusion)
@@ -227,14 +265,13 @@ class CRMT(Balancing):
         weights = head.fused.weight
         idle = run.seen & (weights == 0).all(dim=1)
         if idle.any():
-            # zero has no direction, and no gradient to find one
+            # a class without rows in the last fit (`warm_start`): zero has no direction, and no gradient to find one
             weights[idle] = weights.new_empty(int(idle.sum()), weights.shape[1]).uniform_(
                 -1.0, 1.0, generator=run.generator
             )
             head.mixing.weight[idle] = _FACTOR
 
     def losses(self, step: Step, losses: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Add the penalty to the fused loss."""
         if self.rho == 0 or len(self._classes) < 2:
             return losses
         scores = [s[:, self._classes] for s in self._head.scores(step.embeddings)]
@@ -244,7 +281,6 @@ class CRMT(Balancing):
         return [losses[0] + self.rho * mean, *losses[1:]]
 
     def finish(self) -> None:
-        """Take the second step."""
         run = self.run
         n_epochs = n_epochs_of(self.second_step, run.n_epochs)
         if n_epochs == 0 or len(self._classes) < 2:
@@ -259,18 +295,16 @@ class CRMT(Balancing):
         rate = self.second_learning_rate * run.learning_rate
         optimizer = torch.optim.SGD([factors], lr=rate, weight_decay=self.second_weight_decay)
 
-        def margins(some: torch.Tensor) -> torch.Tensor:
-            return certified_margins(
-                scores[some], factors, intercept, slopes, labels[some], run.data.present[some]
-            )
+        def margins(of: torch.Tensor) -> torch.Tensor:
+            return certified_margins(scores[of], factors, intercept, slopes, labels[of], run.data.present[of])
 
         self._log(run.n_epochs - 1, factors, margins(rows))
         for _ in range(n_epochs):
             order = torch.randperm(len(rows), generator=run.generator, device=rows.device)
-            for some in order.split(run.batch_size):
-                weights = run.data.weights[some]
+            for batch in order.split(run.batch_size):
+                weights = run.data.weights[batch]
                 optimizer.zero_grad(set_to_none=True)
-                (-(weights * margins(some)).sum() / weights.sum()).backward()
+                (-(weights * margins(batch)).sum() / weights.sum()).backward()
                 optimizer.step()
         self._log(run.n_epochs - 1 + n_epochs, factors, margins(rows))
         with torch.no_grad():
@@ -282,9 +316,9 @@ class CRMT(Balancing):
         slopes = torch.zeros_like(self._head.factors)
         module.set_dropout_generator(None)
         for m, (encoder, directions) in enumerate(zip(module.encoders, self._head.directions(), strict=True)):
-            there = torch.nonzero(data.present[:, m]).squeeze(1)
-            for some in there.split(_EVALUATED_ROWS) if len(there) else ():
-                block = data.blocks[m][some].requires_grad_()
+            having = torch.nonzero(data.present[:, m]).squeeze(1)
+            for rows in having.split(_EVALUATED_ROWS) if len(having) else ():
+                block = data.blocks[m][rows].requires_grad_()
                 scores = encoder(block) @ directions.detach().T
                 for k in self._classes.tolist():
                     (gradient,) = torch.autograd.grad(scores[:, k].sum(), block, retain_graph=True)

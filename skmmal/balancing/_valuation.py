@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from skmmal.balancing.base import EPOCHS, Balancing, n_epochs_of
+from skmmal.balancing._base import EPOCHS, Balancing, n_epochs_of
 from skmmal.contributions import shapley_values
 from skmmal.heads.hooks import EpochRows, TrainingRun
 
@@ -27,6 +27,7 @@ def valuations(correct: Callable[[np.ndarray], np.ndarray], present: np.ndarray)
         Takes a boolean array of length M (which modalities are kept) and tells for every row whether the prediction
         is correct, shape (n,).
     present : array-like of bool, shape (n, M)
+        Which modalities are there.
 
     Returns
     -------
@@ -47,12 +48,12 @@ def valuations(correct: Callable[[np.ndarray], np.ndarray], present: np.ndarray)
     >>> valuations(lambda kept: np.array([kept[0]]), np.array([[True, True]]))
     array([[1.5, 0.5]])
     """
-    there = np.asarray(present, dtype=bool)
+    present = np.asarray(present, dtype=bool)
 
     def value(kept: np.ndarray) -> np.ndarray:
-        return (there & kept).sum(axis=1) * np.asarray(correct(kept), dtype=bool)
+        return (present & kept).sum(axis=1) * np.asarray(correct(kept), dtype=bool)
 
-    return shapley_values(value, there.shape[1])
+    return shapley_values(value, present.shape[1])
 
 
 class ValuationResampling(Balancing):
@@ -67,12 +68,10 @@ class ValuationResampling(Balancing):
         """How many copies of each row with one modality alone, shape (n, M), by the row's valuations."""
 
     def begin(self, run: TrainingRun) -> None:
-        """Work out the warm-up."""
         super().begin(run)
         self._first = n_epochs_of(self.warm_up, run.n_epochs)
 
     def epoch_rows(self, epoch: int) -> EpochRows:
-        """All rows, and copies of some with one modality alone."""
         everything = super().epoch_rows(epoch)
         if epoch < self._first:
             return everything
@@ -92,9 +91,9 @@ class ValuationResampling(Balancing):
 
         @torch.no_grad()
         def correct(kept: np.ndarray) -> np.ndarray:
-            there = present & torch.from_numpy(kept).to(present.device)
-            z = [torch.where(there[:, m : m + 1], encoded[m], absent[m]) for m in range(len(encoded))]
-            return (run.module.fused_logits(z, there).argmax(dim=1) == run.data.labels[rows]).cpu().numpy()
+            left = present & torch.from_numpy(kept).to(present.device)
+            z = [torch.where(left[:, m : m + 1], encoded[m], absent[m]) for m in range(len(encoded))]
+            return (run.module.fused_logits(z, left).argmax(dim=1) == run.data.labels[rows]).cpu().numpy()
 
         return correct
 

@@ -14,21 +14,23 @@ why it is left to one thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from scipy.special import logsumexp
 
-__all__ = ["LinearGame"]
+__all__ = ["LinearCoalitionValue", "ValuesAlong"]
 
 _BLOCK_ELEMENTS = 2**18
 """Numbers in a block's working arrays: 2 MB."""
 _SAFE_RANGE = 600.0
 """Logits that differ by more may leave the range of exponentials, on the way if not at the end: then by logarithms."""
 
-Walk = Callable[[np.ndarray], Iterator[np.ndarray]]
+ValuesAlong = Callable[[np.ndarray], Iterator[np.ndarray]]
+"""From an order of the modalities to the values (rows,) of the M + 1 coalitions on the way, from none to all."""
 
 
-class LinearGame:
+class LinearCoalitionValue:
     """The value of coalitions for n rows; `skmmal.contributions.linear_coalition_value` makes and checks it.
 
     Parameters
@@ -53,7 +55,7 @@ class LinearGame:
         """Value of one coalition, a boolean array of length M, for every row, shape (n,)."""
         return self._by_logarithms(slice(None), present)
 
-    def tables(self) -> Iterator[tuple[slice, np.ndarray]]:
+    def of_all_coalitions(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Values of all coalitions, block by block of rows, shape (rows, 2^M).
 
         Coalition c holds modality m where bit m of c is set.
@@ -70,28 +72,24 @@ class LinearGame:
                     table[extreme, coalition] = self._by_logarithms(rows.start + extreme, present)
             yield rows, table
 
-    def walks(self) -> Iterator[tuple[slice, Walk]]:
-        """For each block of rows, a function that goes through an order of the modalities.
-
-        It yields the values of the M + 1 coalitions on the way, from none to all, each of shape (rows,).
-        """
+    def along_orders(self) -> Iterator[tuple[slice, ValuesAlong]]:
+        """For each block of rows, a function that goes through an order of the modalities."""
         for rows, powers, extreme in self._blocks(2, 0):
+            yield rows, partial(self._values_along, rows, powers, extreme)
 
-            def walk(
-                order: np.ndarray, rows: slice = rows, powers: np.ndarray = powers, extreme: np.ndarray = extreme
-            ) -> Iterator[np.ndarray]:
-                present = np.zeros(self.n_modalities, dtype=bool)
-                product = powers[-1].copy()
-                for step in range(self.n_modalities + 1):
-                    if step:
-                        present[order[step - 1]] = True
-                        product *= powers[order[step - 1]]
-                    value = 1.0 / product.sum(axis=1)
-                    if len(extreme):
-                        value[extreme] = self._by_logarithms(rows.start + extreme, present)
-                    yield value
-
-            yield rows, walk
+    def _values_along(
+        self, rows: slice, powers: np.ndarray, extreme: np.ndarray, order: np.ndarray
+    ) -> Iterator[np.ndarray]:
+        present = np.zeros(self.n_modalities, dtype=bool)
+        product = powers[-1].copy()
+        for step in range(self.n_modalities + 1):
+            if step:
+                present[order[step - 1]] = True
+                product *= powers[order[step - 1]]
+            value = 1.0 / product.sum(axis=1)
+            if len(extreme):
+                value[extreme] = self._by_logarithms(rows.start + extreme, present)
+            yield value
 
     def _blocks(self, n_products: int, n_values: int) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Rows, the exponentials of the modalities and last of the intercept, (M + 1, rows, K), and extreme rows.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from skmmal.balancing.base import EPOCHS
-from skmmal.balancing.ogm import OGM
-from skmmal.balancing.opm import OPM
+from skmmal.balancing._base import EPOCHS, MODULATE, NOT_NEGATIVE, PROBABILITY
+from skmmal.balancing._ogm import OGM
+from skmmal.balancing._opm import OPM
 from skmmal.heads.hooks import Step, TrainingRun
 
 __all__ = ["OPMOGM"]
@@ -15,9 +15,13 @@ class OPMOGM(OPM):
 
     Parameters
     ----------
-    base_rate, strength, execution_rate, start, stop
+    base_rate, strength, execution_rate : float, default=0.5, 0.5 and 0.7
         Of `OPM`.
-    alpha, modulate
+    start, stop : int or float, default=0.05 and 1.0
+        Of `OPM`.
+    alpha : float, default=0.8
+        Of `OGM`.
+    modulate : {"gradient", "step"}, default="gradient"
         Of `OGM`.
     ogm_start, ogm_stop : int or float, default=0.05 and 0.6
         `start` and `stop` of `OGM`.
@@ -44,9 +48,13 @@ class OPMOGM(OPM):
     """
 
     _parameter_constraints: dict = {
-        **OPM._parameter_constraints,
-        "alpha": OGM._parameter_constraints["alpha"],
-        "modulate": OGM._parameter_constraints["modulate"],
+        "base_rate": PROBABILITY,
+        "strength": NOT_NEGATIVE,
+        "execution_rate": PROBABILITY,
+        "start": EPOCHS,
+        "stop": EPOCHS,
+        "alpha": NOT_NEGATIVE,
+        "modulate": MODULATE,
         "ogm_start": EPOCHS,
         "ogm_stop": EPOCHS,
     }
@@ -71,16 +79,13 @@ class OPMOGM(OPM):
         self.ogm_stop = ogm_stop
 
     def begin(self, run: TrainingRun) -> None:
-        """Begin both."""
         super().begin(run)
         self._ogm = OGM(self.alpha, start=self.ogm_start, stop=self.ogm_stop, modulate=self.modulate)
         self._ogm.begin(run)
 
     def gradients(self, step: Step) -> None:
-        """Slow down the encoders that are ahead."""
         self._ogm.gradients(step)
 
     def end_epoch(self, epoch: int) -> None:
-        """Log both."""
         super().end_epoch(epoch)
         self._ogm.end_epoch(epoch)

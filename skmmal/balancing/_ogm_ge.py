@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from skmmal.balancing.ogm import OGM
+from skmmal.balancing._ogm import OGM
 
 __all__ = ["OGMGE"]
 
