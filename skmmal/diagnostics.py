@@ -20,8 +20,7 @@ from skmmal.balancing import purity
 from skmmal.contributions import EXACT_MODALITIES, sampled_shapley_values, shapley_values
 from skmmal.heads import LateFusionModule
 from skmmal.heads.ablation import coalition_hits
-from skmmal.reading import read
-from skmmal.reading import NetworkSource
+from skmmal.reading import NetworkSource, read
 
 __all__ = ["accuracy_shapley", "cluster_purity", "linear_probe", "shapley_imbalance"]
 
