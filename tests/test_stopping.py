@@ -7,10 +7,10 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
 from skmmal import LateFusionClassifier
+from skmmal._registry import find
 from skmmal.datasets import make_multimodal_classification
 from skmmal.experiment import run_experiment, stopping_history, stopping_points
 from skmmal.stopping import (
-    CRITERIA,
     Budget,
     ClassificationChange,
     ConfidenceThreshold,
@@ -208,7 +208,8 @@ ALL_FIELDS = {
 @pytest.mark.parametrize("name", available_criteria())
 def test_the_registry_says_what_a_criterion_needs(name):
     criterion = get_criterion(name)
-    assert CRITERIA[name] is type(criterion)
+    assert find("stopping", name).load() is type(criterion)
+    assert criterion.name == name
     assert set(criterion.needs) <= set(ALL_FIELDS)
     assert criterion.main_parameter in criterion.get_params()
     just = {field: ALL_FIELDS[field] for field in criterion.needs}

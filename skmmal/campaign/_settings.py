@@ -15,7 +15,7 @@ from skmmal.campaign._files import CampaignError
 from skmmal.classifier import LateFusionClassifier
 from skmmal.query import QueryStrategy, available_strategies, get_strategy
 from skmmal.query import strategy_name as registered_name
-from skmmal.stopping import CRITERIA, StoppingCriterion, as_criteria, available_criteria, get_criterion
+from skmmal.stopping import StoppingCriterion, as_criteria, available_criteria, get_criterion
 
 SCALES = ("standard", "l2", "none")
 DEFAULT_STOPPING = ("stabilizing-predictions", "classification-change", "overall-uncertainty")
@@ -53,7 +53,7 @@ class Settings:
         self.seed = integer(self.seed, "seed", 0)
         self.n_stop_set = integer(self.n_stop_set, "n_stop_set", 0)
         for criterion in self.stopping:
-            if criterion.name not in CRITERIA:
+            if criterion.name not in available_criteria():
                 raise TypeError(f"stopping: {criterion!r} is none of {available_criteria()}; it could not be read back")
         self.to_json()  # what cannot be written is an error now
         return self

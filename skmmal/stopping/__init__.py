@@ -2,6 +2,7 @@
 
 from skmmal.stopping._base import Advice, RoundState, StoppingCriterion
 from skmmal.stopping._budget import Budget
+from skmmal.stopping._by_name import as_criteria, available_criteria, get_criterion
 from skmmal.stopping._classification_change import ClassificationChange
 from skmmal.stopping._confidence import ConfidenceThreshold
 from skmmal.stopping._max_rounds import MaxRounds
@@ -10,13 +11,11 @@ from skmmal.stopping._patience import Patience
 from skmmal.stopping._performance_change import PerformanceChange
 from skmmal.stopping._predicted_f_change import PredictedFChange
 from skmmal.stopping._predictions import kappa
-from skmmal.stopping._registry import CRITERIA, as_criteria, available_criteria, get_criterion
 from skmmal.stopping._selected_accuracy import SelectedAccuracy
 from skmmal.stopping._stabilizing_predictions import StabilizingPredictions
 from skmmal.stopping._target_accuracy import TargetAccuracy
 
 __all__ = [
-    "CRITERIA",
     "Advice",
     "Budget",
     "ClassificationChange",
