@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
@@ -281,7 +282,16 @@ def _describe_estimator(estimator: Any) -> dict[str, Any]:
         for name, value in sorted(estimator.get_params().items())
         if name.split("__")[-1] != "random_state" and not hasattr(value, "get_params")
     }
-    return {"class": f"{type(estimator).__module__}.{type(estimator).__qualname__}", "params": params}
+    return {"class": _path_of(type(estimator)), "params": params}
+
+
+def _path_of(cls: type) -> str:
+    """Where a class is imported from; of ours the public place, which stays when a file moves."""
+    path = f"{cls.__module__}.{cls.__qualname__}"
+    package = cls.__module__.partition("._")[0]
+    if path.startswith("skmmal.") and getattr(sys.modules.get(package), cls.__qualname__, None) is cls:
+        return f"{package}.{cls.__qualname__}"
+    return path
 
 
 def _describe_value(value: Any) -> Any:
