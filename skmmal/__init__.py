@@ -10,17 +10,21 @@ __version__ = "0.1.0"
 # Public name -> module. Loaded on first use, so that ``import skmmal`` stays light.
 _EXPORTS = {
     "ActiveLearner": "learner",
-    "CrossModalEncoder": "representation",
-    "ExperimentResults": "experiment",
+    "BMMAL": "query",
     "FeatureStore": "features",
     "LabelingCampaign": "campaign",
     "LateFusionClassifier": "classifier",
     "ModalityScaler": "preprocessing",
     "MultimodalArray": "modalities",
+    "run_experiment": "experiment",
+}
+# What was here once and is found in its room; served still.
+_ELSEWHERE = {
+    "CrossModalEncoder": "representation",
+    "ExperimentResults": "experiment",
     "PerModality": "preprocessing",
     "concatenate": "modalities",
     "pack": "modalities",
-    "run_experiment": "experiment",
     "unpack": "modalities",
 }
 _SUBPACKAGES = (
@@ -62,12 +66,14 @@ if TYPE_CHECKING:
     from skmmal.modalities import unpack as unpack
     from skmmal.preprocessing import ModalityScaler as ModalityScaler
     from skmmal.preprocessing import PerModality as PerModality
+    from skmmal.query import BMMAL as BMMAL
     from skmmal.representation import CrossModalEncoder as CrossModalEncoder
 
 
 def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(importlib.import_module(f"skmmal.{_EXPORTS[name]}"), name)
+    room = _EXPORTS.get(name) or _ELSEWHERE.get(name)
+    if room is not None:
+        return getattr(importlib.import_module(f"skmmal.{room}"), name)
     if name in _SUBPACKAGES:
         return importlib.import_module(f"skmmal.{name}")
     raise AttributeError(f"module 'skmmal' has no attribute {name!r}")
