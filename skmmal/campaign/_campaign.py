@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from skmmal._paths import local_path
+from skmmal._store import check_same
 from skmmal.campaign._batches import BatchesMixin
 from skmmal.campaign._begin import check_validation, describe_beginning, write_beginning
 from skmmal.campaign._files import SEAL, read_sealed, sealed
 from skmmal.campaign._folder import CONFIG
 from skmmal.campaign._insight import InsightMixin
 from skmmal.campaign._labels import LabelsMixin
-from skmmal.campaign._settings import Settings, as_classes, difference
+from skmmal.campaign._settings import Settings, as_classes
 from skmmal.campaign._source import load
 from skmmal.classifier import LateFusionClassifier
 
@@ -182,10 +183,6 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
         config, files = describe_beginning(folder, features, loaded, settings, held_out)
         if not (folder / CONFIG).exists():
             write_beginning(folder, config, files)
-        lines = difference({**read_sealed(folder / CONFIG), SEAL: None}, {**sealed(config), SEAL: None})
-        if lines:
-            raise ValueError(
-                f"{folder} holds a campaign that was begun otherwise; give another folder. The difference:\n  "
-                + "\n  ".join(lines)
-            )
+        refusal = f"{folder} holds a campaign that was begun otherwise; give another folder"
+        check_same({**read_sealed(folder / CONFIG), SEAL: None}, {**sealed(config), SEAL: None}, refusal)
         return cls(folder, features=loaded, lock_timeout=lock_timeout)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from skmmal._paths import local_path
+from skmmal._store import check_format
 from skmmal.campaign import _log, _source
 from skmmal.campaign._events import read_table
 from skmmal.campaign._files import SEAL, CampaignError, check_folder, read_checked, read_sealed
@@ -148,8 +149,5 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{folder} is not the folder of a campaign: it holds no {CONFIG}")
     check_folder(folder.resolve())
     config = read_sealed(folder / CONFIG)
-    if config.get("format") != FORMAT:
-        raise CampaignError(f"{folder / CONFIG} has the format {config.get('format')!r}, expected {FORMAT!r}")
-    if config.get("version") != VERSION:
-        raise CampaignError(f"{folder / CONFIG} has version {config.get('version')}, this skmmal reads {VERSION}")
+    check_format(config, folder / CONFIG, FORMAT, VERSION, CampaignError)
     return config

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -171,25 +170,3 @@ def as_classes(classes: Sequence[Any] | None) -> list[str]:
         raise ValueError(f"classes must be distinct names, none of them empty or with a line break, got {names}")
     check_class_names(names)
     return sorted(names)
-
-
-def difference(before: Any, now: Any) -> list[str]:
-    """Lines that say how two descriptions differ."""
-    first, second = _flat(json.loads(json.dumps(before))), _flat(json.loads(json.dumps(now)))
-    keys = [*first, *(key for key in second if key not in first)]
-    return [
-        f"{key}: {first.get(key, 'absent')!r} there, {second.get(key, 'absent')!r} now"
-        for key in keys
-        if first.get(key, "absent") != second.get(key, "absent")
-    ]
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, list) and any(isinstance(part, dict) for part in value):
-        value = {str(index): part for index, part in enumerate(value)}
-    if not isinstance(value, dict):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for name, part in value.items():
-        flat.update(_flat(part, f"{prefix}.{name}" if prefix else name))
-    return flat

@@ -110,10 +110,9 @@ def path_to_write(out: Path) -> Path:
 
 def write(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    from skmmal._store import replace_file
+    from skmmal._store import write_file
 
-    with replace_file(path) as file:
-        file.write(content)
+    write_file(path, content)
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from skmmal._store import replace_file
+from skmmal._store import write_file
 
 __all__ = ["Page"]
 
@@ -87,7 +87,7 @@ class Page:
         shown : DataFrame, optional
             Its readable form, shown without the index. Default: the table.
         """
-        _write(self.folder / "tables" / f"{name}.csv", table.to_csv(lineterminator="\n").encode())
+        write_file(self.folder / "tables" / f"{name}.csv", table.to_csv(lineterminator="\n").encode())
         index = shown is None
         shown = table if shown is None else shown
         self.parts.append(shown.to_html(index=index, border=0, float_format=lambda x: f"{x:.4g}", na_rep=""))
@@ -113,8 +113,8 @@ class Page:
         figure.savefig(png, format="png", dpi=130)
         figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
         plt.close(figure)
-        _write(self.folder / "figures" / f"{name}.png", png.getvalue())
-        _write(self.folder / "figures" / f"{name}.pdf", pdf.getvalue())
+        write_file(self.folder / "figures" / f"{name}.png", png.getvalue())
+        write_file(self.folder / "figures" / f"{name}.pdf", pdf.getvalue())
         data = base64.b64encode(png.getvalue()).decode()
         self.parts.append(
             f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
@@ -134,11 +134,6 @@ class Page:
             f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
             f"<style>{_STYLE}</style></head><body>\n<h1>{title}</h1>\n" + "\n".join(self.parts) + "\n</body></html>\n"
         )
-        _write(self.folder / "report.txt", ("\n".join(self.text).rstrip() + "\n").encode())
-        _write(self.folder / "report.html", page.encode())
+        write_file(self.folder / "report.txt", ("\n".join(self.text).rstrip() + "\n").encode())
+        write_file(self.folder / "report.html", page.encode())
         return self.folder / "report.html"
-
-
-def _write(path: Path, content: bytes) -> None:
-    with replace_file(path) as file:
-        file.write(content)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from skmmal._paths import local_path
-from skmmal._store import replace_file
+from skmmal._store import write_file
 from skmmal.experiment import statistics
 from skmmal.experiment.common_range import check_metric, comparable
 from skmmal.experiment.folder import RunFolder, read_config
@@ -235,12 +235,10 @@ class ExperimentResults:
         sums = []
         for name, table in files.items():
             text = table.to_csv(index=False, lineterminator="\n").encode()
-            with replace_file(folder / name) as file:
-                file.write(text)
+            write_file(folder / name, text)
             if name != FILES["timings"]:  # they differ from run to run
                 sums.append(f"{hashlib.sha256(text).hexdigest()}  {name}\n")
-        with replace_file(folder / SUMS) as file:
-            file.write("".join(sums).encode())
+        write_file(folder / SUMS, "".join(sums).encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> ExperimentResults:

@@ -186,7 +186,7 @@ def test_another_format(campaign):
     path.write_bytes(dumps(sealed({**config, "format": "skmmal-experiment"})))
     check_refused(campaign.folder, "has the format 'skmmal-experiment'")
     path.write_bytes(dumps(sealed({**config, "version": 99})))
-    check_refused(campaign.folder, "has version 99")
+    check_refused(campaign.folder, "has format version 99")
 
 
 # ----------------------------------------------------------------------------------------------------- disk full
