@@ -141,8 +141,8 @@ class MVOPT(QueryStrategy):
         # a model that is sure of every row says nothing: neither where to look, nor which rows are alike
         if self.kernel == "predictions" and weights is not None:
             beliefs = _beliefs(view, order, np.float64 if is_exact else np.float32)
-        device = resolve_device(self.device)
-        device = None if device.type == "cpu" else device  # numpy computes on the processor
+        resolved = resolve_device(self.device)
+        device = None if resolved.type == "cpu" else resolved  # numpy computes on the processor
         if is_exact:
             of_pool, of_known = (None, None) if beliefs is None else beliefs
             kernel, cross, labelled = (
