@@ -10,8 +10,6 @@ from sklearn.utils._param_validation import StrOptions
 
 from skmmal.stopping._base import Judgement, RoundState, StoppingCriterion
 
-__all__ = ["AccuracyCriterion", "Measured"]
-
 _FIELDS = {
     "validation": ("validation_accuracy", "n_validation", "the validation rows"),
     "random-slice": ("random_accuracy", "n_random", "the random slices"),

@@ -17,8 +17,6 @@ from sklearn.utils._param_validation import Interval
 
 from skmmal._probabilities import check_distribution
 
-__all__ = ["Advice", "RoundState", "StoppingCriterion"]
-
 COUNT = [Interval(Integral, 1, None, closed="left")]
 SHARE = [Interval(Real, 0, 1, closed="both")]
 

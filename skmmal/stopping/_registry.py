@@ -19,8 +19,6 @@ from skmmal.stopping._selected_accuracy import SelectedAccuracy
 from skmmal.stopping._stabilizing_predictions import StabilizingPredictions
 from skmmal.stopping._target_accuracy import TargetAccuracy
 
-__all__ = ["CRITERIA", "as_criteria", "available_criteria", "get_criterion"]
-
 CRITERIA: dict[str, type[StoppingCriterion]] = {
     kind.name: kind
     for kind in (
