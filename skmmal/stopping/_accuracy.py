@@ -9,8 +9,6 @@ from typing import NamedTuple
 from skmmal._sklearn import StrOptions
 from skmmal.stopping._base import Judgement, RoundState, StoppingCriterion
 
-__all__ = ["AccuracyCriterion", "Measured"]
-
 _FIELDS = {
     "validation": ("validation_accuracy", "n_validation", "the validation rows"),
     "random-slice": ("random_accuracy", "n_random", "the random slices"),

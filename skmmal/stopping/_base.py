@@ -17,8 +17,6 @@ from sklearn.base import BaseEstimator
 from skmmal._probabilities import check_distribution
 from skmmal._sklearn import Interval
 
-__all__ = ["Advice", "RoundState", "StoppingCriterion"]
-
 COUNT = [Interval(Integral, 1, None, closed="left")]
 SHARE = [Interval(Real, 0, 1, closed="both")]
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from skmmal.stopping._base import COUNT, Judgement, RoundState, StoppingCriterion
 
-__all__ = ["Budget"]
-
 
 class Budget(StoppingCriterion):
     """Stop when so many labels are there.

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from skmmal.stopping._base import COUNT, SHARE, Judgement
 from skmmal.stopping._predictions import Pair, PredictionsCriterion
 
-__all__ = ["ClassificationChange"]
-
 
 class ClassificationChange(PredictionsCriterion):
     """Stop when the predictions no longer change from one round to the next.

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from skmmal.stopping._base import COUNT, SHARE, Judgement, RoundState, StoppingCriterion
 
-__all__ = ["ConfidenceThreshold"]
-
 
 class ConfidenceThreshold(StoppingCriterion):
     """Stop when the mean of the largest probability over the unlabelled pool reaches a threshold.

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from skmmal.stopping._base import COUNT, Judgement, RoundState, StoppingCriterion
 
-__all__ = ["MaxRounds"]
-
 
 class MaxRounds(StoppingCriterion):
     """Stop when so many rounds are done.

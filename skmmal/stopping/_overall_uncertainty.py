@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from skmmal.stopping._base import COUNT, SHARE, Judgement, RoundState, StoppingCriterion
 
-__all__ = ["OverallUncertainty"]
-
 
 class OverallUncertainty(StoppingCriterion):
     """Stop when the model is certain about the unlabelled pool: mean of ``H(p) / log K`` below a threshold.

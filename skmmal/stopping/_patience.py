@@ -11,8 +11,6 @@ from skmmal._sklearn import Interval
 from skmmal.stopping._accuracy import MEASURE, AccuracyCriterion, Measured
 from skmmal.stopping._base import COUNT, Judgement
 
-__all__ = ["Patience"]
-
 
 class Patience(AccuracyCriterion):
     """Stop when the accuracy has found no new best for some rounds.

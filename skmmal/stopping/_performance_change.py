@@ -11,8 +11,6 @@ from skmmal._sklearn import Interval
 from skmmal.stopping._accuracy import MEASURE, AccuracyCriterion, Measured
 from skmmal.stopping._base import Judgement
 
-__all__ = ["PerformanceChange"]
-
 
 class PerformanceChange(AccuracyCriterion):
     """Stop when the accuracy no longer rises: the slope of the last rounds is about zero.

@@ -11,8 +11,6 @@ import pandas as pd
 from skmmal.stopping._base import COUNT, SHARE, Judgement
 from skmmal.stopping._predictions import Pair, PredictionsCriterion, spelled
 
-__all__ = ["PredictedFChange"]
-
 
 class PredictedFChange(PredictionsCriterion):
     """Stop when the predicted change of the F-measure is small (two classes).

@@ -13,8 +13,6 @@ from sklearn.metrics import cohen_kappa_score
 
 from skmmal.stopping._base import Judgement, RoundState, StoppingCriterion
 
-__all__ = ["PredictionsCriterion", "kappa", "spelled"]
-
 Pair = tuple[pd.Series, pd.Series]
 """Predictions of two successive models on the rows that both predict, every class as a string."""
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from skmmal.stopping._base import COUNT, SHARE, Judgement, RoundState, StoppingCriterion
 
-__all__ = ["SelectedAccuracy"]
-
 
 class SelectedAccuracy(StoppingCriterion):
     """Stop when the model is right about the very rows it asked for.

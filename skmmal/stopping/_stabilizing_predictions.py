@@ -9,8 +9,6 @@ import numpy as np
 from skmmal.stopping._base import COUNT, SHARE, Judgement
 from skmmal.stopping._predictions import Pair, PredictionsCriterion, kappa
 
-__all__ = ["StabilizingPredictions"]
-
 
 class StabilizingPredictions(PredictionsCriterion):
     """Stop when successive models agree: the mean of the last Cohen's κ reaches a threshold.

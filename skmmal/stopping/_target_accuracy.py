@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from skmmal.stopping._accuracy import MEASURE, AccuracyCriterion, Measured
 from skmmal.stopping._base import SHARE, Judgement
 
-__all__ = ["TargetAccuracy"]
-
 
 class TargetAccuracy(AccuracyCriterion):
     """Stop when the accuracy on labelled rows that are never trained on reaches a target.
