@@ -136,8 +136,8 @@ def sampled_shapley_values(
     if isinstance(coalition_value, LinearCoalitionValue):
         phi = np.empty((len(coalition_value), n_modalities))
         standard_error = np.empty_like(phi)
-        for rows, values_along in coalition_value.along_orders():
-            phi[rows], standard_error[rows] = _mean_gains(orders, values_along)
+        for rows, values_of_rows in coalition_value.along_orders():
+            phi[rows], standard_error[rows] = _mean_gains(orders, values_of_rows)
         return phi, standard_error
     nothing = _value_of(coalition_value, np.zeros(n_modalities, dtype=bool))
     everything = _value_of(coalition_value, np.ones(n_modalities, dtype=bool), len(nothing))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -91,7 +91,7 @@ def evaluate(model: Any, problem: Problem, pool: np.ndarray) -> tuple[dict[str, 
     """
     y = problem.y_test
     test = read(model, problem.X_test, argument="X_test")
-    source: Any = test.source
+    source = cast(Any, test.source)
     # the whole model's: it may have a threshold of its own
     predicted = model.predict(problem.X_test)
     heads = {"fused": (predicted, np.ones(len(y), dtype=bool))}
@@ -133,7 +133,7 @@ def _nanmean(values: np.ndarray) -> float:
 
 def _balance(test: Reading, y: np.ndarray, names: list[str]) -> dict[str, float]:
     """Contributions to the true class, and the imbalance of the accuracy."""
-    source: Any = test.source
+    source = cast(Any, test.source)
     shares = source.final.modality_contributions(source.X, y).mean(axis=0)
     metrics = {f"contribution_{name}": float(share) for name, share in zip(names, shares, strict=True)}
     return {**metrics, "shapley_imbalance": shapley_imbalance(accuracy_shapley(source.final, test, y))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -59,7 +59,7 @@ class MeasuredModel:
 
     def __init__(self, estimator: Any, X: Any, y: Any) -> None:
         require_fitted(estimator)
-        self.source: Any = read(estimator, X).source
+        self.source = cast(Any, read(estimator, X).source)
         self.features = self.source.features
         self.present = presence_mask(self.features)
         self.names = list(self.features.modalities)
@@ -79,7 +79,7 @@ class MeasuredModel:
             X = np.asarray(features)
             if isinstance(self._like, pd.DataFrame):
                 X = pd.DataFrame(X, index=self._like.index, columns=self._like.columns)
-        predictions = read(self._classifier, X).source.predictions
+        predictions = cast(Any, read(self._classifier, X).source).predictions
         return {head: labels == self.y for head, labels in predictions.items()}
 
     def accuracies(self, features: MultimodalArray) -> Scores:
