@@ -449,7 +449,7 @@ def test_arguments_of_the_verbs():
         (lambda: learner.teach(X, y, only_new="no"), "only_new must be True or False, got 'no'"),
         (lambda: learner.fit(X, y, bootstrp=True), "did you mean bootstrap?"),
         (lambda: learner.query(X, return_metrics="no"), "return_metrics must be True or False"),
-        (lambda: learner.query(X, n_instance=2), "MarginSampling.query has no argument 'n_instance'.* did you mean n_instances?"),
+        (lambda: learner.query(X, n_instance=2), "MarginSampling.query has no argument 'n_instance'.* Did you mean .n_instances"),
         (lambda: ActiveLearner(LogisticRegression(), lambda learner, X: np.array([0.5])).query(X), "as integers"),
         (lambda: ActiveLearner(LogisticRegression(), lambda learner, X: X[:, 0] > 0).query(X), "as integers"),
     ):

@@ -142,8 +142,8 @@ class MVOPT(QueryStrategy):
         if self.kernel == "predictions" and weights is not None:
             dtype = np.float64 if is_exact else np.float32
             beliefs = _beliefs(pool, order, dtype), _beliefs(labelled, order, dtype)
-        device = resolve_device(self.device)
-        device = None if device.type == "cpu" else device  # numpy computes on the processor
+        resolved = resolve_device(self.device)
+        device = None if resolved.type == "cpu" else resolved  # numpy computes on the processor
         if is_exact:
             of_pool, of_known = (None, None) if beliefs is None else beliefs
             kernel, cross, labelled_kernel = (
