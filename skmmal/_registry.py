@@ -27,6 +27,7 @@ class Entry:
     ----------
     kind : {"strategy", "balancing", "stopping"}
     name : str
+        What it is called; several words are joined by hyphens.
     path : str
         ``"module:Class"``.
     needs_model : bool, default=False
@@ -84,6 +85,17 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("balancing", "opm+ogm", "skmmal.balancing:OPMOGM"),
     Entry("balancing", "relearning", "skmmal.balancing:DiagnosingRelearning"),
     Entry("balancing", "sample-valuation", "skmmal.balancing:SampleValuation"),
+    Entry("stopping", "budget", "skmmal.experiment.stopping:Budget"),
+    Entry("stopping", "classification-change", "skmmal.experiment.stopping:ClassificationChange"),
+    Entry("stopping", "confidence", "skmmal.experiment.stopping:ConfidenceThreshold"),
+    Entry("stopping", "max-rounds", "skmmal.experiment.stopping:MaxRounds"),
+    Entry("stopping", "overall-uncertainty", "skmmal.experiment.stopping:OverallUncertainty"),
+    Entry("stopping", "patience", "skmmal.experiment.stopping:Patience"),
+    Entry("stopping", "performance-change", "skmmal.experiment.stopping:PerformanceChange"),
+    Entry("stopping", "predicted-f-change", "skmmal.experiment.stopping:PredictedFChange"),
+    Entry("stopping", "selected-accuracy", "skmmal.experiment.stopping:SelectedAccuracy"),
+    Entry("stopping", "stabilizing-predictions", "skmmal.experiment.stopping:StabilizingPredictions"),
+    Entry("stopping", "target-accuracy", "skmmal.experiment.stopping:TargetAccuracy"),
     Entry("strategy", "alfamix", "skmmal.query._alfamix:ALFAMix", needs_model=True, on=True),
     Entry("strategy", "badge", "skmmal.query._badge:BADGE", needs_model=True, on=True),
     Entry("strategy", "bait", "skmmal.query._bait:BAIT", needs_model=True, on=True),
@@ -134,6 +146,7 @@ def entries(kind: str) -> Mapping[str, Entry]:
     Returns
     -------
     mapping of str to Entry
+        It cannot be changed.
     """
     known = {entry.name: entry for entry in ENTRIES if entry.kind == kind}
     if kind == "strategy":
@@ -156,6 +169,7 @@ def find(kind: str, name: str) -> Entry:
     Returns
     -------
     Entry
+        Its class is not imported yet.
 
     Raises
     ------
@@ -180,10 +194,12 @@ def name_of(kind: str, cls: type) -> str | None:
     ----------
     kind : {"strategy", "balancing", "stopping"}
     cls : type
+        An heir of a registered class is another one.
 
     Returns
     -------
     str or None
+        The registered spelling.
     """
     for name, entry in entries(kind).items():
         if entry.class_name.rpartition(".")[2] == cls.__name__ and entry.load() is cls:

@@ -1,5 +1,6 @@
 """When to stop labelling: criteria that look at the rounds so far, and what they would have saved."""
 
+from skmmal._registry import entries
 from skmmal.experiment.stopping._base import Advice, RoundState, StoppingCriterion
 from skmmal.experiment.stopping._budget import Budget
 from skmmal.experiment.stopping._classification_change import ClassificationChange
@@ -10,7 +11,7 @@ from skmmal.experiment.stopping._patience import Patience
 from skmmal.experiment.stopping._performance_change import PerformanceChange
 from skmmal.experiment.stopping._predicted_f_change import PredictedFChange
 from skmmal.experiment.stopping._predictions import kappa
-from skmmal.experiment.stopping._registry import CRITERIA, as_criteria, available_criteria, get_criterion
+from skmmal.experiment.stopping._registry import as_criteria, available_criteria, get_criterion
 from skmmal.experiment.stopping._replay import stopping_history, stopping_points
 from skmmal.experiment.stopping._selected_accuracy import SelectedAccuracy
 from skmmal.experiment.stopping._stabilizing_predictions import StabilizingPredictions
@@ -39,3 +40,6 @@ __all__ = [
     "stopping_history",
     "stopping_points",
 ]
+
+CRITERIA: dict[str, type[StoppingCriterion]] = {name: entry.load() for name, entry in entries("stopping").items()}
+"""Classes by name."""

@@ -5,38 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from skmmal._names import find_name
+from skmmal._registry import entries, find
 from skmmal.experiment.stopping._base import StoppingCriterion
-from skmmal.experiment.stopping._budget import Budget
-from skmmal.experiment.stopping._classification_change import ClassificationChange
-from skmmal.experiment.stopping._confidence import ConfidenceThreshold
-from skmmal.experiment.stopping._max_rounds import MaxRounds
-from skmmal.experiment.stopping._overall_uncertainty import OverallUncertainty
-from skmmal.experiment.stopping._patience import Patience
-from skmmal.experiment.stopping._performance_change import PerformanceChange
-from skmmal.experiment.stopping._predicted_f_change import PredictedFChange
-from skmmal.experiment.stopping._selected_accuracy import SelectedAccuracy
-from skmmal.experiment.stopping._stabilizing_predictions import StabilizingPredictions
-from skmmal.experiment.stopping._target_accuracy import TargetAccuracy
 
-__all__ = ["CRITERIA", "as_criteria", "available_criteria", "get_criterion"]
-
-CRITERIA: dict[str, type[StoppingCriterion]] = {
-    kind.name: kind
-    for kind in (
-        Budget,
-        ClassificationChange,
-        ConfidenceThreshold,
-        MaxRounds,
-        OverallUncertainty,
-        Patience,
-        PerformanceChange,
-        PredictedFChange,
-        SelectedAccuracy,
-        StabilizingPredictions,
-        TargetAccuracy,
-    )
-}
+__all__ = ["as_criteria", "available_criteria", "get_criterion"]
 
 
 def available_criteria() -> list[str]:
@@ -53,7 +25,7 @@ def available_criteria() -> list[str]:
     >>> "budget" in available_criteria()
     True
     """
-    return sorted(CRITERIA)
+    return list(entries("stopping"))
 
 
 def get_criterion(name: str, **params: Any) -> StoppingCriterion:
@@ -89,7 +61,7 @@ def get_criterion(name: str, **params: Any) -> StoppingCriterion:
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, got {name!r}")
     plain, equals, value = (part.strip() for part in name.partition("="))
-    kind = CRITERIA[find_name(plain, dict(sorted(CRITERIA.items())), "stopping criterion")]
+    kind = find("stopping", plain).load()
     parameter = kind.main_parameter
     if equals and parameter in params:
         raise ValueError(f"{name!r} sets {parameter}, and so does {parameter}={params[parameter]!r}")
