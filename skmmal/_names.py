@@ -88,6 +88,7 @@ def nearest(name: str, known: Iterable[Any], cutoff: float = 0.6) -> str | None:
     Parameters
     ----------
     name : str
+        As somebody spelt it.
     known : iterable
         What is no string is left out.
     cutoff : float, default=0.6
@@ -96,6 +97,7 @@ def nearest(name: str, known: Iterable[Any], cutoff: float = 0.6) -> str | None:
     Returns
     -------
     str or None
+        One of `known`.
 
     Examples
     --------

@@ -27,6 +27,7 @@ class Entry:
     ----------
     kind : {"strategy", "balancing", "stopping"}
     name : str
+        What it is called; several words are joined by hyphens.
     path : str
         ``"module:Class"``.
     needs_model : bool, default=False
@@ -145,6 +146,7 @@ def entries(kind: str) -> Mapping[str, Entry]:
     Returns
     -------
     mapping of str to Entry
+        It cannot be changed.
     """
     known = {entry.name: entry for entry in ENTRIES if entry.kind == kind}
     if kind == "strategy":
@@ -167,6 +169,7 @@ def find(kind: str, name: str) -> Entry:
     Returns
     -------
     Entry
+        Its class is not imported yet.
 
     Raises
     ------
@@ -191,10 +194,12 @@ def name_of(kind: str, cls: type) -> str | None:
     ----------
     kind : {"strategy", "balancing", "stopping"}
     cls : type
+        An heir of a registered class is another one.
 
     Returns
     -------
     str or None
+        The registered spelling.
     """
     for name, entry in entries(kind).items():
         if entry.class_name.rpartition(".")[2] == cls.__name__ and entry.load() is cls:

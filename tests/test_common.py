@@ -499,7 +499,7 @@ BAD_CALLS = {
     "a misspelt argument": (
         lambda s, e, X: s(e, X, 1, X_labelled=X[:3]),
         TypeError,
-        "query has no argument 'X_labelled'; it has .* did you mean X_labeled?",
+        "query has no argument 'X_labelled'; it has .* Did you mean .X_labeled",
     ),
     "views in a list": (
         lambda s, e, X: s.query(e, [np.zeros((9, 4)), np.zeros((9, 4))], 1),

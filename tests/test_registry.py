@@ -14,10 +14,12 @@ from samples import make_blocks
 from sklearn.exceptions import NotFittedError
 
 import skmmal.balancing
+import skmmal.experiment.stopping
 import skmmal.query
 from skmmal import LateFusionClassifier, MultimodalArray
 from skmmal._registry import ENTRIES, find, name_of
 from skmmal.balancing import Balancing, available_balancings, balancing_classes, get_balancing
+from skmmal.experiment.stopping import CRITERIA, StoppingCriterion, available_criteria
 from skmmal.query import QueryStrategy, available_strategies, get_strategy, strategy_name, strategy_table
 
 STRATEGIES = [entry for entry in ENTRIES if entry.kind == "strategy"]
@@ -72,6 +74,14 @@ def test_no_balancing_method_escapes():
     assert balancing_classes() == [entry.load() for entry in BALANCINGS]
 
 
+def test_no_stopping_criterion_escapes():
+    registered = {entry.name: entry.load() for entry in ENTRIES if entry.kind == "stopping"}
+    ours = classes_in(skmmal.experiment.stopping, StoppingCriterion)
+    assert set(registered.values()) == {cls for cls in ours if cls.__module__.startswith("skmmal.")}
+    assert registered == {cls.name: cls for cls in registered.values()} == CRITERIA
+    assert available_criteria() == list(registered)
+
+
 @pytest.mark.parametrize("entry", ENTRIES, ids=named)
 def test_every_spelling_is_found(entry):
     for spelling in (entry.name, entry.name.upper().replace("-", "_"), entry.class_name, entry.class_name.lower()):
@@ -80,9 +90,9 @@ def test_every_spelling_is_found(entry):
     assert entry.load().__name__ == entry.class_name
 
 
-@pytest.mark.parametrize(("kind", "what"), [("strategy", "strategy"), ("balancing", "balancing method")])
+@pytest.mark.parametrize(("kind", "what"), [("strategy", "strategy"), ("balancing", "balancing method"), ("stopping", "stopping criterion")])
 def test_a_misspelt_name_is_answered_with_the_nearest(kind, what):
-    nearest = {"strategy": ("bmmall", "bmmal"), "balancing": ("mmpareta", "mmpareto")}[kind]
+    nearest = {"strategy": ("bmmall", "bmmal"), "balancing": ("mmpareta", "mmpareto"), "stopping": ("patiens", "patience")}[kind]
     with pytest.raises(ValueError, match=f"unknown {what} '{nearest[0]}'; there are .*Did you mean '{nearest[1]}'"):
         find(kind, nearest[0])
     with pytest.raises(TypeError, match="must be a string"):
@@ -170,6 +180,7 @@ def test_the_table_is_made_from_the_registry():
 
 THEIRS = '''
 import numpy as np
+from skmmal.experiment.stopping import CRITERIA, StoppingCriterion, available_criteria
 from skmmal.query import QueryStrategy
 
 class LastRows(QueryStrategy):

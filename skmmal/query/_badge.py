@@ -23,6 +23,7 @@ class BADGE(GradientSampling):
         First row of the batch: the longest gradient, one at random, or a given row of the pool (the longest gradient
         where `on` is a modality that this row lacks).
     random_state : int, RandomState, Generator or None
+        Draws the rows.
     on : str, default="fused"
         The head whose gradients count: ``"fused"``, the name of a modality, or ``"all"`` for the gradients of all
         heads side by side, so that inner products are the sum over the heads (see `QueryStrategy`).

@@ -26,6 +26,7 @@ class BALD(InformationSampling):
     n_samples : int, default=50
         Draws from dropout or Laplace (ours; the papers use 10 to 100).
     random_state : int, RandomState, Generator or None
+        Draws the networks.
     on : str, default="fused"
         The head whose draws count: ``"fused"``, the name of a modality, or ``"all"`` for the mean of the heads' scores
         (see `QueryStrategy`); each head has draws of its own.

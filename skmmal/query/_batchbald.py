@@ -40,7 +40,9 @@ class BatchBALD(InformationSampling):
     max_candidates : int or None, default=1000
         Only the rows of highest BALD score are looked at, that many and at least five times `n_instances` (ours).
         BALD is an upper bound of a row's gain, so those left out have low bounds. ``None``: all rows.
-    source, n_samples
+    source : {"auto", "committee", "dropout", "laplace"}, default="auto"
+        As in `BALD`.
+    n_samples : int, default=50
         As in `BALD`; every draw is one network for all rows (dropout: one mask for all rows).
     random_state : int, RandomState, Generator or None
         Draws networks, parts and configurations.
@@ -149,6 +151,7 @@ def joint_information_batch(
     draws : array-like of shape (S, N, K)
         Class probabilities of N rows under S draws of the parameters.
     n_samples : int
+        How many rows to pick.
     max_configurations : int, default=1000
         Exact while the picked labels have at most that many configurations; then that many are drawn (rounded down to
         a multiple of S, at least S).

@@ -23,6 +23,7 @@ class BMMAL(GradientSampling):
     first : {"norm", "random"} or int, default="norm"
         First row of the batch: the longest gradient, one at random, or a given row of the pool.
     random_state : int, RandomState, Generator or None
+        Draws the rows.
 
     See Also
     --------

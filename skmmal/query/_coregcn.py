@@ -20,7 +20,15 @@ class CoreGCN(GCNSampling):
 
     Parameters
     ----------
-    n_neighbors, n_components, n_steps, random_state, on
+    n_neighbors : int, default=10
+        As in `UncertainGCN`.
+    n_components : int or None, default=128
+        As in `UncertainGCN`.
+    n_steps : int, default=200
+        As in `UncertainGCN`.
+    random_state : int, RandomState, Generator or None
+        As in `UncertainGCN`.
+    on : str, default="fused"
         As in `UncertainGCN`.
 
     Notes

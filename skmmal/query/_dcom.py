@@ -174,6 +174,20 @@ class DCoM(QueryStrategy):
 def competence(coverage: float, steepness: float = 50.0, centre: float = 0.8) -> float:
     """Weight of the margin: ``(1 + e^{−k (1 − a)}) / (1 + e^{−k (coverage − a)})``; 1 at full coverage.
 
+    Parameters
+    ----------
+    coverage : float
+        Share of the rows that is covered, from 0 to 1.
+    steepness : float, default=50.0
+        k.
+    centre : float, default=0.8
+        a, the coverage at which the weight is one half.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+
     Examples
     --------
     >>> [round(competence(c), 3) for c in (0.0, 0.8, 1.0)]

@@ -25,8 +25,9 @@ class DropQuery(QueryStrategy):
     Parameters
     ----------
     n_passes : int, default=3
+        How often the embedding is passed with dropout (the paper's value).
     dropout : float, default=0.75
-        Share of the embedding that is dropped; both defaults are the paper's.
+        Share of the embedding that is dropped (the paper's value).
     random_state : int, RandomState, Generator or None
         Draws masks, clusters, and rows where candidates are too few.
     on : str, default="fused"

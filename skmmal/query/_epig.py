@@ -25,7 +25,9 @@ class EPIG(InformationSampling):
 
     Parameters
     ----------
-    source, n_samples
+    source : {"auto", "committee", "dropout", "laplace"}, default="auto"
+        As in `BALD`.
+    n_samples : int, default=50
         As in `BALD`; every draw is one network for all rows (dropout: one mask for all rows).
     n_targets : int, default=100
         Targets drawn from the pool (ours; the paper draws from the test inputs' distribution).

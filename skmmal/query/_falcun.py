@@ -28,6 +28,7 @@ class FALCUN(QueryStrategy):
     gamma : float, default=10.0
         The paper's value; 0 is random, large values always take the highest.
     random_state : int, RandomState, Generator or None
+        Draws the rows.
     on : str, default="fused"
         The head whose probabilities count: ``"fused"``, the name of a modality, or ``"all"`` (see `QueryStrategy`):
         the mean of the heads' uncertainties, and ``‖p − p_s‖₁`` summed over the heads and divided by their number, with

@@ -23,6 +23,7 @@ class KMeansSampling(QueryStrategy):
     max_iter : int, default=100
         Iterations of k-means.
     random_state : int, RandomState, Generator or None
+        Draws the first centres, and rows where clusters were empty.
     on : str, default="fused"
         As in `CoreSet`.
 

@@ -25,9 +25,12 @@ class PowerBALD(InformationSampling):
     ----------
     beta : float, default=1.0
         The power (the paper's default): 0 is random, large values are BALD.
-    source, n_samples
+    source : {"auto", "committee", "dropout", "laplace"}, default="auto"
+        As in `BALD`.
+    n_samples : int, default=50
         As in `BALD`.
     random_state : int, RandomState, Generator or None
+        Draws the networks and the rows.
     on : str, default="fused"
         As in `BALD`; with ``"all"`` the power is that of the mean.
 

@@ -17,6 +17,7 @@ class RandomSampling(QueryStrategy):
     Parameters
     ----------
     random_state : int, RandomState, Generator or None
+        Draws the rows.
 
     Notes
     -----

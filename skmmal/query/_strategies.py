@@ -56,6 +56,7 @@ def get_strategy(name: str, **params: Any) -> QueryStrategy:
     Returns
     -------
     QueryStrategy
+        With these parameters; they are checked when it is asked.
 
     Raises
     ------
@@ -78,10 +79,12 @@ def strategy_name(strategy: QueryStrategy | type[QueryStrategy]) -> str | None:
     Parameters
     ----------
     strategy : QueryStrategy or class
+        An heir of a strategy is another one.
 
     Returns
     -------
     str or None
+        One of `available_strategies`.
 
     Examples
     --------
