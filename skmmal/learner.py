@@ -76,9 +76,8 @@ class ActiveLearner(EstimatorAnswersMixin):
 
     To scikit-learn the learner is what its estimator is (a classifier, say), and has the methods that it has.
 
-    A clone is not trained: it holds the rows, and is fitted on them when it is first asked something (`fit` replaces
-    them before). `teach` fits on all rows that the learner holds. Where it holds none, an estimator that came trained
-    forgets what it knows, and a warning says so.
+    A clone is not trained: it holds the rows, and is fitted on them when it is first asked something. Where a learner
+    holds none, an estimator that came trained forgets with the first `teach` what it knows, and a warning says so.
 
     Examples
     --------
@@ -134,9 +133,9 @@ class ActiveLearner(EstimatorAnswersMixin):
         copy = type(self)(**params)
         n_rows = 0 if self.X_training is None else n_rows_of(self.X_training)
         lessons = Lessons(Lesson(n_rows, n_rows > 0, self.bootstrap_init), fitted_later=n_rows > 0)
-        vars(copy).update(rows, _lessons=lessons)
+        copy.__dict__.update(rows, _lessons=lessons)
         if hasattr(self, "_metadata_request"):
-            vars(copy)["_metadata_request"] = deepcopy(self._metadata_request)
+            copy.__dict__["_metadata_request"] = deepcopy(self._metadata_request)
         return copy
 
     # fit_kwargs are constructor arguments too, so that clone keeps them
@@ -151,6 +150,7 @@ class ActiveLearner(EstimatorAnswersMixin):
         Returns
         -------
         dict of str to object
+            By name.
         """
         return {**super().get_params(deep), **self._fit_kwargs}
 
@@ -165,6 +165,7 @@ class ActiveLearner(EstimatorAnswersMixin):
         Returns
         -------
         ActiveLearner
+            Itself.
 
         Raises
         ------
@@ -220,9 +221,9 @@ class ActiveLearner(EstimatorAnswersMixin):
         except NotFittedError as error:
             if self.initial is not None:
                 raise
-            way_out = "" if self.X_training is None else "fit() fits it on the labeled rows that the learner holds; "
-            way_out += "initial= takes a strategy that chooses until then, as ActiveLearner(..., initial='random')"
-            raise NotFittedError(f"{error} ({way_out})") from error
+            fit = "" if self.X_training is None else "fit() fits it on the labeled rows that the learner holds; "
+            way_out = "initial= takes a strategy that chooses until then, as ActiveLearner(..., initial='random')"
+            raise NotFittedError(f"{error} ({fit}{way_out})") from error
         # two numbers are two rows, not a row and its score
         pair = isinstance(result, tuple) and len(result) == 2 and not all(np.ndim(part) == 0 for part in result)
         indices, metrics = result if pair else (result, None)
@@ -232,9 +233,8 @@ class ActiveLearner(EstimatorAnswersMixin):
 
     def _strategy(self, X_pool: Any) -> Callable[..., Any]:
         """Who chooses now: `initial`, as long as there is no model that tells classes apart."""
-        strategy = LeastConfidenceSampling()
-        if self.query_strategy is not None:
-            strategy = _as_strategy(self.query_strategy, "query_strategy")
+        given = LeastConfidenceSampling() if self.query_strategy is None else self.query_strategy
+        strategy = _as_strategy(given, "query_strategy")
         if self.initial is None:
             self._catch_up()
             return strategy
@@ -358,10 +358,8 @@ class ActiveLearner(EstimatorAnswersMixin):
         ([[0.0], [1.0]], array([0]))
         """
         if self._lessons.is_empty:
-            raise ValueError(
-                "there is nothing to undo: no rows were added or taught since the learner was made, fit() was given "
-                "rows, or teach(only_new=True) changed the model for good"
-            )
+            since = "since the learner was made, fit() was given rows, or teach(only_new=True) changed the model"
+            raise ValueError(f"there is nothing to undo: no rows were added or taught {since}")
         if self.X_training is None or n_rows_of(self.X_training) != self._lessons.n_rows:
             raise ValueError("X_training was set from outside: there is no telling which of its rows were taught last")
         self._lessons.take_back(self)
@@ -384,6 +382,7 @@ class ActiveLearner(EstimatorAnswersMixin):
         Returns
         -------
         ActiveLearner
+            Itself.
 
         Raises
         ------
@@ -452,9 +451,6 @@ class ActiveLearner(EstimatorAnswersMixin):
     def __sklearn_is_fitted__(self) -> bool:
         fitted = known_fitted(self.estimator)
         return self._lessons.pending is None and (self.X_training is not None if fitted is None else fitted)
-
-
-# ------------------------------------------------------------------------------------------------------ strategies
 
 
 def _as_strategy(given: Any, argument: str) -> Callable[..., Any]:
