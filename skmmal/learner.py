@@ -319,9 +319,9 @@ class ActiveLearner(EstimatorAnswersMixin):
         >>> from sklearn.linear_model import LogisticRegression
         >>> from skmmal import ActiveLearner
         >>> learner = ActiveLearner(LogisticRegression())
-        >>> for row, label in ([0.0], "no"), ([1.0], "yes"), ([2.0], "yes"):
+        >>> for row, label in ([-3.0], "no"), ([2.0], "yes"), ([3.0], "yes"):
         ...     learner.add([row], [label])
-        >>> learner.fit().predict([[0.1], [1.9]])
+        >>> learner.fit().predict([[-2.0], [1.0]])
         array(['no', 'yes'], dtype='<U3')
         """
         check_pair(X, y)
