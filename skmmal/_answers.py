@@ -50,12 +50,14 @@ class EstimatorAnswersMixin(BaseEstimator):
         Parameters
         ----------
         X : array-like, DataFrame, mapping, MultimodalArray, tensor, sparse matrix, or texts in a list or Series
+            Rows.
         **predict_kwargs
             Passed on.
 
         Returns
         -------
         ndarray of shape (n_samples,)
+            The most probable class of each row.
         """
         return self._ask("predict", X, **predict_kwargs)
 
@@ -66,12 +68,14 @@ class EstimatorAnswersMixin(BaseEstimator):
         Parameters
         ----------
         X : array-like, DataFrame, mapping, MultimodalArray, tensor, sparse matrix, or texts in a list or Series
+            Rows.
         **predict_proba_kwargs
             Passed on.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
+            Class probabilities.
         """
         return self._ask("predict_proba", X, **predict_proba_kwargs)
 
@@ -82,10 +86,12 @@ class EstimatorAnswersMixin(BaseEstimator):
         Parameters
         ----------
         X : array-like, DataFrame, mapping, MultimodalArray, tensor, sparse matrix, or texts in a list or Series
+            Rows.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
+            Logarithms of the class probabilities.
         """
         return self._ask("predict_log_proba", X)
 
@@ -96,10 +102,12 @@ class EstimatorAnswersMixin(BaseEstimator):
         Parameters
         ----------
         X : array-like, DataFrame, mapping, MultimodalArray, tensor, sparse matrix, or texts in a list or Series
+            Rows.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) with two classes
+            Scores of the classes.
         """
         return self._ask("decision_function", X)
 
@@ -110,13 +118,16 @@ class EstimatorAnswersMixin(BaseEstimator):
         Parameters
         ----------
         X : array-like, DataFrame, mapping, MultimodalArray, tensor, sparse matrix, or texts in a list or Series
+            Rows.
         y : array-like of shape (n_samples,)
+            Their labels.
         **score_kwargs
             Passed on.
 
         Returns
         -------
         float
+            Higher is better.
         """
         return self._ask("score", X, y, **score_kwargs)
 
