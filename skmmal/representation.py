@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy, normalize
 from skmmal._chunks import row_chunks
 from skmmal._input import BlockTransformer, validate_features
 from skmmal._random import RandomState, check_rng, draw_seed, torch_generator
-from skmmal.heads.modules import Encoder, _linear
+from skmmal.heads.modules import Encoder, linear_layer
 from skmmal.modalities import MultimodalArray, presence_mask
 
 __all__ = ["CrossModalEncoder"]
@@ -216,7 +216,7 @@ class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, BlockTransformer):
         # own seed by name: the order of the modalities does not matter
         generator = torch.Generator().manual_seed(seed)
         hidden = Encoder(n_in, [] if self.hidden_dim is None else [self.hidden_dim], 0.0, generator)
-        return nn.Sequential(hidden, _linear(hidden.n_out, int(self.n_components), generator))
+        return nn.Sequential(hidden, linear_layer(hidden.n_out, int(self.n_components), generator))
 
     def _project(self, m: int, block: np.ndarray) -> torch.Tensor:
         """Unit projections of rows that have modality `m`."""

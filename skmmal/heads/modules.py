@@ -21,13 +21,22 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-__all__ = ["ConcatFusion", "Dropout", "Encoder", "Fusion", "LateFusionModule", "LinearFusion", "SumFusion"]
+__all__ = [
+    "ConcatFusion",
+    "Dropout",
+    "Encoder",
+    "Fusion",
+    "LateFusionModule",
+    "LinearFusion",
+    "SumFusion",
+    "linear_layer",
+]
 
 UNSEEN_LOGIT = -100.0
 """Intercept of a class without training rows: its probability is zero to double precision."""
 
 
-def _linear(n_in: int, n_out: int, generator: torch.Generator | None) -> nn.Linear:
+def linear_layer(n_in: int, n_out: int, generator: torch.Generator | None) -> nn.Linear:
     """A linear layer with Xavier-uniform weights and zero intercept."""
     layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
     bound = math.sqrt(6.0 / (n_in + n_out))
@@ -100,7 +109,7 @@ class Encoder(nn.Module):
         width_in = n_in // n_tokens
         layers: list[nn.Module] = []
         for width in widths:
-            layers += [_linear(width_in, width, generator), nn.ReLU(), Dropout(dropout)]
+            layers += [linear_layer(width_in, width, generator), nn.ReLU(), Dropout(dropout)]
             width_in = width
         if not widths and dropout > 0:
             layers.append(Dropout(dropout))
@@ -140,7 +149,7 @@ class Fusion(nn.Module):
         super().__init__()
         self.widths = list(widths)
         self.n_classes = n_classes
-        self.unimodal = nn.ModuleList(_linear(width, n_classes, generator) for width in widths)
+        self.unimodal = nn.ModuleList(linear_layer(width, n_classes, generator) for width in widths)
         self.register_buffer("met", None, persistent=False)
 
     @abstractmethod
@@ -211,7 +220,7 @@ class ConcatFusion(LinearFusion):
 
     def __init__(self, widths: Sequence[int], n_classes: int, generator: torch.Generator | None = None) -> None:
         super().__init__(widths, n_classes, generator)
-        self.fused = _linear(sum(widths), n_classes, generator)
+        self.fused = linear_layer(sum(widths), n_classes, generator)
 
     def forward(self, embeddings: list[torch.Tensor]) -> torch.Tensor:
         """Fused logits (n, K)."""

@@ -10,7 +10,17 @@ from sklearn.linear_model import LogisticRegression
 
 from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
 from skmmal.datasets import load_emoji
-from skmmal.heads.convex import LabeledRows, LinearMap, _blocks, _fit, _lbfgs, _preconditioner, _problem, fit_layers, mean_rows
+from skmmal.heads.convex import (
+    LabeledRows,
+    LinearMap,
+    _blocks,
+    _fit,
+    _lbfgs,
+    _preconditioner,
+    _problem,
+    fit_layers,
+    mean_rows,
+)
 from skmmal.heads.convex._blocks import Blocks
 from skmmal.heads.convex._losses import SoftmaxLoss
 from skmmal.heads.convex._preconditioner import Preconditioner

@@ -142,7 +142,7 @@ class Problem:
         return [_combined(column**2, of_heads) for column in self.mixing.T]
 
     def is_precise_in(self, dtype: Any, curvatures: list[np.ndarray]) -> bool:
-        """Whether rounding in a precision leaves the penalty's share of the Hessian, for given curvatures of the rows."""
+        """Whether rounding leaves the penalty's share of the Hessian, for given curvatures of the rows."""
         # eigenvalues' rounding errors are of the order of their sum's
         return all(
             np.finfo(dtype).eps * of_rows.mean() * self._power(j) < _NEGLIGIBLE * self.l2
@@ -214,7 +214,7 @@ class Problem:
 
 
 class RotatedProblem(Problem):
-    """A problem on the principal axes of what each of its maps takes, where columns differ by more than rounding allows.
+    """A problem on the principal axes of what each map takes, for columns that differ by more than rounding allows.
 
     Parameters
     ----------
