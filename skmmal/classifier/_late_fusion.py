@@ -452,7 +452,7 @@ class LateFusionClassifier(CoefficientsMixin, ModalityAnswersMixin, SavedMixin, 
         """Find the weights; the `rows` of the features are those that count, and `started` the classes known before."""
         device = resolve_device(self.device)
         module.to(torch.float32 if solver in _BATCH_SOLVERS else torch.float64)
-        warn_of_lost_digits(features, rows, present[rows], module.dtype)
+        warn_of_lost_digits(features, rows, present[rows], np.float32 if solver in _BATCH_SOLVERS else np.float64)
         everything = as_batches(features, present, rows, module.dtype, device)
         everything.labels = torch.as_tensor(codes, device=device)
         everything.weights = torch.as_tensor(weights, dtype=module.dtype, device=device)

@@ -1,20 +1,34 @@
-"""Networks on cached features: encoders, fusion heads, and how their weights are found."""
+"""Networks on cached features: encoders, fusion heads, and how their weights are found.
 
-from typing import Any
+What needs torch is loaded on first use.
+"""
 
-from skmmal.heads.additive import AdditiveFusion, FusionFactory
-from skmmal.heads.modules import ConcatFusion, Encoder, Fusion, LateFusionModule, LinearFusion, SumFusion
-from skmmal.heads.nl_gate import NLGate, NLGateFusion
-from skmmal.heads.pooled import AttentionFusion, AttentionPooling, GatedFusion, GatedUnit
+import importlib
+from typing import TYPE_CHECKING, Any
 
-FUSIONS: dict[str, Any] = {
-    "concat": ConcatFusion,
-    "sum": SumFusion,
-    "nl-gate": NLGate(),
-    "gated": GatedUnit(),
-    "attention": AttentionPooling(),
+from skmmal.heads.factories import AttentionPooling, FusionFactory, GatedUnit, NLGate
+
+if TYPE_CHECKING:
+    from skmmal.heads.additive import AdditiveFusion
+    from skmmal.heads.fusions import FUSIONS
+    from skmmal.heads.modules import ConcatFusion, Encoder, Fusion, LateFusionModule, LinearFusion, SumFusion
+    from skmmal.heads.nl_gate import NLGateFusion
+    from skmmal.heads.pooled import AttentionFusion, GatedFusion
+
+_MODULES = {
+    "FUSIONS": "fusions",
+    "AdditiveFusion": "additive",
+    "AttentionFusion": "pooled",
+    "ConcatFusion": "modules",
+    "Encoder": "modules",
+    "Fusion": "modules",
+    "GatedFusion": "pooled",
+    "LateFusionModule": "modules",
+    "LinearFusion": "modules",
+    "NLGateFusion": "nl_gate",
+    "SumFusion": "modules",
 }
-"""What `LateFusionClassifier` takes as `fusion`, by name: a `FusionFactory`, or a callable that builds a head."""
+"""Public name -> module, of those that need torch."""
 
 __all__ = [
     "FUSIONS",
@@ -33,3 +47,13 @@ __all__ = [
     "NLGateFusion",
     "SumFusion",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"skmmal.heads.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'skmmal.heads' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -3,45 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
 
 from skmmal.heads.modules import Fusion, linear_layer
 
-__all__ = ["AdditiveFusion", "FusionFactory", "masked_softmax"]
-
-
-class FusionFactory(BaseEstimator):
-    """Settings of a fusion head, from which `LateFusionClassifier` builds the head when it is fitted.
-
-    It has scikit-learn's `get_params`, `set_params` and `clone`, so that searches reach its settings
-    (``fusion__width``). A factory of your own overrides `build`.
-    """
-
-    uses_tokens = True
-    """Whether the head takes token grids apart; an encoder then works on every token."""
-
-    @abstractmethod
-    def build(
-        self, grids: Mapping[str, tuple[int, int]], n_classes: int, generator: torch.Generator | None
-    ) -> Fusion:
-        """Build the head.
-
-        Parameters
-        ----------
-        grids : mapping of str to (int, int)
-            Tokens and their width in each modality's embedding; a modality that is no grid has one token.
-        n_classes : int
-        generator : torch.Generator or None
-            Draws the initial weights.
-
-        Returns
-        -------
-        Fusion
-        """
+__all__ = ["AdditiveFusion", "everything_present", "masked_softmax"]
 
 
 class AdditiveFusion(Fusion):

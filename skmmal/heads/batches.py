@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+
+from skmmal.heads.convex import mean_rows
 
 __all__ = ["Batches", "drop_modalities", "mean_row"]
 
@@ -38,10 +41,9 @@ class Batches:
 
 def mean_row(data: Batches) -> torch.Tensor:
     """Weighted mean (Σ D_m,) of every block over the rows that have it, in float64; zero where none has."""
-    weights = data.weights.double()[:, None] * data.present
-    totals = weights.sum(dim=0).clamp_min(torch.finfo(torch.float64).tiny)
-    means = [share @ block.double() for share, block in zip((weights / totals).T, data.blocks, strict=True)]
-    return torch.cat(means)
+    blocks = [block.cpu().numpy() for block in data.blocks]
+    means = mean_rows(blocks, data.present.cpu().numpy(), data.weights.double().cpu().numpy())
+    return torch.from_numpy(np.concatenate(means)).to(data.weights.device)
 
 
 def drop_modalities(present: torch.Tensor, p: float, generator: torch.Generator) -> torch.Tensor:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
-import torch
 
 from skmmal.modalities import MultimodalArray
 
@@ -17,7 +17,7 @@ _COARSE = 0.5
 
 
 def warn_of_lost_digits(
-    features: MultimodalArray, rows: np.ndarray, present: np.ndarray, working: torch.dtype
+    features: MultimodalArray, rows: np.ndarray, present: np.ndarray, working: Any
 ) -> None:
     """Warn of columns whose values lie so far from zero that their differences are rounding.
 
@@ -27,13 +27,13 @@ def warn_of_lost_digits(
     rows : int ndarray of shape (n,)
         The rows that count.
     present : bool ndarray of shape (n, M)
-    working : torch.dtype
+    working : type
         What is computed in.
     """
     single = np.dtype(np.float32)
     for index, (name, block) in enumerate(features.blocks.items()):
         kind = block.dtype if block.dtype.kind == "f" else np.dtype(np.float64)
-        narrower = working is torch.float32 and kind.itemsize > single.itemsize
+        narrower = working is np.float32 and kind.itemsize > single.itemsize
         found = _coarse_column(block, rows[present[:, index]], single if narrower else kind)
         if found is None:
             continue

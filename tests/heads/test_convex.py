@@ -1,5 +1,8 @@
 """The convex solver against scikit-learn, against Newton's method and, piece by piece, against dense matrices."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ from samples import make_blocks
 from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 
+import skmmal.heads
 from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
 from skmmal.datasets import load_emoji
 from skmmal.heads.convex import (
@@ -24,7 +28,7 @@ from skmmal.heads.convex import (
 from skmmal.heads.convex._blocks import Blocks
 from skmmal.heads.convex._losses import SoftmaxLoss
 from skmmal.heads.convex._preconditioner import Preconditioner
-from skmmal.heads.convex._problem import Problem
+from skmmal.heads.convex._problem import Problem, combined
 
 
 def clusters(n, widths, n_classes, seed=0, scale=8.0):
@@ -341,7 +345,7 @@ def test_gradient_and_curvature_by_automatic_differentiation():
     point = problem.point(part, problem.mix(blocks.images([(problem, part)])[0]))
     tensor = torch.from_numpy(part)
     assert point.value == pytest.approx(float(value(tensor)), rel=1e-12)
-    (pulled,) = blocks.pulls([(problem, problem.unmix(problem.residuals(point)))])
+    (pulled,) = blocks.pulls([(problem, [combined(column, problem.residuals(point)) for column in mixing.T])])
     expected = torch.autograd.functional.jacobian(value, tensor).numpy()
     np.testing.assert_allclose(pulled + part * problem.penalty, expected, atol=1e-10)
     bend = torch.autograd.functional.hvp(value, tensor, torch.from_numpy(change))[1]
@@ -392,3 +396,37 @@ def test_a_start_that_is_worse_than_zero_is_not_taken():
     (solution,) = _lbfgs.solve([problem], [far], max_iter=100, tol=1e-8)
     assert solution.loss_curve[0] == pytest.approx(200 * np.log(3))
     assert solution.converged
+
+
+def test_the_convex_heads_import_no_torch():
+    code = """
+import sys
+import numpy as np
+from skmmal.heads import NLGate
+from skmmal.heads.convex import LabeledRows, LinearMap, fit_layers
+from skmmal.heads.precision import warn_of_lost_digits
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(20, 3)), np.arange(20) % 2
+layers = [LinearMap(np.zeros((2, 3)), np.zeros(2)) for _ in range(2)]
+rows = LabeledRows([X], np.ones((20, 1), bool), y, np.ones(20))
+fit_layers(layers, rows, np.ones((2, 2), bool), C=1.0, max_iter=100, tol=1e-8)
+print("torch" in sys.modules, bool(np.abs(layers[0].weight).max() > 0))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
+def test_what_the_heads_export_is_there():
+    assert {name for name in skmmal.heads.__all__ if getattr(skmmal.heads, name) is not None} <= set(dir(skmmal.heads))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = skmmal.heads.nonsense
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int64])
+def test_blocks_of_any_number_type_are_read_in_chunks(monkeypatch, dtype):
+    monkeypatch.setattr(_blocks, "_CHUNK", 7)
+    blocks, y = make_blocks(n=50, widths={"a": 4})
+    given = np.round(4 * blocks["a"]).astype(dtype)
+    present = np.ones((50, 1), bool)
+    found, expected = (fit_weighted([each], present, y, None)[0] for each in (given, given.astype(np.float64)))
+    np.testing.assert_array_equal(found.weight, expected.weight)

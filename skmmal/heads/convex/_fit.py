@@ -166,7 +166,7 @@ def fit_layers(
     solutions = []
     for task in tasks:
         # one class has probability one, and without rows all classes are alike
-        nothing = Solution(task.problem.zeros(np.float64), [0.0], True)
+        nothing = Solution(np.zeros(task.problem.shape), [0.0], True)
         solutions.append(found.pop(0) if task.is_needed else nothing)
         task.fill(layers, solutions[-1].part)
     return _summary(solutions, max_iter)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from skmmal.heads.convex._preconditioner import Preconditioner
-from skmmal.heads.convex._problem import Point, Problem, RotatedProblem
+from skmmal.heads.convex._problem import Point, Problem, RotatedProblem, combined
 
 __all__ = ["Solution", "solve"]
 
@@ -129,7 +129,8 @@ def _image(problem: Problem, part: np.ndarray) -> _Steps:
 
 
 def _gradient(problem: Problem, point: Point) -> _Steps:
-    pulled = yield _Request(problem, problem.unmix(problem.residuals(point)), False)
+    residuals = problem.residuals(point)
+    pulled = yield _Request(problem, [combined(column, residuals) for column in problem.mixing.T], False)
     pulled += point.part * problem.penalty.astype(pulled.dtype)
     if problem.ties_intercepts:
         return pulled

@@ -10,8 +10,8 @@ __all__ = ["SoftmaxLoss"]
 class SoftmaxLoss:
     """Weighted cross-entropy of the rows' classes; every row has one.
 
-    Another loss has the same four methods. Logits and what is derived from them are (K, n): reductions over classes then
-    go along whole rows of memory.
+    Another loss has the same four methods. Logits and what is derived from them are (K, n): reductions over classes
+    then go along whole rows of memory.
 
     Parameters
     ----------

@@ -17,11 +17,12 @@ _LEAST_CURVATURE = 1e-3
 """Of a row, as a share of the mean: rows that are told apart today may not be tomorrow."""
 _TYPICAL = 0.35
 """What is taken of the rows' curvatures: the classes of a row differ, and too much misleads more than too little."""
-_NOTHING = 1e-30
 _COST = 1.0
-"""Of making it, for each multiplication in the products that it needs; one of an iteration's products costs one."""
+"""Of a multiplication on the way to it, beside one in an iteration's products."""
 _INTERCEPT = 0.01
 """What is added to the curvature along an intercept, as a share: it has no penalty."""
+_TINY = 1e-30
+"""Curvature along an intercept where there is none."""
 
 
 class Preconditioner:
@@ -43,9 +44,8 @@ class Preconditioner:
     @staticmethod
     def n_iterations_worth(problem: Problem) -> float:
         """How many iterations without one cost about as much as making one."""
-        n_rows, n_sampled = problem.blocks.n_rows, problem.blocks.n_sampled
-        products = n_sampled * min(n_sampled, problem.size) * problem.size
-        return _COST * products / (n_rows * problem.size * problem.n_classes)
+        n_sampled = problem.blocks.n_sampled
+        return _COST * n_sampled * min(n_sampled, problem.size) / (problem.blocks.n_rows * problem.n_classes)
 
     def update(self, curvatures: list[np.ndarray]) -> None:
         """Make it for given curvatures (n,) of the rows along every map's logits, unless it was made for such."""
@@ -73,7 +73,7 @@ class _OfMap:
     """The part of one map: columns of its weights, and its intercept last."""
 
     def __init__(self, problem: Problem, j: int, dtype: Any, by_column: bool) -> None:
-        self._sample = problem.sample(j, dtype)
+        self._sample = problem.design(j, dtype, problem.blocks.step)
         self._by_row = not by_column and len(self._sample) < self._sample.shape[1]
         self._products = problem.sample_products(j, dtype) if self._by_row else None
         self._l2, self._of_intercept = problem.l2, problem.l2 if problem.ties_intercepts else 0.0
@@ -83,7 +83,7 @@ class _OfMap:
         dtype = self._sample.dtype
         total = float(curvatures.sum())
         self._inverse = dtype.type(1.0 / self._l2)
-        self._of_bias = dtype.type(1.0 / (self._of_intercept + _INTERCEPT * total + _NOTHING))
+        self._of_bias = dtype.type(1.0 / (self._of_intercept + _INTERCEPT * total + _TINY))
         if self._by_row:
             self._roots = np.sqrt(curvatures).astype(dtype)
             inner = self._products * self._inverse

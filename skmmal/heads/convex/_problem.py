@@ -12,7 +12,7 @@ from scipy.linalg import svd
 from skmmal.heads.convex._blocks import Blocks
 from skmmal.heads.convex._losses import SoftmaxLoss
 
-__all__ = ["LinearMap", "Piece", "Point", "Problem", "RotatedProblem"]
+__all__ = ["LinearMap", "Piece", "Point", "Problem", "RotatedProblem", "combined"]
 
 _NEGLIGIBLE = 0.02
 """Largest rounding error of the curvature, beside the penalty, at which a precision is used."""
@@ -94,21 +94,13 @@ class Problem:
                 start = end
             self.intercepts.append(start)
             start += 1
-        self.size = start
+        self.size, self.shape = start, (n_classes, start)
         self.penalty = np.full(self.size, l2)
         self.penalty[self.intercepts] = l2 if ties_intercepts else 0.0
 
-    def zeros(self, dtype: Any) -> np.ndarray:
-        """Parameters that are all zero."""
-        return np.zeros((self.n_classes, self.size), dtype)
-
     def mix(self, images: list[np.ndarray]) -> list[np.ndarray]:
         """Changes of the heads' logits for changes of the maps'."""
-        return [_combined(row, images) for row in self.mixing]
-
-    def unmix(self, of_heads: list[np.ndarray]) -> list[np.ndarray]:
-        """For every map, what reaches it of something that every head has."""
-        return [_combined(column, of_heads) for column in self.mixing.T]
+        return [combined(row, images) for row in self.mixing]
 
     def offset_by(self, changes: list[np.ndarray]) -> list[np.ndarray]:
         """Logits of the heads, from what the parameters add to them."""
@@ -119,7 +111,7 @@ class Problem:
     def origin(self, dtype: Any) -> Point:
         """Return the objective at parameters of zero."""
         nothing = [np.zeros((self.n_classes, self.blocks.n_rows), dtype) for _ in self.losses]
-        return self.point(self.zeros(dtype), self.offset_by(nothing), 0.0)
+        return self.point(np.zeros(self.shape, dtype), self.offset_by(nothing), 0.0)
 
     def point(self, part: np.ndarray, logits: list[np.ndarray], penalty: float | None = None) -> Point:
         """Return the objective at given parameters, whose logits are known."""
@@ -139,18 +131,16 @@ class Problem:
     def row_curvatures(self, point: Point) -> list[np.ndarray]:
         """Mean curvature (n,) of the losses along one logit of each map."""
         of_heads = [loss.row_curvatures(p) for loss, p in zip(self.losses, point.probabilities, strict=True)]
-        return [_combined(column**2, of_heads) for column in self.mixing.T]
+        return [combined(column**2, of_heads) for column in self.mixing.T]
 
     def is_precise_in(self, dtype: Any, curvatures: list[np.ndarray]) -> bool:
-        """Whether rounding in a precision leaves the penalty's share of the Hessian, for given curvatures of the rows."""
+        """Whether rounding leaves the penalty's share of the Hessian, for given curvatures of the rows."""
         # eigenvalues' rounding errors are of the order of their sum's
-        return all(
-            np.finfo(dtype).eps * of_rows.mean() * self._power(j) < _NEGLIGIBLE * self.l2
-            for j, of_rows in enumerate(curvatures)
-        )
-
-    def _power(self, j: int) -> float:
-        return sum(piece.factor**2 * self.blocks.powers[piece.block] for piece in self.pieces if piece.map == j)
+        for j, of_rows in enumerate(curvatures):
+            power = sum(piece.factor**2 * self.blocks.powers[piece.block] for piece in self._of_map(j))
+            if not np.finfo(dtype).eps * of_rows.mean() * power < _NEGLIGIBLE * self.l2:
+                return False
+        return True
 
     # -------------------------------------------------------------------------------------- from and to the features
 
@@ -169,7 +159,7 @@ class Problem:
 
     def parameters(self, maps: list[LinearMap]) -> np.ndarray:
         """Return the parameters of given maps; where a factor is zero, so are they."""
-        part = self.zeros(np.float64)
+        part = np.zeros(self.shape)
         for j, (column, given) in enumerate(zip(self.intercepts, maps, strict=True)):
             part[:, column] = given.intercept
             start = 0
@@ -189,15 +179,8 @@ class Problem:
         share = self.blocks.shares[piece.block] if self.counts_absent else 1.0
         return share * self.blocks.means[piece.block]
 
-    def design(self, j: int) -> np.ndarray:
-        """What map j takes, factors included: (n, D) in float64."""
-        return np.hstack(
-            [piece.factor * self.blocks.rows(piece.block, self.counts_absent, np.float64) for piece in self._of_map(j)]
-        )
-
-    def sample(self, j: int, dtype: Any) -> np.ndarray:
-        """Some rows of that."""
-        step = self.blocks.step
+    def design(self, j: int, dtype: Any = np.float64, step: int = 1) -> np.ndarray:
+        """Every `step`-th row of what map j takes, factors included."""
         parts = [
             (piece.factor, self.blocks.rows(piece.block, self.counts_absent, dtype, step)) for piece in self._of_map(j)
         ]
@@ -206,7 +189,7 @@ class Problem:
         return np.hstack([values if factor == 1.0 else values * dtype(factor) for factor, values in parts])
 
     def sample_products(self, j: int, dtype: Any) -> np.ndarray:
-        """``S Sᵀ`` of that sample."""
+        """``S Sᵀ`` of the sample S of what map j takes."""
         total: Any = 0.0
         for piece in self._of_map(j):
             total = total + piece.factor**2 * self.blocks.sample_products(piece.block, self.counts_absent, dtype)
@@ -214,7 +197,7 @@ class Problem:
 
 
 class RotatedProblem(Problem):
-    """A problem on the principal axes of what each of its maps takes, where columns differ by more than rounding allows.
+    """A problem on the principal axes of what each map takes, for columns that differ by more than rounding allows.
 
     Parameters
     ----------
@@ -255,7 +238,7 @@ class RotatedProblem(Problem):
 
 def _replaced(part: np.ndarray, before: Problem, after: Problem, rotations: list[np.ndarray]) -> np.ndarray:
     """Parameters of one problem as those of another, whose maps differ by rotations."""
-    replaced = after.zeros(np.float64)
+    replaced = np.zeros(after.shape)
     start, place = 0, 0
     for old, new, rotation in zip(before.intercepts, after.intercepts, rotations, strict=True):
         replaced[:, place:new] = part[:, start:old] @ rotation
@@ -264,7 +247,7 @@ def _replaced(part: np.ndarray, before: Problem, after: Problem, rotations: list
     return replaced
 
 
-def _combined(factors: np.ndarray, arrays: list[np.ndarray]) -> np.ndarray:
+def combined(factors: np.ndarray, arrays: list[np.ndarray]) -> np.ndarray:
     """``Σ c a`` over the factors that are not zero."""
     total: Any = None
     for factor, array in zip(factors.tolist(), arrays, strict=True):
