@@ -77,7 +77,8 @@ def accuracy_shapley(estimator: Any, X: Any, y: Any) -> dict[str, float]:
     0.03
     """
     source = _source_of(estimator, X)
-    codes = pd.Index(np.asarray(source.classes)).get_indexer(pd.Index(_labels(y, source)))  # −1, of no class: never right
+    # −1, of no class: never right
+    codes = pd.Index(np.asarray(source.classes)).get_indexer(pd.Index(_labels(y, source)))
     point = source.final.ablation_point
 
     def values(module: LateFusionModule, z: list[torch.Tensor], there: torch.Tensor, rows: slice) -> list[np.ndarray]:

@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 
 from skmmal._arrays import naming, off_device
 from skmmal._input import validate_features
@@ -21,6 +19,7 @@ from skmmal._labels import class_weights, encode_labels
 from skmmal._names import find_name
 from skmmal._random import RandomState, check_rng, torch_generator
 from skmmal._rows import check_same_rows, rows_of
+from skmmal._sklearn import HasMethods, Interval, StrOptions, check_sample_weight, fit_context
 from skmmal.balancing import Balancing, ModalityDropout, get_balancing
 from skmmal.classifier._coefficients import CoefficientsMixin
 from skmmal.classifier._modality_answers import ModalityAnswersMixin
@@ -299,7 +298,7 @@ class LateFusionClassifier(CoefficientsMixin, ModalityAnswersMixin, SavedMixin, 
 
     # ------------------------------------------------------------------------------------------------ fitting
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, classes: Any = None) -> LateFusionClassifier:
         """Train all heads.
 
@@ -343,7 +342,7 @@ class LateFusionClassifier(CoefficientsMixin, ModalityAnswersMixin, SavedMixin, 
         codes, names = encode_labels(self, y, classes, features)
         with naming("sample_weight"):
             # `present` is an array of as many rows: scikit-learn may ask for X's namespace, and features have none
-            weights = _check_sample_weight(
+            weights = check_sample_weight(
                 off_device(sample_weight), present, dtype=np.float64, ensure_non_negative=True
             )
         rows = np.flatnonzero(weights > 0)

@@ -17,12 +17,13 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import get_scorer
 from sklearn.utils import column_or_1d
-from sklearn.utils.validation import _num_samples, check_consistent_length
+from sklearn.utils.validation import check_consistent_length
 
 from skmmal._arrays import integer, naming, numeric, off_device
 from skmmal._blocks import refuse_unread
 from skmmal._fitted import check_estimator
 from skmmal._rows import check_same_rows, rows_of
+from skmmal._sklearn import num_samples
 from skmmal._store import digest, fingerprint
 from skmmal.experiment.evaluations import resolve_evaluations
 from skmmal.modalities import as_multimodal, is_multimodal
@@ -141,8 +142,8 @@ def _check_data(X: Any, y: Any, X_name: str, y_name: str) -> tuple[Any, np.ndarr
         raise ValueError(f"{X_name} must have shape (n_samples, n_features) with at least one row, found {X.shape}")
     with naming(y_name):
         y = column_or_1d(y)
-    if _num_samples(X) != len(y):
-        raise ValueError(f"{X_name} has {_num_samples(X)} rows, {y_name} has {len(y)}")
+    if num_samples(X) != len(y):
+        raise ValueError(f"{X_name} has {num_samples(X)} rows, {y_name} has {len(y)}")
     check_consistent_length(X, y)
     absent = np.flatnonzero(pd.isna(y))
     if len(absent):

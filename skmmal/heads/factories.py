@@ -8,7 +8,8 @@ from numbers import Integral
 from typing import TYPE_CHECKING
 
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, StrOptions
+
+from skmmal._sklearn import Interval, StrOptions
 
 if TYPE_CHECKING:
     import torch

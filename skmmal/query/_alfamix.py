@@ -6,10 +6,10 @@ from numbers import Real
 
 import numpy as np
 from scipy.spatial.distance import cdist
-from sklearn.utils._param_validation import Interval
 
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState
+from skmmal._sklearn import Interval
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading
 from skmmal.selection._k_means import pick_among

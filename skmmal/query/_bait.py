@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._chunks import row_chunks
+from skmmal._sklearn import Interval, StrOptions
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Head, Reading
 

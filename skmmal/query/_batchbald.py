@@ -8,10 +8,10 @@ from numbers import Integral
 
 import numpy as np
 from scipy.special import entr, softmax
-from sklearn.utils._param_validation import Interval
 
 from skmmal._chunks import CHUNK_ELEMENTS, row_chunks
 from skmmal._random import RandomState, check_rng, draw_seed
+from skmmal._sklearn import Interval
 from skmmal.query._base import Selection
 from skmmal.query._information import InformationSampling, mutual_information
 from skmmal.reading import Reading

@@ -8,9 +8,9 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from sklearn.metrics.pairwise import euclidean_distances
-from sklearn.utils._param_validation import Interval
 
 from skmmal._random import RandomState
+from skmmal._sklearn import Interval
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._uncertainty import negative_margin
 from skmmal.reading import Reading

@@ -5,8 +5,8 @@ from __future__ import annotations
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
+from skmmal._sklearn import Interval
 from skmmal.reading import Reading
 from skmmal.selection._dense import unit_rows
 

@@ -6,10 +6,10 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.special import expit
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState
+from skmmal._sklearn import Interval, StrOptions
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._coverage import REFERENCES, class_count, labeled_unit_rows
 from skmmal.query._uncertainty import negative_margin

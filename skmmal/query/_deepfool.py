@@ -10,10 +10,10 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from scipy.spatial.distance import cdist
-from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
 from skmmal._chunks import row_chunks
+from skmmal._sklearn import Interval, StrOptions
 from skmmal.heads.modules import LateFusionModule
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import FUSED, Head, NetworkSource, Reading, Source

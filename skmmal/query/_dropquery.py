@@ -5,10 +5,10 @@ from __future__ import annotations
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState
+from skmmal._sklearn import Interval
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Head, Reading
 from skmmal.selection._k_means import pick_among

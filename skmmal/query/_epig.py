@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
 from skmmal._random import RandomState, draw_seed
+from skmmal._sklearn import Interval
 from skmmal.query._base import Selection
 from skmmal.query._information import InformationSampling, mutual_information, predictive_information
 from skmmal.reading import Head, Reading

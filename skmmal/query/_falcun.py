@@ -6,9 +6,9 @@ from numbers import Real
 
 import numpy as np
 from scipy.spatial.distance import cdist
-from sklearn.utils._param_validation import Interval
 
 from skmmal._random import RandomState
+from skmmal._sklearn import Interval
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._uncertainty import margin_uncertainty
 from skmmal.reading import Reading

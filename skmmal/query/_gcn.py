@@ -10,9 +10,9 @@ import torch
 from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.neighbors import kneighbors_graph
-from sklearn.utils._param_validation import Interval
 
 from skmmal._random import RandomState, draw_seed, torch_generator
+from skmmal._sklearn import Interval
 from skmmal.query._base import QueryStrategy
 from skmmal.reading import Reading
 from skmmal.selection._dense import unit_rows

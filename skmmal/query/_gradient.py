@@ -7,9 +7,9 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._random import RandomState, draw_seed
+from skmmal._sklearn import Interval, StrOptions
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading, read_with_labels
 from skmmal.selection import Embedding, d2_sampling

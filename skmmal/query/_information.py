@@ -6,9 +6,9 @@ from numbers import Integral
 
 import numpy as np
 from scipy.special import entr
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._random import RandomState
+from skmmal._sklearn import Interval, StrOptions
 from skmmal.query._base import QueryStrategy
 from skmmal.reading import Reading
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
 from skmmal._random import RandomState
+from skmmal._sklearn import Interval
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading
 from skmmal.selection._k_means import representatives

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.utils._param_validation import Interval, StrOptions
 from torch.nn.functional import normalize
 
 from skmmal._arrays import at_least_float32
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState, draw_seed, torch_generator
+from skmmal._sklearn import Interval, StrOptions
 from skmmal.modalities import MultimodalArray, presence_mask
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading

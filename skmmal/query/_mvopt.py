@@ -5,9 +5,9 @@ from __future__ import annotations
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmmal._random import RandomState
+from skmmal._sklearn import Interval, StrOptions
 from skmmal.heads.tensors import resolve_device
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._uncertainty import margin_uncertainty

@@ -7,9 +7,9 @@ from numbers import Integral
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.utils._param_validation import Interval
 
 from skmmal._random import RandomState, draw_seed
+from skmmal._sklearn import Interval
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import FUSED, Reading
 

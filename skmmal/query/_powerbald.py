@@ -5,9 +5,9 @@ from __future__ import annotations
 from numbers import Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
 from skmmal._random import RandomState
+from skmmal._sklearn import Interval
 from skmmal.query._base import Selection
 from skmmal.query._information import InformationSampling
 from skmmal.reading import Reading
