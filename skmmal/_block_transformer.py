@@ -12,11 +12,11 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skmmal._input import validate_features
-from skmmal._mapped import released_chunks
-from skmmal._rows import row_names, rows_of
 from skmmal._sklearn import get_output_config, wrap_data_with_container
 from skmmal.modalities import DEFAULT_NAME, Layout, MultimodalArray, is_multimodal, presence_mask
+from skmmal.modalities._input import validate_features
+from skmmal.modalities._mapped import released_chunks
+from skmmal.modalities._rows import row_names, rows_of
 
 __all__ = ["BlockTransformer", "check_squares", "input_labels", "is_plain", "present_chunks"]
 

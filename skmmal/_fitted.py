@@ -16,9 +16,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skmmal._arrays import own_rows
-from skmmal._containers import in_one, n_rows_of, stack_rows
-from skmmal._input import modal_output, validate_features
 from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal
+from skmmal.modalities._containers import in_one, n_rows_of, stack_rows
+from skmmal.modalities._input import modal_output, validate_features
 
 __all__ = [
     "OpenedModel",

@@ -7,7 +7,7 @@ import pytest
 from samples import make_blocks
 
 from skmmal import MultimodalArray
-from skmmal._html import blocks_table
+from skmmal.modalities._html import blocks_table
 
 
 def cells(array):
@@ -59,7 +59,7 @@ def test_a_large_file_is_not_read(tmp_path, monkeypatch):
     """Eight gigabytes on paper: a file with holes."""
     block = np.lib.format.open_memmap(tmp_path / "a.npy", mode="w+", dtype=np.float32, shape=(2_000_000, 1000))
     X = MultimodalArray({"a": block})
-    monkeypatch.setattr("skmmal._html.np.isnan", None)
+    monkeypatch.setattr("skmmal.modalities._html.np.isnan", None)
     assert cells(X)[1] == ["a", "1000", "float32", "not counted", "file (mapped)"]
 
 

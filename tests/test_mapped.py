@@ -9,7 +9,7 @@ import pytest
 
 from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
 from skmmal._chunks import chunk_rows
-from skmmal._mapped import MappedRows, released_chunks
+from skmmal.modalities._mapped import MappedRows, released_chunks
 from skmmal.query import BADGE, BMMAL, MVOPT, CoreSet
 from skmmal.reading import read
 from skmmal.selection import DenseEmbedding, OuterProductEmbedding, StackedEmbedding, d2_sampling, k_center_greedy

@@ -11,10 +11,10 @@ import numpy as np
 
 from skmmal import _store
 from skmmal._paths import local_path
-from skmmal._rows import check_ids
 from skmmal.campaign._files import CampaignError
 from skmmal.experiment.sources import Features, load_features
 from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal
+from skmmal.modalities._rows import check_ids
 
 __all__ = ["ids_digest", "load", "relative_path", "same_features"]
 

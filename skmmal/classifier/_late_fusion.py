@@ -14,11 +14,9 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 
 from skmmal._arrays import naming, off_device
-from skmmal._input import validate_features
 from skmmal._labels import class_weights, encode_labels
 from skmmal._names import find_name
 from skmmal._random import RandomState, check_rng, torch_generator
-from skmmal._rows import check_same_rows, rows_of
 from skmmal._sklearn import HasMethods, Interval, StrOptions, check_sample_weight, fit_context
 from skmmal.balancing import Balancing, ModalityDropout, get_balancing
 from skmmal.classifier._coefficients import CoefficientsMixin
@@ -47,6 +45,8 @@ from skmmal.heads.precision import warn_of_lost_digits
 from skmmal.heads.tensors import as_batches, resolve_device, softmax
 from skmmal.heads.training import make_optimizer, train
 from skmmal.modalities import MultimodalArray, presence_mask
+from skmmal.modalities._input import validate_features
+from skmmal.modalities._rows import check_same_rows, rows_of
 from skmmal.reading import FUSED
 from skmmal.reading._network import NetworkSource
 

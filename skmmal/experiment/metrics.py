@@ -7,11 +7,11 @@ from typing import Any, cast
 import numpy as np
 
 from skmmal._calibration import expected_calibration_error
-from skmmal._containers import take_rows
 from skmmal.contributions import balance_weights
 from skmmal.diagnostics import accuracy_shapley, shapley_imbalance
 from skmmal.experiment.problem import Problem
 from skmmal.modalities import presence_mask
+from skmmal.modalities._containers import take_rows
 from skmmal.reading import Reading, read
 
 __all__ = ["class_accuracies", "evaluate", "expected_calibration_error", "weaker_weights"]

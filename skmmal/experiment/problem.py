@@ -20,13 +20,13 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
 from skmmal._arrays import integer, naming, numeric, off_device
-from skmmal._blocks import refuse_unread
 from skmmal._fitted import check_estimator
-from skmmal._rows import check_same_rows, rows_of
 from skmmal._sklearn import num_samples
 from skmmal._store import digest, fingerprint
 from skmmal.experiment.evaluations import resolve_evaluations
 from skmmal.modalities import as_multimodal, is_multimodal
+from skmmal.modalities._blocks import refuse_unread
+from skmmal.modalities._rows import check_same_rows, rows_of
 from skmmal.query import QueryStrategy, available_strategies, get_strategy, strategy_name
 
 __all__ = ["Problem", "describe", "make_problem", "random_seed", "resolve_seeds"]

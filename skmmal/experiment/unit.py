@@ -16,12 +16,12 @@ from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
 from skmmal._alone import said_elsewhere
-from skmmal._containers import take_rows
-from skmmal._input import modal_output
 from skmmal.experiment.evaluations import due, table_of
 from skmmal.experiment.folder import RunFolder
 from skmmal.experiment.metrics import evaluate
 from skmmal.experiment.problem import Problem, random_seed, set_random_states
+from skmmal.modalities._containers import take_rows
+from skmmal.modalities._input import modal_output
 
 __all__ = ["fit_round", "one_thread", "run_unit", "seeded"]
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from skmmal._paths import local_path
-from skmmal._rows import check_ids
 from skmmal._store import digest, dumps, new_folder, put_back, sweep, write_file
 from skmmal.features._cache import CacheFiles, ids_text, refuse_other_ids
 from skmmal.features._claims import CacheInUseError, running
@@ -23,6 +22,7 @@ from skmmal.features._reader import CacheReader, row_numbers
 from skmmal.features._sources import read_sources
 from skmmal.features._writer import RowWriter
 from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal, presence_mask
+from skmmal.modalities._rows import check_ids
 
 
 class FeatureStore(CacheReader):

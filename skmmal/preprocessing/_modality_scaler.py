@@ -10,9 +10,9 @@ import numpy as np
 from sklearn.base import OneToOneFeatureMixin
 
 from skmmal._block_transformer import BlockTransformer, check_squares, input_labels, is_plain, present_chunks
-from skmmal._layout import n_columns_of
-from skmmal._mapped import released_chunks
 from skmmal._sklearn import Interval, StrOptions, fit_context
+from skmmal.modalities._layout import n_columns_of
+from skmmal.modalities._mapped import released_chunks
 
 __all__ = ["ModalityScaler"]
 

@@ -14,13 +14,13 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skmmal._arrays import as_array, naming
 from skmmal._block_transformer import BlockTransformer, input_labels, is_plain
-from skmmal._containers import is_mapping, take_rows
-from skmmal._input import validate_features
-from skmmal._layout import n_columns_of
-from skmmal._rows import check_same_rows, rows_of
 from skmmal._sklearn import HasMethods, StrOptions, check_feature_names_in, fit_context, num_samples
-from skmmal._tables import in_memory
 from skmmal.modalities import MultimodalArray, presence_mask
+from skmmal.modalities._containers import is_mapping, take_rows
+from skmmal.modalities._input import validate_features
+from skmmal.modalities._layout import n_columns_of
+from skmmal.modalities._rows import check_same_rows, rows_of
+from skmmal.modalities._tables import in_memory
 
 __all__ = ["PerModality"]
 

@@ -13,10 +13,10 @@ from sklearn.base import BaseEstimator
 
 from skmmal._alone import modalities_of, warn_if_alone, warn_if_lost
 from skmmal._arrays import boolean, numeric
-from skmmal._containers import stack_labels, stack_rows
 from skmmal._fitted import is_learner
 from skmmal._names import did_you_mean
 from skmmal._random import check_rng
+from skmmal.modalities._containers import stack_labels, stack_rows
 from skmmal.query._heads import Selection, select
 from skmmal.reading import FUSED, Reading, read_with_labels
 

@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from skmmal._containers import take_rows
+from skmmal.modalities._containers import take_rows
 from skmmal.reading._posterior import aligned
 from skmmal.reading._source import Source, SourceError
 

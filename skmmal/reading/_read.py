@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skmmal._fitted import OpenedModel, check_estimator, known_fitted, open_model
-from skmmal._rows import check_same_rows, rows_of
+from skmmal.modalities._rows import check_same_rows, rows_of
 from skmmal.reading._committee import CommitteeSource
 from skmmal.reading._labelled import LabelledSource
 from skmmal.reading._model import ModelSource

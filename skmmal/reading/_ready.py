@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from skmmal._containers import take_rows
 from skmmal._fitted import OpenedModel, known_fitted
+from skmmal.modalities._containers import take_rows
 
 __all__ = ["ReadyModel"]
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from skmmal._arrays import naming, off_device
-from skmmal._blocks import refuse_unread
-from skmmal._containers import as_read, in_one, is_mapping, n_rows_of
 from skmmal._sklearn import num_samples
-from skmmal._tables import column_names
 from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal
+from skmmal.modalities._blocks import refuse_unread
+from skmmal.modalities._containers import as_read, in_one, is_mapping, n_rows_of
+from skmmal.modalities._tables import column_names
 
 __all__ = ["as_container", "check_alike", "check_labels", "dense", "is_empty", "is_opaque", "zero_where_absent"]
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from skmmal._containers import n_rows_of
-from skmmal._input import validate_features
 from skmmal._sklearn import num_samples
 from skmmal.modalities import DEFAULT_NAME, MultimodalArray, as_multimodal, is_multimodal, presence_mask
+from skmmal.modalities._containers import n_rows_of
+from skmmal.modalities._input import validate_features
 from skmmal.reading._ready import ReadyModel
 from skmmal.reading._rows import dense, is_opaque, zero_where_absent
 from skmmal.reading._source import RowAnswers, Source

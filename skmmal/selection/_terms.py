@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from skmmal._mapped import MappedRows
+from skmmal.modalities._mapped import MappedRows
 from skmmal.selection._backend import Array, cast, gather, namespace, row_sq_norms
 
 __all__ = ["Factors", "Term"]

@@ -13,7 +13,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from skmmal import ActiveLearner, LateFusionClassifier, MultimodalArray
-from skmmal._containers import n_rows_of
+from skmmal.modalities._containers import n_rows_of
 from skmmal.query import BMMAL, MarginSampling
 
 STRATEGIES = ["margin", "bmmal", "random", "badge", "coreset", None, MarginSampling(), BMMAL(random_state=0), lambda learner, X: np.array([0])]

@@ -18,9 +18,9 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from skmmal._arrays import naming
-from skmmal._blocks import as_block
-from skmmal._html import blocks_table
-from skmmal._layout import (
+from skmmal.modalities._blocks import as_block
+from skmmal.modalities._html import blocks_table
+from skmmal.modalities._layout import (
     DEFAULT_NAME,
     Layout,
     Width,
@@ -33,9 +33,9 @@ from skmmal._layout import (
     n_columns_of,
     resolve_layout,
 )
-from skmmal._mapped import released_chunks
-from skmmal._rows import check_same_rows
-from skmmal._tables import column_names, has_vectors, in_memory, vector_blocks
+from skmmal.modalities._mapped import released_chunks
+from skmmal.modalities._rows import check_same_rows
+from skmmal.modalities._tables import column_names, has_vectors, in_memory, vector_blocks
 
 __all__ = [
     "DEFAULT_NAME",

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import clone
 
 from skmmal._fitted import known_fitted
-from skmmal._forgetting import goes_on
+from skmmal.learner._forgetting import goes_on
 
 __all__ = ["Lesson", "Lessons", "random_states", "random_states_set", "set_state"]
 

@@ -11,8 +11,6 @@ from sklearn import config_context, get_config
 from sklearn.utils.validation import validate_data
 
 from skmmal._arrays import naming
-from skmmal._layout import is_selector
-from skmmal._tables import has_vectors, in_memory
 from skmmal.modalities import (
     Layout,
     MultimodalArray,
@@ -21,6 +19,8 @@ from skmmal.modalities import (
     resolve_layout,
     unpack,
 )
+from skmmal.modalities._layout import is_selector
+from skmmal.modalities._tables import has_vectors, in_memory
 
 
 def validate_features(estimator: Any, X: Any, *, reset: bool) -> MultimodalArray:

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from skmmal._arrays import as_array, naming, off_device
-from skmmal._blocks import (
+from skmmal.modalities._blocks import (
     beside,
     holds_vectors,
     is_table,
@@ -21,7 +21,7 @@ from skmmal._blocks import (
     stack_rows_of,
     table_columns,
 )
-from skmmal._layout import resolve_layout
+from skmmal.modalities._layout import resolve_layout
 
 __all__ = ["column_names", "has_vectors", "in_memory", "vector_blocks"]
 

@@ -10,11 +10,11 @@ import pandas as pd
 from scipy import sparse
 
 from skmmal._arrays import naming
-from skmmal._blocks import library_of
-from skmmal._rows import row_names
 from skmmal._sklearn import num_samples
-from skmmal._tables import column_names
 from skmmal.modalities import MultimodalArray, as_multimodal, concatenate
+from skmmal.modalities._blocks import library_of
+from skmmal.modalities._rows import row_names
+from skmmal.modalities._tables import column_names
 
 
 def is_mapping(X: Any) -> bool:

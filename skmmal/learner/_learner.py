@@ -14,16 +14,16 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from skmmal._alone import modalities_of, warn_if_lost
-from skmmal._answers import EstimatorAnswersMixin
 from skmmal._arrays import boolean, own_rows
-from skmmal._containers import as_read, n_rows_of, take_rows
 from skmmal._fit_arguments import check_fit_arguments
 from skmmal._fitted import check_estimator, known_fitted, open_model
-from skmmal._forgetting import anchored_at_present, forgets, forgetting, goes_on
-from skmmal._labeled import check_pair, first_rows, of_one_class, stacked
-from skmmal._lessons import Lesson, Lessons, random_states, random_states_set, set_state
 from skmmal._names import did_you_mean
 from skmmal._random import RandomState, check_rng
+from skmmal.learner._answers import EstimatorAnswersMixin
+from skmmal.learner._forgetting import anchored_at_present, forgets, forgetting, goes_on
+from skmmal.learner._labeled import check_pair, first_rows, of_one_class, stacked
+from skmmal.learner._lessons import Lesson, Lessons, random_states, random_states_set, set_state
+from skmmal.modalities._containers import as_read, n_rows_of, take_rows
 from skmmal.query import LeastConfidenceSampling, QueryStrategy, get_strategy
 from skmmal.reading import read
 

@@ -11,8 +11,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 
-from skmmal._containers import as_read
 from skmmal._fitted import known_fitted
+from skmmal.modalities._containers import as_read
 
 __all__ = ["EstimatorAnswersMixin"]
 

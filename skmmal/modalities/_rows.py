@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from scipy import sparse
 
-from skmmal._blocks import library_of
+from skmmal.modalities._blocks import library_of
 
 __all__ = ["check_ids", "check_same_rows", "row_names", "rows_of"]
 

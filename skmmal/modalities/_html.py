@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skmmal._mapped import is_mapped
+from skmmal.modalities._mapped import is_mapped
 
 __all__ = ["blocks_table"]
 

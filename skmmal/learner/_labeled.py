@@ -9,8 +9,8 @@ import pandas as pd
 from sklearn.utils.validation import check_consistent_length
 
 from skmmal._arrays import naming, off_device
-from skmmal._containers import countable, n_rows_of, stack_labels, stack_rows, take_rows
-from skmmal._rows import check_same_rows, rows_of
+from skmmal.modalities._containers import countable, n_rows_of, stack_labels, stack_rows, take_rows
+from skmmal.modalities._rows import check_same_rows, rows_of
 
 __all__ = ["check_pair", "first_rows", "of_one_class", "stacked"]
 
