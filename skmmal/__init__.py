@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from skmmal._version import __version__ as __version__
 
 # Public name -> module. Loaded on first use, so that ``import skmmal`` stays light.
 _EXPORTS = {

@@ -1,6 +1,5 @@
 """The house as a whole: light imports, floors, docstrings, the README's code."""
 
-import ast
 import importlib
 import inspect
 import pkgutil
@@ -17,89 +16,11 @@ import skmmal
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "skmmal"
 
-# a room imports only from lower floors, or from its own folder
-FLOORS = {
-    "_random": 0,
-    "_names": 0,
-    "_registry": 0.5,
-    "_paths": 0,
-    "_probabilities": 0.5,
-    "_store": 0.5,
-    "_chunks": 0,
-    "_mapped": 0.5,
-    "_linear_coalitions": 0,
-    "_arrays": 0,
-    "_sklearn": 0,
-    "_calibration": 0.5,
-    "_layout": 0,
-    "_blocks": 0.5,
-    "_rows": 0.6,
-    "_tables": 0.6,
-    "_html": 0.6,
-    "modalities": 1,
-    "contributions": 1,
-    "selection": 1,
-    "_containers": 2,
-    "_input": 2,
-    "_block_transformer": 2.5,
-    "_persistence": 2,
-    "_labels": 2,
-    "preprocessing": 3,
-    "heads": 2,
-    "balancing": 2.5,
-    "features": 2,
-    "featurize": 2.1,
-    "datasets": 2,
-    "classifier": 3,
-    "representation": 3,
-    "_fit_arguments": 3,
-    "_fitted": 2.6,
-    "reading": 2.8,
-    "_alone": 3.5,
-    "query": 4,
-    "robustness": 4,
-    "diagnostics": 4,
-    "_labeled": 3,
-    "_forgetting": 3.5,
-    "_lessons": 4,
-    "_answers": 4,
-    "stopping": 4,
-    "learner": 5,
-    "experiment": 6,
-    "display": 7,
-    "campaign": 8,
-    "cli": 9,
-    "__main__": 10,
-}
-
-
-def room(module: str) -> str:
-    return module.split(".")[1] if "." in module else "__init__"
-
-
-def imports_of(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            if node.module == "skmmal":
-                found |= {f"skmmal.{name.name}" for name in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {name.name for name in node.names}
-    return {name for name in found if name.startswith("skmmal.")}
-
-
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_go_down(path):
-    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    assert own in FLOORS, f"{own} has no floor"
-    for module in imports_of(path):
-        other = room(module)
-        if other in FLOORS and other != own:
-            assert FLOORS[other] < FLOORS[own], f"{path.name} imports {module}, which is not below it"
+def test_imports_go_down():
+    """The layers in pyproject.toml, of which every module is in one."""
+    code = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(cache_dir=None))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout
 
 
 def test_importing_the_package_is_light():

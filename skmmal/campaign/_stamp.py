@@ -36,7 +36,8 @@ def versions() -> dict[str, str]:
     import sklearn
     import torch
 
-    import skmmal
+    from skmmal._version import __version__
 
-    modules = (skmmal, numpy, scipy, sklearn, torch)
-    return {"python": platform.python_version(), **{module.__name__: str(module.__version__) for module in modules}}
+    modules = (numpy, scipy, sklearn, torch)
+    versions = {module.__name__: str(module.__version__) for module in modules}
+    return {"python": platform.python_version(), "skmmal": __version__, **versions}

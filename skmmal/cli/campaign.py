@@ -161,8 +161,8 @@ def init(
     lock_timeout: LockOption = 60.0,
 ) -> None:
     """Begin a campaign. The same command again changes nothing."""
-    from skmmal import LateFusionClassifier
     from skmmal.campaign import LabelingCampaign
+    from skmmal.classifier import LateFusionClassifier
 
     begun = LabelingCampaign.create(
         folder,

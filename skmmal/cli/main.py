@@ -42,7 +42,7 @@ app.add_typer(featurize, name="featurize")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from skmmal import __version__
+        from skmmal._version import __version__
 
         out_console.print(f"skmmal {__version__}", highlight=False)
         raise typer.Exit
@@ -135,8 +135,8 @@ def simulate(
     """
     import pandas as pd
 
-    from skmmal import LateFusionClassifier
     from skmmal._paths import local_path
+    from skmmal.classifier import LateFusionClassifier
     from skmmal.experiment import run_experiment
     from skmmal.experiment.sources import split
 
@@ -211,7 +211,7 @@ def _has_features(cache: Features) -> np.ndarray:
 
 
 def _scaled(X: Any, scale: Scale) -> Any:
-    from skmmal import ModalityScaler
+    from skmmal.preprocessing import ModalityScaler
 
     return X if scale is Scale.none else ModalityScaler(method=scale.value).fit(X).transform_blocks(X)
 
@@ -299,9 +299,9 @@ def select(
 
     import numpy as np
 
-    from skmmal import LateFusionClassifier
     from skmmal._paths import local_path
     from skmmal.campaign import batch_table, choose
+    from skmmal.classifier import LateFusionClassifier
     from skmmal.experiment import sources
     from skmmal.experiment.problem import random_seed, resolve_strategies, set_random_states
     from skmmal.query import available_strategies, get_strategy

@@ -25,7 +25,6 @@ import scipy
 import sklearn
 import torch
 
-import skmmal
 from skmmal._paths import local_path
 from skmmal._store import (
     SEAL,
@@ -39,6 +38,7 @@ from skmmal._store import (
     sealed,
     write_file,
 )
+from skmmal._version import __version__
 
 __all__ = ["RunFolder", "read_config"]
 
@@ -132,9 +132,9 @@ def _check_same(path: Any, found: dict[str, Any], config: dict[str, Any]) -> Non
 
 
 def _environment() -> dict[str, str]:
-    modules = (skmmal, numpy, scipy, sklearn, torch)
+    modules = (numpy, scipy, sklearn, torch)
     versions = {module.__name__: str(module.__version__) for module in modules}
-    return {"python": platform.python_version(), **versions}
+    return {"python": platform.python_version(), "skmmal": __version__, **versions}
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -64,14 +64,14 @@ class CommitteeSource(ModelSource):
     def probabilities(self) -> np.ndarray:
         """The committee's probabilities."""
         if type(self.final).__module__.partition(".")[0] != "modAL":  # it may have a consensus of its own
-            return ModelSource.probabilities.func(self)  # type: ignore[attr-defined]
+            return super().probabilities
         return np.mean([self._aligned(member, member.probabilities) for member in self._members], axis=0)
 
     @cached_property
     def probabilities_by_modality(self) -> Mapping[str, np.ndarray]:
         """The mean of the members' probabilities by modality."""
         if not self._is_multimodal:
-            return ModelSource.probabilities_by_modality.func(self)  # type: ignore[attr-defined]
+            return super().probabilities_by_modality
         parts = [
             {name: self._aligned(member, own) for name, own in member.probabilities_by_modality.items()}
             for member in self._members
@@ -82,7 +82,7 @@ class CommitteeSource(ModelSource):
     def contributions(self) -> np.ndarray:
         """Contributions to the committee's class."""
         if not self._is_multimodal:
-            return ModelSource.contributions.func(self)  # type: ignore[attr-defined]
+            return super().contributions
         predicted = self.probabilities.argmax(axis=1)
         return contributions(np.mean([self._shapley_values(member, predicted) for member in self._members], axis=0))
 
@@ -99,7 +99,7 @@ class CommitteeSource(ModelSource):
     @cached_property
     def _embedded(self) -> dict[str, np.ndarray]:
         if not self._is_multimodal:
-            return ModelSource._embedded.func(self)  # type: ignore[attr-defined]
+            return super()._embedded
         share = 1.0 / np.sqrt(len(self._members))
         parts = [dict(zip(member.modality_names, member.blocks, strict=True)) for member in self._members]
         return {name: share * np.hstack([part[name] for part in parts]) for name in parts[0]}
@@ -107,7 +107,7 @@ class CommitteeSource(ModelSource):
     @cached_property
     def present(self) -> np.ndarray:
         """Which row has which modality."""
-        return self._members[0].present if self._is_multimodal else ModelSource.present.func(self)  # type: ignore[attr-defined]
+        return self._members[0].present if self._is_multimodal else super().present
 
     @property
     def blocks(self) -> Sequence[np.ndarray]:

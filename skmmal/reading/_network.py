@@ -13,7 +13,6 @@ from skmmal.contributions import contributions
 from skmmal.heads import AdditiveFusion
 from skmmal.heads.modules import LateFusionModule
 from skmmal.heads.tensors import softmax, without_nan, zero_where_absent
-from skmmal.reading._model import ModelSource
 from skmmal.reading._network_at_points import NetworkAtPoints
 from skmmal.reading._source import FUSED
 
@@ -46,14 +45,14 @@ class NetworkSource(NetworkAtPoints):
     def probabilities(self) -> np.ndarray:
         """Class probabilities of the fused head."""
         if self._asked("predict_proba"):
-            return ModelSource.probabilities.func(self)  # type: ignore[attr-defined]
+            return super().probabilities
         return self.forward(lambda module, z, there, _: [softmax(module.fused_logits(z, there))])[0]
 
     @cached_property
     def probabilities_by_modality(self) -> Mapping[str, np.ndarray]:
         """Class probabilities of each modality's own head."""
         if self._asked("predict_proba_by_modality"):
-            return ModelSource.probabilities_by_modality.func(self)  # type: ignore[attr-defined]
+            return super().probabilities_by_modality
         found = self.forward(lambda module, z, *_: [softmax(logits) for logits in module.head.own_logits(z)])
         return dict(zip(self.modality_names, found, strict=True))
 
@@ -61,7 +60,7 @@ class NetworkSource(NetworkAtPoints):
     def predictions(self) -> Mapping[str, np.ndarray]:
         """Predicted labels by each head, in one pass."""
         if self._asked("predict") or self._asked("predict_proba_by_modality"):
-            return ModelSource.predictions.func(self)  # type: ignore[attr-defined]
+            return super().predictions
 
         def codes(module: LateFusionModule, z: list[torch.Tensor], there: torch.Tensor, _: slice) -> list[torch.Tensor]:
             return [logits.argmax(dim=1) for logits in (*module.head.own_logits(z), module.fused_logits(z, there))]
@@ -73,7 +72,7 @@ class NetworkSource(NetworkAtPoints):
     def contributions(self) -> np.ndarray:
         """Contribution of each modality to the predicted class's probability."""
         if self._asked("modality_contributions"):
-            return ModelSource.contributions.func(self)  # type: ignore[attr-defined]
+            return super().contributions
         # the pass makes the fused head's probabilities on the way: nobody need multiply the features again
         phi, _, probabilities = self.shapley_values()
         if "probabilities" not in vars(self) and not self._asked("predict_proba"):
