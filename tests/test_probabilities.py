@@ -103,7 +103,7 @@ def test_experiments():
 
 def test_diagnostics_of_what_is_no_estimator():
     X, y = np.eye(3), [0, 1, 2]
-    with pytest.raises(TypeError, match="Member has no predict_proba_with, which this needs; use a LateFusionClassifier"):
+    with pytest.raises(TypeError, match="Member has no network, which this needs; use a LateFusionClassifier"):
         accuracy_shapley(Member(np.eye(3)), X, y)
     with pytest.raises(TypeError, match="estimator must be a classifier .* got 'model' of type str"):
         accuracy_shapley("model", X, y)
