@@ -69,7 +69,7 @@ def fit_convex(
 
 def _class_layers(module: LateFusionModule) -> list[torch.nn.Linear]:
     head = module.head
-    return [*([head.fused] if isinstance(head, ConcatFusion) else []), *head.unimodal]  # type: ignore[list-item]
+    return [*([head.fused] if isinstance(head, ConcatFusion) else []), *head.unimodal]
 
 
 def _layers(module: LateFusionModule) -> list[LinearMap]:
