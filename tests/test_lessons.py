@@ -393,7 +393,7 @@ def test_copies():
 def test_no_models_are_kept_but_two(warm_start, copies):
     def networks():
         gc.collect()
-        return sum(isinstance(thing, LateFusionModule) for thing in gc.get_objects())
+        return sum(type(thing) is LateFusionModule for thing in gc.get_objects())
 
     before = networks()
     learner = ActiveLearner(LateFusionClassifier(warm_start=warm_start), None, X[:10], Y[:10])
