@@ -18,7 +18,7 @@ PACKAGE = ROOT / "skmmal"
 
 def test_imports_go_down():
     """The layers in pyproject.toml, of which every module is in one."""
-    code = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(cache_dir=None))"
+    code = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_cache=True))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from samples import make_blocks
 
-import skmmal.classifier._late_fusion
+import skmmal.classifier._fitting
 import skmmal.heads.convex._lbfgs
 import skmmal.heads.convex._preconditioner
 import skmmal.heads.training
@@ -70,11 +70,11 @@ def test_a_refused_fit_leaves_the_model(params, name):
 
 
 DEPTHS = [
-    (skmmal.classifier._late_fusion, "encode_labels"),
-    (skmmal.classifier._late_fusion, "class_weights"),
-    (skmmal.classifier._late_fusion, "as_batches"),
-    (skmmal.classifier._late_fusion, "classes_met"),
-    (skmmal.classifier._late_fusion, "fit_convex"),
+    (skmmal.classifier._fitting, "encode_labels"),
+    (skmmal.classifier._fitting, "class_weights"),
+    (skmmal.classifier._fitting, "as_batches"),
+    (skmmal.classifier._fitting, "classes_met"),
+    (skmmal.classifier._fitting, "fit_convex"),
     (skmmal.heads.convex._lbfgs, "_line_search"),
     (skmmal.heads.convex._preconditioner, "_factored"),
 ]

@@ -29,7 +29,7 @@ class LabelledSource(Source):
 
     def __init__(self, source: Source, pool: Source) -> None:
         self._source, self._pool = source, pool
-        self.final, self.name = source.final, source.name
+        self.final, self.name, self.shares_last_layer = source.final, source.name, source.shares_last_layer
 
     def __len__(self) -> int:
         return len(self._source)
@@ -47,11 +47,6 @@ class LabelledSource(Source):
     def classes(self) -> np.ndarray | None:
         """Names of the classes."""
         return self._source.classes
-
-    @property
-    def shares_last_layer(self) -> bool:  # type: ignore[override]
-        """Whether the modalities share the last layer."""
-        return self._source.shares_last_layer
 
     @property
     def has_own_heads(self) -> bool:  # type: ignore[override]
