@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from harness import Comparison, Side
+from scipy.special import softmax
 from sklearn.cluster import kmeans_plusplus
 
 from skmmal import LateFusionClassifier
@@ -41,7 +41,7 @@ def make_factors(n_rows, n_classes, n_features, confidence, seed=0):
     """Residuals of softmax probabilities (sharper with `confidence`), and features, in float32."""
     rng = np.random.default_rng(seed)
     logits = confidence * rng.standard_normal((n_rows, n_classes), dtype=np.float32)
-    residuals = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
+    residuals = softmax(logits, axis=1)
     residuals[np.arange(n_rows), residuals.argmax(axis=1)] -= 1
     return residuals, rng.standard_normal((n_rows, n_features), dtype=np.float32)
 
@@ -75,27 +75,25 @@ def ours(left, right, n_samples):
 
 def plain_products(left, right, n_samples):
     """The products N × K × B and N × D × B, in chunks, and nothing else."""
-    a, h = torch.from_numpy(left), torch.from_numpy(right)
     picks = np.random.RandomState(0).permutation(len(left))[:n_samples]
-    a_picks, h_picks = a[picks].T.contiguous(), h[picks].T.contiguous()
-    for start in range(0, len(a), CHUNK):
-        a[start : start + CHUNK] @ a_picks
-        h[start : start + CHUNK] @ h_picks
+    left_picks, right_picks = left[picks].T.copy(), right[picks].T.copy()
+    for start in range(0, len(left), CHUNK):
+        left[start : start + CHUNK] @ left_picks
+        right[start : start + CHUNK] @ right_picks
 
 
 def one_at_a_time(left, right, n_samples):
     """D² sampling as written in the literature, on the factors: one matrix-vector pass for every pick."""
-    a, h = torch.from_numpy(left), torch.from_numpy(right)
     rng = np.random.RandomState(0)
-    norms = a.square().sum(1) * h.square().sum(1)
+    norms = (left**2).sum(1) * (right**2).sum(1)
     picked = [int(norms.argmax())]
-    nearest = torch.full((len(a),), float("inf"))
+    nearest = np.full(len(left), np.inf, dtype=np.float32)
     while len(picked) < n_samples:
         last = picked[-1]
-        distances = norms + norms[last] - 2 * (a @ a[last]) * (h @ h[last])
-        nearest = torch.minimum(nearest, distances.clamp_min(0))
+        distances = norms + norms[last] - 2 * (left @ left[last]) * (right @ right[last])
+        np.minimum(nearest, np.maximum(distances, 0), out=nearest)
         nearest[picked] = 0
-        cumulative = nearest.double().cumsum(0).numpy()
+        cumulative = nearest.astype(np.float64).cumsum()
         picked.append(int(np.searchsorted(cumulative, rng.random_sample() * cumulative[-1], side="right")))
     return np.asarray(picked)
 
@@ -184,13 +182,13 @@ def clustered(n_rows, n_features, n_samples, seed=0):
 
 def farthest_first(embedding, initial, n_samples):
     """Gonzalez' algorithm, one matrix-vector product a pick."""
-    points = torch.from_numpy(embedding.values)
-    norms = points.square().sum(1)
-    nearest = torch.full((len(points),), float("inf"))
+    points = embedding.values
+    norms = (points**2).sum(1)
+    nearest = np.full(len(points), np.inf, dtype=points.dtype)
     picked = [*initial]
     for at in range(len(initial) + n_samples - 1):
         centre = picked[at] if at < len(initial) else picked[-1]
-        nearest = torch.minimum(nearest, norms + norms[centre] - 2 * (points @ points[centre]))
+        np.minimum(nearest, norms + norms[centre] - 2 * (points @ points[centre]), out=nearest)
         nearest[centre] = -1
         if at >= len(initial) - 1:
             picked.append(int(nearest.argmax()))

@@ -44,6 +44,15 @@ def as_floats(points: Any, argument: str = "points") -> np.ndarray:
 def unit_rows(points: Any) -> np.ndarray:
     """Scale rows to length one; zero rows stay zero.
 
+    Parameters
+    ----------
+    points : array-like of shape (N, D)
+        Finite numbers.
+
+    Returns
+    -------
+    ndarray of float32 or float64, shape (N, D)
+
     Examples
     --------
     >>> unit_rows([[3.0, 4.0], [0.0, 0.0]])
@@ -80,6 +89,19 @@ def sq_distances(first: np.ndarray, second: np.ndarray, second_sq_norms: np.ndar
 def in_any_ball(points: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """Whether each point is nearer to some centre than that one's radius.
 
+    Parameters
+    ----------
+    points : ndarray of shape (N, D)
+        Whom to cover.
+    centres : ndarray of shape (L, D)
+        Middles of the balls.
+    radii : ndarray of shape (L,)
+        One for each ball.
+
+    Returns
+    -------
+    ndarray of bool, shape (N,)
+
     Examples
     --------
     >>> in_any_ball(np.array([[0.5], [3.0]]), np.array([[0.0]]), np.array([1.0]))
@@ -93,6 +115,17 @@ def in_any_ball(points: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> n
 
 def nearest_other(points: Any, labels: Any) -> np.ndarray:
     """Distance of each point to the nearest point of another label, infinite where there is none.
+
+    Parameters
+    ----------
+    points : array-like of shape (N, D)
+        Finite numbers.
+    labels : array-like of shape (N,)
+        One for each point.
+
+    Returns
+    -------
+    ndarray of float64, shape (N,)
 
     Examples
     --------

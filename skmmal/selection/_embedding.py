@@ -8,9 +8,9 @@ its two factors it costs N(K + D) numbers instead of N·K·D, and inner products
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -77,7 +77,7 @@ class Embedding:
         -------
         ndarray of shape (len(rows), len(cols))
         """
-        left, right = (self.gather(self._index(index), self.measures.dtype) for index in (rows, cols))
+        left, right = (self.gather(_index(self, index), self.measures.dtype) for index in (rows, cols))
         return to_numpy(inner_products(left, right))
 
     def sq_distances(self, rows: Any = None, cols: Any = None) -> np.ndarray:
@@ -93,7 +93,7 @@ class Embedding:
         ndarray of shape (len(rows), len(cols))
             Non-negative; exactly zero between equal points.
         """
-        return to_numpy(sq_distances(self, self._index(rows), self, self._index(cols)))
+        return to_numpy(sq_distances(self, _index(self, rows), self, _index(self, cols)))
 
     def to(self, device: Any) -> Self:
         """Return the same embedding on a torch device, where torch computes with it.
@@ -101,12 +101,13 @@ class Embedding:
         Parameters
         ----------
         device : torch.device or str
+            A processor, too: there torch's own products are used.
 
         Returns
         -------
         Embedding
         """
-        return self._each(lambda factor: to_device(factor, device))
+        return _with_terms(self, (term.each(lambda factor: to_device(factor, device)) for term in self.terms))
 
     def take(self, rows: np.ndarray) -> Self:
         """Return the embedding of some rows only.
@@ -114,28 +115,20 @@ class Embedding:
         Parameters
         ----------
         rows : array-like of int or slice
+            Which ones, in the order wanted.
 
         Returns
         -------
         Embedding
             With a copy of their factors.
         """
-        index = self._index(rows)
-        taken = self._each(lambda factor: gather(factor, index))
+        index = _index(self, rows)
+        taken = _with_terms(self, (term.each(lambda factor: gather(factor, index)) for term in self.terms))
         if "measures" in vars(self):
             norms, right_norms, dtype = self.measures
             right_norms = tuple(gather(each, index) for each in right_norms)
             vars(taken)["measures"] = Measures(gather(norms, index), right_norms, dtype)
         return taken
-
-    def _each(self, change: Callable[[Array], Array]) -> Self:
-        changed = copy.copy(self)
-        vars(changed).pop("measures", None)
-        changed.terms = tuple(term.each(change) for term in self.terms)
-        return changed
-
-    def _index(self, rows: Any) -> np.ndarray:
-        return np.atleast_1d(np.arange(len(self))[slice(None) if rows is None else rows])
 
     # -- for the kernels
 
@@ -179,7 +172,9 @@ class Embedding:
         Parameters
         ----------
         rows : slice or array of int
+            Which ones.
         dtype : {"float32", "float64"}
+            What they are converted to.
 
         Returns
         -------
@@ -195,7 +190,9 @@ class Embedding:
         Parameters
         ----------
         factors, others : list of Factors
+            Those of both sets of points.
         sq_norms, other_sq_norms : arrays of shape (n,) and (k,)
+            Their squared norms.
 
         Returns
         -------
@@ -213,6 +210,7 @@ class Embedding:
         Parameters
         ----------
         factors, others : list of Factors
+            Those of as many points each.
 
         Returns
         -------
@@ -221,16 +219,30 @@ class Embedding:
         return sum(one.paired_sq_distances(other) for one, other in zip(factors, others, strict=True))
 
     def chunks(self) -> Iterator[slice]:
-        """Slices over all rows; what was read from a file for one is let go of before the next."""
+        """Slices over all rows; what was read from a file for one is let go of before the next.
+
+        Returns
+        -------
+        iterator of slice
+        """
         for rows in row_chunks(len(self), sum(term.n_columns for term in self.terms)):
             yield rows
             self.release(rows)
 
     def release(self, rows: slice | None = None) -> None:
-        """Let go of rows (by default all) that were read from a file."""
+        """Let go of rows that were read from a file.
+
+        Parameters
+        ----------
+        rows : slice, optional
+            Which ones; by default all.
+        """
         for term in self.terms:
             for mapped in term.mapped:
                 mapped.release(slice(0, len(self)) if rows is None else rows)
+
+
+_Kind = TypeVar("_Kind", bound=Embedding)
 
 
 def inner_products(factors: list[Factors], others: list[Factors]) -> Array:
@@ -243,11 +255,20 @@ def inner_products(factors: list[Factors], others: list[Factors]) -> Array:
 
 def stack_rows(embeddings: Sequence[Embedding]) -> Embedding:
     """Return the points of several embeddings that are cut alike, one after the other."""
-    stacked = copy.copy(embeddings[0])
-    vars(stacked).pop("measures", None)
     terms = zip(*(embedding.terms for embedding in embeddings), strict=True)
-    stacked.terms = tuple(Term.stack_rows(same) for same in terms)
-    return stacked
+    return _with_terms(embeddings[0], (Term.stack_rows(same) for same in terms))
+
+
+def _with_terms(embedding: _Kind, terms: Iterable[Term]) -> _Kind:
+    """Return an embedding of the same kind with other terms."""
+    changed = copy.copy(embedding)
+    vars(changed).pop("measures", None)
+    changed.terms = tuple(terms)
+    return changed
+
+
+def _index(embedding: Embedding, rows: Any) -> np.ndarray:
+    return np.atleast_1d(np.arange(len(embedding))[slice(None) if rows is None else rows])
 
 
 def sq_distances(
@@ -263,7 +284,9 @@ def sq_distances(
     Parameters
     ----------
     points, others : Embedding
+        Both are of one kind.
     rows, cols : slice or array of int
+        Which points of each.
     col_factors : list of Factors, optional
         Those of `cols`, where they have been gathered before.
     current : array of shape (len(rows),), optional

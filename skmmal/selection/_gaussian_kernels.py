@@ -24,6 +24,7 @@ def median_sq_distance(block: Any) -> float:
     Parameters
     ----------
     block : array-like of shape (n, D)
+        The points.
 
     Returns
     -------
@@ -66,6 +67,7 @@ def average_kernel(
     rows, cols : sequences of M array-likes of shapes (n, D_m) and (k, D_m)
         Finite also where absent.
     row_present, col_present : array-like of bool, shapes (n, M) and (k, M)
+        Which modalities the rows have.
     sq_widths : sequence of float
         σ_m² of each modality.
     row_extra, col_extra : sequences of M array-likes of shapes (n, E_m) and (k, E_m), optional
@@ -139,6 +141,7 @@ def fourier_features(
     sets : sequence of sequences of M array-likes of shape (n, D_m)
         Sets of points that share the features, for example the pool and the labelled rows. Finite also where absent.
     present : sequence of array-likes of bool, shape (n, M)
+        Which modalities the rows of each set have.
     sq_widths : sequence of float
         σ_m² of each modality.
     n_components : int
@@ -146,6 +149,7 @@ def fourier_features(
     extra : sequence of sequences of M array-likes of shape (n, E_m), optional
         Further columns of each set, as in `average_kernel`; finite also where absent. By default none.
     random_state : int, RandomState, Generator or None
+        Draws the frequencies.
     device : torch.device or str, optional
         Where torch is to compute, and where the features are then; by default numpy computes.
 

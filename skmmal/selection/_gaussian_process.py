@@ -83,23 +83,19 @@ class DenseProcess(Process):
         _subtract_product(self._covariance, half.T, half)
 
     def moments(self, *, precise: bool) -> tuple[Array, Array]:
-        """As for `Process`."""
         curvature = full(len(self._weights), 0.0, "float64", self._weights)
         for part in row_chunks(*self._covariance.shape):
             curvature[part] = self._covariance[part] ** 2 @ self._weights
         return namespace(curvature).diagonal(self._covariance) + 0.0, curvature
 
     def directions(self, rows: np.ndarray) -> tuple[Array, Array]:
-        """As for `Process`."""
         columns = gather(self._covariance, rows).T  # symmetric: rows lie together
         return columns, self._covariance @ (self._weights[:, None] * columns)
 
     def values(self, directions: Array, rows: np.ndarray | None = None) -> Array:
-        """As for `Process`."""
         return directions if rows is None else gather(directions, rows)
 
     def observe(self, directions: Array, variances: Array) -> None:
-        """As for `Process`."""
         _subtract_product(self._covariance, directions / variances, directions.T)
 
 
@@ -137,7 +133,6 @@ class FeatureProcess(Process):
         return gram
 
     def moments(self, *, precise: bool) -> tuple[Array, Array]:
-        """As for `Process`."""
         if precise and self._dtype != "float64":
             self._dtype, self._is_converted = "float64", True
             self._target = self._weighted_gram()
@@ -152,12 +147,10 @@ class FeatureProcess(Process):
         return variances, curvature
 
     def directions(self, rows: np.ndarray) -> tuple[Array, Array]:
-        """As for `Process`."""
         columns = self._inverse @ cast(gather(self._features, rows), "float64").T
         return columns, self._inverse @ (self._target @ columns)
 
     def values(self, directions: Array, rows: np.ndarray | None = None) -> Array:
-        """As for `Process`."""
         if rows is not None:
             return cast(gather(self._features, rows), "float64") @ directions
         if not self._is_converted:
@@ -167,7 +160,6 @@ class FeatureProcess(Process):
         return namespace(directions).concatenate(products)
 
     def observe(self, directions: Array, variances: Array) -> None:
-        """As for `Process`."""
         _subtract_product(self._inverse, directions / variances, directions.T)
 
 

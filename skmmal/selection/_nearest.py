@@ -15,7 +15,7 @@ __all__ = ["NearestCentre"]
 
 _CENTRES_PER_PASS = 512
 # With fewer new centres than this, finding out which pairs matter costs more than their products.
-_SIFT_FROM = 32
+_SIFT_FROM = 128
 # Groups of like rows are looked for within a window, so that memory-mapped rows are read nearly in order.
 _WINDOW_ROWS, _GROUP_ROWS = 2**15, 512
 # Room for rounding, relative to ‖g‖² + ‖c‖², in bounds got from float32 products.

@@ -25,6 +25,7 @@ def mean_sq_distances(sets: Sequence[Sequence[Any]], present: Sequence[Any]) -> 
     sets : sequence of sequences of M array-likes of shape (n, D_m)
         Sets of rows with the same blocks, for example the pool and the labelled rows.
     present : sequence of array-likes of bool, shape (n, M)
+        Which blocks the rows of each set have.
 
     Returns
     -------
@@ -66,6 +67,7 @@ class PartialEmbedding(DenseEmbedding):
     values : sequence of M array-likes of shape (N, D_m)
         Zero where absent.
     present : array-like of bool, shape (N, M)
+        Which blocks a point has.
     scales : array-like of shape (M,)
         s_m, for example of `mean_sq_distances`; not negative.
 
@@ -104,7 +106,6 @@ class PartialEmbedding(DenseEmbedding):
     def expanded(
         self, factors: list[Factors], others: list[Factors], sq_norms: Array, other_sq_norms: Array
     ) -> tuple[Array, Array]:
-        """As for `Embedding`, over the blocks that both rows have."""
         (own,), (their,) = factors, others
         library, dtype = namespace(own.present), self.measures.dtype
         own_norms, their_norms = (
@@ -119,7 +120,6 @@ class PartialEmbedding(DenseEmbedding):
         return distances, sums
 
     def paired(self, factors: list[Factors], others: list[Factors]) -> Array:
-        """As for `Embedding`, over the blocks that both rows have."""
         (own,), (their,) = factors, others
         squares = [row_sq_norms(a - b) for a, b in zip(own.blocks, their.blocks, strict=True)]
         both = own.present * their.present

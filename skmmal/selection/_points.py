@@ -36,17 +36,42 @@ class Candidates:
     embedding: Embedding
 
     def take(self, positions: np.ndarray) -> Candidates:
-        """Return some of them."""
+        """Return some of them.
+
+        Parameters
+        ----------
+        positions : array-like of int
+            Where they are among the candidates.
+
+        Returns
+        -------
+        Candidates
+        """
         index = np.asarray(positions, dtype=np.intp)
         return Candidates(self.rows[index], self.sq_distances[index], self.embedding.take(index))
 
     def mutual_sq_distances(self) -> np.ndarray:
-        """Squared distances among them, float64, shape (n, n)."""
+        """Squared distances among them.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, n)
+        """
         return self.embedding.sq_distances().astype(np.float64)
 
     @staticmethod
     def stack(parts: list[Candidates]) -> Candidates:
-        """Return those of several parts, one after the other."""
+        """Return those of several parts, one after the other.
+
+        Parameters
+        ----------
+        parts : list of Candidates
+            With embeddings that are cut alike.
+
+        Returns
+        -------
+        Candidates
+        """
         rows = np.concatenate([part.rows for part in parts])
         known = np.concatenate([part.sq_distances for part in parts])
         return Candidates(rows, known, stack_rows([part.embedding for part in parts]))
@@ -65,34 +90,90 @@ class Points(ABC):
 
     @abstractmethod
     def open_rows(self) -> np.ndarray:
-        """Row numbers of the points that may be picked, in ascending order."""
+        """Row numbers of the points that may be picked.
+
+        Returns
+        -------
+        ndarray of int
+            In ascending order.
+        """
 
     @abstractmethod
     def take(self, rows: np.ndarray) -> Candidates:
-        """Points by their row numbers, with their squared norms."""
+        """Points by their row numbers, with their squared norms.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Open or not.
+
+        Returns
+        -------
+        Candidates
+        """
 
     @abstractmethod
     def largest(self) -> Candidates:
-        """Return the open point of largest norm (the first of equal ones), with its squared norm."""
+        """Return the open point of largest norm, with its squared norm.
+
+        Returns
+        -------
+        Candidates
+            One of them; of equal ones the first.
+        """
 
     @abstractmethod
     def mass(self) -> float:
-        """Sum of the open points' squared distances to their nearest centres."""
+        """Sum of the open points' squared distances to their nearest centres.
+
+        Returns
+        -------
+        float
+        """
 
     @abstractmethod
     def draw(self, positions: np.ndarray) -> Candidates:
-        """Open points at positions, from 0 to the `mass`, of the cumulative sum of squared distances."""
+        """Points at positions of the cumulative sum of squared distances.
+
+        Parameters
+        ----------
+        positions : ndarray of float64
+            From 0 to the `mass` that was asked for before.
+
+        Returns
+        -------
+        Candidates
+            Open points, one for each position, also twice the same.
+        """
 
     @abstractmethod
     def farthest(self, n_points: int) -> tuple[Candidates, float]:
-        """Return the open points farthest from their centres, the first farthest one among them, in ascending order.
+        """Open points farthest from their nearest centres.
 
-        And the largest squared distance of all others, -1 where there are none.
+        Parameters
+        ----------
+        n_points : int
+            How many, or one more.
+
+        Returns
+        -------
+        candidates : Candidates
+            In ascending order of their rows; the first of the farthest ones is among them.
+        bound : float
+            The largest squared distance of all other open points, -1 where there are none.
         """
 
     @abstractmethod
     def add(self, centres: Embedding, rows: np.ndarray) -> None:
-        """Take further centres; `rows` are those of them that are among the points, and are open no more."""
+        """Take further centres.
+
+        Parameters
+        ----------
+        centres : Embedding
+            Of the same kind as the points.
+        rows : ndarray of int
+            Those of them that are among the points, which are open no more.
+        """
 
 
 class EmbeddingPoints(Points):
@@ -101,6 +182,7 @@ class EmbeddingPoints(Points):
     Parameters
     ----------
     embedding : Embedding
+        The points.
     candidates : array-like of int or bool, optional
         Rows that are open; by default all.
     """
@@ -116,31 +198,25 @@ class EmbeddingPoints(Points):
         return len(self.embedding)
 
     def open_rows(self) -> np.ndarray:
-        """As for `Points`."""
         return np.flatnonzero(self._is_open)
 
     def take(self, rows: np.ndarray) -> Candidates:
-        """As for `Points`."""
         return self._candidates(rows, to_numpy(self.embedding.measures.sq_norms))
 
     def largest(self) -> Candidates:
-        """As for `Points`."""
         norms = to_numpy(self.embedding.measures.sq_norms)
         return self.take(np.atleast_1d(np.argmax(np.where(self._is_open, norms, -1.0))))
 
     def mass(self) -> float:
-        """As for `Points`."""
         self._cumulative = self.known.cumsum()
         return float(self._cumulative[-1])
 
     def draw(self, positions: np.ndarray) -> Candidates:
-        """As for `Points`."""
         rows = np.searchsorted(self._cumulative, positions, side="right")
         rows = np.minimum(rows, np.flatnonzero(self.known)[-1])  # rounding at the upper end
         return self._candidates(rows, self.known)
 
     def farthest(self, n_points: int) -> tuple[Candidates, float]:
-        """As for `Points`."""
         known = np.where(self._is_open, self.known, -1.0)
         n_points = min(n_points, int(self._is_open.sum()))
         order = np.argpartition(-known, n_points - 1)[:n_points]
@@ -151,7 +227,6 @@ class EmbeddingPoints(Points):
         return candidates, float(known.max())
 
     def add(self, centres: Embedding, rows: np.ndarray) -> None:
-        """As for `Points`."""
         self._is_open[rows] = False
         self._nearest.add(centres, rows)
         self._known = None

@@ -368,7 +368,7 @@ def test_badges_embedding_on_each_head(problem):
     exact = ((everything[:, None] - everything) ** 2).sum(axis=2)
     np.testing.assert_allclose(found.sq_distances(), exact, atol=1e-9)
     # in factors: K ≪ D would show if a block of features were stored for every head
-    assert sum(part._n_columns for part in found.parts) == sum(WIDTHS.values()) + 2 * 3 * 3
+    assert sum(term.n_columns for term in found.terms) == sum(WIDTHS.values()) + 2 * 3 * 3
 
 
 def test_the_gradient_of_all_heads_is_the_gradient():

@@ -33,12 +33,12 @@ def test_d2_sampling_has_the_law_of_one_at_a_time_among_candidates():
             chosen.append(row)
         expected[rest] = probability
     counts, rng = dict.fromkeys(expected, 0), np.random.RandomState(0)
-    for _ in range(2000):
+    for _ in range(1200):
         first, *rest = d2_sampling(values, 3, random_state=rng, first=3, candidates=candidates).tolist()
         assert first == 3
         counts[tuple(rest)] += 1
-    wanted = 2000 * np.array(list(expected.values()))
-    assert chisquare(list(counts.values()), wanted * (2000 / wanted.sum())).pvalue > 1e-3
+    wanted = 1200 * np.array(list(expected.values()))
+    assert chisquare(list(counts.values()), wanted * (1200 / wanted.sum())).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("form", ["rows", "mask"])
