@@ -52,6 +52,8 @@ class ModelAtPoints(Source):
         self, head: str, n_draws: int, rng: np.random.RandomState, source: str, joint: bool
     ) -> Iterator[np.ndarray] | None:
         """Probabilities by the members of an ensemble."""
+        if head != FUSED and not self.has_own_heads:
+            _ = self.probabilities_by_modality  # says so, before the members are asked
         if source in ("auto", "committee") and has_members(self.final):
 
             def predict(member: Any, X: Any) -> np.ndarray:

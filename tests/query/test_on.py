@@ -10,6 +10,7 @@ from scipy.linalg import block_diag
 from scipy.special import softmax
 from scipy.stats import entropy
 from sklearn.base import clone
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -586,6 +587,14 @@ def test_classifiers_without_heads_are_refused(name, on):
     clf = LogisticRegression().fit(X, np.arange(20) % 2)
     with pytest.raises(TypeError, match="LogisticRegression has no predict_proba_by_modality.*LateFusionClassifier"):
         seeded(name, on).query(clf, X, 2)
+
+
+@pytest.mark.parametrize("name", ["bald", "batchbald", "epig", "powerbald"])
+def test_members_without_heads_are_not_asked(name):
+    X = np.random.default_rng(0).standard_normal((20, 3))
+    forest = RandomForestClassifier(3, random_state=0).fit(X, np.arange(20) % 2)
+    with pytest.raises(TypeError, match="RandomForestClassifier has no predict_proba_by_modality"):
+        seeded(name, "all").query(forest, X, 2)
 
 
 @pytest.mark.parametrize("name", available_strategies())
