@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from skmmal.heads.convex._problem import Problem
-
-__all__ = ["Blocks", "mean_rows"]
+__all__ = ["Blocks", "Layout", "Piece", "mean_rows"]
 
 _CHUNK = 1024
 _SAMPLED_ROWS = 1024
@@ -45,6 +43,46 @@ def _filled(rows: np.ndarray, present: np.ndarray) -> np.ndarray:
     values = rows.astype(np.float64)
     values[~present] = 0.0
     return values
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Columns of the parameters that belong to one map and one block, which it multiplies by a factor."""
+
+    map: int
+    block: int
+    factor: float
+    columns: slice
+
+
+class Layout:
+    """What the columns of parameters (K, P) are: for every map those of its blocks, and its intercept.
+
+    Parameters
+    ----------
+    widths : list of int
+        Of the blocks.
+    factors : list of J dicts of int to float
+        The blocks that each map takes, and their factors.
+    n_classes : int
+    counts_absent : bool
+        Whether rows that lack a modality are rows of zeros, not of weight zero.
+    """
+
+    def __init__(
+        self, widths: list[int], factors: Sequence[dict[int, float]], n_classes: int, counts_absent: bool
+    ) -> None:
+        self.n_classes, self.counts_absent = n_classes, counts_absent
+        self.pieces: list[Piece] = []
+        self.intercepts: list[int] = []
+        start = 0
+        for j, of_map in enumerate(factors):
+            for m, factor in of_map.items():
+                self.pieces.append(Piece(j, m, factor, slice(start, start + widths[m])))
+                start += widths[m]
+            self.intercepts.append(start)
+            start += 1
+        self.size, self.shape = start, (n_classes, start)
 
 
 class Blocks:
@@ -144,7 +182,7 @@ class Blocks:
 
     # ----------------------------------------------------------------------- products, of several problems at once
 
-    def images(self, asked: list[tuple[Problem, np.ndarray]]) -> list[list[np.ndarray]]:
+    def images(self, asked: list[tuple[Layout, np.ndarray]]) -> list[list[np.ndarray]]:
         """Logits (K, n) of every map of some problems, for parameters (K, P) of each."""
         answers: list[list[np.ndarray]] = [
             [np.repeat(part[:, column, None], self.n_rows, axis=1) for column in problem.intercepts]
@@ -164,7 +202,7 @@ class Blocks:
                 answers[i][piece.map] += image
         return answers
 
-    def pulls(self, asked: list[tuple[Problem, list[np.ndarray]]]) -> list[np.ndarray]:
+    def pulls(self, asked: list[tuple[Layout, list[np.ndarray]]]) -> list[np.ndarray]:
         """Gradients (K, P) of ``Σ_j <rows_j, image_j>`` for rows (K, n) of every map of some problems."""
         answers = []
         for problem, rows in asked:
@@ -186,7 +224,7 @@ class Blocks:
                 answers[i][:, piece.columns] = piece.factor * pulled
         return answers
 
-    def _offset(self, m: int, users: list[Problem], dtype: Any) -> np.ndarray | None:
+    def _offset(self, m: int, users: list[Layout], dtype: Any) -> np.ndarray | None:
         """Offset (ΣK, n) of the rows of a stack, zero for problems that do not count rows without the modality."""
         offset = self.offsets[m]
         if offset is None or not any(problem.counts_absent for problem in users):

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from scipy.linalg import svd
 
-from skmmal.heads.convex._blocks import Blocks
+from skmmal.heads.convex._blocks import Blocks, Layout, Piece
 from skmmal.heads.convex._losses import SoftmaxLoss
 
-__all__ = ["LinearMap", "Piece", "Point", "Problem", "RotatedProblem", "combined"]
+__all__ = ["LinearMap", "Point", "Problem", "RotatedProblem", "combined"]
 
 _NEGLIGIBLE = 0.02
 """Largest rounding error of the curvature, beside the penalty, at which a precision is used."""
@@ -26,16 +26,6 @@ class LinearMap:
     intercept: np.ndarray
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Columns of the parameters that belong to one map and one block."""
-
-    map: int
-    block: int
-    factor: float
-    columns: slice
-
-
 @dataclass
 class Point:
     """Parameters (K, P) and what follows from them without another product with the features."""
@@ -46,7 +36,7 @@ class Point:
     probabilities: list[np.ndarray]
 
 
-class Problem:
+class Problem(Layout):
     """Sum of the losses of H heads whose logits are mixtures of J linear maps, and a penalty on the maps' weights.
 
     ``Σ_h loss_h(Σ_j c_hj (Σ_m f_jm X_m W_jm + b_j) + offset_h) + l2/2 Σ_j (‖W_j‖² + t ‖b_j‖²)``, with t one or zero. A
@@ -82,19 +72,9 @@ class Problem:
         offset: list[np.ndarray] | None = None,
         ties_intercepts: bool = False,
     ) -> None:
-        self.blocks, self.losses, self.mixing, self.n_classes, self.l2 = blocks, losses, mixing, n_classes, l2
-        self.counts_absent, self.offset, self.ties_intercepts = counts_absent, offset, ties_intercepts
-        self.pieces: list[Piece] = []
-        self.intercepts: list[int] = []
-        start = 0
-        for j, of_map in enumerate(factors):
-            for m, factor in of_map.items():
-                end = start + blocks.widths[m]
-                self.pieces.append(Piece(j, m, factor, slice(start, end)))
-                start = end
-            self.intercepts.append(start)
-            start += 1
-        self.size, self.shape = start, (n_classes, start)
+        super().__init__(blocks.widths, factors, n_classes, counts_absent)
+        self.blocks, self.losses, self.mixing, self.l2 = blocks, losses, mixing, l2
+        self.offset, self.ties_intercepts = offset, ties_intercepts
         self.penalty = np.full(self.size, l2)
         self.penalty[self.intercepts] = l2 if ties_intercepts else 0.0
 
