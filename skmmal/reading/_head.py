@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy.special import softmax
@@ -13,22 +13,158 @@ from skmmal._arrays import at_least_float32
 from skmmal._random import RandomState, check_rng, draw_seed
 from skmmal.reading._linear import LinearHead, fit_stand_in, log_probabilities
 from skmmal.reading._posterior import LaplacePosterior
-from skmmal.reading._source import FUSED, Source
+from skmmal.reading._source import FUSED
 
 __all__ = ["Head"]
 
 
-class HeadAtPoints:
-    """What a head would say elsewhere: at new points, under draws of the model, fitted on other rows."""
+class HeadOnRows:
+    """What a head says of its rows and sees of them; parameters and attributes as of `Head`."""
 
-    name: str
-    labelled: Head
-    probabilities: np.ndarray
-    layer_blocks: list[np.ndarray]
-    layer_features: np.ndarray
-    _reading: Any
-    _source: Source
-    _own: Callable[[np.ndarray], np.ndarray]
+    def __init__(self, reading: Any, name: str) -> None:
+        self.name = name
+        self._reading = reading
+        self._source = reading.source
+        self._index = None if name == FUSED else self._source.modality_names.index(name)
+        if self._index is None:
+            self.positions = np.arange(len(reading))
+        else:
+            self.positions = np.flatnonzero(self._source.present[reading.taken, self._index])
+        everywhere = len(self.positions) == len(reading)
+        self.rows = reading.rows if everywhere else reading.rows[self.positions]
+        self._is_whole = everywhere and reading.is_whole
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def _own(self, values: np.ndarray) -> np.ndarray:
+        """The head's rows of what the source has for all."""
+        return values if self._is_whole else values[self.rows]
+
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """Put values of the head's rows in their places among all rows of the reading; the others are zero.
+
+        Parameters
+        ----------
+        values : ndarray with as many rows as the head
+
+        Returns
+        -------
+        ndarray with as many rows as the reading
+        """
+        n_rows = len(self._reading)
+        if len(values) == n_rows:
+            return values
+        out = np.zeros((n_rows, *values.shape[1:]), dtype=values.dtype)
+        out[self.positions] = values
+        return out
+
+    def find(self, positions: np.ndarray) -> np.ndarray:
+        """Where some rows of the reading are among the head's, without those that lack the modality.
+
+        Parameters
+        ----------
+        positions : ndarray of int
+
+        Returns
+        -------
+        ndarray of int
+        """
+        return np.flatnonzero(np.isin(self.positions, positions))
+
+    @cached_property
+    def labelled(self) -> Self:
+        """The same head on the labelled rows."""
+        return type(self)(self._reading.labelled, self.name)
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """Columns of the rows' classes, shape (n,); without labels, of the classes that this head predicts."""
+        if self._reading.y is None:
+            return self.probabilities.argmax(axis=1)
+        return self._reading.codes[self.positions]
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """Class probabilities, shape (n, K), float64."""
+        self._source.check_fitted()
+        if self._index is None:
+            return self._own(self._source.probabilities)
+        by_modality = self._source.probabilities_by_modality
+        if self.name not in by_modality:
+            raise ValueError(
+                f"{self._source.name}.predict_proba_by_modality returned {list(by_modality)}, but no {self.name!r}"
+            )
+        return self._own(by_modality[self.name])
+
+    @cached_property
+    def residuals(self) -> np.ndarray:
+        """Gradient of the cross-entropy, at the predicted class, by the logits: ``p − onehot(ŷ)``, shape (n, K)."""
+        residuals = self.probabilities.copy()
+        residuals[np.arange(len(self)), residuals.argmax(axis=1)] -= 1.0
+        return residuals
+
+    @property
+    def modality_names(self) -> list[str]:
+        """Names of the modalities that the head sees."""
+        return self._source.modality_names if self._index is None else [self.name]
+
+    @cached_property
+    def present(self) -> np.ndarray:
+        """Which row has which of them, bool of shape (n, M)."""
+        if self._index is None:
+            return self._own(self._source.present)
+        return np.ones((len(self), 1), dtype=bool)
+
+    @cached_property
+    def blocks(self) -> list[np.ndarray]:
+        """What the head sees of each modality, M blocks (n, D_m); absent rows zero.
+
+        They are as they are stored, which may be in float16: for kernels that convert a chunk at a time.
+        """
+        if self._index is None:
+            return [self._own(block) for block in self._source.blocks]
+        return [self._own(at_least_float32(self._source.own_blocks[self._index]))]
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """The blocks side by side as one matrix of its own, shape (n, D), at least float32."""
+        blocks = [at_least_float32(block) for block in self.blocks]
+        # a block may be a view into a frame or a packed matrix: in one memory order, products round in one way
+        return np.ascontiguousarray(blocks[0]) if self._index is not None else np.concatenate(blocks, axis=1)
+
+    @cached_property
+    def layer_blocks(self) -> list[np.ndarray]:
+        """What the last layer of the head sees: `blocks`, or their sum where the modalities share that layer.
+
+        An absent modality has no part in either, nor has a token that stands in for it.
+        """
+        if self._index is None and self._source.shares_last_layer:
+            return [np.sum([at_least_float32(block) for block in self.blocks], axis=0)]
+        return self.blocks
+
+    @cached_property
+    def layer_features(self) -> np.ndarray:
+        """`layer_blocks` as one matrix."""
+        return self.features if self.layer_blocks is self.blocks else at_least_float32(self.layer_blocks[0])
+
+
+class Head(HeadOnRows):
+    """One classifier's say on the rows of a reading: the fused one's, or a modality's own.
+
+    Everything has one entry for each of the head's rows: those of the reading that have its modality.
+
+    Parameters
+    ----------
+    reading : Reading
+    name : str
+        ``"fused"`` or a modality's name.
+
+    Attributes
+    ----------
+    positions : ndarray of int
+        The head's rows, as positions in the reading.
+    """
 
     @property
     def is_linear_in_features(self) -> bool:
@@ -145,148 +281,3 @@ class HeadAtPoints:
             raise ValueError("predictions on held-out folds are those of all labelled rows, not of some of them")
         held_out = self._source.out_of_fold(reading.y, n_folds, draw_seed(check_rng(random_state)))
         return Head(type(reading)(held_out, y=reading.y), self.name).probabilities
-
-
-class Head(HeadAtPoints):
-    """One classifier's say on the rows of a reading: the fused one's, or a modality's own.
-
-    Everything has one entry for each of the head's rows: those of the reading that have its modality.
-
-    Parameters
-    ----------
-    reading : Reading
-    name : str
-        ``"fused"`` or a modality's name.
-
-    Attributes
-    ----------
-    positions : ndarray of int
-        The head's rows, as positions in the reading.
-    """
-
-    def __init__(self, reading: Any, name: str) -> None:
-        self.name = name
-        self._reading = reading
-        self._source = reading.source
-        self._index = None if name == FUSED else self._source.modality_names.index(name)
-        if self._index is None:
-            self.positions = np.arange(len(reading))
-        else:
-            self.positions = np.flatnonzero(self._source.present[reading.taken, self._index])
-        everywhere = len(self.positions) == len(reading)
-        self.rows = reading.rows if everywhere else reading.rows[self.positions]
-        self._is_whole = everywhere and reading.is_whole
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def _own(self, values: np.ndarray) -> np.ndarray:
-        """The head's rows of what the source has for all."""
-        return values if self._is_whole else values[self.rows]
-
-    def spread(self, values: np.ndarray) -> np.ndarray:
-        """Put values of the head's rows in their places among all rows of the reading; the others are zero.
-
-        Parameters
-        ----------
-        values : ndarray with as many rows as the head
-
-        Returns
-        -------
-        ndarray with as many rows as the reading
-        """
-        n_rows = len(self._reading)
-        if len(values) == n_rows:
-            return values
-        out = np.zeros((n_rows, *values.shape[1:]), dtype=values.dtype)
-        out[self.positions] = values
-        return out
-
-    def find(self, positions: np.ndarray) -> np.ndarray:
-        """Where some rows of the reading are among the head's, without those that lack the modality.
-
-        Parameters
-        ----------
-        positions : ndarray of int
-
-        Returns
-        -------
-        ndarray of int
-        """
-        return np.flatnonzero(np.isin(self.positions, positions))
-
-    @cached_property
-    def labelled(self) -> Head:
-        """The same head on the labelled rows."""
-        return Head(self._reading.labelled, self.name)
-
-    @cached_property
-    def codes(self) -> np.ndarray:
-        """Columns of the rows' classes, shape (n,); without labels, of the classes that this head predicts."""
-        if self._reading.y is None:
-            return self.probabilities.argmax(axis=1)
-        return self._reading.codes[self.positions]
-
-    @cached_property
-    def probabilities(self) -> np.ndarray:
-        """Class probabilities, shape (n, K), float64."""
-        self._source.check_fitted()
-        if self._index is None:
-            return self._own(self._source.probabilities)
-        by_modality = self._source.probabilities_by_modality
-        if self.name not in by_modality:
-            raise ValueError(
-                f"{self._source.name}.predict_proba_by_modality returned {list(by_modality)}, but no {self.name!r}"
-            )
-        return self._own(by_modality[self.name])
-
-    @cached_property
-    def residuals(self) -> np.ndarray:
-        """Gradient of the cross-entropy, at the predicted class, by the logits: ``p − onehot(ŷ)``, shape (n, K)."""
-        residuals = self.probabilities.copy()
-        residuals[np.arange(len(self)), residuals.argmax(axis=1)] -= 1.0
-        return residuals
-
-    @property
-    def modality_names(self) -> list[str]:
-        """Names of the modalities that the head sees."""
-        return self._source.modality_names if self._index is None else [self.name]
-
-    @cached_property
-    def present(self) -> np.ndarray:
-        """Which row has which of them, bool of shape (n, M)."""
-        if self._index is None:
-            return self._own(self._source.present)
-        return np.ones((len(self), 1), dtype=bool)
-
-    @cached_property
-    def blocks(self) -> list[np.ndarray]:
-        """What the head sees of each modality, M blocks (n, D_m); absent rows zero.
-
-        They are as they are stored, which may be in float16: for kernels that convert a chunk at a time.
-        """
-        if self._index is None:
-            return [self._own(block) for block in self._source.blocks]
-        return [self._own(at_least_float32(self._source.own_blocks[self._index]))]
-
-    @cached_property
-    def features(self) -> np.ndarray:
-        """The blocks side by side as one matrix of its own, shape (n, D), at least float32."""
-        blocks = [at_least_float32(block) for block in self.blocks]
-        # a block may be a view into a frame or a packed matrix: in one memory order, products round in one way
-        return np.ascontiguousarray(blocks[0]) if self._index is not None else np.concatenate(blocks, axis=1)
-
-    @cached_property
-    def layer_blocks(self) -> list[np.ndarray]:
-        """What the last layer of the head sees: `blocks`, or their sum where the modalities share that layer.
-
-        An absent modality has no part in either, nor has a token that stands in for it.
-        """
-        if self._index is None and self._source.shares_last_layer:
-            return [np.sum([at_least_float32(block) for block in self.blocks], axis=0)]
-        return self.blocks
-
-    @cached_property
-    def layer_features(self) -> np.ndarray:
-        """`layer_blocks` as one matrix."""
-        return self.features if self.layer_blocks is self.blocks else at_least_float32(self.layer_blocks[0])

@@ -26,11 +26,13 @@ class NetworkSource(NetworkAtPoints):
 
     Parameters
     ----------
-    model, X, **options
+    model, X
         As of `ModelSource`.
     once : bool, default=False
         Whether this is for one question of the classifier's own: then the encoders' output is not kept for further
         passes, and no subclass asked.
+    **options
+        As of `ModelSource`.
     """
 
     def _asked(self, method: str) -> bool:
