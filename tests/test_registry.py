@@ -20,6 +20,7 @@ from skmmal import LateFusionClassifier, MultimodalArray
 from skmmal._registry import ENTRIES, find, name_of
 from skmmal.balancing import Balancing, available_balancings, balancing_classes, get_balancing
 from skmmal.query import QueryStrategy, available_strategies, get_strategy, strategy_name, strategy_table
+from skmmal.query._strategies import saved_strategy
 from skmmal.stopping import StoppingCriterion, available_criteria
 
 STRATEGIES = [entry for entry in ENTRIES if entry.kind == "strategy"]
@@ -235,3 +236,26 @@ def test_other_distributions_add_strategies(tmp_path):
     assert "last-rows" in shown.output and "Pick the last rows." in shown.output
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, env={**os.environ, "COLUMNS": "200"})
+
+
+FORMER = {  # parameters with which version 0.1.0 wrote them into a campaign
+    "badge": {"first": "norm", "partitions": 1, "n_jobs": None, "on": "fused"},
+    "bmmal": {"first": "norm", "partitions": 1, "n_jobs": None},
+    "coreset": {"partitions": 1, "n_jobs": None, "on": "fused"},
+    "bait": {"fisher": "trace", "regularization": 2.0, "n_components": 7, "on": "fused"},
+    "bald": {"source": "auto", "n_samples": 9, "on": "fused"},
+    "dcom": {"centre": 0.7},
+    "mmcsal": {"kernel_width": 2.0, "n_references": 77},
+    "uherding": {"sigma": "adaptive", "calibrate": False},
+    "uncertaingcn": {"n_components": 5},
+}
+
+
+@pytest.mark.parametrize("name", FORMER)
+def test_strategies_of_earlier_versions_are_read(name):
+    found = saved_strategy(name, FORMER[name])
+    values = set(map(repr, found.get_params().values()))
+    assert {repr(value) for key, value in FORMER[name].items() if key not in ("partitions", "n_jobs")} <= values
+    if "partitions" in FORMER[name]:
+        with pytest.raises(ValueError, match="Partitioned"):
+            saved_strategy(name, {**FORMER[name], "partitions": 4})

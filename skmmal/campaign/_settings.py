@@ -14,6 +14,7 @@ from skmmal.campaign._files import CampaignError
 from skmmal.classifier import LateFusionClassifier
 from skmmal.query import QueryStrategy, available_strategies, get_strategy
 from skmmal.query import strategy_name as registered_name
+from skmmal.query._strategies import saved_strategy
 from skmmal.stopping import StoppingCriterion, as_criteria, available_criteria, get_criterion
 
 SCALES = ("standard", "l2", "none")
@@ -81,7 +82,7 @@ class Settings:
         try:
             parts = dict(content)
             for name in ("strategy", "initial"):
-                parts[name] = get_strategy(parts[name]["name"], **_decoded(parts[name]["parameters"]))
+                parts[name] = saved_strategy(parts[name]["name"], _decoded(parts[name]["parameters"]))
             parts["estimator"] = LateFusionClassifier(**_decoded(parts["estimator"]))
             parts["stopping"] = [
                 get_criterion(entry["name"], **_decoded(entry["parameters"])) for entry in parts["stopping"]

@@ -30,7 +30,7 @@ class BAIT(QueryStrategy):
         ``"auto"``: ``"full"`` where K D is at most 512 and the rows' factors N K² D at most 2·10⁷ numbers.
     regularization : float, default=1.0
         λ of ``M₀ = λ I + n/(n + B) F_labelled`` (the paper's default).
-    n_components : int or None, default=256
+    n_directions : int or None, default=256
         At most that many directions of the embedding are kept, those that carry most of the pool's information (ours).
         ``None``: all.
     on : str, default="fused"
@@ -66,26 +66,26 @@ class BAIT(QueryStrategy):
     _parameter_constraints: dict = {
         "fisher": [StrOptions({"auto", "full", "trace"})],
         "regularization": [Interval(Real, 0, None, closed="neither")],
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "n_directions": [Interval(Integral, 1, None, closed="left"), None],
     }
 
     def __init__(
         self,
         fisher: str = "auto",
         regularization: float = 1.0,
-        n_components: int | None = 256,
+        n_directions: int | None = 256,
         *,
         on: str = "fused",
     ) -> None:
         self.fisher = fisher
         self.regularization = regularization
-        self.n_components = n_components
+        self.n_directions = n_directions
         self.on = on
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         full = self._is_full(pool.head)
         axes = {
-            head.name: _informative_axes(head.layer_features, _spread(head.probabilities), self.n_components)
+            head.name: _informative_axes(head.layer_features, _spread(head.probabilities), self.n_directions)
             for head in pool.listening
         }
 
@@ -104,8 +104,8 @@ class BAIT(QueryStrategy):
     def _is_full(self, head: Head) -> bool:
         # the same for all heads, whose traces are added: the fused head has most columns
         n_classes, n_columns = head.probabilities.shape[1], head.layer_features.shape[1]
-        if self.n_components is not None:
-            n_columns = min(n_columns, self.n_components)
+        if self.n_directions is not None:
+            n_columns = min(n_columns, self.n_directions)
         small = n_classes * n_columns <= 512 and len(head) * n_classes**2 * n_columns <= 2e7
         return self.fisher == "full" or (self.fisher == "auto" and small)
 

@@ -23,7 +23,7 @@ class BALD(InformationSampling):
         Where the draws come from. ``"committee"``: the members of a committee, or of scikit-learn's forests, bagging
         and voting. ``"dropout"``: passes of a `LateFusionClassifier` with its dropout on. ``"laplace"``: a Laplace
         posterior of the fused head. ``"auto"``: the first of these that the estimator has.
-    n_samples : int, default=50
+    n_draws : int, default=50
         Draws from dropout or Laplace (ours; the papers use 10 to 100).
     random_state : int, RandomState, Generator or None
         Draws the networks.

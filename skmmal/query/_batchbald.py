@@ -42,7 +42,7 @@ class BatchBALD(InformationSampling):
         BALD is an upper bound of a row's gain, so those left out have low bounds. ``None``: all rows.
     source : {"auto", "committee", "dropout", "laplace"}, default="auto"
         As in `BALD`.
-    n_samples : int, default=50
+    n_draws : int, default=50
         As in `BALD`; every draw is one network for all rows (dropout: one mask for all rows).
     random_state : int, RandomState, Generator or None
         Draws networks, parts and configurations.
@@ -54,14 +54,14 @@ class BatchBALD(InformationSampling):
     -----
     Labels are independent given the parameters, so the joint probability of a configuration is the mean, over the
     draws, of products. Drawn configurations come from that distribution itself, the same number from each draw, and
-    the entropy of the next label given a configuration is exact: the estimate has no bias. ``n_samples`` draws hold at
-    most ``log n_samples`` nats, which a few rows use up; what a larger joint would rank by is noise. Therefore the
+    the entropy of the next label given a configuration is exact: the estimate has no bias. ``n_draws`` draws hold at
+    most ``log n_draws`` nats, which a few rows use up; what a larger joint would rank by is noise. Therefore the
     parts, as in the pool splitting of other strategies: rows of different parts may be alike. The parts' picks are
     interleaved. The score is the gain within the part, in nats.
 
     Without `X_labeled` a Laplace posterior is the prior alone. Cost: twice the draws as for BALD (a Laplace draw costs
-    N × D × K here), then ``joint_size`` products n_samples × C × K × `max_configurations` for C candidates, with as
-    many logarithms less the factor n_samples, whatever the size of the batch. Memory O(N K), n_samples × C × K, and a
+    N × D × K here), then ``joint_size`` products n_draws × C × K × `max_configurations` for C candidates, with as
+    many logarithms less the factor n_draws, whatever the size of the batch. Memory O(N K), n_draws × C × K, and a
     block.
 
     Rows that lack a modality: as for BALD.
@@ -96,12 +96,12 @@ class BatchBALD(InformationSampling):
         max_configurations: int = 1000,
         max_candidates: int | None = 1000,
         source: str = "auto",
-        n_samples: int = 50,
+        n_draws: int = 50,
         random_state: RandomState = None,
         *,
         on: str = "fused",
     ) -> None:
-        super().__init__(source, n_samples, random_state, on=on)
+        super().__init__(source, n_draws, random_state, on=on)
         self.joint_size = joint_size
         self.max_configurations = max_configurations
         self.max_candidates = max_candidates
@@ -110,7 +110,7 @@ class BatchBALD(InformationSampling):
         seed = draw_seed(rng)
 
         def networks() -> Iterator[np.ndarray]:  # the same draws each time, never all of them in memory
-            return pool.head.draws(self.n_samples, np.random.RandomState(seed), source=self.source, joint=True)
+            return pool.head.draws(self.n_draws, np.random.RandomState(seed), source=self.source, joint=True)
 
         candidates = np.arange(len(pool))
         if self.max_candidates is not None and len(pool) > max(self.max_candidates, 5 * n_instances):

@@ -22,7 +22,7 @@ class CoreGCN(GCNSampling):
     ----------
     n_neighbors : int, default=10
         As in `UncertainGCN`.
-    n_components : int or None, default=128
+    n_directions : int or None, default=128
         As in `UncertainGCN`.
     n_steps : int, default=200
         As in `UncertainGCN`.

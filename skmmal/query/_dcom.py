@@ -47,7 +47,7 @@ class DCoM(QueryStrategy):
         Clusters of ``radius="auto"``. ``None``: as in `ProbCover`.
     max_radius : float, default=1.1
         Largest radius of a labelled row (the official code's).
-    steepness, centre : float, default=50.0, 0.8
+    steepness, center : float, default=50.0, 0.8
         k and a, the official code's: at coverage a both terms weigh the same.
     max_references : int or None, default=10000
         At most that many rows of the pool, drawn at random, are to be covered and measured; every row may be picked.
@@ -98,7 +98,7 @@ class DCoM(QueryStrategy):
         "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
         "max_radius": [Interval(Real, 0, None, closed="neither")],
         "steepness": [Interval(Real, 0, None, closed="neither")],
-        "centre": [Interval(Real, 0, 1, closed="both")],
+        "center": [Interval(Real, 0, 1, closed="both")],
         **REFERENCES,
         "random_state": ["random_state", np.random.Generator],
     }
@@ -110,7 +110,7 @@ class DCoM(QueryStrategy):
         n_clusters: int | None = None,
         max_radius: float = 1.1,
         steepness: float = 50.0,
-        centre: float = 0.8,
+        center: float = 0.8,
         max_references: int | None = 10_000,
         random_state: RandomState = None,
         *,
@@ -121,7 +121,7 @@ class DCoM(QueryStrategy):
         self.n_clusters = n_clusters
         self.max_radius = max_radius
         self.steepness = steepness
-        self.centre = centre
+        self.center = center
         self.max_references = max_references
         self.random_state = random_state
         self.on = on
@@ -149,7 +149,7 @@ class DCoM(QueryStrategy):
             radius = float(radii.mean())
         share = 0.0
         if pool.is_fitted:
-            share = float(competence(_coverage(covered, len(pool), len(labelled)), self.steepness, self.centre))
+            share = float(competence(_coverage(covered, len(pool), len(labelled)), self.steepness, self.center))
         return mixed_cover(
             points,
             n_instances,
@@ -171,7 +171,7 @@ class DCoM(QueryStrategy):
         return pure_radius(measured, labels, self.purity)
 
 
-def competence(coverage: float, steepness: float = 50.0, centre: float = 0.8) -> float:
+def competence(coverage: float, steepness: float = 50.0, center: float = 0.8) -> float:
     """Weight of the margin: ``(1 + e^{−k (1 − a)}) / (1 + e^{−k (coverage − a)})``; 1 at full coverage.
 
     Parameters
@@ -180,7 +180,7 @@ def competence(coverage: float, steepness: float = 50.0, centre: float = 0.8) ->
         Share of the rows that is covered, from 0 to 1.
     steepness : float, default=50.0
         k.
-    centre : float, default=0.8
+    center : float, default=0.8
         a, the coverage at which the weight is one half.
 
     Returns
@@ -193,7 +193,7 @@ def competence(coverage: float, steepness: float = 50.0, centre: float = 0.8) ->
     >>> [round(competence(c), 3) for c in (0.0, 0.8, 1.0)]
     [0.0, 0.5, 1.0]
     """
-    return float(expit(steepness * (coverage - centre)) / expit(steepness * (1.0 - centre)))
+    return float(expit(steepness * (coverage - center)) / expit(steepness * (1.0 - center)))
 
 
 def purity_radii(

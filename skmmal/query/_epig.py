@@ -27,7 +27,7 @@ class EPIG(InformationSampling):
     ----------
     source : {"auto", "committee", "dropout", "laplace"}, default="auto"
         As in `BALD`.
-    n_samples : int, default=50
+    n_draws : int, default=50
         As in `BALD`; every draw is one network for all rows (dropout: one mask for all rows).
     n_targets : int, default=100
         Targets drawn from the pool (ours; the paper draws from the test inputs' distribution).
@@ -42,7 +42,7 @@ class EPIG(InformationSampling):
     Notes
     -----
     Without `X_labeled` a Laplace posterior is the prior alone. Cost: twice the draws as for BALD (a Laplace draw costs
-    N × D × K here), then O(C M K² n_samples) for C candidates and M targets: for 68 classes, 1,000 candidates and 100
+    N × D × K here), then O(C M K² n_draws) for C candidates and M targets: for 68 classes, 1,000 candidates and 100
     targets half a billion logarithms. Memory O(N K), and C K numbers a draw; their scores take a block beside it.
 
     Rows that lack a modality: as for BALD.
@@ -72,14 +72,14 @@ class EPIG(InformationSampling):
     def __init__(
         self,
         source: str = "auto",
-        n_samples: int = 50,
+        n_draws: int = 50,
         n_targets: int = 100,
         max_candidates: int | None = 1000,
         random_state: RandomState = None,
         *,
         on: str = "fused",
     ) -> None:
-        super().__init__(source, n_samples, random_state, on=on)
+        super().__init__(source, n_draws, random_state, on=on)
         self.n_targets = n_targets
         self.max_candidates = max_candidates
 
@@ -88,7 +88,7 @@ class EPIG(InformationSampling):
         targets = np.sort(rng.permutation(len(pool))[: self.n_targets])
 
         def networks(head: Head) -> Iterator[np.ndarray]:  # the same draws each time, never all of them in memory
-            return head.draws(self.n_samples, np.random.RandomState(seed), source=self.source, joint=True)
+            return head.draws(self.n_draws, np.random.RandomState(seed), source=self.source, joint=True)
 
         promising = np.arange(len(pool)) if pool.candidates is None else np.flatnonzero(pool.candidates)
         if self.max_candidates is not None and len(promising) > max(self.max_candidates, 2 * n_instances):

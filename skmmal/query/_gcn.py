@@ -30,7 +30,7 @@ class GCNSampling(QueryStrategy):
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "n_directions": [Interval(Integral, 1, None, closed="left"), None],
         "n_steps": [Interval(Integral, 0, None, closed="left")],
         "random_state": ["random_state", np.random.Generator],
     }
@@ -38,14 +38,14 @@ class GCNSampling(QueryStrategy):
     def __init__(
         self,
         n_neighbors: int = 10,
-        n_components: int | None = 128,
+        n_directions: int | None = 128,
         n_steps: int = 200,
         random_state: RandomState = None,
         *,
         on: str = "fused",
     ) -> None:
         self.n_neighbors = n_neighbors
-        self.n_components = n_components
+        self.n_directions = n_directions
         self.n_steps = n_steps
         self.random_state = random_state
         self.on = on
@@ -55,8 +55,8 @@ class GCNSampling(QueryStrategy):
         if len(labelled):
             everything = np.concatenate([everything, labelled.head.features])
         is_labelled = np.arange(len(everything)) >= len(pool)
-        if self.n_components is not None and everything.shape[1] > self.n_components < len(everything):
-            pca = PCA(int(self.n_components), svd_solver="randomized", random_state=draw_seed(rng))
+        if self.n_directions is not None and everything.shape[1] > self.n_directions < len(everything):
+            pca = PCA(int(self.n_directions), svd_solver="randomized", random_state=draw_seed(rng))
             pca.set_output(transform="default")  # whatever scikit-learn's own setting is
             with np.errstate(invalid="ignore"):  # equal points have no variance whose shares there could be
                 everything = pca.fit_transform(everything)

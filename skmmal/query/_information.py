@@ -106,18 +106,18 @@ class InformationSampling(QueryStrategy):
 
     _parameter_constraints: dict = {
         "source": [StrOptions({"auto", "committee", "dropout", "laplace"})],
-        "n_samples": [Interval(Integral, 1, None, closed="left")],
+        "n_draws": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state", np.random.Generator],
     }
 
     def __init__(
-        self, source: str = "auto", n_samples: int = 50, random_state: RandomState = None, *, on: str = "fused"
+        self, source: str = "auto", n_draws: int = 50, random_state: RandomState = None, *, on: str = "fused"
     ) -> None:
         self.source = source
-        self.n_samples = n_samples
+        self.n_draws = n_draws
         self.random_state = random_state
         self.on = on
 
     def _information(self, pool: Reading, rng: np.random.RandomState) -> np.ndarray:
         """Mutual information of each row's label and the parameters."""
-        return pool.mean_score(lambda head: mutual_information(head.draws(self.n_samples, rng, source=self.source)))
+        return pool.mean_score(lambda head: mutual_information(head.draws(self.n_draws, rng, source=self.source)))

@@ -25,7 +25,7 @@ class MaxHerding(QueryStrategy):
 
     Parameters
     ----------
-    sigma : float, default=1.0
+    bandwidth : float, default=1.0
         Width of the kernel (the paper's default on embeddings of length one).
     max_references : int or None, default=10000
         At most that many rows of the pool, drawn at random, are to be covered (the paper's code draws 35,000, and
@@ -63,20 +63,20 @@ class MaxHerding(QueryStrategy):
     requires_model = False
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
-        "sigma": [Interval(Real, 0, None, closed="neither")],
+        "bandwidth": [Interval(Real, 0, None, closed="neither")],
         **REFERENCES,
         "random_state": ["random_state", np.random.Generator],
     }
 
     def __init__(
         self,
-        sigma: float = 1.0,
+        bandwidth: float = 1.0,
         max_references: int | None = 10_000,
         random_state: RandomState = None,
         *,
         on: str = "fused",
     ) -> None:
-        self.sigma = sigma
+        self.bandwidth = bandwidth
         self.max_references = max_references
         self.random_state = random_state
         self.on = on
@@ -87,7 +87,7 @@ class MaxHerding(QueryStrategy):
             n_instances,
             references=draw_references(len(pool), self.max_references, rng),
             initial=labeled_unit_rows(labelled),
-            sigma=self.sigma,
+            bandwidth=self.bandwidth,
             random_state=rng,
             candidates=pool.candidates,
         )

@@ -73,14 +73,14 @@ class MMCSAL(QueryStrategy):
         Rows the continuous optimiser looks at in an iteration; a larger pool is drawn from anew every time.
     init : {"k-means++", "random"}, default="k-means++"
         The rows at which the centroids start: by D² sampling over all modalities, or uniform as in ActiveFT.
-    kernel_width : float, default=1.0
+    bandwidth : float, default=1.0
         σ of the greedy optimiser's kernel exp(−d² / σ²).
-    n_references : int, default=5000
+    max_references : int, default=5000
         Rows on which the greedy optimiser works: a larger pool is represented by a random subset of that many (or of
         twice the rows wanted, if that is more), from which it also takes its rows.
     random_state : int, RandomState, Generator or None
         Seeds the encoder, the starting rows, the batches and the references. Greedy on raw features draws nothing
-        while the pool is no larger than `n_references` and has enough distinct rows.
+        while the pool is no larger than `max_references` and has enough distinct rows.
 
     Notes
     -----
@@ -111,9 +111,9 @@ class MMCSAL(QueryStrategy):
     score 0. Needs no model: with an unfitted estimator the features are used, with a fitted one its embedding.
 
     Cost, D the dimensions of all modalities together (raw columns, or M × `n_components`): continuous
-    O(max_iter · B · D · (min(N, batch_size) + B)) and one product N × D × B; greedy one product n_references × D ×
-    n_references, then at most M × n_references² for every row taken. Fitting the encoder comes on top. Memory: a
-    normalised copy of the features, and for greedy the kernel, M × n_references² of float32.
+    O(max_iter · B · D · (min(N, batch_size) + B)) and one product N × D × B; greedy one product max_references × D ×
+    max_references, then at most M × max_references² for every row taken. Fitting the encoder comes on top. Memory: a
+    normalised copy of the features, and for greedy the kernel, M × max_references² of float32.
 
     References
     ----------
@@ -148,8 +148,8 @@ class MMCSAL(QueryStrategy):
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "init": [StrOptions({"k-means++", "random"})],
-        "kernel_width": [Interval(Real, 0, None, closed="neither")],
-        "n_references": [Interval(Integral, 1, None, closed="left")],
+        "bandwidth": [Interval(Real, 0, None, closed="neither")],
+        "max_references": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state", np.random.Generator],
     }
 
@@ -165,8 +165,8 @@ class MMCSAL(QueryStrategy):
         learning_rate: float = 1e-3,
         batch_size: int = 4096,
         init: str = "k-means++",
-        kernel_width: float = 1.0,
-        n_references: int = 5_000,
+        bandwidth: float = 1.0,
+        max_references: int = 5_000,
         random_state: RandomState = None,
     ) -> None:
         self.on_features = on_features
@@ -179,8 +179,8 @@ class MMCSAL(QueryStrategy):
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.init = init
-        self.kernel_width = kernel_width
-        self.n_references = n_references
+        self.bandwidth = bandwidth
+        self.max_references = max_references
         self.random_state = random_state
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
@@ -206,12 +206,12 @@ class MMCSAL(QueryStrategy):
         return np.concatenate([indices, rest]), np.concatenate([scores, np.zeros(len(rest))])
 
     def _greedy(self, space: _Space, allowed: np.ndarray, n_instances: int, rng: np.random.RandomState) -> Selection:
-        n_most = max(self.n_references, 2 * n_instances)
+        n_most = max(self.max_references, 2 * n_instances)
         rows = allowed if len(allowed) <= n_most else np.sort(rng.permutation(allowed)[:n_most])
         # what may be picked stands for the pool, unless that is only a part of it
         references = rows if len(allowed) == len(space.groups) else np.arange(len(space.groups))
-        if len(references) > self.n_references:
-            references = np.sort(rng.permutation(references)[: self.n_references])
+        if len(references) > self.max_references:
+            references = np.sort(rng.permutation(references)[: self.max_references])
         some = np.union1d(rows, references)
         chosen, scores = diverse_herding(
             [block[torch.as_tensor(some)] for block in space.blocks],
@@ -221,7 +221,7 @@ class MMCSAL(QueryStrategy):
             groups=space.groups[some],
             bonus=space.bonus[some],
             diversity=self.lambda_div,
-            sigma=self.kernel_width,
+            bandwidth=self.bandwidth,
             known=space.known,
             known_present=space.known_present,
             unit=n_instances,

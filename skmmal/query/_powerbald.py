@@ -27,7 +27,7 @@ class PowerBALD(InformationSampling):
         The power (the paper's default): 0 is random, large values are BALD.
     source : {"auto", "committee", "dropout", "laplace"}, default="auto"
         As in `BALD`.
-    n_samples : int, default=50
+    n_draws : int, default=50
         As in `BALD`.
     random_state : int, RandomState, Generator or None
         Draws the networks and the rows.
@@ -66,12 +66,12 @@ class PowerBALD(InformationSampling):
         self,
         beta: float = 1.0,
         source: str = "auto",
-        n_samples: int = 50,
+        n_draws: int = 50,
         random_state: RandomState = None,
         *,
         on: str = "fused",
     ) -> None:
-        super().__init__(source, n_samples, random_state, on=on)
+        super().__init__(source, n_draws, random_state, on=on)
         self.beta = beta
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:

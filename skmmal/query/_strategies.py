@@ -9,7 +9,7 @@ from typing import Any
 from skmmal._registry import ENTRIES, Entry, entries, find, name_of
 from skmmal.query._base import QueryStrategy
 
-__all__ = ["available_strategies", "get_strategy", "strategy_name", "strategy_table"]
+__all__ = ["available_strategies", "get_strategy", "saved_strategy", "strategy_name", "strategy_table"]
 
 
 def available_strategies(*, needs_model: bool | None = None) -> list[str]:
@@ -71,6 +71,55 @@ def get_strategy(name: str, **params: Any) -> QueryStrategy:
     BMMAL(random_state=0)
     """
     return _load(find("strategy", name))(**params)
+
+
+_RENAMED = {
+    "bait": {"n_components": "n_directions"},
+    "bald": {"n_samples": "n_draws"},
+    "batchbald": {"n_samples": "n_draws"},
+    "coregcn": {"n_components": "n_directions"},
+    "dcom": {"centre": "center"},
+    "epig": {"n_samples": "n_draws"},
+    "maxherding": {"sigma": "bandwidth"},
+    "mmcsal": {"kernel_width": "bandwidth", "n_references": "max_references"},
+    "powerbald": {"n_samples": "n_draws"},
+    "uherding": {"sigma": "bandwidth"},
+    "uncertaingcn": {"n_components": "n_directions"},
+}
+"""Parameters by the names they had in version 0.1.0."""
+_SPLITTING = {"badge", "bmmal", "coreset"}
+"""Strategies that split the pool themselves in version 0.1.0 (`Partitioned` does now)."""
+
+
+def saved_strategy(name: str, params: dict[str, Any]) -> QueryStrategy:
+    """Return a strategy by the name and parameters that this version or an earlier one wrote.
+
+    Parameters
+    ----------
+    name : str
+        One of `available_strategies`.
+    params : dict
+        Its parameters.
+
+    Returns
+    -------
+    QueryStrategy
+
+    Raises
+    ------
+    ValueError
+        It split the pool in parts, which a strategy of this version does not do by itself.
+    """
+    present = {_RENAMED.get(name, {}).get(key, key): value for key, value in params.items()}
+    if name in _SPLITTING:
+        n_parts = present.pop("partitions", 1)
+        present.pop("n_jobs", None)
+        if n_parts != 1:
+            raise ValueError(
+                f"{name} was to split the pool in {n_parts} parts, which Partitioned({name}, {n_parts}) does now; it "
+                "cannot be part of a campaign"
+            )
+    return get_strategy(name, **present)
 
 
 def strategy_name(strategy: QueryStrategy | type[QueryStrategy]) -> str | None:

@@ -28,7 +28,7 @@ class UHerding(QueryStrategy):
 
     Parameters
     ----------
-    sigma : float or "adaptive", default=1.0
+    bandwidth : float or "adaptive", default=1.0
         Width of the kernel on embeddings of length one; ``"adaptive"``: the smallest distance between two labelled
         rows (not of zero; 1 with fewer than two), so that the kernel narrows as labels come in.
     calibrate : bool, default=True
@@ -71,7 +71,7 @@ class UHerding(QueryStrategy):
     requires_model = False
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
-        "sigma": [Interval(Real, 0, None, closed="neither"), StrOptions({"adaptive"})],
+        "bandwidth": [Interval(Real, 0, None, closed="neither"), StrOptions({"adaptive"})],
         "calibrate": ["boolean"],
         **REFERENCES,
         "random_state": ["random_state", np.random.Generator],
@@ -79,14 +79,14 @@ class UHerding(QueryStrategy):
 
     def __init__(
         self,
-        sigma: float | str = 1.0,
+        bandwidth: float | str = 1.0,
         calibrate: bool = True,
         max_references: int | None = 10_000,
         random_state: RandomState = None,
         *,
         on: str = "fused",
     ) -> None:
-        self.sigma = sigma
+        self.bandwidth = bandwidth
         self.calibrate = calibrate
         self.max_references = max_references
         self.random_state = random_state
@@ -102,7 +102,7 @@ class UHerding(QueryStrategy):
             if pool.is_fitted
             else None,
             initial=known,
-            sigma=nearest_distance(known) if self.sigma == "adaptive" else float(self.sigma),
+            bandwidth=nearest_distance(known) if self.bandwidth == "adaptive" else float(self.bandwidth),
             random_state=rng,
             candidates=pool.candidates,
         )

@@ -28,7 +28,7 @@ class UncertainGCN(GCNSampling):
         The paper's value.
     n_neighbors : int, default=10
         Of the graph (ours; the paper's graph joins all rows, which takes N² numbers).
-    n_components : int or None, default=128
+    n_directions : int or None, default=128
         Principal components that the graph and the network see (ours, for the cost). ``None``: the whole embedding.
     n_steps : int, default=200
         Full-batch steps of Adam (hidden width 128, dropout 0.3, learning rate 1e-3, weight decay 5e-4, unlabelled
@@ -44,7 +44,7 @@ class UncertainGCN(GCNSampling):
     Needs no model: with an unfitted estimator the graph is one of the features. Rows are scaled to length one, the
     graph is symmetric with loops and normalised by the roots of the degrees. One network serves the whole pool (the
     official code trains another for each 20,000 rows). The score is ``−|s − margin|``. Cost: exact neighbours in
-    `n_components` columns, N² distances in the library's chunks; a step is a product N × n_components × 128.
+    `n_directions` columns, N² distances in the library's chunks; a step is a product N × n_directions × 128.
 
     Rows that lack a modality: zeros take the place of the block in the features of the graph.
 
@@ -71,13 +71,13 @@ class UncertainGCN(GCNSampling):
         self,
         margin: float = 0.1,
         n_neighbors: int = 10,
-        n_components: int | None = 128,
+        n_directions: int | None = 128,
         n_steps: int = 200,
         random_state: RandomState = None,
         *,
         on: str = "fused",
     ) -> None:
-        super().__init__(n_neighbors, n_components, n_steps, random_state, on=on)
+        super().__init__(n_neighbors, n_directions, n_steps, random_state, on=on)
         self.margin = margin
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:

@@ -33,7 +33,7 @@ def kernel_herding(
     references: Any = None,
     weights: Any = None,
     initial: Any = None,
-    sigma: float = 1.0,
+    bandwidth: float = 1.0,
     random_state: RandomState = None,
     candidates: Any = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +53,7 @@ def kernel_herding(
         How much covering each row is worth, not negative; by default 1.
     initial : array-like of shape (L, D), optional
         Points that cover from the beginning.
-    sigma : float, default=1.0
+    bandwidth : float, default=1.0
         σ, the width of the kernel.
     random_state : int, RandomState, Generator or None
         Draws the rest uniformly once nothing adds anything.
@@ -85,11 +85,11 @@ def kernel_herding(
     points = as_floats(points)
     open_rows = check_candidates(candidates, len(points))
     n_samples = check_n_samples(n_samples, int(open_rows.sum()))
-    sigma = number(sigma, "sigma", 0.0)
+    bandwidth = number(bandwidth, "bandwidth", 0.0)
     rows = check_references(references, len(points))
     worth = np.ones(len(points)) if weights is None else check_worth(weights, "weights", len(points))
     shares = (worth[rows] / len(rows)).astype(points.dtype)
-    coverage = KernelCoverage([points], rows, shares, sigma)
+    coverage = KernelCoverage([points], rows, shares, bandwidth)
     if initial is not None:
         coverage.add([check_centres(initial, points)])
 
@@ -114,7 +114,7 @@ class KernelCoverage:
         Rows that are to be covered.
     shares : ndarray of shape (R,)
         u, how much covering each of them is worth.
-    sigma : float
+    bandwidth : float
     present : ndarray of bool, shape (N, M), optional
         By default everything is present.
     keep : bool, default=False
@@ -126,12 +126,12 @@ class KernelCoverage:
         blocks: Sequence[np.ndarray],
         references: np.ndarray,
         shares: np.ndarray,
-        sigma: float,
+        bandwidth: float,
         present: np.ndarray | None = None,
         *,
         keep: bool = False,
     ) -> None:
-        self._blocks, self._shares, self._sigma, self._present = blocks, shares, sigma, present
+        self._blocks, self._shares, self._bandwidth, self._present = blocks, shares, bandwidth, present
         self._targets = [block[references] for block in blocks]
         self._target_norms = [sq_norms(targets) for targets in self._targets]
         self._target_present = None if present is None else present[references]
@@ -152,7 +152,7 @@ class KernelCoverage:
     ) -> np.ndarray:
         """Kernel of some rows of some points with all references."""
         kernel = sq_distances(blocks[m][rows], self._targets[m], self._target_norms[m])
-        kernel /= -(self._sigma**2)
+        kernel /= -(self._bandwidth**2)
         np.exp(kernel, out=kernel)
         if present is not None and self._target_present is not None:
             kernel *= present[rows, m, None]
@@ -192,7 +192,7 @@ def diverse_herding(
     groups: np.ndarray,
     bonus: np.ndarray,
     diversity: float,
-    sigma: float,
+    bandwidth: float,
     known: Sequence[Any] | None = None,
     known_present: Any = None,
     unit: float = 1.0,
@@ -215,7 +215,7 @@ def diverse_herding(
         Added to the gains.
     diversity : float
         Weight of the similarity.
-    sigma : float
+    bandwidth : float
         Width of the kernel.
     known, known_present : optional
         Rows that count as picked before.
@@ -234,13 +234,13 @@ def diverse_herding(
     --------
     >>> corner = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
     >>> rows = np.arange(3)
-    >>> kind = {"references": rows, "groups": rows, "bonus": np.zeros(3), "diversity": 1.0, "sigma": 1.0}
+    >>> kind = {"references": rows, "groups": rows, "bonus": np.zeros(3), "diversity": 1.0, "bandwidth": 1.0}
     >>> diverse_herding([corner], np.ones((3, 1), dtype=bool), 2, **kind)[0].tolist()
     [1, 2]
     """
     blocks, present = [np.asarray(block) for block in blocks], np.asarray(present)
     shares = np.full(len(references), 1.0 / len(references), dtype=blocks[0].dtype)
-    coverage = KernelCoverage(blocks, references, shares, sigma, present, keep=True)
+    coverage = KernelCoverage(blocks, references, shares, bandwidth, present, keep=True)
     similarity = _Similarity(blocks, present)
     has_known = known is not None and known_present is not None and len(known_present) > 0
     if has_known:

@@ -157,7 +157,7 @@ def test_covers(data):
     options = {"references": references, "random_state": seed}
     if kind == "herding":
         weights = draw_vector(data, n)
-        call = lambda: kernel_herding(points, wanted, weights=weights, initial=initial, sigma=size, **options)  # noqa: E731
+        call = lambda: kernel_herding(points, wanted, weights=weights, initial=initial, bandwidth=size, **options)  # noqa: E731
     elif kind == "balls":
         call = lambda: ball_cover(points, wanted, radius=size, initial=initial, **options)  # noqa: E731
     else:

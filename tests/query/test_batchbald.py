@@ -181,7 +181,7 @@ def test_laplace_draws_are_joint():
     X = rng.standard_normal((60, 3))
     clf = LogisticRegression().fit(X[:20], X[:20, 0] > 0)
     pool = np.vstack([[[0.0, 6.0, 0.0]] * 3, [[0.0, 0.0, 5.5]] * 3])
-    picked = BatchBALD(n_samples=200, random_state=0).query(clf, pool, 2, X_labeled=X[:20])
+    picked = BatchBALD(n_draws=200, random_state=0).query(clf, pool, 2, X_labeled=X[:20])
     assert sorted((picked // 3).tolist()) == [0, 1]
 
 

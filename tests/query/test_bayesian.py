@@ -141,7 +141,7 @@ def test_bald_knows_what_the_labelled_rows_taught():
     y = (X[:, 0] > 0).astype(int)
     clf = LogisticRegression(C=1.0).fit(X, y)
     pool = np.array([[6.0, 0.0], [-6.0, 0.0], [0.0, 6.0], [6.0, 6.0]])
-    picked = BALD(n_samples=200, random_state=0).query(clf, pool, 4, X_labeled=X)
+    picked = BALD(n_draws=200, random_state=0).query(clf, pool, 4, X_labeled=X)
     assert picked[0] == 2
     assert set(picked[2:].tolist()) == {0, 1} or picked[1] == 3
 

@@ -192,7 +192,7 @@ def test_greedy_is_the_written_gain(n_labelled, lambda_div, lambda_align):
         taken.append(best)
         found.append(best)
     strategy = MMCSAL(
-        "raw", "greedy", lambda_div=lambda_div, lambda_align=lambda_align, kernel_width=0.8, random_state=0
+        "raw", "greedy", lambda_div=lambda_div, lambda_align=lambda_align, bandwidth=0.8, random_state=0
     )
     assert strategy.query(None, X, 12, X_labeled=labelled).tolist() == [i - n_labelled for i in found]
 
@@ -213,7 +213,7 @@ def test_a_few_references_find_nearly_the_coverage_of_all():
 
     settings = {"lambda_div": 0, "lambda_align": 0, "random_state": 0}
     exact = coverage(MMCSAL("raw", "greedy", **settings).query(None, X, 10))
-    some = coverage(MMCSAL("raw", "greedy", n_references=200, **settings).query(None, X, 10))
+    some = coverage(MMCSAL("raw", "greedy", max_references=200, **settings).query(None, X, 10))
     chance = np.mean([coverage(np.random.default_rng(s).permutation(600)[:10]) for s in range(20)])
     assert exact >= some > chance
     assert exact - some < 0.25 * (exact - chance)
@@ -333,7 +333,7 @@ def test_rows_of_one_modality_and_pools_larger_than_a_batch(on_features, optimiz
     for m, name in enumerate(blocks):
         blocks[name][np.arange(150) % 3 != m] = np.nan  # no row has two modalities
     X = MultimodalArray({name: block.astype(np.float32) for name, block in blocks.items()})
-    strategy = MMCSAL(on_features, optimizer, batch_size=32, n_references=50, max_iter=30, random_state=0)
+    strategy = MMCSAL(on_features, optimizer, batch_size=32, max_references=50, max_iter=30, random_state=0)
     rows, scores = strategy.query(None, X, 30, return_scores=True)
     assert len(set(rows.tolist())) == 30
     assert np.isfinite(scores).all()

@@ -19,11 +19,11 @@ def sq_distances(a, b):
     return ((a[:, None] - b[None]) ** 2).sum(axis=2)
 
 
-def herding_by_hand(points, n, references, weights, initial, sigma):
-    kernel = np.exp(-sq_distances(points, points[references]) / sigma**2)
+def herding_by_hand(points, n, references, weights, initial, bandwidth):
+    kernel = np.exp(-sq_distances(points, points[references]) / bandwidth**2)
     covered = np.zeros(len(references))
     if initial is not None:
-        covered = np.exp(-sq_distances(initial, points[references]) / sigma**2).max(axis=0)
+        covered = np.exp(-sq_distances(initial, points[references]) / bandwidth**2).max(axis=0)
     picked, gains = [], []
     for _ in range(n):
         gain = (np.maximum(kernel - covered, 0) * weights[references]).mean(axis=1)
@@ -43,7 +43,7 @@ def test_herding_is_the_plain_greedy_loop(seed, labelled):
     references = np.sort(rng.permutation(300)[:200])
     initial = rng.standard_normal((7, 4)) if labelled else None
     picked, gains = kernel_herding(
-        points, 60, references=references, weights=weights, initial=initial, sigma=0.7, random_state=0
+        points, 60, references=references, weights=weights, initial=initial, bandwidth=0.7, random_state=0
     )
     expected = herding_by_hand(points, 60, references, weights, initial, 0.7)
     np.testing.assert_array_equal(picked, expected[0])
@@ -60,8 +60,8 @@ def test_max_herding_covers_unit_rows_of_the_pool():
     assert len(set(picked.tolist()) & set(expected[0])) >= 14  # two rows that cover only each other tie
 
 
-@pytest.mark.parametrize("sigma", [1.0, "adaptive"])
-def test_u_herding_weighs_by_tempered_margins(sigma):
+@pytest.mark.parametrize("bandwidth", [1.0, "adaptive"])
+def test_u_herding_weighs_by_tempered_margins(bandwidth):
     blocks, y = make_blocks(n=120)
     X = np.hstack(list(blocks.values()))
     y = np.random.default_rng(0).permutation(y)  # wrong labels: over-confident probabilities
@@ -87,8 +87,8 @@ def test_u_herding_weighs_by_tempered_margins(sigma):
     top = np.sort(tempered(clf.predict_proba(X[40:]), best), axis=1)
     weights = 1 - (top[:, -1] - top[:, -2])
     apart = np.sqrt(sq_distances(Z[:40], Z[:40]) + 9 * np.eye(40)).min()
-    picked = UHerding(sigma=sigma).query(clf, X[40:], 20, X_labeled=X[:40], y_labeled=y[:40])
-    expected = herding_by_hand(Z[40:], 20, np.arange(80), weights, Z[:40], apart if sigma == "adaptive" else 1.0)
+    picked = UHerding(bandwidth=bandwidth).query(clf, X[40:], 20, X_labeled=X[:40], y_labeled=y[:40])
+    expected = herding_by_hand(Z[40:], 20, np.arange(80), weights, Z[:40], apart if bandwidth == "adaptive" else 1.0)
     np.testing.assert_array_equal(picked, expected[0])
 
 
@@ -222,11 +222,11 @@ def test_references_are_drawn_where_the_pool_is_larger():
 @pytest.mark.parametrize(
     ("build", "match"),
     [
-        (lambda X: kernel_herding(X, 2, sigma=0.0), "sigma must be"),
+        (lambda X: kernel_herding(X, 2, bandwidth=0.0), "bandwidth must be"),
         (lambda X: kernel_herding(X, 2, weights=[1.0, 2.0]), "weights must be 5 finite numbers"),
         (lambda X: kernel_herding(X, 6), "n_samples must be from 1 to the 5 points"),
         (lambda X: ball_cover(X, 0, radius=1.0), "n_samples must be at least 1"),
-        (lambda X: MaxHerding(sigma=-1).query(None, X, 1), "'sigma' parameter"),
+        (lambda X: MaxHerding(bandwidth=-1).query(None, X, 1), "'bandwidth' parameter"),
         (lambda X: ProbCover(radius=0.0).query(None, X, 1), "'radius' parameter"),
     ],
 )

@@ -90,7 +90,7 @@ def test_dcom_is_the_textbook_loop(n_held, largest, radius):
     held, pool = X[:n_held], X[n_held:]
     clf = LogisticRegression(C=0.1).fit(held, y[:n_held])
     # the centre where this coverage is: both terms count
-    settings = {"max_radius": largest, "steepness": 6.0, "centre": 0.5}
+    settings = {"max_radius": largest, "steepness": 6.0, "center": 0.5}
     tops = [np.sort(clf.predict_proba(rows), axis=1) for rows in (pool, held)]
     expected, scores, S = dcom_by_hand(
         unit(pool),

@@ -73,12 +73,12 @@ def test_core_gcn_is_farthest_first_in_the_hidden_layer():
 
 def test_components_are_taken_of_wide_embeddings():
     X = np.random.default_rng(0).standard_normal((60, 20))
-    answers = [UncertainGCN(n_components=c, n_steps=5, random_state=0).query(None, X, 9).tolist() for c in (4, None)]
+    answers = [UncertainGCN(n_directions=c, n_steps=5, random_state=0).query(None, X, 9).tolist() for c in (4, None)]
     assert answers[0] != answers[1]
 
 
 def test_equal_points_warn_of_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        picked = UncertainGCN(n_components=1, n_steps=2, random_state=0).query(None, np.ones((5, 3)), 2)
+        picked = UncertainGCN(n_directions=1, n_steps=2, random_state=0).query(None, np.ones((5, 3)), 2)
     assert len(set(picked.tolist())) == 2

@@ -75,7 +75,7 @@ def test_components_keep_what_matters():
     blocks, y = make_blocks(n=80)
     X = np.hstack([blocks["text"], np.zeros((80, 40))])
     clf = LogisticRegression().fit(X[:30], y[:30])
-    few = BAIT(fisher="trace", n_components=3).query(clf, X[30:], 8, X_labeled=X[:30])
+    few = BAIT(fisher="trace", n_directions=3).query(clf, X[30:], 8, X_labeled=X[:30])
     np.testing.assert_array_equal(few, BAIT(fisher="trace").query(clf, X[30:], 8, X_labeled=X[:30]))
 
 

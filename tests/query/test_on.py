@@ -288,14 +288,14 @@ def test_deep_fool_on_all_is_the_mean_distance(problem):
 @pytest.mark.parametrize("name", ["bald", "powerbald", "epig", "dropquery"])
 def test_draws_of_all_heads_are_averaged(name, problem):
     clf, pool, labelled, _ = problem
-    params = {"n_passes": 2000} if name == "dropquery" else {"n_samples": 3000}
+    params = {"n_passes": 2000} if name == "dropquery" else {"n_draws": 3000}
     if name == "powerbald":
         params["beta"] = 0.0  # the noise alone
         base = seeded(name, "all", **params).query(clf, pool, 20, X_labeled=labelled)
         assert len(set(base.tolist())) == 20
         return
     if name == "epig":
-        params = {"n_samples": 400, "n_targets": len(pool)}
+        params = {"n_draws": 400, "n_targets": len(pool)}
     found = {}
     for on in ("fused", *WIDTHS, "all"):
         picked, scores = seeded(name, on, **params).query(

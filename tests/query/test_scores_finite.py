@@ -22,10 +22,10 @@ QUICK = {
     "coregcn": {"n_steps": 2},
     "uncertaingcn": {"n_steps": 2},
     "mmcsal": {"max_iter": 2, "on_features": "raw"},
-    "batchbald": {"max_configurations": 20, "n_samples": 8},
-    "epig": {"n_samples": 8, "n_targets": 10},
-    "bald": {"n_samples": 8},
-    "powerbald": {"n_samples": 8},
+    "batchbald": {"max_configurations": 20, "n_draws": 8},
+    "epig": {"n_draws": 8, "n_targets": 10},
+    "bald": {"n_draws": 8},
+    "powerbald": {"n_draws": 8},
     "mvopt": {"n_components": 16},
 }
 

@@ -37,7 +37,7 @@ def test_points_that_cannot_be_used(cover, points):
         (lambda: ball_cover(POINTS, 1, radius=1.0, references=[3]), "references must be row numbers from 0 to 2"),
         (lambda: ball_cover(POINTS, 1, radius=1.0, references=[-1]), "references must be"),
         (lambda: kernel_herding(POINTS, 1, initial=np.zeros((1, 3))), "initial has 3 columns, points has 2"),
-        (lambda: kernel_herding(POINTS, 1, sigma=True), "sigma must be"),
+        (lambda: kernel_herding(POINTS, 1, bandwidth=True), "bandwidth must be"),
         (lambda: mixed_cover(POINTS, 1, radius=1.0, uncertainty=np.ones(3), share=2), "share must be"),
         (lambda: mixed_cover(POINTS, 1, radius=1.0, uncertainty=np.ones(3), share=0.5, covered=[True]), "covered must"),
         (lambda: nearest_other(POINTS, [0]), "labels must have shape"),
