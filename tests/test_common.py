@@ -363,9 +363,11 @@ def test_unfitted_estimators_are_refused(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_in_parts_of_the_pool(name, problem):
     estimator, pool, labelled, y = problem
+    # an encoder cannot be fitted on a part whose rows all lack a modality
+    chosen = get_strategy(name, on_features="raw", max_iter=2) if name == "mmcsal" else get_strategy(name)
     for n_parts, n_instances in ((3, 10), (8, 5), (200, 80), (4, 80)):
         answers = [
-            Partitioned(get_strategy(name), n_parts, n_jobs=n_jobs, random_state=0).query(
+            Partitioned(chosen, n_parts, n_jobs=n_jobs, random_state=0).query(
                 estimator, pool, n_instances, X_labeled=labelled, y_labeled=y
             )
             for n_jobs in (None, 2)
