@@ -32,6 +32,8 @@ class Entry:
         ``"module:Class"``.
     needs_model : bool, default=False
         Whether it needs a fitted model; without, it can choose the first batch.
+    needs_features : bool, default=True
+        Whether it looks at features; without, probabilities (or nothing) will do: rows may be texts.
     needs_labels : bool, default=False
         Whether it needs labelled rows beside the pool (`X_labeled`).
     on : bool, default=False
@@ -48,6 +50,7 @@ class Entry:
     name: str
     path: str
     needs_model: bool = False
+    needs_features: bool = True
     needs_labels: bool = False
     on: bool = False
     compares_modalities: bool = False
@@ -108,25 +111,19 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("strategy", "dcom", "skmmal.query._dcom:DCoM", on=True),
     Entry("strategy", "deepfool", "skmmal.query._deepfool:DeepFool", needs_model=True, on=True),
     Entry("strategy", "dropquery", "skmmal.query._dropquery:DropQuery", needs_model=True, on=True),
-    Entry("strategy", "entropy", "skmmal.query._entropy:EntropySampling", needs_model=True, on=True),
+    Entry("strategy", "entropy", "skmmal.query._entropy:EntropySampling", needs_model=True, needs_features=False, on=True),
     Entry("strategy", "epig", "skmmal.query._epig:EPIG", needs_model=True, on=True),
-    Entry("strategy", "falcun", "skmmal.query._falcun:FALCUN", needs_model=True, on=True),
-    Entry("strategy", "galaxy", "skmmal.query._galaxy:GALAXY", needs_model=True, on=True),
+    Entry("strategy", "falcun", "skmmal.query._falcun:FALCUN", needs_model=True, needs_features=False, on=True),
+    Entry("strategy", "galaxy", "skmmal.query._galaxy:GALAXY", needs_model=True, needs_features=False, on=True),
     Entry("strategy", "kmeans", "skmmal.query._kmeans:KMeansSampling", on=True),
-    Entry(
-        "strategy",
-        "least-confidence",
-        "skmmal.query._least_confidence:LeastConfidenceSampling",
-        needs_model=True,
-        on=True,
-    ),
-    Entry("strategy", "margin", "skmmal.query._margin:MarginSampling", needs_model=True, on=True),
+    Entry("strategy", "least-confidence", "skmmal.query._least_confidence:LeastConfidenceSampling", needs_model=True, needs_features=False, on=True),
+    Entry("strategy", "margin", "skmmal.query._margin:MarginSampling", needs_model=True, needs_features=False, on=True),
     Entry("strategy", "maxherding", "skmmal.query._maxherding:MaxHerding", on=True),
     Entry("strategy", "mmcsal", "skmmal.query._mmcsal:MMCSAL", compares_modalities=True),
     Entry("strategy", "mvopt", "skmmal.query._mvopt:MVOPT"),
     Entry("strategy", "powerbald", "skmmal.query._powerbald:PowerBALD", needs_model=True, on=True),
     Entry("strategy", "probcover", "skmmal.query._probcover:ProbCover", on=True),
-    Entry("strategy", "random", "skmmal.query._random:RandomSampling"),
+    Entry("strategy", "random", "skmmal.query._random:RandomSampling", needs_features=False),
     Entry("strategy", "typiclust", "skmmal.query._typiclust:TypiClust", on=True),
     Entry("strategy", "uherding", "skmmal.query._uherding:UHerding", on=True),
     Entry("strategy", "uncertaingcn", "skmmal.query._uncertaingcn:UncertainGCN", on=True),
