@@ -21,8 +21,8 @@ from skmmal.classifier._saved import SavedMixin
 from skmmal.heads import (
     FusionFactory,
 )
-from skmmal.heads.ablation import ABLATION_POINTS
-from skmmal.heads.tensors import softmax
+from skmmal.heads._ablation import ABLATION_POINTS
+from skmmal.heads._tensors import softmax
 from skmmal.modalities._rows import check_same_rows, rows_of
 from skmmal.reading._network import NetworkSource
 
@@ -152,7 +152,7 @@ class LateFusionClassifier(
     discrepancy_ : dict of str to list of float
         ``adamw``, ``sgd`` with encoders or balancing: how far each modality is ahead of the others, by epoch. The
         ratio of the probabilities that their shares of the fused logits give to the true class, over the rows that
-        have both (see `skmmal.heads.scores`). Above 1: ahead. NaN where no row has another modality.
+        have both. Above 1: ahead. NaN where no row has another modality.
     balancing_log_ : list of dict
         ``adamw``, ``sgd``: what the balancing method did, one entry per epoch and modality (``pandas.DataFrame``
         takes it); empty without one.

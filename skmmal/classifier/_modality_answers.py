@@ -14,8 +14,8 @@ from skmmal._fitted import OpenedModel
 from skmmal._labels import known_codes
 from skmmal._random import RandomState
 from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, contributions
-from skmmal.heads.ablation import coalition_logits
-from skmmal.heads.tensors import softmax
+from skmmal.heads._ablation import coalition_logits
+from skmmal.heads._tensors import softmax
 from skmmal.modalities._rows import check_same_rows, rows_of
 from skmmal.reading import Reading, accuracies, read
 from skmmal.reading._network import NetworkSource

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 
 from skmmal.contributions import contributions
-from skmmal.heads import AdditiveFusion
-from skmmal.heads.modules import LateFusionModule
-from skmmal.heads.tensors import softmax, without_nan, zero_where_absent
+from skmmal.heads import AdditiveFusion, LateFusionModule
+from skmmal.heads._tensors import softmax, without_nan, zero_where_absent
 from skmmal.reading._network_at_points import NetworkAtPoints
 from skmmal.reading._source import FUSED
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from skmmal.heads import Fusion
-from skmmal.heads.classes import known_classes
-from skmmal.heads.modules import UNSEEN_LOGIT, LateFusionModule
-from skmmal.heads.tensors import softmax
+from skmmal.heads._classes import known_classes
+from skmmal.heads._modules import UNSEEN_LOGIT, LateFusionModule
+from skmmal.heads._tensors import softmax
 from skmmal.modalities import MultimodalArray
 from skmmal.reading._dropout import dropped_networks, has_dropout
 from skmmal.reading._linear import LinearHead

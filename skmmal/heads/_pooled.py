@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from skmmal.heads.additive import AdditiveFusion, everything_present, masked_softmax
-from skmmal.heads.modules import linear_layer
+from skmmal.heads._additive import AdditiveFusion, everything_present, masked_softmax
+from skmmal.heads._modules import linear_layer
 
 __all__ = ["AttentionFusion", "GatedFusion"]
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from skmmal.heads.batches import Batches
-from skmmal.heads.modules import LateFusionModule
-from skmmal.heads.scores import discrepancy_ratios
+from skmmal.heads._batches import Batches
+from skmmal.heads._modules import LateFusionModule
+from skmmal.heads._scores import discrepancy_ratios
 
 __all__ = ["EpochRows", "Step", "TrainingHooks", "TrainingRun"]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from skmmal.heads.modules import Fusion, linear_layer
+from skmmal.heads._modules import Fusion, linear_layer
 
 __all__ = ["AdditiveFusion", "everything_present", "masked_softmax"]
 
