@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from skmmal import LateFusionClassifier, MultimodalArray
 from skmmal.cli import app
 from skmmal.experiment import Adversarial, Evaluation, ExperimentResults, MissingRates, Noise
-from skmmal.experiment.folder import RunFolder
-from skmmal.experiment.problem import random_seed
+from skmmal.experiment._folder import RunFolder
+from skmmal.experiment._problem import random_seed
 from skmmal.robustness import adversarial_curve, missing_curve, noise_curve
 
 SOME = {

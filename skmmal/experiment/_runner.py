@@ -10,11 +10,11 @@ from joblib.parallel import get_active_backend
 from sklearn.utils.parallel import Parallel, delayed  # they take scikit-learn's configuration to the workers
 
 from skmmal._alone import n_modalities_of, warn_if_alone, warn_if_lost
-from skmmal.experiment.folder import RunFolder
-from skmmal.experiment.problem import Problem, describe, make_problem, resolve_seeds
-from skmmal.experiment.progress import track
-from skmmal.experiment.results import ExperimentResults
-from skmmal.experiment.unit import Record, run_unit
+from skmmal.experiment._folder import RunFolder
+from skmmal.experiment._problem import Problem, describe, make_problem, resolve_seeds
+from skmmal.experiment._progress import track
+from skmmal.experiment._results import ExperimentResults
+from skmmal.experiment._unit import Record, run_unit
 from skmmal.query import QueryStrategy
 
 __all__ = ["run_experiment"]

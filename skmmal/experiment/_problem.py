@@ -23,7 +23,7 @@ from skmmal._arrays import integer, naming, numeric, off_device
 from skmmal._fitted import check_estimator
 from skmmal._sklearn import num_samples
 from skmmal._store import digest, fingerprint
-from skmmal.experiment.evaluations import resolve_evaluations
+from skmmal.experiment._evaluations import resolve_evaluations
 from skmmal.modalities import as_multimodal, is_multimodal
 from skmmal.modalities._blocks import refuse_unread
 from skmmal.modalities._rows import check_same_rows, rows_of
