@@ -88,6 +88,16 @@ class SavedMixin(BaseEstimator):
     def load(cls, path: str | os.PathLike) -> Self:
         """Read an estimator that `save` wrote.
 
+        Parameters
+        ----------
+        path : path-like
+            The folder.
+
+        Returns
+        -------
+        LateFusionClassifier
+            Fitted; it answers as the saved one did.
+
         Raises
         ------
         FileNotFoundError, ValueError

@@ -55,10 +55,14 @@ def run_experiment(
         classifier the fused ones are taken. Its ``random_state`` is set from the seed.
     strategies : str, QueryStrategy, list of these, or dict of name to these
         A list is named by the strategies' own names. Their ``random_state`` is set from the seed.
-    X, y
-        The pool: any form of X that the estimator takes, and all labels.
-    X_test, y_test
+    X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+        The pool, in any form that the estimator takes.
+    y : array-like of shape (n_samples,)
+        Labels of all its rows.
+    X_test : as `X`, of shape (n_test, n_features)
         Rows to measure on.
+    y_test : array-like of shape (n_test,)
+        Their labels.
     n_initial : int
         Rows labelled at first.
     n_instances : int

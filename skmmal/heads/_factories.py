@@ -42,6 +42,7 @@ class FusionFactory(BaseEstimator):
         grids : mapping of str to (int, int)
             Tokens and their width in each modality's embedding; a modality that is no grid has one token.
         n_classes : int
+            Number of classes.
         generator : torch.Generator or None
             Draws the initial weights.
 
@@ -97,7 +98,6 @@ class GatedUnit(FusionFactory):
     def build(
         self, grids: Mapping[str, tuple[int, int]], n_classes: int, generator: torch.Generator | None
     ) -> GatedFusion:
-        """Build the head."""
         from skmmal.heads._pooled import GatedFusion
 
         self._validate_params()
@@ -143,7 +143,6 @@ class AttentionPooling(FusionFactory):
     def build(
         self, grids: Mapping[str, tuple[int, int]], n_classes: int, generator: torch.Generator | None
     ) -> AttentionFusion:
-        """Build the head."""
         from skmmal.heads._pooled import AttentionFusion
 
         self._validate_params()
@@ -222,6 +221,19 @@ class NLGate(FusionFactory):
         self, grids: Mapping[str, tuple[int, int]], n_classes: int, generator: torch.Generator | None
     ) -> NLGateFusion:
         """Build the head.
+
+        Parameters
+        ----------
+        grids : mapping of str to (int, int)
+            Tokens and their width in each modality's embedding; a modality that is no grid has one token.
+        n_classes : int
+            Number of classes.
+        generator : torch.Generator or None
+            Draws the initial weights.
+
+        Returns
+        -------
+        NLGateFusion
 
         Raises
         ------

@@ -25,7 +25,9 @@ class NetworkSource(NetworkAtPoints):
 
     Parameters
     ----------
-    model, X
+    model : ReadyModel
+        Its classifier is a `LateFusionClassifier`.
+    X : container of rows
         As of `ModelSource`.
     once : bool, default=False
         Whether this is for one question of the classifier's own: then the encoders' output is not kept for further

@@ -130,6 +130,7 @@ class NetworkPasses(ModelSource):
         n_permutations : int, "auto" or None, default="auto"
             How many orders are sampled; ``None``: values are exact. ``"auto"``: exact up to twelve modalities.
         random_state : int, RandomState, Generator or None, default=0
+            Draws the orders.
 
         Returns
         -------
