@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from skmmal.cli._campaign import campaign
+from skmmal.cli._featurize import featurize
 from skmmal.cli._shared import (
     COption,
     Fusion,
@@ -24,8 +26,6 @@ from skmmal.cli._shared import (
     split_names,
     write_csv,
 )
-from skmmal.cli.campaign import campaign
-from skmmal.cli.featurize import featurize
 
 if TYPE_CHECKING:
     import numpy as np
