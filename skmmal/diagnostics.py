@@ -19,7 +19,7 @@ from skmmal._fitted import require_fitted
 from skmmal.balancing import purity
 from skmmal.contributions import EXACT_MODALITIES, sampled_shapley_values, shapley_values
 from skmmal.heads import LateFusionModule
-from skmmal.heads.ablation import coalition_hits
+from skmmal.heads._ablation import coalition_hits
 from skmmal.reading import NetworkSource, read
 
 __all__ = ["accuracy_shapley", "cluster_purity", "linear_probe", "shapley_imbalance"]

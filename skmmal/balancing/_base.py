@@ -9,8 +9,7 @@ import torch
 from sklearn.base import BaseEstimator
 
 from skmmal._sklearn import Interval, RealNotInt, StrOptions
-from skmmal.heads.hooks import TrainingHooks, TrainingRun
-from skmmal.heads.modules import Fusion
+from skmmal.heads import Fusion, TrainingHooks, TrainingRun
 
 __all__ = [
     "ABOVE_ZERO",
@@ -37,7 +36,7 @@ class Balancing(TrainingHooks, BaseEstimator):
 
     `LateFusionClassifier` trains with a clone, so a fit leaves the object it was given as it is; what a method has
     to remember during the training, it may keep on itself. A method of your own overrides hooks of
-    `skmmal.heads.hooks.TrainingHooks`.
+    `skmmal.heads.TrainingHooks`.
     """
 
     needs_encoders = True

@@ -24,9 +24,11 @@ from skmmal.heads import (
     Encoder,
     FusionFactory,
     LateFusionModule,
+    TrainingHooks,
+    TrainingRun,
 )
-from skmmal.heads.batches import mean_row
-from skmmal.heads.classes import (
+from skmmal.heads._batches import mean_row
+from skmmal.heads._classes import (
     class_positions,
     classes_met,
     continue_from,
@@ -34,12 +36,11 @@ from skmmal.heads.classes import (
     set_met,
     wake_met_classes,
 )
-from skmmal.heads.curves import TrainingCurves
-from skmmal.heads.fitting import fit_convex, is_convex
-from skmmal.heads.hooks import TrainingHooks, TrainingRun
-from skmmal.heads.precision import warn_of_lost_digits
-from skmmal.heads.tensors import as_batches, resolve_device
-from skmmal.heads.training import make_optimizer, train
+from skmmal.heads._curves import TrainingCurves
+from skmmal.heads._fitting import fit_convex, is_convex
+from skmmal.heads._precision import warn_of_lost_digits
+from skmmal.heads._tensors import as_batches, resolve_device
+from skmmal.heads._training import make_optimizer, train
 from skmmal.modalities import MultimodalArray, presence_mask
 from skmmal.modalities._input import validate_features
 from skmmal.modalities._rows import check_same_rows, rows_of

@@ -14,8 +14,8 @@ from skmmal._fitted import OpenedModel
 from skmmal._labels import known_codes
 from skmmal._random import RandomState
 from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, contributions
-from skmmal.heads.ablation import coalition_logits
-from skmmal.heads.tensors import softmax
+from skmmal.heads._ablation import coalition_logits
+from skmmal.heads._tensors import softmax
 from skmmal.modalities._rows import check_same_rows, rows_of
 from skmmal.reading import Reading, accuracies, read
 from skmmal.reading._network import NetworkSource
@@ -37,6 +37,7 @@ class ModalityAnswersMixin:
         Parameters
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
 
         Returns
         -------
@@ -52,6 +53,11 @@ class ModalityAnswersMixin:
 
     def embed(self, X: Any) -> dict[str, np.ndarray]:
         """Return what the last layer of the fused classifier sees of each modality.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
 
         Returns
         -------
@@ -71,6 +77,11 @@ class ModalityAnswersMixin:
     def embed_by_modality(self, X: Any) -> dict[str, np.ndarray]:
         """Return what each modality's own head sees: with token grids under fusions that gate or attend, their mean.
 
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
+
         Returns
         -------
         dict of str to ndarray of shape (n_samples, d_m)
@@ -81,6 +92,11 @@ class ModalityAnswersMixin:
 
     def predict_proba_by_modality(self, X: Any) -> dict[str, np.ndarray]:
         """Class probabilities of each modality's own head.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
 
         Returns
         -------
@@ -93,6 +109,13 @@ class ModalityAnswersMixin:
 
     def score_by_modality(self, X: Any, y: Any) -> dict[str, float]:
         """Accuracy of each modality's own head on the rows that have it, and of the fused head.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
+        y : array-like of shape (n_samples,)
+            True labels; one that is not in `classes_` counts as a mistake.
 
         Returns
         -------
@@ -123,7 +146,8 @@ class ModalityAnswersMixin:
 
         Parameters
         ----------
-        X : array-like, DataFrame, mapping or MultimodalArray
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
         y : array-like of shape (n_samples,), optional
             The classes; by default the predicted ones.
         n_permutations : int, "auto" or None, default="auto"
@@ -160,11 +184,14 @@ class ModalityAnswersMixin:
 
         Parameters
         ----------
-        X : array-like, DataFrame, mapping or MultimodalArray
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
         y : array-like of shape (n_samples,), optional
             The classes; by default the predicted ones.
-        n_permutations, random_state
-            See `shapley_values`.
+        n_permutations : int, "auto" or None, default="auto"
+            Random orders of the modalities from which they are estimated; ``None``: exact (see `shapley_values`).
+        random_state : int, RandomState, Generator or None, default=0
+            Draws the orders.
 
         Returns
         -------
@@ -193,7 +220,8 @@ class ModalityAnswersMixin:
 
         Parameters
         ----------
-        X : array-like, DataFrame, mapping or MultimodalArray
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
         modalities : sequence of str
             Names of the modalities to keep; none is allowed. The others are taken away at `ablation_point`.
 

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmmal._persistence import decode, encode, read_folder, write_folder
 from skmmal.balancing import balancing_classes
 from skmmal.heads import AttentionPooling, GatedUnit, LateFusionModule, NLGate
-from skmmal.heads.classes import known_classes, set_met
+from skmmal.heads._classes import known_classes, set_met
 from skmmal.modalities._input import plain_layout
 
 __all__ = ["SavedMixin"]
@@ -87,6 +87,16 @@ class SavedMixin(BaseEstimator):
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
         """Read an estimator that `save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+            The folder.
+
+        Returns
+        -------
+        LateFusionClassifier
+            Fitted; it answers as the saved one did.
 
         Raises
         ------

@@ -8,7 +8,7 @@ import numpy as np
 
 from skmmal._random import RandomState
 from skmmal._sklearn import Interval, StrOptions
-from skmmal.heads.tensors import resolve_device
+from skmmal.heads._tensors import resolve_device
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._uncertainty import margin_uncertainty
 from skmmal.reading import Reading

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 
 from skmmal.contributions import contributions
-from skmmal.heads import AdditiveFusion
-from skmmal.heads.modules import LateFusionModule
-from skmmal.heads.tensors import softmax, without_nan, zero_where_absent
+from skmmal.heads import AdditiveFusion, LateFusionModule
+from skmmal.heads._tensors import softmax, without_nan, zero_where_absent
 from skmmal.reading._network_at_points import NetworkAtPoints
 from skmmal.reading._source import FUSED
 
@@ -26,7 +25,9 @@ class NetworkSource(NetworkAtPoints):
 
     Parameters
     ----------
-    model, X
+    model : ReadyModel
+        Its classifier is a `LateFusionClassifier`.
+    X : container of rows
         As of `ModelSource`.
     once : bool, default=False
         Whether this is for one question of the classifier's own: then the encoders' output is not kept for further

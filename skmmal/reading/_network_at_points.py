@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from skmmal.heads import Fusion
-from skmmal.heads.classes import known_classes
-from skmmal.heads.modules import UNSEEN_LOGIT, LateFusionModule
-from skmmal.heads.tensors import softmax
+from skmmal.heads._classes import known_classes
+from skmmal.heads._modules import UNSEEN_LOGIT, LateFusionModule
+from skmmal.heads._tensors import softmax
 from skmmal.modalities import MultimodalArray
 from skmmal.reading._dropout import dropped_networks, has_dropout
 from skmmal.reading._linear import LinearHead
@@ -27,7 +27,7 @@ class NetworkAtPoints(NetworkPasses):
     _head: Any
 
     def linear_head(self, head: str, width: int) -> LinearHead | None:
-        """Weights and intercepts of the fused head or of a modality's own."""
+        # weights and intercepts of the fused head or of a modality's own
         if head != FUSED:
             return self._own_linear_head(self.modality_names.index(head), width)
         if self.shares_last_layer:  # one layer for all modalities, which sees their sum
@@ -48,14 +48,14 @@ class NetworkAtPoints(NetworkPasses):
         return weights, intercepts
 
     def is_linear_in_features(self, head: str) -> bool:
-        """Whether there is no encoder before the head, and no gate in it."""
+        # whether there is no encoder before the head, and no gate in it
         module = self.final.module_
         if head != FUSED:
             return not _has_layers(module.encoders[self.modality_names.index(head)])
         return self._head.linear and module.absent is None and not _has_layers(module.encoders)
 
     def logits_at(self, head: str, features: np.ndarray) -> np.ndarray | None:
-        """Logits by the network's last layer of the fused head."""
+        # logits by the network's last layer of the fused head
         if head != FUSED or not isinstance(self._head, Fusion):
             return None
         widths = [block.shape[1] for block in self.blocks]
@@ -66,7 +66,7 @@ class NetworkAtPoints(NetworkPasses):
     def draws(
         self, head: str, n_draws: int, rng: np.random.RandomState, source: str, joint: bool
     ) -> Iterator[np.ndarray] | None:
-        """Probabilities by passes with dropout on."""
+        # probabilities by passes with dropout on
         if source not in ("auto", "dropout") or not has_dropout(self.final.module_):
             return super().draws(head, n_draws, rng, source, joint)
         return self._dropped(head, dropped_networks(self.final.module_, n_draws, rng, joint=joint))
@@ -82,7 +82,17 @@ class NetworkAtPoints(NetworkPasses):
             yield self.forward(logits, through=network)[0]
 
     def network(self) -> tuple[LateFusionModule, MultimodalArray, np.ndarray]:
-        """The network on the CPU, the rows as it takes them, and which modality is present (N, M), for gradients."""
+        """What gradients by the network's weights or features are computed from.
+
+        Returns
+        -------
+        module : LateFusionModule
+            On the CPU.
+        features : MultimodalArray
+            The rows as it takes them.
+        present : ndarray of bool, shape (N, M)
+            Which row has which modality.
+        """
         return self.final.module_, self.features, self.present
 
 

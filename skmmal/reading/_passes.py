@@ -12,9 +12,9 @@ import torch
 
 from skmmal._random import RandomState, check_rng, draw_seed
 from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, sampled_shapley_values, shapley_values
-from skmmal.heads.ablation import coalition_value
-from skmmal.heads.modules import LateFusionModule
-from skmmal.heads.tensors import as_batches, resolve_device, softmax, to_numpy
+from skmmal.heads import LateFusionModule
+from skmmal.heads._ablation import coalition_value
+from skmmal.heads._tensors import as_batches, resolve_device, softmax, to_numpy
 from skmmal.modalities import MultimodalArray, presence_mask
 from skmmal.modalities._input import validate_features
 from skmmal.modalities._mapped import released_chunks
@@ -130,6 +130,7 @@ class NetworkPasses(ModelSource):
         n_permutations : int, "auto" or None, default="auto"
             How many orders are sampled; ``None``: values are exact. ``"auto"``: exact up to twelve modalities.
         random_state : int, RandomState, Generator or None, default=0
+            Draws the orders.
 
         Returns
         -------

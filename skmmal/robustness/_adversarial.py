@@ -16,8 +16,8 @@ from skmmal._arrays import integer, number, one_of
 from skmmal._block_transformer import present_chunks
 from skmmal._chunks import row_chunks
 from skmmal._labels import known_codes
-from skmmal.heads.batches import Batches
-from skmmal.heads.tensors import as_batches, resolve_device
+from skmmal.heads import Batches
+from skmmal.heads._tensors import as_batches, resolve_device
 from skmmal.modalities import MultimodalArray
 from skmmal.reading._network import NetworkSource
 from skmmal.robustness._measured import (

@@ -8,7 +8,7 @@ import pytest
 import skmmal.reading._passes
 import skmmal.reading._rows_of_model
 from skmmal import LateFusionClassifier, MultimodalArray
-from skmmal.heads.modules import ConcatFusion, Encoder, Fusion
+from skmmal.heads import ConcatFusion, Encoder, Fusion
 from skmmal.query import available_strategies, get_strategy
 
 POOL, LABELLED = 230, 60

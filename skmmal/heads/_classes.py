@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from skmmal.heads.batches import Batches
-from skmmal.heads.modules import UNSEEN_LOGIT, Fusion, LateFusionModule
+from skmmal.heads._batches import Batches
+from skmmal.heads._modules import UNSEEN_LOGIT, Fusion, LateFusionModule
 
 __all__ = [
     "class_positions",

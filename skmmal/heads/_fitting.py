@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from skmmal.heads.batches import Batches, mean_row
-from skmmal.heads.classes import mute_unmet_classes
+from skmmal.heads._batches import Batches, mean_row
+from skmmal.heads._classes import mute_unmet_classes
+from skmmal.heads._modules import ConcatFusion, LateFusionModule, SumFusion
 from skmmal.heads.convex import Anchor, LabeledRows, LinearMap, fit_layers
-from skmmal.heads.modules import ConcatFusion, LateFusionModule, SumFusion
 
 __all__ = ["fit_convex", "is_convex"]
 

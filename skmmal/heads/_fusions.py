@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from skmmal.heads.factories import AttentionPooling, GatedUnit, NLGate
-from skmmal.heads.modules import ConcatFusion, SumFusion
+from skmmal.heads._factories import AttentionPooling, GatedUnit, NLGate
+from skmmal.heads._modules import ConcatFusion, SumFusion
 
 __all__ = ["FUSIONS"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from skmmal._arrays import at_least_float32
-from skmmal.heads.batches import Batches
+from skmmal.heads._batches import Batches
 from skmmal.modalities import MultimodalArray
 
 __all__ = [
