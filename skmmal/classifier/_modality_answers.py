@@ -212,7 +212,7 @@ class ModalityAnswersMixin:
         source = self._source(X)
         if targets is not None:
             check_consistent_length(source.present, targets)
-        values, errors, _ = source.shapley_values(targets, n_permutations=n_permutations, random_state=random_state)
+        values, errors = source.shapley_values(targets, n_permutations=n_permutations, random_state=random_state)
         return values, errors, source.present
 
     def predict_proba_with(self, X: Any, modalities: Sequence[str]) -> np.ndarray:

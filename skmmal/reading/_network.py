@@ -77,7 +77,7 @@ class NetworkSource(NetworkAtPoints):
         if self._asked("modality_contributions"):
             return super().contributions
         # the pass makes the fused head's probabilities on the way: nobody need multiply the features again
-        phi, _, probabilities = self.shapley_values()
+        phi, _, probabilities = self.shapley_values(with_probabilities=True)
         if "probabilities" not in vars(self) and not self._asked("predict_proba"):
             vars(self)["probabilities"] = probabilities
         return contributions(phi, self.present)

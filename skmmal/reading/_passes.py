@@ -120,6 +120,7 @@ class NetworkPasses(ModelSource):
         *,
         n_permutations: int | str | None = "auto",
         random_state: RandomState = 0,
+        with_probabilities: bool = False,
     ) -> list[np.ndarray]:
         """Shapley values of the modalities for the probability of a class, in one pass.
 
@@ -131,12 +132,14 @@ class NetworkPasses(ModelSource):
             How many orders are sampled; ``None``: values are exact. ``"auto"``: exact up to twelve modalities.
         random_state : int, RandomState, Generator or None, default=0
             Draws the orders.
+        with_probabilities : bool, default=False
+            Whether to return, too, the probabilities with all modalities, which are made on the way.
 
         Returns
         -------
         values, standard_errors : ndarray of shape (N, M)
         probabilities : ndarray of shape (N, K)
-            With all modalities.
+            Only with `with_probabilities`.
         """
         if n_permutations == "auto":
             n_permutations = None if len(self.final.modalities_) <= EXACT_MODALITIES else PERMUTATIONS
@@ -151,7 +154,8 @@ class NetworkPasses(ModelSource):
             else:
                 found = [*sampled_shapley_values(value, len(z), n_permutations=n_permutations, random_state=seed)]  # type: ignore[arg-type]
             # an absent modality changes no coalition's value: its Shapley value is zero, but for rounding
-            return [*(part * present[rows] for part in found), softmax(logits)]
+            phi_and_errors = [part * present[rows] for part in found]
+            return [*phi_and_errors, softmax(logits)] if with_probabilities else phi_and_errors
 
         return self.forward(values, width=self.coalitions_width)
 
