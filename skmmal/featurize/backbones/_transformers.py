@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,7 +183,7 @@ def projected(module: nn.Module, kind: str, inputs: Mapping[str, torch.Tensor]) 
 
 
 @dataclass(frozen=True)
-class PooledForward:
+class PooledForward(ABC):
     """How a batch becomes features. What it is that is encoded, a subclass knows.
 
     Parameters
@@ -210,9 +211,9 @@ class PooledForward:
         """Return what the model is given of a batch."""
         return inputs
 
+    @abstractmethod
     def pool(self, module: nn.Module, states: torch.Tensor, inputs: Inputs) -> torch.Tensor:
         """Make features of the last hidden states (units, tokens, dim)."""
-        raise NotImplementedError
 
 
 # ------------------------------------------------------------------------------------------------------- probes
