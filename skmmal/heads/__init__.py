@@ -7,16 +7,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from skmmal.heads.factories import AttentionPooling, FusionFactory, GatedUnit, NLGate
+from skmmal.heads.fusions import FUSIONS
+from skmmal.heads.linear import LinearHeads
 
 if TYPE_CHECKING:
     from skmmal.heads.additive import AdditiveFusion
-    from skmmal.heads.fusions import FUSIONS
     from skmmal.heads.modules import ConcatFusion, Encoder, Fusion, LateFusionModule, LinearFusion, SumFusion
     from skmmal.heads.nl_gate import NLGateFusion
     from skmmal.heads.pooled import AttentionFusion, GatedFusion
 
 _MODULES = {
-    "FUSIONS": "fusions",
     "AdditiveFusion": "additive",
     "AttentionFusion": "pooled",
     "ConcatFusion": "modules",
@@ -43,6 +43,7 @@ __all__ = [
     "GatedUnit",
     "LateFusionModule",
     "LinearFusion",
+    "LinearHeads",
     "NLGate",
     "NLGateFusion",
     "SumFusion",

@@ -21,9 +21,7 @@ import torch
 from skmmal.contributions import linear_coalition_value
 from skmmal.heads.modules import LateFusionModule, LinearFusion
 
-__all__ = ["ABLATION_POINTS", "coalition_hits", "coalition_logits", "coalition_value"]
-
-ABLATION_POINTS = ("embedding", "input")
+__all__ = ["coalition_hits", "coalition_logits", "coalition_value"]
 
 
 def coalition_logits(

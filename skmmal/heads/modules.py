@@ -17,9 +17,14 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
+
+from skmmal.heads.classes import UNSEEN_LOGIT, classes_by_intercepts
+from skmmal.heads.convex import LinearMap
 
 __all__ = [
     "ConcatFusion",
@@ -30,10 +35,8 @@ __all__ = [
     "LinearFusion",
     "SumFusion",
     "linear_layer",
+    "map_of",
 ]
-
-UNSEEN_LOGIT = -100.0
-"""Intercept of a class without training rows: its probability is zero to double precision."""
 
 
 def linear_layer(n_in: int, n_out: int, generator: torch.Generator | None) -> nn.Linear:
@@ -259,13 +262,10 @@ class LateFusionModule(nn.Module):
         heads that attend leave it out.
     """
 
-    centre: torch.Tensor | None
-
     def __init__(self, encoders: Sequence[Encoder], head: Fusion, learned_absence: bool = False) -> None:
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
         self.head = head
-        self.register_buffer("centre", None, persistent=False)  # mean row of the features it was fitted on
         self.absent = (
             nn.ParameterList(torch.zeros(encoder.n_out) for encoder in encoders) if learned_absence else None
         )
@@ -314,3 +314,45 @@ class LateFusionModule(nn.Module):
         for module in self.modules():
             if isinstance(module, Dropout):
                 module.generator = generator
+
+    # ------------------------------------------------------------------------------------ as skmmal.heads.classes asks
+
+    @property
+    def met(self) -> np.ndarray:
+        """Which classes each head has met, bool (M + 1, K), the fused head first."""
+        met = getattr(self.head, "met", None)
+        return classes_by_intercepts(self, len(self.encoders)) if met is None else met.cpu().numpy()
+
+    def set_met(self, met: np.ndarray) -> None:
+        """Let the heads know which classes they have met."""
+        self.head.met = torch.from_numpy(met).to(next(self.parameters()).device)
+
+    @property
+    def shape(self) -> Any:
+        """What another fit's network must share with this one to go on from it."""
+        layers = self.head.class_layers()
+        by_class = {id(parameter) for layer in layers for parameter in layer.parameters()}
+        others = [(name, tuple(p.shape)) for name, p in self.named_parameters() if id(p) not in by_class]
+        return [type(self.head), others, [layer.in_features for layer in layers]]
+
+    def class_layers(self) -> list[tuple[LinearMap, int]]:
+        """Layers whose outputs are the classes, on the CPU's memory, and the row of `met` for each."""
+        head = self.head
+        own = {} if head.ties_classifiers else {id(layer): m for m, layer in enumerate(head.unimodal, start=1)}
+        return [(map_of(layer), own.get(id(layer), 0)) for layer in head.class_layers()]
+
+    @torch.no_grad()
+    def copy_shared(self, former: LateFusionModule) -> None:
+        """Copy the weights that belong to no class."""
+        by_class = {id(parameter) for layer in self.head.class_layers() for parameter in layer.parameters()}
+        for old, new in zip(former.parameters(), self.parameters(), strict=True):
+            if id(new) not in by_class:
+                new.copy_(old)
+
+
+def map_of(layer: nn.Linear) -> LinearMap:
+    """Weights and intercepts of a layer, on its memory."""
+    weight = layer.weight.detach().numpy()
+    if layer.bias is None:
+        return LinearMap(weight, np.full(len(weight), np.nan))  # nobody's memory
+    return LinearMap(weight, layer.bias.detach().numpy())
