@@ -35,6 +35,7 @@ class BlockTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=No
         Parameters
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
 
         Returns
         -------
@@ -61,8 +62,10 @@ class BlockTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=No
         Parameters
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows to fit on and transform; a modality that is NaN in a row is missing there.
         y : array-like of shape (n_samples,), optional
-        **fit_params
+            Labels, for transformers that learn from them.
+        **fit_params : object
             Passed to `fit`.
 
         Returns
@@ -78,6 +81,7 @@ class BlockTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=No
         Parameters
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
 
         Returns
         -------

@@ -21,7 +21,7 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, n_bi
     correct : array-like of bool, shape (n,)
         Whether the prediction is right.
     n_bins : int, default=32
-        Bins are closed above, as ``(0, 1/32], (1/32, 2/32], ...``
+        How many bins; they are closed above: ``(0, 1/32], (1/32, 2/32]`` and so on.
 
     Returns
     -------

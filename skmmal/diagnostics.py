@@ -16,7 +16,9 @@ from sklearn.utils import column_or_1d
 from skmmal._arrays import number, numeric, off_device
 from skmmal._fitted import require_fitted
 from skmmal.contributions import EXACT_MODALITIES, sampled_shapley_values, shapley_values
-from skmmal.reading import LateFusionSource, Pass, read
+from skmmal.reading import read
+from skmmal.reading._late_fusion import LateFusionSource
+from skmmal.reading._passes import Pass
 
 __all__ = ["accuracy_shapley", "cluster_purity", "linear_probe", "shapley_imbalance"]
 

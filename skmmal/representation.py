@@ -20,7 +20,7 @@ from skmmal._block_transformer import BlockTransformer, check_squares, present_c
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState, check_rng, draw_seed, torch_generator
 from skmmal._sklearn import Interval, fit_context
-from skmmal.heads.modules import Encoder, linear_layer
+from skmmal.heads._modules import Encoder, linear_layer
 
 __all__ = ["CrossModalEncoder"]
 

@@ -379,7 +379,7 @@ def test_encoders():
 
 
 def test_modality_dropout_keeps_at_least_one():
-    from skmmal.heads.batches import drop_modalities
+    from skmmal.heads._batches import drop_modalities
 
     generator = torch.Generator().manual_seed(0)
     present = torch.tensor([[True, True, False]] * 4000 + [[False, True, False]] * 1000)

@@ -12,7 +12,7 @@ from skmmal import LateFusionClassifier, ModalityScaler
 from skmmal.cli import app
 from skmmal.datasets import make_multimodal_classification
 from skmmal.experiment import ExperimentResults
-from skmmal.experiment.problem import random_seed
+from skmmal.experiment._problem import random_seed
 from skmmal.experiment.sources import load_dataset, load_features, read_labels, split
 from skmmal.features import FeatureStore
 from skmmal.query import BMMAL, available_strategies

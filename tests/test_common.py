@@ -361,11 +361,14 @@ def test_unfitted_estimators_are_refused(name):
             strategy(name).query(estimator, X, 3)
 
 
+# quick; and MMCSAL's encoder cannot be fitted on a part whose rows all lack a modality
+IN_PARTS = {"mmcsal": {"on_features": "raw", "max_iter": 2}, "coregcn": {"n_steps": 4}, "uncertaingcn": {"n_steps": 4}}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_in_parts_of_the_pool(name, problem):
     estimator, pool, labelled, y = problem
-    # an encoder cannot be fitted on a part whose rows all lack a modality
-    chosen = get_strategy(name, on_features="raw", max_iter=2) if name == "mmcsal" else get_strategy(name)
+    chosen = get_strategy(name, **IN_PARTS.get(name, {}))
     for n_parts, n_instances in ((3, 10), (8, 5), (200, 80), (4, 80)):
         answers = [
             Partitioned(chosen, n_parts, n_jobs=n_jobs, random_state=0).query(

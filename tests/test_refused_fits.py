@@ -5,9 +5,9 @@ import pytest
 from samples import make_blocks
 
 import skmmal.classifier._fitting
+import skmmal.heads._training
 import skmmal.heads.convex._lbfgs
 import skmmal.heads.convex._preconditioner
-import skmmal.heads.training
 from skmmal import LateFusionClassifier, MultimodalArray
 
 
@@ -110,7 +110,7 @@ def test_a_training_that_is_broken_off(monkeypatch, warm_start):
     clf = LateFusionClassifier(encoder_dim=3, warm_start=warm_start, **BATCH).fit(X, y)
     expected = clf.predict_proba(X)
     before = state(clf)
-    original, calls = skmmal.heads.training._train_on, []
+    original, calls = skmmal.heads._training._train_on, []
 
     def breaks(*arguments):
         calls.append(1)
@@ -118,7 +118,7 @@ def test_a_training_that_is_broken_off(monkeypatch, warm_start):
             raise KeyboardInterrupt
         return original(*arguments)
 
-    monkeypatch.setattr(skmmal.heads.training, "_train_on", breaks)
+    monkeypatch.setattr(skmmal.heads._training, "_train_on", breaks)
     with pytest.raises(KeyboardInterrupt):
         clf.fit(X, y[::-1])
     check_unchanged(clf, before, X, expected)

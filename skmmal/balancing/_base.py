@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from sklearn.base import BaseEstimator
 
 from skmmal._sklearn import Interval, RealNotInt, StrOptions
-from skmmal.heads.hooks import TrainingHooks, TrainingRun
+from skmmal.heads._hooks import TrainingHooks, TrainingRun
 
 if TYPE_CHECKING:
     import torch
 
-    from skmmal.heads.modules import Fusion
+    from skmmal.heads._modules import Fusion
 
 __all__ = [
     "ABOVE_ZERO",
@@ -41,7 +41,7 @@ class Balancing(TrainingHooks, BaseEstimator):
 
     `LateFusionClassifier` trains with a clone, so a fit leaves the object it was given as it is; what a method has
     to remember during the training, it may keep on itself. A method of your own overrides hooks of
-    `skmmal.heads.hooks.TrainingHooks`.
+    `skmmal.heads.TrainingHooks`.
     """
 
     needs_encoders = True

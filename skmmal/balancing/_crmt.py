@@ -9,8 +9,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from skmmal.balancing._base import ABOVE_ZERO, EPOCHS, NOT_NEGATIVE, Balancing, n_epochs_of
-from skmmal.heads.hooks import Step, TrainingRun
-from skmmal.heads.modules import ConcatFusion
+from skmmal.heads import ConcatFusion, Step, TrainingRun
 
 __all__ = ["CRMT", "CRMTFusion", "certified_margins", "margin_penalty"]
 

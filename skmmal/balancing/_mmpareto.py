@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from skmmal.balancing._base import ABOVE_ZERO, Balancing, EpochMeans
-from skmmal.heads.hooks import TrainingRun
+from skmmal.heads import TrainingRun
 
 __all__ = ["MMPareto", "pareto_weights"]
 

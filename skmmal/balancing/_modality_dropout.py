@@ -8,7 +8,7 @@ import torch
 
 from skmmal._sklearn import Interval
 from skmmal.balancing._base import Balancing
-from skmmal.heads.batches import drop_modalities
+from skmmal.heads._batches import drop_modalities
 
 __all__ = ["ModalityDropout"]
 

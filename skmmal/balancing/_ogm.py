@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from skmmal.balancing._base import EPOCHS, MODULATE, NOT_NEGATIVE, Balancing, EpochMeans, window_of
-from skmmal.heads.hooks import Step, TrainingRun
+from skmmal.heads import Step, TrainingRun
 
 __all__ = ["OGM", "ogm_coefficients"]
 

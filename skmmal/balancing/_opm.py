@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from skmmal.balancing._base import EPOCHS, NOT_NEGATIVE, PROBABILITY, Balancing, EpochMeans, window_of
-from skmmal.heads.hooks import Step, TrainingRun
+from skmmal.heads import Step, TrainingRun
 
 __all__ = ["OPM", "opm_drop_probabilities"]
 

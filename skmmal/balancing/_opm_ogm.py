@@ -5,7 +5,7 @@ from __future__ import annotations
 from skmmal.balancing._base import EPOCHS, MODULATE, NOT_NEGATIVE, PROBABILITY
 from skmmal.balancing._ogm import OGM
 from skmmal.balancing._opm import OPM
-from skmmal.heads.hooks import Step, TrainingRun
+from skmmal.heads import Step, TrainingRun
 
 __all__ = ["OPMOGM"]
 

@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans
 
 from skmmal._sklearn import Interval
 from skmmal.balancing._base import NOT_NEGATIVE, Balancing
-from skmmal.heads.hooks import EpochRows, TrainingRun
+from skmmal.heads import EpochRows, TrainingRun
 
 __all__ = ["DiagnosingRelearning", "purity", "relearning_weights", "stratified_holdout"]
 

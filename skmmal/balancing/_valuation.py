@@ -10,7 +10,7 @@ import torch
 
 from skmmal.balancing._base import EPOCHS, Balancing, n_epochs_of
 from skmmal.contributions import shapley_values
-from skmmal.heads.hooks import EpochRows, TrainingRun
+from skmmal.heads import EpochRows, TrainingRun
 
 __all__ = ["ValuationResampling", "valuations"]
 

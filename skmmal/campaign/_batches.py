@@ -29,8 +29,8 @@ from skmmal.campaign._stamp import stamp, versions
 from skmmal.campaign._state import MODEL, NEXT, STOP_SET, State
 from skmmal.campaign.formats._csv import csv_bytes
 from skmmal.classifier import LateFusionClassifier
-from skmmal.experiment.problem import random_seed
-from skmmal.experiment.unit import one_thread, seeded
+from skmmal.experiment._problem import random_seed
+from skmmal.experiment._unit import one_thread, seeded
 from skmmal.modalities import MultimodalArray
 from skmmal.query import QueryStrategy
 from skmmal.stopping import RoundState

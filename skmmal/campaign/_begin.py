@@ -21,7 +21,7 @@ from skmmal.campaign._stamp import stamp
 from skmmal.campaign._state import STOP_SET
 from skmmal.campaign.formats import read_labels_file
 from skmmal.campaign.formats._csv import csv_bytes
-from skmmal.experiment.problem import random_seed
+from skmmal.experiment._problem import random_seed
 from skmmal.experiment.sources import Features
 
 __all__ = ["check_validation", "describe_beginning", "write_beginning"]

@@ -18,15 +18,15 @@ from skmmal._random import check_rng, draw_seed
 from skmmal._sklearn import check_sample_weight
 from skmmal.balancing import Balancing, get_balancing
 from skmmal.heads import FUSIONS, FusionFactory, LinearHeads
-from skmmal.heads.classes import (
+from skmmal.heads._classes import (
     class_positions,
     classes_met,
     continue_from,
     mute_unmet_classes,
     wake_met_classes,
 )
+from skmmal.heads._precision import warn_of_lost_digits
 from skmmal.heads.convex import Anchor, LabeledRows, fit_layers, mean_rows
-from skmmal.heads.precision import warn_of_lost_digits
 from skmmal.modalities import MultimodalArray, presence_mask
 from skmmal.modalities._input import validate_features
 from skmmal.modalities._rows import check_same_rows, rows_of
@@ -34,8 +34,8 @@ from skmmal.reading import FUSED
 
 if TYPE_CHECKING:
     from skmmal.heads import LateFusionModule
-    from skmmal.heads.curves import TrainingCurves
-    from skmmal.heads.hooks import TrainingRun
+    from skmmal.heads._curves import TrainingCurves
+    from skmmal.heads._hooks import TrainingRun
 
 __all__ = ["BATCH_SOLVERS", "CONVEX_SOLVERS", "FittingMixin"]
 
@@ -212,7 +212,7 @@ class FittingMixin(BaseEstimator):
     def _solve(self, heads: LinearHeads, data: LabeledRows, started: np.ndarray | None) -> None:
         """Find the weights of convex heads; `started` are the classes known before."""
         if self.device not in ("auto", "cpu"):
-            from skmmal.heads.tensors import resolve_device
+            from skmmal.heads._tensors import resolve_device
 
             resolve_device(self.device)  # the solver does without, but a name that is none is refused
         met = classes_met(data.labels, data.present, len(self.classes_))
@@ -256,10 +256,10 @@ class FittingMixin(BaseEstimator):
         """Train a network in mini-batches; `started` are the classes known before."""
         import torch
 
-        from skmmal.heads.hooks import TrainingHooks, TrainingRun
-        from skmmal.heads.linear_network import is_linear, linear_heads_of
-        from skmmal.heads.tensors import as_batches, resolve_device
-        from skmmal.heads.training import make_optimizer, train
+        from skmmal.heads._hooks import TrainingHooks, TrainingRun
+        from skmmal.heads._linear_network import is_linear, linear_heads_of
+        from skmmal.heads._tensors import as_batches, resolve_device
+        from skmmal.heads._training import make_optimizer, train
 
         device = resolve_device(self.device)
         module.to(torch.float32)
@@ -367,7 +367,7 @@ def _name_of_fusion(fusion: str) -> str:
 
 def _linear_heads_like(network: LateFusionModule) -> LinearHeads | None:
     """Heads to be fitted in place of a network's that a callable of the user's made, where they are linear."""
-    from skmmal.heads.linear_network import is_linear, linear_heads_of
+    from skmmal.heads._linear_network import is_linear, linear_heads_of
 
     if not is_linear(network):
         return None
@@ -380,7 +380,7 @@ def _go_on(former: Any, position: np.ndarray, heads: LinearHeads | LateFusionMod
     if not isinstance(heads, LinearHeads):
         heads.double()
         if isinstance(former, LinearHeads):
-            from skmmal.heads.linear_network import as_network
+            from skmmal.heads._linear_network import as_network
 
             former = as_network(former)
     return continue_from(former, position, heads, option)

@@ -89,8 +89,12 @@ class LateFusionClassifier(
         The convex solver stops when every head's objective is within `tol`, relatively, of its optimum. ``"auto"`` is
         1e-8 up to 100 million rows × features × classes, and 1e-5 beyond, where test accuracy no longer changes. Small
         problems (up to 100,000) are solved to the last digits, whatever `tol` is, as long as `max_iter` allows.
-    learning_rate, weight_decay, batch_size
+    learning_rate : float, default=0.001
+        Of ``adamw`` and ``sgd``.
+    weight_decay : float, default=0.01
         Of ``adamw`` and ``sgd``. Intercepts do not decay.
+    batch_size : int, default=128
+        Rows of a step of ``adamw`` and ``sgd``.
     class_weight : dict, "balanced" or None
         As in scikit-learn's ``LogisticRegression``. ``"balanced"`` counts sample weights:
         ``Σ w / (n_classes Σ_class w)``, over the classes that have rows.
@@ -155,7 +159,7 @@ class LateFusionClassifier(
     discrepancy_ : dict of str to list of float
         ``adamw``, ``sgd`` with encoders or balancing: how far each modality is ahead of the others, by epoch. The
         ratio of the probabilities that their shares of the fused logits give to the true class, over the rows that
-        have both (see `skmmal.heads.scores`). Above 1: ahead. NaN where no row has another modality.
+        have both. Above 1: ahead. NaN where no row has another modality.
     balancing_log_ : list of dict
         ``adamw``, ``sgd``: what the balancing method did, one entry per epoch and modality (``pandas.DataFrame``
         takes it); empty without one.
@@ -277,6 +281,7 @@ class LateFusionClassifier(
         Parameters
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Labelled rows; a modality that is NaN in a row is missing there.
         y : array-like of shape (n_samples,)
             Labels, numbers or strings.
         sample_weight : array-like of shape (n_samples,), optional
@@ -305,6 +310,11 @@ class LateFusionClassifier(
     def decision_function(self, X: Any) -> np.ndarray:
         """Fused logits.
 
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
+
         Returns
         -------
         ndarray of float64, shape (n_samples, n_classes), or (n_samples,) with two classes
@@ -314,12 +324,34 @@ class LateFusionClassifier(
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Class probabilities of the fused head, shape (n_samples, n_classes), float64."""
+        """Class probabilities of the fused head.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_samples, n_classes)
+            Columns as in `classes_`; rows sum to one.
+        """
         (probabilities,) = self._source(X).forward(lambda part: [softmax(part.fused_logits(), axis=1)])
         return probabilities
 
     def predict(self, X: Any) -> np.ndarray:
-        """Most probable class of the fused head, shape (n_samples,)."""
+        """Most probable class of the fused head.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Of the dtype of `classes_`.
+        """
         (logits,) = self._source(X).forward(lambda part: [part.fused_logits()])
         return self.classes_[logits.argmax(axis=1)]
 
@@ -329,12 +361,16 @@ class LateFusionClassifier(
         Parameters
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
         y : array-like of shape (n_samples,)
+            True labels; one that is not in `classes_` counts as a mistake.
         sample_weight : array-like of shape (n_samples,), optional
+            How much each row counts, by default all the same.
 
         Returns
         -------
         float
+            Between 0 and 1.
         """
         check_same_rows({**rows_of(X, "X"), "y": y})
         return super().score(X, off_device(y), off_device(sample_weight))
@@ -344,7 +380,7 @@ class LateFusionClassifier(
         """The fitted heads as a torch network."""
         if not isinstance(self.heads_, LinearHeads):
             return self.heads_
-        from skmmal.heads.linear_network import as_network
+        from skmmal.heads._linear_network import as_network
 
         return as_network(self.heads_)
 

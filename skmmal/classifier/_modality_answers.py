@@ -17,14 +17,30 @@ from skmmal._random import RandomState
 from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, contributions
 from skmmal.heads import LinearHeads
 from skmmal.modalities._rows import check_same_rows, rows_of
-from skmmal.reading import LateFusionSource, LinearSource, Reading, accuracies, read
+from skmmal.reading import Reading, accuracies, read
+from skmmal.reading._late_fusion import LateFusionSource
+from skmmal.reading._linear_heads import LinearSource
 from skmmal.reading._ready import ReadyModel
 
 __all__ = ["ModalityAnswersMixin", "source_of"]
 
 
 def source_of(model: ReadyModel, X: Any, **options: Any) -> LateFusionSource:
-    """What a fitted classifier says of rows; parameters as of `LateFusionSource`."""
+    """What reads a fitted classifier: its arrays where its heads are linear, its network otherwise.
+
+    Parameters
+    ----------
+    model : ReadyModel
+        The classifier, and what stands before it.
+    X : container of rows
+        As they come, before the steps of a Pipeline.
+    **options
+        As of `LateFusionSource`.
+
+    Returns
+    -------
+    LateFusionSource
+    """
     if isinstance(model.final.heads_, LinearHeads):
         return LinearSource(model, X, **options)
     from skmmal.reading import NetworkSource
@@ -45,6 +61,7 @@ class ModalityAnswersMixin:
         Parameters
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
 
         Returns
         -------
@@ -60,6 +77,11 @@ class ModalityAnswersMixin:
 
     def embed(self, X: Any) -> dict[str, np.ndarray]:
         """Return what the last layer of the fused classifier sees of each modality.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
 
         Returns
         -------
@@ -79,6 +101,11 @@ class ModalityAnswersMixin:
     def embed_by_modality(self, X: Any) -> dict[str, np.ndarray]:
         """Return what each modality's own head sees: with token grids under fusions that gate or attend, their mean.
 
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
+
         Returns
         -------
         dict of str to ndarray of shape (n_samples, d_m)
@@ -89,6 +116,11 @@ class ModalityAnswersMixin:
 
     def predict_proba_by_modality(self, X: Any) -> dict[str, np.ndarray]:
         """Class probabilities of each modality's own head.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
 
         Returns
         -------
@@ -101,6 +133,13 @@ class ModalityAnswersMixin:
 
     def score_by_modality(self, X: Any, y: Any) -> dict[str, float]:
         """Accuracy of each modality's own head on the rows that have it, and of the fused head.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
+        y : array-like of shape (n_samples,)
+            True labels; one that is not in `classes_` counts as a mistake.
 
         Returns
         -------
@@ -131,7 +170,8 @@ class ModalityAnswersMixin:
 
         Parameters
         ----------
-        X : array-like, DataFrame, mapping or MultimodalArray
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
         y : array-like of shape (n_samples,), optional
             The classes; by default the predicted ones.
         n_permutations : int, "auto" or None, default="auto"
@@ -168,11 +208,14 @@ class ModalityAnswersMixin:
 
         Parameters
         ----------
-        X : array-like, DataFrame, mapping or MultimodalArray
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
         y : array-like of shape (n_samples,), optional
             The classes; by default the predicted ones.
-        n_permutations, random_state
-            See `shapley_values`.
+        n_permutations : int, "auto" or None, default="auto"
+            Random orders of the modalities from which they are estimated; ``None``: exact (see `shapley_values`).
+        random_state : int, RandomState, Generator or None, default=0
+            Draws the orders.
 
         Returns
         -------
@@ -193,7 +236,7 @@ class ModalityAnswersMixin:
         source = self._source(X)
         if targets is not None:
             check_consistent_length(source.present, targets)
-        values, errors, _ = source.shapley_values(targets, n_permutations=n_permutations, random_state=random_state)
+        values, errors = source.shapley_values(targets, n_permutations=n_permutations, random_state=random_state)
         return values, errors, source.present
 
     def predict_proba_with(self, X: Any, modalities: Sequence[str]) -> np.ndarray:
@@ -201,7 +244,8 @@ class ModalityAnswersMixin:
 
         Parameters
         ----------
-        X : array-like, DataFrame, mapping or MultimodalArray
+        X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
         modalities : sequence of str
             Names of the modalities to keep; none is allowed. The others are taken away at `ablation_point`.
 

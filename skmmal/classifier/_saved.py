@@ -14,7 +14,7 @@ from skmmal._persistence import decode, encode, read_folder, write_folder
 from skmmal._registry import entries, name_of
 from skmmal.balancing import Balancing
 from skmmal.heads import AttentionPooling, GatedUnit, LinearHeads, NLGate
-from skmmal.heads.classes import classes_by_intercepts
+from skmmal.heads._classes import classes_by_intercepts
 from skmmal.modalities._input import plain_layout
 
 if TYPE_CHECKING:
@@ -90,6 +90,16 @@ class SavedMixin(BaseEstimator):
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
         """Read an estimator that `save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+            The folder.
+
+        Returns
+        -------
+        LateFusionClassifier
+            Fitted; it answers as the saved one did.
 
         Raises
         ------

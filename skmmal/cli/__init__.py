@@ -1,5 +1,5 @@
 """The command line: one module for each group of commands."""
 
-from skmmal.cli.main import app
+from skmmal.cli._main import app
 
 __all__ = ["app"]

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from skmmal.display._panels import CurvesDisplay, check_strategies, mean_curves
-from skmmal.experiment.common_range import check_metric, comparable
-from skmmal.experiment.results import ExperimentResults
+from skmmal.experiment import ExperimentResults
+from skmmal.experiment._common_range import check_metric, comparable
 
 __all__ = ["ContributionDisplay", "DominanceWeightDisplay", "LearningCurveDisplay", "ModalityCurveDisplay"]
 

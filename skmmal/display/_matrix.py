@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 
 from skmmal.display.style import new_axes
-from skmmal.experiment.ranks import average_ranks, critical_difference
-from skmmal.experiment.results import ExperimentResults
+from skmmal.experiment import ExperimentResults, average_ranks, critical_difference
 
 __all__ = ["CriticalDifferenceDisplay", "PairwiseMatrixDisplay"]
 

@@ -10,8 +10,7 @@ import pandas as pd
 
 from skmmal._names import did_you_mean
 from skmmal.display.style import grid_of_axes, strategy_styles
-from skmmal.experiment.common_range import UnfinishedWarning
-from skmmal.experiment.results import ExperimentResults
+from skmmal.experiment import ExperimentResults, UnfinishedWarning
 
 _MANY = 12
 """More lines than that want a legend beside the axes."""

@@ -31,8 +31,8 @@ from skmmal.experiment import (
     friedman,
     pairwise_matrix,
 )
-from skmmal.experiment.common_range import check_metric
-from skmmal.experiment.results import summary_text
+from skmmal.experiment._common_range import check_metric
+from skmmal.experiment._results import summary_text
 
 __all__ = ["write_comparison", "write_report"]
 

@@ -11,7 +11,7 @@ import pandas as pd
 from skmmal import robustness
 from skmmal._names import did_you_mean
 from skmmal.display._panels import CurvesDisplay, check_strategies, mean_curves, paired_rows
-from skmmal.experiment.results import ExperimentResults
+from skmmal.experiment import ExperimentResults
 
 __all__ = ["RobustnessDisplay", "is_curve"]
 

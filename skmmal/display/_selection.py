@@ -9,7 +9,7 @@ import pandas as pd
 
 from skmmal.display._panels import check_strategies
 from skmmal.display.style import grid_of_axes
-from skmmal.experiment.results import ExperimentResults
+from skmmal.experiment import ExperimentResults
 
 __all__ = ["SelectionGridDisplay"]
 

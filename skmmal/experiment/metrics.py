@@ -9,12 +9,12 @@ import numpy as np
 from skmmal._calibration import expected_calibration_error
 from skmmal.contributions import balance_weights
 from skmmal.diagnostics import accuracy_shapley, shapley_imbalance
-from skmmal.experiment.problem import Problem
+from skmmal.experiment._problem import Problem
 from skmmal.modalities import presence_mask
 from skmmal.modalities._containers import take_rows
 from skmmal.reading import Reading, read
 
-__all__ = ["class_accuracies", "evaluate", "expected_calibration_error", "weaker_weights"]
+__all__ = ["class_accuracies", "expected_calibration_error", "weaker_weights"]
 
 
 def class_accuracies(y: np.ndarray, predicted: np.ndarray, classes: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -6,27 +6,30 @@ What needs torch is loaded on first use.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from skmmal.heads.factories import AttentionPooling, FusionFactory, GatedUnit, NLGate
-from skmmal.heads.fusions import FUSIONS
-from skmmal.heads.linear import LinearHeads
+from skmmal.heads._factories import AttentionPooling, FusionFactory, GatedUnit, NLGate
+from skmmal.heads._fusions import FUSIONS
+from skmmal.heads._hooks import EpochRows, Step, TrainingHooks, TrainingRun
+from skmmal.heads._linear import LinearHeads
 
 if TYPE_CHECKING:
-    from skmmal.heads.additive import AdditiveFusion
-    from skmmal.heads.modules import ConcatFusion, Encoder, Fusion, LateFusionModule, LinearFusion, SumFusion
-    from skmmal.heads.nl_gate import NLGateFusion
-    from skmmal.heads.pooled import AttentionFusion, GatedFusion
+    from skmmal.heads._additive import AdditiveFusion
+    from skmmal.heads._batches import Batches
+    from skmmal.heads._modules import ConcatFusion, Encoder, Fusion, LateFusionModule, LinearFusion, SumFusion
+    from skmmal.heads._nl_gate import NLGateFusion
+    from skmmal.heads._pooled import AttentionFusion, GatedFusion
 
 _MODULES = {
-    "AdditiveFusion": "additive",
-    "AttentionFusion": "pooled",
-    "ConcatFusion": "modules",
-    "Encoder": "modules",
-    "Fusion": "modules",
-    "GatedFusion": "pooled",
-    "LateFusionModule": "modules",
-    "LinearFusion": "modules",
-    "NLGateFusion": "nl_gate",
-    "SumFusion": "modules",
+    "AdditiveFusion": "_additive",
+    "AttentionFusion": "_pooled",
+    "Batches": "_batches",
+    "ConcatFusion": "_modules",
+    "Encoder": "_modules",
+    "Fusion": "_modules",
+    "GatedFusion": "_pooled",
+    "LateFusionModule": "_modules",
+    "LinearFusion": "_modules",
+    "NLGateFusion": "_nl_gate",
+    "SumFusion": "_modules",
 }
 """Public name -> module, of those that need torch."""
 
@@ -35,8 +38,10 @@ __all__ = [
     "AdditiveFusion",
     "AttentionFusion",
     "AttentionPooling",
+    "Batches",
     "ConcatFusion",
     "Encoder",
+    "EpochRows",
     "Fusion",
     "FusionFactory",
     "GatedFusion",
@@ -46,7 +51,10 @@ __all__ = [
     "LinearHeads",
     "NLGate",
     "NLGateFusion",
+    "Step",
     "SumFusion",
+    "TrainingHooks",
+    "TrainingRun",
 ]
 
 

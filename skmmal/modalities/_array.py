@@ -229,6 +229,15 @@ def is_multimodal(X: Any) -> bool:
     """Whether `X` carries its own layout.
 
     A `MultimodalArray`, a mapping, a DataFrame with two column levels, a table with a vector in each cell.
+
+    Parameters
+    ----------
+    X : object
+        Whatever was given for features.
+
+    Returns
+    -------
+    bool
     """
     if sparse.issparse(X):  # a dok_matrix is a mapping
         return False
@@ -329,6 +338,7 @@ def unpack(matrix: Any, modalities: Mapping[str, Any] | Layout | None) -> Multim
     Parameters
     ----------
     matrix : array-like of shape (n_samples, n_columns)
+        The modalities' columns side by side.
     modalities : mapping, Layout or None
         As in `resolve_layout`, or what `pack` returned.
 
@@ -345,7 +355,23 @@ def unpack(matrix: Any, modalities: Mapping[str, Any] | Layout | None) -> Multim
 
 
 def concatenate(arrays: Sequence[MultimodalArray]) -> MultimodalArray:
-    """Stack the rows of arrays that have the same modalities (the first one's order is kept)."""
+    """Stack the rows of arrays that have the same modalities.
+
+    Parameters
+    ----------
+    arrays : sequence of MultimodalArray
+        At least one. They have the same modalities, in any order.
+
+    Returns
+    -------
+    MultimodalArray
+        Modalities in the first one's order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        There is nothing to stack, something that is no `MultimodalArray`, or other modalities.
+    """
     arrays = list(arrays)
     if not arrays:
         raise ValueError("arrays is empty; there is nothing to stack")
@@ -369,10 +395,11 @@ def presence_mask(X: MultimodalArray) -> np.ndarray:
     Parameters
     ----------
     X : MultimodalArray
+        Rows that may lack modalities.
 
     Returns
     -------
-    present : ndarray of bool, shape (n_samples, n_modalities)
+    ndarray of bool, shape (n_samples, n_modalities)
         False where the block is entirely NaN.
 
     Raises

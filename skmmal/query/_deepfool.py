@@ -14,9 +14,10 @@ from torch import nn
 
 from skmmal._chunks import row_chunks
 from skmmal._sklearn import Interval, StrOptions
-from skmmal.heads.modules import LateFusionModule
+from skmmal.heads import LateFusionModule
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.reading import FUSED, Head, LateFusionSource, Reading, Source
+from skmmal.reading import FUSED, Head, Reading, Source
+from skmmal.reading._late_fusion import LateFusionSource
 
 __all__ = ["DeepFool"]
 

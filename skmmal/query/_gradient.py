@@ -39,7 +39,9 @@ class GradientSampling(QueryStrategy):
         Parameters
         ----------
         estimator : fitted classifier
+            As for `query`.
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows in any form that the estimator takes.
 
         Returns
         -------

@@ -192,7 +192,7 @@ def _search_device(device: str) -> Any:
     if device == "cpu":
         return None
     try:
-        from skmmal.heads.tensors import resolve_device
+        from skmmal.heads._tensors import resolve_device
     except ModuleNotFoundError:
         if device == "auto":
             return None

@@ -4,27 +4,11 @@ from typing import Any
 
 from skmmal.reading._accuracies import accuracies
 from skmmal.reading._head import Head
-from skmmal.reading._late_fusion import LateFusionSource
-from skmmal.reading._linear_heads import LinearSource
-from skmmal.reading._passes import Pass
 from skmmal.reading._read import read, read_with_labels
 from skmmal.reading._reading import ALL, Reading
 from skmmal.reading._source import FUSED, Source
 
-__all__ = [
-    "ALL",
-    "FUSED",
-    "Head",
-    "LateFusionSource",
-    "LinearSource",
-    "NetworkSource",
-    "Pass",
-    "Reading",
-    "Source",
-    "accuracies",
-    "read",
-    "read_with_labels",
-]
+__all__ = ["ALL", "FUSED", "Head", "NetworkSource", "Reading", "Source", "accuracies", "read", "read_with_labels"]
 
 
 def __getattr__(name: str) -> Any:

@@ -39,8 +39,11 @@ class CommitteeSource(ModelSource):
         self._read_member = reader
 
     @cached_property
-    def _members(self) -> list[Source]:
-        return [self._read_member(learner.estimator, self.X) for learner in self.final.learner_list]
+    def _members(self) -> list[Any]:
+        members: list[Any] = [self._read_member(learner.estimator, self.X) for learner in self.final.learner_list]
+        for member in members:
+            member.said_for = f" (a member or copy of {self.name})"
+        return members
 
     @cached_property
     def _is_multimodal(self) -> bool:

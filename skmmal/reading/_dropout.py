@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from skmmal._random import torch_generator
-from skmmal.heads.modules import Dropout
+from skmmal.heads._modules import Dropout
 
 __all__ = ["dropped_networks", "has_dropout"]
 

@@ -46,7 +46,8 @@ class HeadOnRows:
 
         Parameters
         ----------
-        values : ndarray with as many rows as the head
+        values : ndarray of shape (n, ...)
+            One entry for each of the head's rows.
 
         Returns
         -------
@@ -65,6 +66,7 @@ class HeadOnRows:
         Parameters
         ----------
         positions : ndarray of int
+            Of rows of the reading.
 
         Returns
         -------
@@ -157,6 +159,7 @@ class Head(HeadOnRows):
     Parameters
     ----------
     reading : Reading
+        Whose rows it speaks of.
     name : str
         ``"fused"`` or a modality's name.
 
@@ -219,6 +222,7 @@ class Head(HeadOnRows):
         n_draws : int
             A committee gives as many as it has members.
         random_state : int, RandomState, Generator or None
+            Draws the masks of dropout, or from the Laplace posterior; members of a committee need none.
         source : {"auto", "committee", "dropout", "laplace"}, default="auto"
             ``"committee"``: the members of a committee or of a scikit-learn forest, bagging or voting ensemble.
             ``"dropout"``: passes with dropout on (on the CPU). ``"laplace"``: a Laplace posterior of the head

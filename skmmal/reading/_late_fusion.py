@@ -23,7 +23,9 @@ class LateFusionSource(LateFusionPasses):
 
     Parameters
     ----------
-    model, X
+    model : ReadyModel
+        Its classifier is a `LateFusionClassifier`.
+    X : container of rows
         As of `ModelSource`.
     once : bool, default=False
         Whether this is for one question of the classifier's own: then the encoders' output is not kept for further
@@ -73,7 +75,7 @@ class LateFusionSource(LateFusionPasses):
         if self._asked("modality_contributions"):
             return super().contributions
         # the pass makes the fused head's probabilities on the way: nobody need multiply the features again
-        phi, _, probabilities = self.shapley_values()
+        phi, _, probabilities = self.shapley_values(with_probabilities=True)
         if "probabilities" not in vars(self) and not self._asked("predict_proba"):
             vars(self)["probabilities"] = probabilities
         return contributions(phi, self.present)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skmmal.contributions import linear_coalition_value
-from skmmal.heads.linear import LinearHeads
+from skmmal.heads import LinearHeads
 from skmmal.reading._late_fusion import LateFusionSource
 from skmmal.reading._linear import LinearHead
 from skmmal.reading._passes import CoalitionValue, Pass
@@ -78,19 +78,19 @@ class LinearSource(LateFusionSource):
         return LinearPass(rows, present, self._heads, blocks)
 
     def linear_head(self, head: str, width: int) -> LinearHead | None:
-        """Weights and intercepts of the fused head or of a modality's own."""
+        # weights and intercepts of the fused head or of a modality's own
         index = None if head == FUSED else self.modality_names.index(head)
         found = self._heads.fused if index is None else self._heads.own_map(index)
         # a subclass may embed in its own way
         return None if found.weight.shape[1] != width else (found.weight.copy(), found.intercept.copy())
 
     def logits_at(self, head: str, features: np.ndarray) -> np.ndarray | None:
-        """Logits of the fused head."""
+        # logits of the fused head
         if head != FUSED:
             return None
         fused = self._heads.fused
         return np.asarray(features, dtype=np.float64) @ fused.weight.T + fused.intercept
 
     def network(self) -> Any:
-        """The heads as a torch network, the rows as it takes them, and which modality is present, for gradients."""
+        # the heads as a torch network, the rows as it takes them, and which modality is present
         return self.final.module_, self.features, self.present

@@ -72,7 +72,7 @@ class ModelSource(RowsOfModel, ModelAtPoints):
             probabilities,
             n_rows=n_rows,
             n_classes=len(names) if np.ndim(names) == 1 and not isinstance(probabilities, list) else None,  # type: ignore[arg-type]
-            source=f"{self.name}.predict_proba",
+            source=f"{self.name}.predict_proba{self.said_for}",
             argument=argument,
         )
 
@@ -99,7 +99,7 @@ class ModelSource(RowsOfModel, ModelAtPoints):
     ) -> Mapping[str, np.ndarray]:
         checked = {}
         for name, probabilities in by_modality.items():
-            said_by = f"modality {name!r}: {self.name}.predict_proba_by_modality{source}"
+            said_by = f"modality {name!r}: {self.name}.predict_proba_by_modality{source or self.said_for}"
             values = check_probability_matrix(probabilities, n_rows=len(self), source=said_by)
             if name in self.modality_names:
                 rows = np.flatnonzero(self.present[:, self.modality_names.index(name)])

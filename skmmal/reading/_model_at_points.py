@@ -30,17 +30,17 @@ class ModelAtPoints(Source):
     _method: Callable[[str], Any]
 
     def linear_head(self, head: str, width: int) -> LinearHead | None:
-        """Weights and intercepts of a linear classifier on X."""
+        # weights and intercepts of a linear classifier on X
         if head != FUSED or hasattr(self.final, "embed"):
             return None
         return linear_map_of(self.final, width, self.probabilities.shape[1])
 
     def is_linear_in_features(self, head: str) -> bool:
-        """Whether X itself is what the last layer sees."""
+        # whether X itself is what the last layer sees
         return not hasattr(self.final, "embed")
 
     def logits_at(self, head: str, features: np.ndarray) -> np.ndarray | None:
-        """Log-probabilities of a classifier that sees X itself."""
+        # log-probabilities of a classifier that sees X itself
         if head != FUSED or hasattr(self.final, "embed"):
             return None
         names, shape = getattr(self.final, "feature_names_in_", None), np.shape(self.X)
@@ -51,7 +51,7 @@ class ModelAtPoints(Source):
     def draws(
         self, head: str, n_draws: int, rng: np.random.RandomState, source: str, joint: bool
     ) -> Iterator[np.ndarray] | None:
-        """Probabilities by the members of an ensemble."""
+        # probabilities by the members of an ensemble
         if head != FUSED and not self.has_own_heads:
             _ = self.probabilities_by_modality  # says so, before the members are asked
         if source in ("auto", "committee") and has_members(self.final):
@@ -71,13 +71,13 @@ class ModelAtPoints(Source):
         return self._checked_by_modality(found, f" (a member or copy of {self.name})")[head]
 
     def prior(self, codes: np.ndarray) -> tuple[float, np.ndarray | None]:
-        """Precision of the prior by the classifier's `C`, and the rows' weights by its `class_weight`."""
+        # precision of the prior by the classifier's `C`, and the rows' weights by its `class_weight`
         precision = prior_precision(self.final, len(codes))
         weighted = getattr(self.final, "class_weight", None) is not None
         return precision, class_weights(self.final, codes) if weighted else None
 
     def out_of_fold(self, y: Any, n_folds: int, seed: int) -> Source:
-        """What clones of the whole model, fitted on the other folds, say of each row."""
+        # what clones of the whole model, fitted on the other folds, say of each row
         if self._reader is None or not hasattr(self._whole, "fit"):
             return super().out_of_fold(y, n_folds, seed)
         return HeldOutSource(self, self._whole, self._given, np.asarray(y), folds(y, n_folds, seed), self._reader)

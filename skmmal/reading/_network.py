@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from skmmal.heads import AdditiveFusion, Fusion
-from skmmal.heads.ablation import coalition_hits, coalition_logits, coalition_value
-from skmmal.heads.classes import UNSEEN_LOGIT
-from skmmal.heads.modules import LateFusionModule
-from skmmal.heads.tensors import as_batches, resolve_device, to_numpy
+from skmmal.heads import AdditiveFusion, Fusion, LateFusionModule
+from skmmal.heads._ablation import coalition_hits, coalition_logits, coalition_value
+from skmmal.heads._classes import UNSEEN_LOGIT
+from skmmal.heads._tensors import as_batches, resolve_device, to_numpy
 from skmmal.modalities import MultimodalArray
 from skmmal.reading._dropout import dropped_networks, has_dropout
 from skmmal.reading._late_fusion import LateFusionSource
@@ -68,7 +67,23 @@ class NetworkPass(Pass):
 
 
 class NetworkSource(LateFusionSource):
-    """What a classifier with a network says of rows; parameters as of `LateFusionSource`."""
+    """What a fitted `skmmal.LateFusionClassifier` says of rows that go through its network.
+
+    Where a subclass answers itself (it overrides `predict_proba`, say), it is asked. Where the heads are linear in the
+    features there is no network: those are read as arrays.
+
+    Parameters
+    ----------
+    model : ReadyModel
+        Its classifier is a `LateFusionClassifier`.
+    X : container of rows
+        As of `ModelSource`.
+    once : bool, default=False
+        Whether this is for one question of the classifier's own: then the encoders' output is not kept for further
+        passes, and no subclass asked.
+    **options
+        As of `ModelSource`.
+    """
 
     _kept: list[np.ndarray] | None = None
     """The encoders' output, once there was a pass."""
@@ -79,7 +94,7 @@ class NetworkSource(LateFusionSource):
         return (module if device.type == "cpu" else copy.deepcopy(module).to(device)), device
 
     def forward(self, function: Any, *, width: int | None = None, **options: Any) -> list[Any]:
-        """Go through the rows as `LateFusionPasses.forward` does; ``through=`` another network, on the CPU."""
+        # `through=` another network, on the CPU
         with torch.inference_mode():
             if self._kept is None and not (self._once or options or self.final.module_.is_linear):
                 self._kept = super().forward(lambda part: part.embeddings)
@@ -119,7 +134,7 @@ class NetworkSource(LateFusionSource):
     # -------------------------------------------------------------------------------------------------- elsewhere
 
     def linear_head(self, head: str, width: int) -> LinearHead | None:
-        """Weights and intercepts of the fused head or of a modality's own."""
+        # weights and intercepts of the fused head or of a modality's own
         if head != FUSED:
             return self._own_linear_head(self.modality_names.index(head), width)
         if self.shares_last_layer:  # one layer for all modalities, which sees their sum
@@ -140,14 +155,14 @@ class NetworkSource(LateFusionSource):
         return weights, intercepts
 
     def is_linear_in_features(self, head: str) -> bool:
-        """Whether there is no encoder before the head, and no gate in it."""
+        # whether there is no encoder before the head, and no gate in it
         module = self.final.module_
         if head != FUSED:
             return not _has_layers(module.encoders[self.modality_names.index(head)])
         return self._head.linear and module.absent is None and not _has_layers(module.encoders)
 
     def logits_at(self, head: str, features: np.ndarray) -> np.ndarray | None:
-        """Logits by the network's last layer of the fused head."""
+        # logits by the network's last layer of the fused head
         if head != FUSED or not isinstance(self._head, Fusion):
             return None
         widths = [block.shape[1] for block in self.blocks]
@@ -158,7 +173,7 @@ class NetworkSource(LateFusionSource):
     def draws(
         self, head: str, n_draws: int, rng: np.random.RandomState, source: str, joint: bool
     ) -> Iterator[np.ndarray] | None:
-        """Probabilities by passes with dropout on."""
+        # probabilities by passes with dropout on
         if source not in ("auto", "dropout") or not has_dropout(self.final.module_):
             return super().draws(head, n_draws, rng, source, joint)
         return self._dropped(head, dropped_networks(self.final.module_, n_draws, rng, joint=joint))
@@ -173,7 +188,17 @@ class NetworkSource(LateFusionSource):
             yield self.forward(logits, through=network)[0]
 
     def network(self) -> tuple[LateFusionModule, MultimodalArray, np.ndarray]:
-        """The network on the CPU, the rows as it takes them, and which modality is present (N, M), for gradients."""
+        """What gradients by the network's weights or features are computed from.
+
+        Returns
+        -------
+        module : LateFusionModule
+            On the CPU.
+        features : MultimodalArray
+            The rows as it takes them.
+        present : ndarray of bool, shape (N, M)
+            Which row has which modality.
+        """
         return self.final.module_, self.features, self.present
 
 

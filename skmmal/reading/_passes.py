@@ -51,7 +51,7 @@ class Pass(ABC):
 
     @abstractmethod
     def coalition_logits(self, kept: np.ndarray, ablation_point: str) -> np.ndarray:
-        """Fused logits (n, K) when only some modalities are kept (see `skmmal.heads.ablation`)."""
+        """Fused logits (n, K) when only some modalities are kept (see `LateFusionClassifier.predict_proba_with`)."""
 
     @abstractmethod
     def coalition_value(self, target: np.ndarray | None, ablation_point: str) -> tuple[CoalitionValue, np.ndarray]:
@@ -133,6 +133,7 @@ class LateFusionPasses(ModelSource):
         *,
         n_permutations: int | str | None = "auto",
         random_state: RandomState = 0,
+        with_probabilities: bool = False,
     ) -> list[np.ndarray]:
         """Shapley values of the modalities for the probability of a class, in one pass.
 
@@ -143,12 +144,15 @@ class LateFusionPasses(ModelSource):
         n_permutations : int, "auto" or None, default="auto"
             How many orders are sampled; ``None``: values are exact. ``"auto"``: exact up to twelve modalities.
         random_state : int, RandomState, Generator or None, default=0
+            Draws the orders.
+        with_probabilities : bool, default=False
+            Whether to return, too, the probabilities with all modalities, which are made on the way.
 
         Returns
         -------
         values, standard_errors : ndarray of shape (N, M)
         probabilities : ndarray of shape (N, K)
-            With all modalities.
+            Only with `with_probabilities`.
         """
         n_modalities = len(self.final.modalities_)
         if n_permutations == "auto":
@@ -166,7 +170,8 @@ class LateFusionPasses(ModelSource):
                     *sampled_shapley_values(value, n_modalities, n_permutations=n_permutations, random_state=seed)  # type: ignore[arg-type]
                 ]
             # an absent modality changes no coalition's value: its Shapley value is zero, but for rounding
-            return [*(each * present[part.rows] for each in found), softmax(logits, axis=1)]
+            phi_and_errors = [each * present[part.rows] for each in found]
+            return [*phi_and_errors, softmax(logits, axis=1)] if with_probabilities else phi_and_errors
 
         return self.forward(values, width=self.coalitions_width)
 

@@ -29,6 +29,7 @@ def read(model: Any, X: Any, *, y: Any = None, argument: str = "X") -> Reading:
         through, however they are nested; committees are the consensus of their members. ``None``: there is no model,
         and the reading has features and presence only.
     X : array-like, DataFrame, mapping, MultimodalArray, or a sequence of texts or other things
+        Rows as the model takes them. A `Reading` is returned as it is.
     y : array-like of shape (n_samples,), optional
         Labels of the rows.
     argument : str, default="X"
@@ -78,9 +79,13 @@ def read_with_labels(
     Parameters
     ----------
     model : classifier or None
-    X_pool : as for `read`, or a Reading
-    X_labeled, y_labeled : optional
-        The labelled rows (or a Reading of them) and their labels.
+        As for `read`.
+    X_pool : as `X` of `read`, or a Reading
+        Rows without labels.
+    X_labeled : as `X` of `read`, or a Reading; optional
+        Labelled rows, in the same columns.
+    y_labeled : array-like of shape (n_labeled,), optional
+        Their labels.
     candidates : ndarray of bool, optional
         Which rows of the pool may be picked.
 

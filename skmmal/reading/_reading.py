@@ -30,6 +30,7 @@ class Reading(SelectedRows):
     Parameters
     ----------
     source : Source
+        What answers for the rows: a model's, or that of arrays.
     rows : ndarray of int, optional
         Rows of the source, by default all.
     on : str, default="fused"
@@ -38,11 +39,8 @@ class Reading(SelectedRows):
         Labels of the rows.
     candidates : ndarray of bool, optional
         Which of the rows may be picked, by default all.
-
-    Attributes
-    ----------
-    labelled : Reading
-        The labelled rows that go with a pool; without any rows unless there are some.
+    labelled : Reading, optional
+        The labelled rows that go with a pool, by default none.
     """
 
     @classmethod
@@ -114,7 +112,18 @@ class Reading(SelectedRows):
         return Head(self, FUSED if self._on == ALL else self._on)
 
     def on(self, name: str) -> Reading:
-        """Listen to one head, or to all: for a modality, the rows that have it."""
+        """Listen to one head, or to all.
+
+        Parameters
+        ----------
+        name : str
+            ``"fused"``, ``"all"``, or a modality.
+
+        Returns
+        -------
+        Reading
+            For a modality, of the rows that have it.
+        """
         labelled = None if self._labelled is None else self._labelled.on(name)
         if name in (FUSED, ALL):
             return self._with(np.arange(len(self)), name, labelled)

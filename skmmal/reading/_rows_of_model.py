@@ -23,6 +23,9 @@ __all__ = ["RowsOfModel"]
 class RowsOfModel(RowAnswers):
     """Rows as a classifier sees them, behind the steps of Pipelines; parameters as of `ModelSource`."""
 
+    said_for: str = ""
+    """What error messages add to the classifier's name: whose member it is."""
+
     def __init__(
         self,
         model: ReadyModel,

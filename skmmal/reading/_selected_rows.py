@@ -39,7 +39,17 @@ class SelectedRows:
         return f"Reading({len(self)} rows of {self.source.name})"
 
     def take(self, positions: np.ndarray) -> Self:
-        """Some of the rows, with the same labelled ones."""
+        """Some of the rows, with the same labelled ones.
+
+        Parameters
+        ----------
+        positions : ndarray of int
+            Of the rows that are taken, among those of the reading.
+
+        Returns
+        -------
+        Reading
+        """
         return self._with(positions, self._on, self._labelled)
 
     def _with(self, positions: np.ndarray, on: str, labelled: Self | None) -> Self:
@@ -72,7 +82,9 @@ class SelectedRows:
         Parameters
         ----------
         scores : ndarray of shape (N,)
+            Of all rows, candidates or not.
         n_instances : int
+            How many to pick.
 
         Returns
         -------

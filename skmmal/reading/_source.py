@@ -104,28 +104,101 @@ class Source(RowAnswers):
     """What a model says of N rows, and what it would say elsewhere: at new points, in draws, fitted on other rows."""
 
     def linear_head(self, head: str, width: int) -> LinearHead | None:
-        """Weights (K, width) and intercepts (K,) of a head whose logits are linear in its features, if it is one."""
+        """Weights and intercepts of a head whose logits are linear in its features, if it is one.
+
+        Parameters
+        ----------
+        head : str
+            ``"fused"`` or a modality's name.
+        width : int
+            Number of columns that they multiply.
+
+        Returns
+        -------
+        pair of ndarrays of shapes (K, width) and (K,), or None
+            ``None`` where the head is not known to be linear in so many columns.
+        """
         return None
 
     def is_linear_in_features(self, head: str) -> bool:
-        """Whether nothing but a linear map lies between the features and a head's logits, as far as can be told."""
+        """Whether nothing but a linear map lies between the features and a head's logits, as far as can be told.
+
+        Parameters
+        ----------
+        head : str
+            ``"fused"`` or a modality's name.
+
+        Returns
+        -------
+        bool
+        """
         return True
 
     def logits_at(self, head: str, features: np.ndarray) -> np.ndarray | None:
-        """Logits (n, K) of a head at new features (n, D); ``None``: a linear map of them will do."""
+        """Logits of a head at new points, up to a constant per row.
+
+        Parameters
+        ----------
+        head : str
+            ``"fused"`` or a modality's name.
+        features : ndarray of shape (n, D)
+            In the columns that the head sees, the modalities' side by side.
+
+        Returns
+        -------
+        ndarray of shape (n, K), or None
+            ``None``: a linear map of the features will do.
+        """
         return None
 
     def draws(
         self, head: str, n_draws: int, rng: np.random.RandomState, source: str, joint: bool
     ) -> Iterator[np.ndarray] | None:
-        """Probabilities (N, K) under draws of the model, one by one; ``None``: there is nothing to draw from."""
+        """Class probabilities under draws of the model.
+
+        Parameters
+        ----------
+        head : str
+            ``"fused"`` or a modality's name.
+        n_draws : int
+            A committee gives as many as it has members.
+        rng : RandomState
+            Draws masks of dropout.
+        source : {"auto", "committee", "dropout", "laplace"}
+            What to draw from, see `Head.draws`.
+        joint : bool
+            Whether a draw is one network for all rows.
+
+        Returns
+        -------
+        iterator of ndarray of float64, shape (N, K), or None
+            ``None``: there is nothing to draw from, and a Laplace posterior will do.
+
+        Raises
+        ------
+        ValueError
+            The model has no members or no dropout, and `source` asks for them.
+        """
         if source in ("committee", "dropout"):
             what = "members that predict on their own" if source == "committee" else "dropout"
             raise ValueError(f"source={source!r}, but {self.name} has no {what}")
         return None
 
     def prior(self, codes: np.ndarray) -> tuple[float, np.ndarray | None]:
-        """Precision of the Gaussian prior that the model's penalty stands for, and the weights of labelled rows."""
+        """What a Laplace posterior needs to know of how the model was fitted.
+
+        Parameters
+        ----------
+        codes : ndarray of int, shape (n_labeled,)
+            Columns of the labelled rows' classes.
+
+        Returns
+        -------
+        precision : float
+            Of the Gaussian prior that the model's penalty stands for.
+        weights : ndarray of shape (n_labeled,) or None
+            Of the labelled rows; ``None``: all are one.
+        """
         return 1.0, None
 
     def network(self) -> Any:
@@ -133,7 +206,27 @@ class Source(RowAnswers):
         raise SourceError(f"{self.name} has no network to differentiate; use a LateFusionClassifier")
 
     def out_of_fold(self, y: Any, n_folds: int, seed: int) -> Source:
-        """What models fitted on the other folds of these rows, whose labels are y, say of each of them."""
+        """What models say of each of these rows that were fitted on the other folds.
+
+        Parameters
+        ----------
+        y : array-like of shape (N,)
+            Labels of the rows.
+        n_folds : int
+            At most as many as there are rows.
+        seed : int
+            Draws the folds.
+
+        Returns
+        -------
+        Source
+            Of the same rows.
+
+        Raises
+        ------
+        SourceError
+            The model cannot be fitted again.
+        """
         raise SourceError(f"{self.name} cannot be fitted again, which is needed for predictions on held-out folds")
 
 

@@ -16,10 +16,10 @@ from skmmal._arrays import integer, number, one_of
 from skmmal._block_transformer import present_chunks
 from skmmal._chunks import row_chunks
 from skmmal._labels import known_codes
-from skmmal.heads.batches import Batches
-from skmmal.heads.tensors import as_batches, resolve_device
+from skmmal.heads import Batches
+from skmmal.heads._tensors import as_batches, resolve_device
 from skmmal.modalities import MultimodalArray
-from skmmal.reading import LateFusionSource
+from skmmal.reading._late_fusion import LateFusionSource
 from skmmal.robustness._measured import (
     ALL,
     FUSED,

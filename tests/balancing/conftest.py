@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from skmmal.heads import ConcatFusion, Encoder, LateFusionModule
-from skmmal.heads.batches import Batches
-from skmmal.heads.hooks import TrainingHooks, TrainingRun
-from skmmal.heads.training import make_optimizer, train
+from skmmal.heads import Batches, ConcatFusion, Encoder, LateFusionModule, TrainingHooks, TrainingRun
+from skmmal.heads._training import make_optimizer, train
 
 LEARNING_RATE = 0.1
 

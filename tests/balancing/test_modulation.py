@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from skmmal.balancing import OGM, OGMGE, OPM, OPMOGM, ogm_coefficients, opm_drop_probabilities
-from skmmal.heads.scores import discrepancy_ratios, discrepancy_sums
+from skmmal.heads._scores import discrepancy_ratios, discrepancy_sums
 
 
 def mean_loss(tiny):

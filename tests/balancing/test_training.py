@@ -6,8 +6,8 @@ import torch
 from samples import make_blocks
 
 from skmmal import LateFusionClassifier, MultimodalArray
-from skmmal.heads.hooks import EpochRows, TrainingHooks
-from skmmal.heads.training import make_optimizer, scale_gradients
+from skmmal.heads import EpochRows, TrainingHooks
+from skmmal.heads._training import make_optimizer, scale_gradients
 
 CURVES = ("loss_curve_by_head_", "discrepancy_", "balancing_log_")
 

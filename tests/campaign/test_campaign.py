@@ -11,7 +11,7 @@ from skmmal import LateFusionClassifier, ModalityScaler
 from skmmal.campaign import CampaignError, LabelingCampaign
 from skmmal.campaign._batch import RANDOM_SLICE
 from skmmal.datasets import make_multimodal_classification
-from skmmal.experiment.problem import random_seed
+from skmmal.experiment._problem import random_seed
 from skmmal.features import FeatureStore
 from skmmal.query import BMMAL
 from skmmal.stopping import Budget, StabilizingPredictions

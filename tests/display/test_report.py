@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from skmmal.display import write_comparison, write_report
-from skmmal.experiment.folder import RunFolder
+from skmmal.experiment._folder import RunFolder
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 from skmmal import LateFusionClassifier, MultimodalArray
 from skmmal.cli import app
 from skmmal.experiment import Adversarial, Evaluation, ExperimentResults, MissingRates, Noise
-from skmmal.experiment.folder import RunFolder
-from skmmal.experiment.problem import random_seed
+from skmmal.experiment._folder import RunFolder
+from skmmal.experiment._problem import random_seed
+from skmmal.heads import ConcatFusion
 from skmmal.robustness import adversarial_curve, missing_curve, noise_curve
 
 SOME = {
@@ -30,6 +31,20 @@ def confusion(model, X, y, random_state):
     table = pd.DataFrame({"actual": [f"class {label}" for label in y], "predicted": predicted, "right": predicted == y})
     counts = table.groupby(["actual", "predicted", "right"]).size().rename("count").reset_index()
     return counts.assign(share=counts["count"] / len(y), empty=np.nan, seed_used=random_state)
+
+
+def test_a_run_names_what_is_ours_by_its_public_place(run):
+    """Files behind public names may move; a run that goes on is the same one."""
+    classifier = LateFusionClassifier(fusion=ConcatFusion)
+    config = run(
+        estimator=classifier, strategies=["random"], evaluations={"m": MissingRates([0])}, n_rounds=0, seeds=1
+    ).config
+    assert config["estimator"]["class"] == "skmmal.classifier.LateFusionClassifier"
+    assert config["estimator"]["params"]["fusion"] == "skmmal.heads.ConcatFusion"
+    assert config["strategies"]["random"]["class"] == "skmmal.query.RandomSampling"
+    assert config["evaluations"]["m"]["class"] == "skmmal.experiment.MissingRates"
+    described = run(strategies=["random"], evaluations={"m": confusion}, n_rounds=0, seeds=1).config["evaluations"]
+    assert described == {"m": f"{confusion.__module__}.confusion"}
 
 
 def contents(folder):

@@ -13,7 +13,7 @@ import pytest
 
 from skmmal._store import sealed
 from skmmal.experiment import ExperimentResults
-from skmmal.experiment.folder import RunFolder
+from skmmal.experiment._folder import RunFolder
 
 SCRIPT = """
 import sys
@@ -71,7 +71,7 @@ def test_stopped_after_some_rounds(run, tmp_path, monkeypatch, n_writes):
 
 def test_finished_rounds_are_not_run_again(run, tmp_path, monkeypatch):
     run(results_dir=tmp_path)
-    monkeypatch.setattr("skmmal.experiment.unit.evaluate", lambda *_: pytest.fail("a finished round was run again"))
+    monkeypatch.setattr("skmmal.experiment._unit.evaluate", lambda *_: pytest.fail("a finished round was run again"))
     run(results_dir=tmp_path)
 
 

@@ -10,8 +10,8 @@ from sklearn.preprocessing import StandardScaler
 
 from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
 from skmmal.contributions import balance_weights
+from skmmal.experiment._problem import random_seed
 from skmmal.experiment.metrics import expected_calibration_error
-from skmmal.experiment.problem import random_seed
 from skmmal.modalities import presence_mask
 from skmmal.query import BMMAL, MMCSAL, KMeansSampling, QueryStrategy, RandomSampling
 

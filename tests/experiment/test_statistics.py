@@ -19,7 +19,7 @@ from skmmal.experiment import (
     labels_to_reach,
     pairwise_matrix,
 )
-from skmmal.experiment.statistics import _holm
+from skmmal.experiment._statistics import _holm
 
 
 def make_frame(values, step=10):

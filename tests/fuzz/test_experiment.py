@@ -7,10 +7,9 @@ from fuzz.inputs import ODD, draw_labels, features
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from skmmal import LateFusionClassifier, run_experiment
+from skmmal import LateFusionClassifier, experiment, run_experiment
 from skmmal.balancing import available_balancings, get_balancing
 from skmmal.diagnostics import accuracy_shapley, cluster_purity, linear_probe, shapley_imbalance
-from skmmal.experiment import statistics
 from skmmal.experiment.metrics import expected_calibration_error
 from skmmal.robustness import adversarial_curve, adversarial_examples, missing_curve, noise_curve
 from skmmal.stopping import RoundState, as_criteria, available_criteria, get_criterion, kappa
@@ -85,17 +84,17 @@ def test_statistics(data):
     odd = data.draw(st.sampled_from(["accuracy"] * 20 + ODD))
     level = data.draw(st.sampled_from([0.9] * 20 + ODD))
     calls = {
-        "pairwise_matrix": lambda: statistics.pairwise_matrix(frame, odd, level),
-        "area_under_curve": lambda: statistics.area_under_curve(frame, odd),
-        "labels_to_reach": lambda: statistics.labels_to_reach(frame, level, odd),
-        "labels_saved": lambda: statistics.labels_saved(frame, level, odd, data.draw(st.sampled_from(["a", "b", None]))),
-        "compare": lambda: statistics.compare(frame, data.draw(st.sampled_from(["a", "a", *ODD])), odd, level),
-        "critical_difference": lambda: statistics.critical_difference(data.draw(st.sampled_from([2, 3, *ODD])), data.draw(st.sampled_from([3, *ODD])), level),
-        "average_ranks": lambda: statistics.average_ranks(scores(data)),
-        "friedman": lambda: statistics.friedman(scores(data)),
+        "pairwise_matrix": lambda: experiment.pairwise_matrix(frame, odd, level),
+        "area_under_curve": lambda: experiment.area_under_curve(frame, odd),
+        "labels_to_reach": lambda: experiment.labels_to_reach(frame, level, odd),
+        "labels_saved": lambda: experiment.labels_saved(frame, level, odd, data.draw(st.sampled_from(["a", "b", None]))),
+        "compare": lambda: experiment.compare(frame, data.draw(st.sampled_from(["a", "a", *ODD])), odd, level),
+        "critical_difference": lambda: experiment.critical_difference(data.draw(st.sampled_from([2, 3, *ODD])), data.draw(st.sampled_from([3, *ODD])), level),
+        "average_ranks": lambda: experiment.average_ranks(scores(data)),
+        "friedman": lambda: experiment.friedman(scores(data)),
     }
     name = data.draw(st.sampled_from(sorted(calls)))
-    found = answer(f"statistics.{name}", calls[name], expected_warnings=(UserWarning,))
+    found = answer(f"experiment.{name}", calls[name], expected_warnings=(UserWarning,))
     if found is not REFUSED and name == "pairwise_matrix":
         assert np.isfinite(found.to_numpy()).all()
 

@@ -404,7 +404,7 @@ import sys
 import numpy as np
 from skmmal.heads import NLGate
 from skmmal.heads.convex import LabeledRows, LinearMap, fit_layers
-from skmmal.heads.precision import warn_of_lost_digits
+from skmmal.heads._precision import warn_of_lost_digits
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(20, 3)), np.arange(20) % 2
 layers = [LinearMap(np.zeros((2, 3)), np.zeros(2)) for _ in range(2)]

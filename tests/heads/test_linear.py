@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 from skmmal import LateFusionClassifier, MultimodalArray
 from skmmal.heads import ConcatFusion, LateFusionModule, LinearHeads
-from skmmal.heads.linear_network import as_network, linear_heads_of
+from skmmal.heads._linear_network import as_network, linear_heads_of
 
 WIDTHS = {"a": 5, "b": 4, "c": 2}
 

@@ -161,10 +161,10 @@ def test_strategies_ask_such_heads(strategy, fusion):
 
 def test_what_the_training_of_tied_heads_masks():
     """The own head's loss is over the classes that it knows, the fused head's over all."""
-    from skmmal.heads.batches import Batches
-    from skmmal.heads.classes import classes_met
-    from skmmal.heads.modules import Encoder, LateFusionModule, SumFusion
-    from skmmal.heads.training import head_losses
+    from skmmal.heads._batches import Batches
+    from skmmal.heads._classes import classes_met
+    from skmmal.heads._modules import Encoder, LateFusionModule, SumFusion
+    from skmmal.heads._training import head_losses
 
     generator = torch.Generator().manual_seed(0)
     module = LateFusionModule([Encoder(2, (), 0.0, None), Encoder(3, (), 0.0, None)], SumFusion([2, 3], 3, generator))

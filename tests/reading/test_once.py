@@ -8,8 +8,8 @@ import pytest
 import skmmal.reading._passes
 import skmmal.reading._rows_of_model
 from skmmal import LateFusionClassifier, MultimodalArray
-from skmmal.heads.linear import LinearHeads
-from skmmal.heads.modules import ConcatFusion, Encoder, Fusion
+from skmmal.heads import LinearHeads
+from skmmal.heads._modules import ConcatFusion, Encoder, Fusion
 from skmmal.query import available_strategies, get_strategy
 
 POOL, LABELLED = 230, 60

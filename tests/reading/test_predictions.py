@@ -9,7 +9,7 @@ from sklearn.svm import LinearSVC
 
 from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
 from skmmal.diagnostics import accuracy_shapley, cluster_purity, linear_probe
-from skmmal.heads.modules import Encoder
+from skmmal.heads import Encoder
 from skmmal.modalities import presence_mask
 from skmmal.reading import accuracies, read
 

@@ -343,7 +343,7 @@ def test_arguments_are_not_changed():
 
 
 BAD = {
-    "noise of zero": ({"noise": 0}, ValueError, "noise must be finite and lie between 0 and inf, got 0"),
+    "noise of zero": ({"noise": 0}, ValueError, "noise must be finite and above 0, got 0"),
     "noise not finite": ({"noise": np.inf}, ValueError, "noise must be finite"),
     "weights too short": ({"weights": [1.0]}, ValueError, "weights must be 4 finite numbers"),
     "negative weights": ({"weights": [1.0, -1, 0, 0]}, ValueError, "not negative"),

@@ -17,14 +17,21 @@ _SAMPLED_ROWS = 1024
 
 
 def mean_rows(blocks: Sequence[np.ndarray], present: np.ndarray, weights: np.ndarray) -> list[np.ndarray]:
-    """Weighted mean (D_m,) of every block over the rows that have it, in float64; zero where none has.
+    """Weighted mean of every block over the rows that have it.
 
     Parameters
     ----------
     blocks : list of M arrays of shape (n, D_m)
         What stands in rows that lack the modality does not matter.
     present : bool ndarray of shape (n, M)
+        Which row has which modality.
     weights : ndarray of shape (n,)
+        Of the rows, not negative.
+
+    Returns
+    -------
+    list of M ndarrays of float64, shape (D_m,)
+        Zero where no row has the modality.
     """
     means = []
     for m, block in enumerate(blocks):

@@ -34,6 +34,7 @@ class LabeledRows:
     blocks : list of M ndarrays of shape (n, D_m)
         What stands in rows that lack the modality does not matter.
     present : bool ndarray of shape (n, M)
+        Which row has which modality.
     labels : int ndarray of shape (n,)
         Classes, from 0 to K − 1.
     weights : ndarray of shape (n,)
@@ -127,15 +128,19 @@ def fit_layers(
         Filled in, for the classes that their heads know. M + 1 of them, the fused head's first, are independent heads;
         M of them are sum fusion's, whose fused logits are the mean of the others. With `warm` they are where to start.
     rows : LabeledRows
+        What the heads are fitted on; each modality's own on the rows that have it.
     met : bool ndarray of shape (M + 1, K)
         Which classes each head knows, the fused head first.
     C : float
         Inverse strength of the penalty.
     max_iter : int
+        Iterations after which the solver stops with a ConvergenceWarning.
     tol : float or "auto"
         How far, relatively, objectives may be above the optimum. ``"auto"``: 1e-8 for small problems, 1e-5 for large.
     warm : bool, default=False
+        Whether `layers` are where to start; otherwise zero is.
     anchor : Anchor, optional
+        A model that the penalty pulls towards; zero by default.
     modality_weights : list of M floats, optional
         Factors of the blocks before the fused head; all are one by default. A factor f is a penalty ``1 / f²`` times as
         strong on the fused head's weights of the block, zero leaves the block out. The layers are filled in with

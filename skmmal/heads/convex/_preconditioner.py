@@ -119,10 +119,13 @@ def _factored(matrix: np.ndarray) -> tuple[np.ndarray, bool]:
     diagonal = matrix.diagonal().copy()
     if not np.isfinite(diagonal).all():
         raise ValueError("the objective's curvature is not finite: scale the features first (skmmal.ModalityScaler)")
+    eps = float(np.finfo(matrix.dtype).eps)
     added = 0.0
-    while True:
+    while added < 1.0:
         try:
             return cho_factor(matrix, lower=True, check_finite=False)
         except LinAlgError:
-            added = max(10 * added, 10 * float(np.finfo(matrix.dtype).eps))
+            added = max(10 * added, 10 * eps)
             matrix.flat[:: len(matrix) + 1] = diagonal * (1 + added)
+    # nothing but the diagonal is left of it: that is a preconditioner, too
+    return cho_factor(np.diag(np.maximum(diagonal, eps * diagonal.max() or 1.0)), lower=True, check_finite=False)

@@ -20,7 +20,15 @@ _NEGLIGIBLE = 0.02
 
 @dataclass
 class LinearMap:
-    """Weights (K, D) and intercepts (K,) of one linear map."""
+    """Weights and intercepts of one linear map.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (K, D)
+        A row for each class.
+    intercept : ndarray of shape (K,)
+        One for each class.
+    """
 
     weight: np.ndarray
     intercept: np.ndarray

@@ -23,7 +23,7 @@ from skmmal._arrays import integer, naming, numeric, off_device
 from skmmal._fitted import check_estimator
 from skmmal._sklearn import num_samples
 from skmmal._store import digest, fingerprint
-from skmmal.experiment.evaluations import resolve_evaluations
+from skmmal.experiment._evaluations import resolve_evaluations
 from skmmal.modalities import as_multimodal, is_multimodal
 from skmmal.modalities._blocks import refuse_unread
 from skmmal.modalities._rows import check_same_rows, rows_of
@@ -286,13 +286,14 @@ def _describe_estimator(estimator: Any) -> dict[str, Any]:
     return {"class": _path_of(type(estimator)), "params": params}
 
 
-def _path_of(cls: type) -> str:
-    """Where a class is imported from; of ours the public place, which stays when a file moves."""
-    path = f"{cls.__module__}.{cls.__qualname__}"
-    package = cls.__module__.partition("._")[0]
-    if path.startswith("skmmal.") and getattr(sys.modules.get(package), cls.__qualname__, None) is cls:
-        return f"{package}.{cls.__qualname__}"
-    return path
+def _path_of(named: Any) -> str:
+    """Where a class or function is imported from; of ours the public place, which stays when a file moves."""
+    module, name = named.__module__, named.__qualname__
+    if f"{module}.".startswith("skmmal."):
+        package = module.partition("._")[0]
+        if getattr(sys.modules.get(package), name, None) is named:
+            return f"{package}.{name}"
+    return f"{module}.{name}"
 
 
 def _describe_value(value: Any) -> Any:
@@ -307,7 +308,7 @@ def _describe_value(value: Any) -> Any:
     if isinstance(value, slice):
         return str(value)
     if hasattr(value, "__qualname__"):  # a function or a class
-        return f"{value.__module__}.{value.__qualname__}"
+        return _path_of(value)
     try:
         return f"{type(value).__name__} {joblib.hash(_without_estimators(value))}"
     except pickle.PicklingError:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from skmmal.heads.additive import AdditiveFusion, everything_present, masked_softmax
-from skmmal.heads.modules import linear_layer
+from skmmal.heads._additive import AdditiveFusion, everything_present, masked_softmax
+from skmmal.heads._modules import linear_layer
 
 __all__ = ["NLGateFusion"]
 
@@ -19,6 +19,21 @@ class NLGateFusion(AdditiveFusion):
 
     The mean over the query's tokens is linear in the attended values: it falls into one summand per modality, with
     the mean of the x_i in the query's.
+
+    Parameters
+    ----------
+    grids : sequence of M (int, int)
+        Tokens and their width.
+    query : int
+        Position of the modality that asks.
+    width : int
+        Width of keys and values, a multiple of `n_heads`.
+    n_heads : int
+        Attention heads.
+    n_classes : int
+        Number of classes.
+    generator : torch.Generator, optional
+        Draws the initial weights.
     """
 
     def __init__(
@@ -40,7 +55,20 @@ class NLGateFusion(AdditiveFusion):
         self.output = nn.Parameter(linear_layer(width, dim, generator).weight.detach().clone())
 
     def attention(self, embeddings: list[torch.Tensor], present: torch.Tensor | None = None) -> torch.Tensor:
-        """Attention weights of every token (absent ones zero), shape (n, n_heads, T_q, T); they sum to one over T."""
+        """Attention weights of every token.
+
+        Parameters
+        ----------
+        embeddings : list of M tensors of shape (n, T_m d_m)
+            Flattened grids; zero where a row lacks the modality.
+        present : bool tensor of shape (n, M), optional
+            Which row has which modality, by default all.
+
+        Returns
+        -------
+        tensor of shape (n, n_heads, T_q, T)
+            For each of the query's T_q tokens, weights of all T tokens that sum to one; absent ones have zero.
+        """
         present = everything_present(embeddings) if present is None else present
         tokens = self._tokens(embeddings)
         queries = self._split(self.queries(tokens[self.query]))
@@ -51,7 +79,6 @@ class NLGateFusion(AdditiveFusion):
         return masked_softmax(scores, there[:, None, None, :], dim=3)
 
     def features(self, embeddings: list[torch.Tensor], present: torch.Tensor | None = None) -> list[torch.Tensor]:
-        """Each modality's share of the mean gated token, (n, d) with d the width of the query's tokens."""
         shares = self.attention(embeddings, present).mean(dim=2).split([count for count, _ in self.grids], dim=2)
         summands = []
         for m, (tokens, layer, share) in enumerate(zip(self._tokens(embeddings), self.values, shares, strict=True)):

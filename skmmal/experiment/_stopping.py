@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import column_or_1d
 
-from skmmal.experiment.common_range import UnfinishedWarning
-from skmmal.experiment.problem import random_seed
-from skmmal.experiment.results import ExperimentResults
-from skmmal.experiment.unit import fit_round
+from skmmal.experiment._common_range import UnfinishedWarning
+from skmmal.experiment._problem import random_seed
+from skmmal.experiment._results import ExperimentResults
+from skmmal.experiment._unit import fit_round
 from skmmal.modalities._containers import take_rows
 from skmmal.stopping import RoundState, StoppingCriterion, as_criteria
 

@@ -13,10 +13,10 @@ import pandas as pd
 
 from skmmal._paths import local_path
 from skmmal._store import write_file
-from skmmal.experiment import statistics
-from skmmal.experiment.common_range import check_metric, comparable
-from skmmal.experiment.folder import RunFolder, read_config
-from skmmal.experiment.problem import TIMINGS
+from skmmal.experiment._common_range import check_metric, comparable
+from skmmal.experiment._folder import RunFolder, read_config
+from skmmal.experiment._problem import TIMINGS
+from skmmal.experiment._statistics import area_under_curve, labels_saved, pairwise_matrix
 
 __all__ = ["ExperimentResults", "summary_text"]
 
@@ -120,12 +120,12 @@ class ExperimentResults:
         if frame.empty:  # no seed is shared
             return pd.DataFrame(index=pd.Index(self.strategies, name="strategy"), columns=list(_SUMMARY), dtype=float)
         last = frame[frame["round"] == frame["round"].max()].groupby("strategy", sort=False)[metric]
-        area = statistics.area_under_curve(frame, metric)
+        area = area_under_curve(frame, metric)
         table = pd.DataFrame({"final": last.mean(), "final_se": last.sem()})
         table["area"], table["area_se"] = area["mean"], area["standard_error"]
         if baseline in self.strategies:
             target = float(table["final"][baseline])
-            reached = statistics.labels_saved(frame, target, metric=metric, baseline=baseline)
+            reached = labels_saved(frame, target, metric=metric, baseline=baseline)
             table["labels"], table["reached"] = reached["labels"], reached["reached"]
             table["saved"] = reached["saved"]
         for name in TIMINGS:
@@ -148,7 +148,7 @@ class ExperimentResults:
         DataFrame of shape (n_strategies, n_strategies)
             See `skmmal.experiment.pairwise_matrix`.
         """
-        return statistics.pairwise_matrix(self.frame, metric=metric, confidence=confidence)
+        return pairwise_matrix(self.frame, metric=metric, confidence=confidence)
 
     def area_under_curve(self, metric: str = "accuracy") -> pd.DataFrame:
         """Normalised area under the learning curve.
@@ -163,7 +163,7 @@ class ExperimentResults:
         DataFrame
             See `skmmal.experiment.area_under_curve`.
         """
-        return statistics.area_under_curve(self.frame, metric=metric)
+        return area_under_curve(self.frame, metric=metric)
 
     # ------------------------------------------------------------------------------------------------- storage
 

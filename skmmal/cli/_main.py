@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from skmmal.cli._campaign import campaign
+from skmmal.cli._featurize import featurize
 from skmmal.cli._shared import (
     COption,
     Fusion,
@@ -24,8 +26,6 @@ from skmmal.cli._shared import (
     split_names,
     write_csv,
 )
-from skmmal.cli.campaign import campaign
-from skmmal.cli.featurize import featurize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +64,7 @@ def _complete_dataset(incomplete: str) -> list[str]:
 
 
 def _complete_robustness(incomplete: str) -> list[str]:
-    from skmmal.experiment.evaluations import EVALUATIONS
+    from skmmal.experiment._evaluations import EVALUATIONS
 
     return complete_last(EVALUATIONS, incomplete)
 
@@ -219,7 +219,7 @@ def _scaled(X: Any, scale: Scale) -> Any:
 def _print_summary(results: ExperimentResults) -> None:
     import warnings
 
-    from skmmal.experiment.results import summary_text
+    from skmmal.experiment._results import summary_text
 
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -303,7 +303,7 @@ def select(
     from skmmal.campaign import batch_table, choose
     from skmmal.classifier import LateFusionClassifier
     from skmmal.experiment import sources
-    from skmmal.experiment.problem import random_seed, resolve_strategies, set_random_states
+    from skmmal.experiment._problem import random_seed, resolve_strategies, set_random_states
     from skmmal.query import available_strategies, get_strategy
 
     ((strategy, query),) = resolve_strategies([get_strategy(strategy)]).items()
@@ -408,7 +408,7 @@ def _info_features(folder: Path) -> None:
 
 def _info_run(folder: Path) -> None:
     from skmmal.experiment import ExperimentResults
-    from skmmal.experiment.folder import read_config
+    from skmmal.experiment._folder import read_config
 
     config = read_config(folder)["experiment"]
     n_expected = len(config["strategies"]) * len(config["seeds"]) * (config["n_rounds"] + 1)

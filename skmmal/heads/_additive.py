@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from skmmal.heads.modules import Fusion, linear_layer
+from skmmal.heads._modules import Fusion, linear_layer
 
 __all__ = ["AdditiveFusion", "everything_present", "masked_softmax"]
 
@@ -26,7 +26,9 @@ class AdditiveFusion(Fusion):
     n_features : int
         Width F of h_m.
     n_classes : int
-    generator : torch.Generator or None
+        Number K of classes.
+    generator : torch.Generator, optional
+        Draws the initial weights.
     """
 
     uses_presence = True
@@ -46,26 +48,54 @@ class AdditiveFusion(Fusion):
 
     @abstractmethod
     def features(self, embeddings: list[torch.Tensor], present: torch.Tensor | None = None) -> list[torch.Tensor]:
-        """Each modality's summand h_m, M tensors (n, F); `present` is boolean (n, M), by default all there."""
+        """Each modality's summand h_m.
+
+        Parameters
+        ----------
+        embeddings : list of M tensors of shape (n, T_m d_m)
+            Flattened grids; zero where a row lacks the modality.
+        present : bool tensor of shape (n, M), optional
+            Which row has which modality, by default all.
+
+        Returns
+        -------
+        list of M tensors of shape (n, F)
+        """
 
     def forward(self, embeddings: list[torch.Tensor], present: torch.Tensor | None = None) -> torch.Tensor:
-        """Fused logits (n, K)."""
+        """Fused logits.
+
+        Parameters
+        ----------
+        embeddings : list of M tensors of shape (n, T_m d_m)
+            Flattened grids; zero where a row lacks the modality.
+        present : bool tensor of shape (n, M), optional
+            Which row has which modality, by default all.
+
+        Returns
+        -------
+        tensor of shape (n, K)
+        """
         return self.classify(self.features(embeddings, present))
 
     def classify(self, features: list[torch.Tensor]) -> torch.Tensor:
-        """Fused logits (n, K) of the summands."""
         return self.fused(torch.stack(features).sum(dim=0))
 
     def last_layer(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weights (K, M F), the same for each modality, and intercepts (K,)."""
+        """Weights and intercepts of `classify`.
+
+        Returns
+        -------
+        weights : tensor of shape (K, M F)
+            The same F columns for each modality.
+        intercepts : tensor of shape (K,)
+        """
         return self.fused.weight.repeat(1, len(self.grids)), self.fused.bias
 
     def class_layers(self) -> list[nn.Linear]:
-        """The unimodal classifiers and the last layer."""
         return [layer for layer in (*self.unimodal, self.fused) if isinstance(layer, nn.Linear)]
 
     def unimodal_inputs(self, embeddings: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Means over each modality's tokens, (n, d_m)."""
         return [tokens.mean(dim=1) for tokens in self._tokens(embeddings)]
 
     def _tokens(self, embeddings: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import torch
 
-    from skmmal.heads.batches import Batches
-    from skmmal.heads.modules import LateFusionModule
+    from skmmal.heads._batches import Batches
+    from skmmal.heads._modules import LateFusionModule
 
 __all__ = ["EpochRows", "Step", "TrainingHooks", "TrainingRun"]
 
@@ -23,15 +23,21 @@ class TrainingRun:
     Parameters
     ----------
     module : LateFusionModule
+        The network, which is trained in place.
     data : Batches
+        Labelled rows, those of weight zero left out.
     seen : bool tensor of shape (K,)
         Classes with rows.
     names : list of str
         Names of the M modalities.
     optimizer : torch.optim.Optimizer
         Of `make_optimizer`.
-    n_epochs, batch_size : int
+    n_epochs : int
+        Times that the loop goes through the rows.
+    batch_size : int
+        Rows of a step of the optimizer; the last one of an epoch may have fewer.
     learning_rate : float
+        The optimizer's at the start, before any method changes that of an encoder.
     unimodal_weight : float
         How much the modalities' own losses train the encoders, beside the fused loss with weight 1.
     generator : torch.Generator
@@ -53,7 +59,19 @@ class TrainingRun:
     log: list[dict[str, Any]] = field(default_factory=list)
 
     def embed(self, rows: torch.Tensor, present: torch.Tensor | None = None) -> list[torch.Tensor]:
-        """Embeddings of some rows without dropout; `present` (n, M) may declare modalities absent."""
+        """Encode some rows without dropout.
+
+        Parameters
+        ----------
+        rows : int64 tensor of shape (n,)
+            Rows of the data.
+        present : bool tensor of shape (n, M), optional
+            Modalities that are taken as present; by default those that the rows have.
+
+        Returns
+        -------
+        list of M tensors of shape (n, D_m)
+        """
         import torch
 
         there = self.data.present[rows] if present is None else present
@@ -67,7 +85,15 @@ class TrainingRun:
         return [torch.cat(values) for values in zip(*parts, strict=True)]
 
     def record(self, epoch: int, **values: Any) -> None:
-        """Note for every modality its entry of each of the `values`: a line of the log for each epoch and modality."""
+        """Note something of every modality: the log has a line for each epoch and modality.
+
+        Parameters
+        ----------
+        epoch : int
+            From 0. What is recorded of one epoch at several times stands in the same lines.
+        **values : tensor of shape (M,)
+            What is noted, by the name of its column.
+        """
         if not self.log or self.log[-1]["epoch"] != epoch:
             self.log += [{"epoch": epoch, "modality": name} for name in self.names]
         columns = {key: column.tolist() for key, column in values.items()}
@@ -82,8 +108,11 @@ class Step:
     Parameters
     ----------
     epoch : int
+        From 0.
     batch : Batches
+        The rows of the step.
     embeddings : list of M tensors of shape (n, D_m)
+        Outputs of the encoders, through which gradients flow back.
     discrepancy : pair of tensors of shape (M,) or None
         Of `discrepancy_sums`, on these embeddings; ``None`` where nobody asks.
     """
@@ -96,7 +125,7 @@ class Step:
     @property
     def ratios(self) -> torch.Tensor:
         """Discrepancy ratios (M,) of the batch."""
-        from skmmal.heads.scores import discrepancy_ratios
+        from skmmal.heads._scores import discrepancy_ratios
 
         assert self.discrepancy is not None
         return discrepancy_ratios(*self.discrepancy)

@@ -16,10 +16,10 @@ from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
 from skmmal._alone import said_elsewhere
-from skmmal.experiment.evaluations import due, table_of
-from skmmal.experiment.folder import RunFolder
+from skmmal.experiment._evaluations import due, table_of
+from skmmal.experiment._folder import RunFolder
+from skmmal.experiment._problem import Problem, random_seed, set_random_states
 from skmmal.experiment.metrics import evaluate
-from skmmal.experiment.problem import Problem, random_seed, set_random_states
 from skmmal.modalities._containers import take_rows
 from skmmal.modalities._input import modal_output
 

@@ -14,9 +14,9 @@ from skmmal._sklearn import Interval, StrOptions
 if TYPE_CHECKING:
     import torch
 
-    from skmmal.heads.modules import Fusion
-    from skmmal.heads.nl_gate import NLGateFusion
-    from skmmal.heads.pooled import AttentionFusion, GatedFusion
+    from skmmal.heads._modules import Fusion
+    from skmmal.heads._nl_gate import NLGateFusion
+    from skmmal.heads._pooled import AttentionFusion, GatedFusion
 
 __all__ = ["AttentionPooling", "FusionFactory", "GatedUnit", "NLGate"]
 
@@ -42,6 +42,7 @@ class FusionFactory(BaseEstimator):
         grids : mapping of str to (int, int)
             Tokens and their width in each modality's embedding; a modality that is no grid has one token.
         n_classes : int
+            Number of classes.
         generator : torch.Generator or None
             Draws the initial weights.
 
@@ -97,8 +98,7 @@ class GatedUnit(FusionFactory):
     def build(
         self, grids: Mapping[str, tuple[int, int]], n_classes: int, generator: torch.Generator | None
     ) -> GatedFusion:
-        """Build the head."""
-        from skmmal.heads.pooled import GatedFusion
+        from skmmal.heads._pooled import GatedFusion
 
         self._validate_params()
         return GatedFusion(list(grids.values()), self.width, self.gate, n_classes, generator)
@@ -143,8 +143,7 @@ class AttentionPooling(FusionFactory):
     def build(
         self, grids: Mapping[str, tuple[int, int]], n_classes: int, generator: torch.Generator | None
     ) -> AttentionFusion:
-        """Build the head."""
-        from skmmal.heads.pooled import AttentionFusion
+        from skmmal.heads._pooled import AttentionFusion
 
         self._validate_params()
         return AttentionFusion(list(grids.values()), self.width, n_classes, generator)
@@ -223,12 +222,25 @@ class NLGate(FusionFactory):
     ) -> NLGateFusion:
         """Build the head.
 
+        Parameters
+        ----------
+        grids : mapping of str to (int, int)
+            Tokens and their width in each modality's embedding; a modality that is no grid has one token.
+        n_classes : int
+            Number of classes.
+        generator : torch.Generator or None
+            Draws the initial weights.
+
+        Returns
+        -------
+        NLGateFusion
+
         Raises
         ------
         ValueError
             There is no such query modality, or `width` cannot be shared evenly by the heads.
         """
-        from skmmal.heads.nl_gate import NLGateFusion
+        from skmmal.heads._nl_gate import NLGateFusion
 
         self._validate_params()
         names = list(grids)

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from skmmal.heads.factories import AttentionPooling, GatedUnit, NLGate
+from skmmal.heads._factories import AttentionPooling, GatedUnit, NLGate
 
 if TYPE_CHECKING:
     import torch
 
-    from skmmal.heads.modules import Fusion
+    from skmmal.heads._modules import Fusion
 
 __all__ = ["FUSIONS"]
 
 
 def _concat(widths: Sequence[int], n_classes: int, generator: torch.Generator | None = None) -> Fusion:
-    from skmmal.heads.modules import ConcatFusion
+    from skmmal.heads._modules import ConcatFusion
 
     return ConcatFusion(widths, n_classes, generator)
 
 
 def _sum(widths: Sequence[int], n_classes: int, generator: torch.Generator | None = None) -> Fusion:
-    from skmmal.heads.modules import SumFusion
+    from skmmal.heads._modules import SumFusion
 
     return SumFusion(widths, n_classes, generator)
 

@@ -10,11 +10,11 @@ from joblib.parallel import get_active_backend
 from sklearn.utils.parallel import Parallel, delayed  # they take scikit-learn's configuration to the workers
 
 from skmmal._alone import n_modalities_of, warn_if_alone, warn_if_lost
-from skmmal.experiment.folder import RunFolder
-from skmmal.experiment.problem import Problem, describe, make_problem, resolve_seeds
-from skmmal.experiment.progress import track
-from skmmal.experiment.results import ExperimentResults
-from skmmal.experiment.unit import Record, run_unit
+from skmmal.experiment._folder import RunFolder
+from skmmal.experiment._problem import Problem, describe, make_problem, resolve_seeds
+from skmmal.experiment._progress import track
+from skmmal.experiment._results import ExperimentResults
+from skmmal.experiment._unit import Record, run_unit
 from skmmal.query import QueryStrategy
 
 __all__ = ["run_experiment"]
@@ -55,10 +55,14 @@ def run_experiment(
         classifier the fused ones are taken. Its ``random_state`` is set from the seed.
     strategies : str, QueryStrategy, list of these, or dict of name to these
         A list is named by the strategies' own names. Their ``random_state`` is set from the seed.
-    X, y
-        The pool: any form of X that the estimator takes, and all labels.
-    X_test, y_test
+    X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
+        The pool, in any form that the estimator takes.
+    y : array-like of shape (n_samples,)
+        Labels of all its rows.
+    X_test : as `X`, of shape (n_test, n_features)
         Rows to measure on.
+    y_test : array-like of shape (n_test,)
+        Their labels.
     n_initial : int
         Rows labelled at first.
     n_instances : int

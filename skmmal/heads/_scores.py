@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from skmmal.heads.modules import Fusion, LinearFusion
+from skmmal.heads._modules import Fusion, LinearFusion
 
 __all__ = ["discrepancy_ratios", "discrepancy_sums", "modality_scores"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from skmmal.heads.batches import Batches
+from skmmal.heads._batches import Batches
 from skmmal.modalities import MultimodalArray
 
 __all__ = ["as_batches", "resolve_device", "to_numpy"]

@@ -7,14 +7,28 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from skmmal.heads.additive import AdditiveFusion, everything_present, masked_softmax
-from skmmal.heads.modules import linear_layer
+from skmmal.heads._additive import AdditiveFusion, everything_present, masked_softmax
+from skmmal.heads._modules import linear_layer
 
 __all__ = ["AttentionFusion", "GatedFusion"]
 
 
 class GatedFusion(AdditiveFusion):
-    """The network of `skmmal.heads.GatedUnit`."""
+    """The network of `skmmal.heads.GatedUnit`.
+
+    Parameters
+    ----------
+    grids : sequence of M (int, int)
+        Tokens and their width.
+    width : int
+        Width of the hidden features.
+    gate : {"softmax", "sigmoid"}
+        Whether the gates of a row sum to one for each feature.
+    n_classes : int
+        Number of classes.
+    generator : torch.Generator, optional
+        Draws the initial weights.
+    """
 
     def __init__(
         self,
@@ -31,7 +45,6 @@ class GatedFusion(AdditiveFusion):
         self.gates = linear_layer(sum(dims), len(dims) * width, generator)
 
     def features(self, embeddings: list[torch.Tensor], present: torch.Tensor | None = None) -> list[torch.Tensor]:
-        """Gated hidden features of each modality, (n, width)."""
         present = everything_present(embeddings) if present is None else present
         pooled = self.unimodal_inputs(embeddings)
         scores = self.gates(torch.cat(pooled, dim=1)).unflatten(1, (len(pooled), -1))  # (n, M, width)
@@ -42,7 +55,19 @@ class GatedFusion(AdditiveFusion):
 
 
 class AttentionFusion(AdditiveFusion):
-    """The network of `skmmal.heads.AttentionPooling`."""
+    """The network of `skmmal.heads.AttentionPooling`.
+
+    Parameters
+    ----------
+    grids : sequence of M (int, int)
+        Tokens and their width.
+    width : int
+        Width of the common space of the modalities' vectors.
+    n_classes : int
+        Number of classes.
+    generator : torch.Generator, optional
+        Draws the initial weights.
+    """
 
     def __init__(
         self,
@@ -57,7 +82,6 @@ class AttentionFusion(AdditiveFusion):
         self.score = nn.Parameter(linear_layer(width, 1, generator).weight.detach().clone())
 
     def features(self, embeddings: list[torch.Tensor], present: torch.Tensor | None = None) -> list[torch.Tensor]:
-        """Weighted vectors of each modality, (n, width)."""
         present = everything_present(embeddings) if present is None else present
         pooled = self.unimodal_inputs(embeddings)
         vectors = torch.stack([layer(z) for layer, z in zip(self.project, pooled, strict=True)], dim=1)

@@ -13,7 +13,7 @@ from scipy import stats
 
 from skmmal._arrays import number
 from skmmal._names import did_you_mean
-from skmmal.experiment.common_range import check_metric, check_once, comparable
+from skmmal.experiment._common_range import check_metric, check_once, comparable
 
 __all__ = [
     "area_per_seed",

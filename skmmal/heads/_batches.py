@@ -18,7 +18,9 @@ class Batches:
     blocks : list of M tensors of shape (n, D_m)
         Without NaN.
     present : bool tensor of shape (n, M)
+        Which row has which modality.
     labels : int64 tensor of shape (n,)
+        Classes, from 0 to K − 1.
     weights : tensor of shape (n,)
         Sample weight times class weight.
     """
@@ -32,7 +34,18 @@ class Batches:
         return len(self.labels)
 
     def take(self, rows: torch.Tensor) -> Batches:
-        """Some of the rows."""
+        """Pick rows.
+
+        Parameters
+        ----------
+        rows : int64 tensor of shape (k,), or bool tensor of shape (n,)
+            Positions, or a mask.
+
+        Returns
+        -------
+        Batches
+            Copies of these rows.
+        """
         return Batches([b[rows] for b in self.blocks], self.present[rows], self.labels[rows], self.weights[rows])
 
 

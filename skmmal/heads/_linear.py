@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skmmal.heads.classes import UNSEEN_LOGIT
+from skmmal.heads._classes import UNSEEN_LOGIT
 from skmmal.heads.convex import LinearMap
 
 if TYPE_CHECKING:
-    from skmmal.heads.modules import LateFusionModule
+    from skmmal.heads._modules import LateFusionModule
 
 __all__ = ["LinearHeads"]
 
@@ -32,7 +32,7 @@ class LinearHeads:
     Attributes
     ----------
     network : LateFusionModule or None
-        The same heads in torch, on the same memory, once somebody asked for them (`skmmal.heads.linear_network`).
+        The same heads in torch, on the same memory, once somebody asked for them (`skmmal.heads._linear_network`).
     """
 
     def __init__(self, maps: list[LinearMap], met: np.ndarray, center: np.ndarray | None = None) -> None:
@@ -51,8 +51,13 @@ class LinearHeads:
         widths : sequence of M int
             Columns of the modalities.
         n_classes : int
+            Number K of classes.
         is_sum : bool
             Whether the fused head is the mean of the others.
+
+        Returns
+        -------
+        LinearHeads
         """
         columns = [*([] if is_sum else [sum(widths)]), *widths]
         maps = [LinearMap(np.zeros((n_classes, width)), np.zeros(n_classes)) for width in columns]
@@ -83,7 +88,17 @@ class LinearHeads:
         return LinearMap(weight, share * np.sum([own.intercept for own in self.maps], axis=0))
 
     def own_map(self, m: int) -> LinearMap:
-        """The own map of a modality; it says nothing of classes that this head has not met, though the sum may."""
+        """Return a modality's own head, which says nothing of classes that it has not met, though the sum may.
+
+        Parameters
+        ----------
+        m : int
+            The modality.
+
+        Returns
+        -------
+        LinearMap
+        """
         own, unknown = self.own[m], ~self.met[m + 1]
         if not (self.is_sum and unknown.any()):
             return own
@@ -92,26 +107,50 @@ class LinearHeads:
         return own
 
     def shares(self, blocks: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Each modality's share (n, K) of the fused logits; the fused intercept is nobody's.
+        """Give each modality its share of the fused logits; the fused intercept is nobody's.
 
         Parameters
         ----------
-        blocks : list of M float64 arrays of shape (n, D_m)
+        blocks : sequence of M float64 arrays of shape (n, D_m)
             Absent rows zero.
+
+        Returns
+        -------
+        list of M ndarrays of shape (n, K)
         """
         weights = np.split(self.fused.weight, np.cumsum(self.widths)[:-1], axis=1)
         return [block @ weight.T for block, weight in zip(blocks, weights, strict=True)]
 
     def fused_logits(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
-        """Fused logits (n, K); `blocks` as for `shares`."""
+        """Return the fused head's logits.
+
+        Parameters
+        ----------
+        blocks : sequence of M float64 arrays of shape (n, D_m)
+            Absent rows zero.
+
+        Returns
+        -------
+        ndarray of shape (n, K)
+        """
         return sum(self.shares(blocks), self.fused.intercept)
 
     def own_logits(self, blocks: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Logits (n, K) of each modality's own head; `blocks` as for `shares`."""
+        """Return the logits of each modality's own head.
+
+        Parameters
+        ----------
+        blocks : sequence of M float64 arrays of shape (n, D_m)
+            Absent rows zero.
+
+        Returns
+        -------
+        list of M ndarrays of shape (n, K)
+        """
         maps = map(self.own_map, range(len(blocks)))
         return [block @ own.weight.T + own.intercept for block, own in zip(blocks, maps, strict=True)]
 
-    # ------------------------------------------------------------------------------------ as skmmal.heads.classes asks
+    # ------------------------------------------------------------------------------------ as skmmal.heads._classes asks
 
     @property
     def shape(self) -> Any:
@@ -119,8 +158,19 @@ class LinearHeads:
         return [LinearHeads, self.is_sum, self.widths]
 
     def class_layers(self) -> list[tuple[LinearMap, int]]:
-        """The maps, and the row of `met` that says which classes each knows."""
+        """Return the maps, and which row of `met` says what classes each knows.
+
+        Returns
+        -------
+        list of (LinearMap, int)
+        """
         return [(each, 0 if self.is_sum else head) for head, each in enumerate(self.maps)]
 
     def copy_shared(self, former: LinearHeads) -> None:
-        """Copy weights that belong to no class: there are none."""
+        """Copy weights that belong to no class: there are none.
+
+        Parameters
+        ----------
+        former : LinearHeads
+            Where they would come from.
+        """

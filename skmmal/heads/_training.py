@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import cross_entropy
 
-from skmmal.heads.batches import Batches, drop_modalities
-from skmmal.heads.curves import TrainingCurves
-from skmmal.heads.hooks import Step, TrainingHooks, TrainingRun
-from skmmal.heads.modules import LateFusionModule
-from skmmal.heads.scores import discrepancy_sums, modality_scores
+from skmmal.heads._batches import Batches, drop_modalities
+from skmmal.heads._curves import TrainingCurves
+from skmmal.heads._hooks import Step, TrainingHooks, TrainingRun
+from skmmal.heads._modules import LateFusionModule
+from skmmal.heads._scores import discrepancy_sums, modality_scores
 
 __all__ = ["head_losses", "make_optimizer", "scale_gradients", "train"]
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from skmmal.heads.linear import LinearHeads
-from skmmal.heads.modules import ConcatFusion, Encoder, LateFusionModule, SumFusion, map_of
+from skmmal.heads._linear import LinearHeads
+from skmmal.heads._modules import ConcatFusion, Encoder, LateFusionModule, SumFusion, map_of
 
 __all__ = ["as_network", "is_linear", "linear_heads_of"]
 

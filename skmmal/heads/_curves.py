@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from skmmal.heads.hooks import Step
-from skmmal.heads.scores import discrepancy_ratios
+from skmmal.heads._hooks import Step
+from skmmal.heads._scores import discrepancy_ratios
 
 __all__ = ["TrainingCurves"]
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from skmmal.contributions import linear_coalition_value
-from skmmal.heads.modules import LateFusionModule, LinearFusion
+from skmmal.heads._modules import LateFusionModule, LinearFusion
 
 __all__ = ["coalition_hits", "coalition_logits", "coalition_value"]
 

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from skmmal.heads.classes import UNSEEN_LOGIT, classes_by_intercepts
+from skmmal.heads._classes import UNSEEN_LOGIT, classes_by_intercepts
 from skmmal.heads.convex import LinearMap
 
 __all__ = [
@@ -91,6 +91,7 @@ class Encoder(nn.Module):
     widths : sequence of int
         Hidden widths.
     dropout : float
+        Probability of zeroing a hidden value (a feature where there are no hidden widths) during training.
     generator : torch.Generator or None
         Draws the initial weights.
     n_tokens : int, default=1
@@ -120,7 +121,17 @@ class Encoder(nn.Module):
         self.n_out = n_tokens * width_in
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Encode (n, n_in) to (n, n_out)."""
+        """Encode rows.
+
+        Parameters
+        ----------
+        values : tensor of shape (n, n_in)
+            Features without NaN.
+
+        Returns
+        -------
+        tensor of shape (n, n_out)
+        """
         if self.n_tokens == 1:
             return self.layers(values)
         return self.layers(values.unflatten(1, (self.n_tokens, -1))).flatten(1)
@@ -136,7 +147,8 @@ class Fusion(nn.Module):
     widths : sequence of int
         Widths D_m of the embeddings.
     n_classes : int
-    generator : torch.Generator or None
+        Number K of classes.
+    generator : torch.Generator, optional
         Draws the initial weights.
     """
 
@@ -157,10 +169,31 @@ class Fusion(nn.Module):
 
     @abstractmethod
     def forward(self, embeddings: list[torch.Tensor]) -> torch.Tensor:
-        """Fused logits (n, K) of M embeddings (n, D_m)."""
+        """Fused logits.
+
+        Parameters
+        ----------
+        embeddings : list of M tensors of shape (n, D_m)
+            Outputs of the encoders; zero (or a learned embedding) where a row lacks the modality.
+
+        Returns
+        -------
+        tensor of shape (n, K)
+        """
 
     def unimodal_logits(self, embeddings: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Logits (n, K) of each modality's own classifier."""
+        """Logits of each modality's own classifier.
+
+        Parameters
+        ----------
+        embeddings : list of M tensors of shape (n, D_m)
+            Outputs of the encoders.
+
+        Returns
+        -------
+        list of M tensors of shape (n, K)
+            What is said of rows that lack the modality means nothing.
+        """
         inputs = self.unimodal_inputs(embeddings)
         return [head(values) for head, values in zip(self.unimodal, inputs, strict=True)]
 
@@ -169,6 +202,15 @@ class Fusion(nn.Module):
 
         `met`, a bool tensor of shape (M + 1, K), says which classes occurred in the rows of the fused head and of each
         modality's; ``None`` before the first fit.
+
+        Parameters
+        ----------
+        embeddings : list of M tensors of shape (n, D_m)
+            Outputs of the encoders.
+
+        Returns
+        -------
+        list of M tensors of shape (n, K)
         """
         logits, met = self.unimodal_logits(embeddings), getattr(self, "met", None)
         if met is None or not self.ties_classifiers:
@@ -176,19 +218,58 @@ class Fusion(nn.Module):
         return [own.masked_fill(~known, UNSEEN_LOGIT) for own, known in zip(logits, met[1:], strict=True)]
 
     def unimodal_inputs(self, embeddings: list[torch.Tensor]) -> list[torch.Tensor]:
-        """What each modality's own classifier sees, M tensors (n, d_m); here, the embeddings."""
+        """What each modality's own classifier sees; here, the embeddings.
+
+        Parameters
+        ----------
+        embeddings : list of M tensors of shape (n, D_m)
+            Outputs of the encoders.
+
+        Returns
+        -------
+        list of M tensors of shape (n, d_m)
+            In the widths d_m that the head was built for.
+        """
         return embeddings
 
     def features(self, embeddings: list[torch.Tensor], present: torch.Tensor | None = None) -> list[torch.Tensor]:
-        """What the last layer sees of each modality, M tensors (n, F_m); here, the embeddings."""
+        """What the last layer sees of each modality; here, the embeddings.
+
+        Parameters
+        ----------
+        embeddings : list of M tensors of shape (n, D_m)
+            Outputs of the encoders.
+        present : bool tensor of shape (n, M), optional
+            Which row has which modality, by default all; for heads whose `uses_presence` is true.
+
+        Returns
+        -------
+        list of M tensors of shape (n, F_m)
+        """
         return embeddings
 
     def classify(self, features: list[torch.Tensor]) -> torch.Tensor:
-        """Fused logits (n, K) of `features`."""
+        """Fused logits of what `features` returned.
+
+        Parameters
+        ----------
+        features : list of M tensors of shape (n, F_m)
+            What the last layer sees of each modality.
+
+        Returns
+        -------
+        tensor of shape (n, K)
+        """
         return self(features)
 
     def last_layer(self) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Weights (K, Σ F_m) and intercepts (K,) of `classify`; ``None`` where it is not linear."""
+        """Weights and intercepts of `classify`.
+
+        Returns
+        -------
+        pair of tensors of shapes (K, Σ F_m) and (K,), or None
+            ``None`` where `classify` is not linear.
+        """
         return None
 
     def class_layers(self) -> list[nn.Linear]:
@@ -196,28 +277,64 @@ class Fusion(nn.Module):
 
         Here, all linear layers with as many outputs as there are classes; a head with a hidden layer of that width
         has to say which are meant.
+
+        Returns
+        -------
+        list of torch.nn.Linear
+            With K outputs each.
         """
         return [m for m in self.modules() if isinstance(m, nn.Linear) and m.out_features == self.n_classes]
 
 
 class LinearFusion(Fusion):
-    """A head whose fused logits are linear in the embeddings: ``b + Σ_m z_m W_mᵀ``."""
+    """A head whose fused logits are linear in the embeddings: ``b + Σ_m z_m W_mᵀ``.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Widths D_m of the embeddings.
+    n_classes : int
+        Number K of classes.
+    generator : torch.Generator, optional
+        Draws the initial weights.
+    """
 
     linear = True
 
     @abstractmethod
     def partial_logits(self, embeddings: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Each modality's share (n, K) of the fused logits, and the intercept (K,)."""
+        """Split the fused logits into shares of the modalities.
+
+        Parameters
+        ----------
+        embeddings : list of M tensors of shape (n, D_m)
+            Outputs of the encoders.
+
+        Returns
+        -------
+        shares : list of M tensors of shape (n, K)
+            ``z_m W_mᵀ``; they and the intercept add up to the fused logits.
+        intercept : tensor of shape (K,)
+        """
 
     def last_layer(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weights (K, Σ D_m) and intercepts (K,)."""
         like = next(self.parameters())
         partial, intercept = self.partial_logits([like.new_ones(width).diag() for width in self.widths])
         return torch.cat(partial).T, intercept
 
 
 class ConcatFusion(LinearFusion):
-    """A linear classifier on the concatenated embeddings."""
+    """A linear classifier on the concatenated embeddings.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Widths D_m of the embeddings.
+    n_classes : int
+        Number K of classes.
+    generator : torch.Generator, optional
+        Draws the initial weights.
+    """
 
     ties_classifiers = False
 
@@ -226,24 +343,30 @@ class ConcatFusion(LinearFusion):
         self.fused = linear_layer(sum(widths), n_classes, generator)
 
     def forward(self, embeddings: list[torch.Tensor]) -> torch.Tensor:
-        """Fused logits (n, K)."""
         return self.fused(torch.cat(embeddings, dim=1))
 
     def partial_logits(self, embeddings: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Each modality's share of the fused logits, and the intercept."""
         weights = self.fused.weight.split(self.widths, dim=1)
         return [z @ weight.T for z, weight in zip(embeddings, weights, strict=True)], self.fused.bias
 
 
 class SumFusion(LinearFusion):
-    """Fused logits are the mean of the unimodal logits (tied classifiers)."""
+    """Fused logits are the mean of the unimodal logits (tied classifiers).
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Widths D_m of the embeddings.
+    n_classes : int
+        Number K of classes.
+    generator : torch.Generator, optional
+        Draws the initial weights.
+    """
 
     def forward(self, embeddings: list[torch.Tensor]) -> torch.Tensor:
-        """Fused logits (n, K)."""
         return torch.stack(self.unimodal_logits(embeddings)).mean(dim=0)
 
     def partial_logits(self, embeddings: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Each modality's share of the fused logits, and the intercept."""
         share = 1.0 / len(self.widths)
         layers = self.class_layers()
         partial = [share * z @ layer.weight.T for z, layer in zip(embeddings, layers, strict=True)]
@@ -256,7 +379,9 @@ class LateFusionModule(nn.Module):
     Parameters
     ----------
     encoders : sequence of M Encoder
+        One for each modality, in the order of the blocks.
     head : Fusion
+        For embeddings of the encoders' widths.
     learned_absence : bool, default=False
         Whether a learned embedding (zero at first) stands in for an absent modality's. Otherwise it is zero, and
         heads that attend leave it out.
@@ -281,7 +406,20 @@ class LateFusionModule(nn.Module):
         return all(len(encoder.layers) == 0 for encoder in self.encoders)  # type: ignore[arg-type]
 
     def embed(self, blocks: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
-        """Embeddings (n, D_m); `blocks` hold no NaN, `present` is boolean of shape (n, M)."""
+        """Encode rows.
+
+        Parameters
+        ----------
+        blocks : list of M tensors
+            Features of each modality without NaN, of the shape (n, n_in) that its encoder takes.
+        present : bool tensor of shape (n, M)
+            Which row has which modality.
+
+        Returns
+        -------
+        list of M tensors of shape (n, D_m)
+            Zero, or the learned embedding, where a row lacks the modality.
+        """
         embeddings = []
         for m, (encoder, block) in enumerate(zip(self.encoders, blocks, strict=True)):
             there = present[:, m : m + 1]
@@ -294,11 +432,35 @@ class LateFusionModule(nn.Module):
         return embeddings
 
     def fused_logits(self, embeddings: list[torch.Tensor], present: torch.Tensor) -> torch.Tensor:
-        """Fused logits (n, K) of embeddings, some of them of absent modalities."""
+        """Fused logits of embeddings, some of them of absent modalities.
+
+        Parameters
+        ----------
+        embeddings : list of M tensors of shape (n, D_m)
+            As `embed` returns them.
+        present : bool tensor of shape (n, M)
+            Which row has which modality.
+
+        Returns
+        -------
+        tensor of shape (n, K)
+        """
         return self.head(embeddings, self._attended(present)) if self.head.uses_presence else self.head(embeddings)
 
     def features(self, embeddings: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
-        """What the last layer sees of each modality, M tensors (n, F_m)."""
+        """What the last layer sees of each modality.
+
+        Parameters
+        ----------
+        embeddings : list of M tensors of shape (n, D_m)
+            As `embed` returns them.
+        present : bool tensor of shape (n, M)
+            Which row has which modality.
+
+        Returns
+        -------
+        list of M tensors of shape (n, F_m)
+        """
         return self.head.features(embeddings, self._attended(present))
 
     def _attended(self, present: torch.Tensor) -> torch.Tensor:
@@ -306,16 +468,34 @@ class LateFusionModule(nn.Module):
         return present if self.absent is None else torch.ones_like(present)
 
     def forward(self, blocks: list[torch.Tensor], present: torch.Tensor) -> torch.Tensor:
-        """Fused logits (n, K)."""
+        """Fused logits.
+
+        Parameters
+        ----------
+        blocks : list of M tensors
+            Features of each modality without NaN, of the shape (n, n_in) that its encoder takes.
+        present : bool tensor of shape (n, M)
+            Which row has which modality.
+
+        Returns
+        -------
+        tensor of shape (n, K)
+        """
         return self.fused_logits(self.embed(blocks, present), present)
 
     def set_dropout_generator(self, generator: torch.Generator | None) -> None:
-        """Switch dropout on (masks drawn from `generator`) or off (``None``)."""
+        """Switch dropout on or off.
+
+        Parameters
+        ----------
+        generator : torch.Generator or None
+            Draws the masks; ``None`` switches dropout off.
+        """
         for module in self.modules():
             if isinstance(module, Dropout):
                 module.generator = generator
 
-    # ------------------------------------------------------------------------------------ as skmmal.heads.classes asks
+    # ------------------------------------------------------------------------------------ as skmmal.heads._classes asks
 
     @property
     def met(self) -> np.ndarray:
@@ -324,7 +504,13 @@ class LateFusionModule(nn.Module):
         return classes_by_intercepts(self, len(self.encoders)) if met is None else met.cpu().numpy()
 
     def set_met(self, met: np.ndarray) -> None:
-        """Let the heads know which classes they have met."""
+        """Let the heads know which classes they have met.
+
+        Parameters
+        ----------
+        met : bool ndarray of shape (M + 1, K)
+            The fused head first.
+        """
         self.head.met = torch.from_numpy(met).to(next(self.parameters()).device)
 
     @property
@@ -336,14 +522,26 @@ class LateFusionModule(nn.Module):
         return [type(self.head), others, [layer.in_features for layer in layers]]
 
     def class_layers(self) -> list[tuple[LinearMap, int]]:
-        """Layers whose outputs are the classes, on the CPU's memory, and the row of `met` for each."""
+        """Return the layers whose outputs are the classes, and which row of `met` says what classes each knows.
+
+        Returns
+        -------
+        list of (LinearMap, int)
+            On the network's memory, which must be the CPU's.
+        """
         head = self.head
         own = {} if head.ties_classifiers else {id(layer): m for m, layer in enumerate(head.unimodal, start=1)}
         return [(map_of(layer), own.get(id(layer), 0)) for layer in head.class_layers()]
 
     @torch.no_grad()
     def copy_shared(self, former: LateFusionModule) -> None:
-        """Copy the weights that belong to no class."""
+        """Copy the weights that belong to no class.
+
+        Parameters
+        ----------
+        former : LateFusionModule
+            Of the same shape.
+        """
         by_class = {id(parameter) for layer in self.head.class_layers() for parameter in layer.parameters()}
         for old, new in zip(former.parameters(), self.parameters(), strict=True):
             if id(new) not in by_class:
