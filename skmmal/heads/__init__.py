@@ -14,7 +14,8 @@ from skmmal.heads._linear import LinearHeads
 if TYPE_CHECKING:
     from skmmal.heads._additive import AdditiveFusion
     from skmmal.heads._batches import Batches
-    from skmmal.heads._modules import ConcatFusion, Encoder, Fusion, LateFusionModule, LinearFusion, SumFusion
+    from skmmal.heads._modules import ConcatFusion, Encoder, Fusion, LinearFusion, SumFusion
+    from skmmal.heads._network import LateFusionModule
     from skmmal.heads._nl_gate import NLGateFusion
     from skmmal.heads._pooled import AttentionFusion, GatedFusion
 
@@ -26,7 +27,7 @@ _MODULES = {
     "Encoder": "_modules",
     "Fusion": "_modules",
     "GatedFusion": "_pooled",
-    "LateFusionModule": "_modules",
+    "LateFusionModule": "_network",
     "LinearFusion": "_modules",
     "NLGateFusion": "_nl_gate",
     "SumFusion": "_modules",

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from skmmal.contributions import linear_coalition_value
-from skmmal.heads._modules import LateFusionModule, LinearFusion
+from skmmal.heads._modules import LinearFusion
+from skmmal.heads._network import LateFusionModule
 
 __all__ = ["coalition_hits", "coalition_logits", "coalition_value"]
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import torch
 
     from skmmal.heads._batches import Batches
-    from skmmal.heads._modules import LateFusionModule
+    from skmmal.heads._network import LateFusionModule
 
 __all__ = ["EpochRows", "Step", "TrainingHooks", "TrainingRun"]
 

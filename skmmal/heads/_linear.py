@@ -11,7 +11,7 @@ from skmmal.heads._classes import UNSEEN_LOGIT
 from skmmal.heads.convex import LinearMap
 
 if TYPE_CHECKING:
-    from skmmal.heads._modules import LateFusionModule
+    from skmmal.heads._network import LateFusionModule
 
 __all__ = ["LinearHeads"]
 

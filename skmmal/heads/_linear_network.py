@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from skmmal.heads._linear import LinearHeads
-from skmmal.heads._modules import ConcatFusion, Encoder, LateFusionModule, SumFusion, map_of
+from skmmal.heads._modules import ConcatFusion, Encoder, SumFusion
+from skmmal.heads._network import LateFusionModule, map_of
 
 __all__ = ["as_network", "is_linear", "linear_heads_of"]
 

@@ -161,9 +161,9 @@ def test_strategies_ask_such_heads(strategy, fusion):
 
 def test_what_the_training_of_tied_heads_masks():
     """The own head's loss is over the classes that it knows, the fused head's over all."""
+    from skmmal.heads import Encoder, LateFusionModule, SumFusion
     from skmmal.heads._batches import Batches
     from skmmal.heads._classes import classes_met
-    from skmmal.heads._modules import Encoder, LateFusionModule, SumFusion
     from skmmal.heads._training import head_losses
 
     generator = torch.Generator().manual_seed(0)
