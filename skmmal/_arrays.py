@@ -21,6 +21,7 @@ __all__ = [
     "off_device",
     "one_of",
     "own_rows",
+    "without_nan",
 ]
 
 
@@ -66,6 +67,17 @@ def as_array(values: Any) -> np.ndarray:
 def at_least_float32(block: np.ndarray) -> np.ndarray:
     """The block in a precision to compute with; a copy only of float16."""
     return block.astype(np.float32) if block.dtype == np.float16 else block
+
+
+def without_nan(block: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """The block with absent rows zeroed, in floating point; a read-only view where nothing has to change."""
+    if present.all() and block.dtype in (np.float16, np.float32, np.float64):
+        view = block.view()
+        view.flags.writeable = False
+        return view
+    values = block.astype(np.float64 if block.dtype.kind != "f" else np.result_type(block.dtype, np.float32))
+    values[~present] = 0.0
+    return values
 
 
 def off_device(values: Any) -> Any:

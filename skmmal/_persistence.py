@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
+from safetensors.numpy import load, save
 
 from skmmal._paths import local_path
 from skmmal._store import check_format, check_seal, digest, fsync_folder, locked, parse_json, sealed, sweep, write_file
@@ -22,8 +21,8 @@ _NEXT = "weights.next.safetensors"
 """The new weights, from when they are whole until they have taken the old ones' name."""
 
 
-def write_folder(path: str | os.PathLike, description: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Write a description and tensors so that a reader sees the old pair or the new pair, also after a kill.
+def write_folder(path: str | os.PathLike, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Write a description and arrays so that a reader sees the old pair or the new pair, also after a kill.
 
     The description says which weights are its own, so that putting it in place is what replaces the old pair.
     """
@@ -32,7 +31,7 @@ def write_folder(path: str | os.PathLike, description: dict[str, Any], tensors: 
         raise FileExistsError(f"{folder} is a file; give a folder")
     if folder.is_dir() and not (folder / _DESCRIPTION).is_file() and any(map(_is_foreign, folder.iterdir())):
         raise FileExistsError(f"{folder} holds other files; give a new folder or one written by save")
-    weights = save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()})
+    weights = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     text = json.dumps(sealed({**description, "weights_sha256": digest(weights)}), indent=2)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock", remove=True):
@@ -58,7 +57,9 @@ def _settle(folder: Path) -> None:
                 os.replace(folder / _NEXT, folder / _WEIGHTS)
 
 
-def read_folder(path: str | os.PathLike, format_name: str, version: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_folder(
+    path: str | os.PathLike, format_name: str, version: int
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read what `write_folder` wrote; `ValueError` says what is wrong with the folder."""
     folder = local_path(path)
     before = None
@@ -70,7 +71,7 @@ def read_folder(path: str | os.PathLike, format_name: str, version: int) -> tupl
                     continue
                 weights = (folder / name).read_bytes()
                 if digest(weights) == description.get("weights_sha256"):
-                    return description, _tensors(folder / name, weights)
+                    return description, _arrays(folder / name, weights)
         if description == before:
             if not (folder / _WEIGHTS).is_file():
                 raise ValueError(f"{folder} holds no {_WEIGHTS}")
@@ -88,24 +89,24 @@ def _read_description(folder: Path, format_name: str, version: int) -> dict[str,
     return description
 
 
-def _tensors(path: Path, weights: bytes) -> dict[str, Tensor]:
+def _arrays(path: Path, weights: bytes) -> dict[str, np.ndarray]:
     try:
         return load(weights)
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file: {error}") from None
 
 
-def encode(name: str, value: Any, classes: Sequence[type] = ()) -> Any:
+def encode(name: str, value: Any, is_saved: Callable[[Any], bool] = lambda value: False) -> Any:
     """Turn a parameter into JSON; tuples and slices are marked so that they come back as they were.
 
-    Objects of the given `classes` are written as the class's name and the object's parameters.
+    Objects that `is_saved` says yes to are written as the class's name and the object's parameters.
     """
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple):
-        return {"tuple": [encode(name, part, classes) for part in value]}
+        return {"tuple": [encode(name, part, is_saved) for part in value]}
     if isinstance(value, slice):
         return {"slice": [encode(name, part) for part in (value.start, value.stop, value.step)]}
     if isinstance(value, np.ndarray):
@@ -113,31 +114,32 @@ def encode(name: str, value: Any, classes: Sequence[type] = ()) -> Any:
             raise TypeError(f"{name} holds objects that are not strings; they cannot be saved without pickle")
         return {"array": value.tolist(), "dtype": str(value.dtype)}
     if isinstance(value, list):
-        return [encode(name, part, classes) for part in value]
+        return [encode(name, part, is_saved) for part in value]
     if isinstance(value, dict):
-        return {"dict": [[encode(name, key), encode(name, part, classes)] for key, part in value.items()]}
-    if type(value) in classes:
+        return {"dict": [[encode(name, key), encode(name, part, is_saved)] for key, part in value.items()]}
+    if is_saved(value):
         params = value.get_params(deep=False)
         return {
             "object": type(value).__name__,
-            "params": {key: encode(f"{name}__{key}", part, classes) for key, part in params.items()},
+            "params": {key: encode(f"{name}__{key}", part, is_saved) for key, part in params.items()},
         }
     raise TypeError(f"{name}={value!r} cannot be saved without pickle; set it to a plain value before saving")
 
 
-def decode(value: Any, classes: Sequence[type] = ()) -> Any:
-    """Invert `encode`; only objects of the given `classes` are made."""
+def decode(value: Any, class_of: Callable[[str], Any] | None = None) -> Any:
+    """Invert `encode`; `class_of` returns the class of a name, or raises `LookupError`."""
     if isinstance(value, list):
-        return [decode(part, classes) for part in value]
+        return [decode(part, class_of) for part in value]
     if isinstance(value, dict):
         if "tuple" in value:
-            return tuple(decode(part, classes) for part in value["tuple"])
+            return tuple(decode(part, class_of) for part in value["tuple"])
         if "slice" in value:
             return slice(*value["slice"])
         if "array" in value:
             return np.array(value["array"], dtype=value["dtype"])
         if "object" in value:
-            known = {each.__name__: each for each in classes}
-            return known[value["object"]](**{key: decode(part, classes) for key, part in value["params"].items()})
-        return {decode(key): decode(part, classes) for key, part in value["dict"]}
+            if class_of is None:
+                raise LookupError(value["object"])
+            return class_of(value["object"])(**{key: decode(part, class_of) for key, part in value["params"].items()})
+        return {decode(key): decode(part, class_of) for key, part in value["dict"]}
     return value

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -16,11 +15,10 @@ from sklearn.utils import column_or_1d
 
 from skmmal._arrays import number, numeric, off_device
 from skmmal._fitted import require_fitted
-from skmmal.balancing import purity
 from skmmal.contributions import EXACT_MODALITIES, sampled_shapley_values, shapley_values
-from skmmal.heads import LateFusionModule
-from skmmal.heads._ablation import coalition_hits
-from skmmal.reading import NetworkSource, read
+from skmmal.reading import read
+from skmmal.reading._late_fusion import LateFusionSource
+from skmmal.reading._passes import Pass
 
 __all__ = ["accuracy_shapley", "cluster_purity", "linear_probe", "shapley_imbalance"]
 
@@ -81,11 +79,11 @@ def accuracy_shapley(estimator: Any, X: Any, y: Any) -> dict[str, float]:
     codes = pd.Index(np.asarray(source.classes)).get_indexer(pd.Index(_labels(y, source)))
     point = source.final.ablation_point
 
-    def values(module: LateFusionModule, z: list[torch.Tensor], there: torch.Tensor, rows: slice) -> list[np.ndarray]:
-        hits = coalition_hits(module, z, there, codes[rows], point)
-        if len(z) <= EXACT_MODALITIES:
-            return [shapley_values(hits, len(z))]
-        return [sampled_shapley_values(hits, len(z), random_state=0)[0]]
+    def values(part: Pass) -> list[np.ndarray]:
+        hits, n_modalities = part.coalition_hits(codes[part.rows], point), len(source.modality_names)
+        if n_modalities <= EXACT_MODALITIES:
+            return [shapley_values(hits, n_modalities)]
+        return [sampled_shapley_values(hits, n_modalities, random_state=0)[0]]
 
     # Shapley values add up: those of the accuracy are the mean of the rows'
     by_row = source.forward(values, width=source.coalitions_width)[0]
@@ -231,6 +229,8 @@ def cluster_purity(estimator: Any, X: Any, y: Any) -> dict[str, float]:
     >>> {name: round(value, 1) for name, value in cluster_purity(clf, X, y).items()}
     {'fou': 0.6, 'mor': 0.7}
     """
+    from skmmal.balancing import purity
+
     source = _source_of(estimator, X)
     _, codes = np.unique(_labels(y, source), return_inverse=True)
     purities = {}
@@ -241,23 +241,23 @@ def cluster_purity(estimator: Any, X: Any, y: Any) -> dict[str, float]:
     return purities
 
 
-def _source_of(estimator: Any, X: Any) -> NetworkSource:
+def _source_of(estimator: Any, X: Any) -> LateFusionSource:
     """The reading of rows by a network."""
     require_fitted(estimator)
     source = read(estimator, X).source
-    if not isinstance(source, NetworkSource):
+    if not isinstance(source, LateFusionSource):
         raise TypeError(f"{source.name} has no network, which this needs; use a LateFusionClassifier")
     return source
 
 
-def _encodings(source: NetworkSource) -> dict[str, np.ndarray]:
+def _encodings(source: LateFusionSource) -> dict[str, np.ndarray]:
     """Each encoder's output (n, D_m)."""
     # `embed` is what the last layer sees, which with fusions that gate or attend is not an encoder's own output
-    outputs = source.forward(lambda module, embeddings, *_: embeddings)
+    outputs = source.forward(lambda part: part.embeddings)
     return dict(zip(source.modality_names, outputs, strict=True))
 
 
-def _labels(y: Any, source: NetworkSource, argument: str = "y") -> np.ndarray:
+def _labels(y: Any, source: LateFusionSource, argument: str = "y") -> np.ndarray:
     y = column_or_1d(off_device(y))
     if len(y) != len(source):
         raise ValueError(f"{argument} has {len(y)} labels, there are {len(source)} rows")

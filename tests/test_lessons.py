@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from skmmal import ActiveLearner, LateFusionClassifier, ModalityScaler, MultimodalArray
-from skmmal.heads import LateFusionModule
+from skmmal.heads import LinearHeads
 
 BLOCKS, Y = make_blocks(n=90)
 X = MultimodalArray(BLOCKS)
@@ -393,7 +393,7 @@ def test_copies():
 def test_no_models_are_kept_but_two(warm_start, copies):
     def networks():
         gc.collect()
-        return sum(type(thing) is LateFusionModule for thing in gc.get_objects())
+        return sum(type(thing) is LinearHeads for thing in gc.get_objects())
 
     before = networks()
     learner = ActiveLearner(LateFusionClassifier(warm_start=warm_start), None, X[:10], Y[:10])

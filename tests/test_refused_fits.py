@@ -72,9 +72,9 @@ def test_a_refused_fit_leaves_the_model(params, name):
 DEPTHS = [
     (skmmal.classifier._fitting, "encode_labels"),
     (skmmal.classifier._fitting, "class_weights"),
-    (skmmal.classifier._fitting, "as_batches"),
+    (skmmal.classifier._fitting, "LabeledRows"),
     (skmmal.classifier._fitting, "classes_met"),
-    (skmmal.classifier._fitting, "fit_convex"),
+    (skmmal.classifier._fitting, "fit_layers"),
     (skmmal.heads.convex._lbfgs, "_line_search"),
     (skmmal.heads.convex._preconditioner, "_factored"),
 ]

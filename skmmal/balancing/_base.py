@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from math import ceil
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
-import torch
 from sklearn.base import BaseEstimator
 
 from skmmal._sklearn import Interval, RealNotInt, StrOptions
-from skmmal.heads import Fusion, TrainingHooks, TrainingRun
+from skmmal.heads._hooks import TrainingHooks, TrainingRun
+
+if TYPE_CHECKING:
+    import torch
+
+    from skmmal.heads._modules import Fusion
 
 __all__ = [
     "ABOVE_ZERO",
@@ -60,6 +65,8 @@ class EpochMeans:
 
     def record(self, run: TrainingRun, epoch: int, **others: torch.Tensor) -> None:
         """Log the means, and others beside them, where a step noted anything; begin anew."""
+        import torch
+
         if self._steps:
             means = {name: torch.stack(values).mean(dim=0) for name, values in self._steps.items()}
             run.record(epoch, **means, **others)

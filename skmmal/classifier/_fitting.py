@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Mapping
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.base import BaseEstimator, clone
 
 from skmmal._arrays import naming, off_device
 from skmmal._labels import class_weights, encode_labels
 from skmmal._names import find_name
-from skmmal._random import check_rng, torch_generator
+from skmmal._random import check_rng, draw_seed
 from skmmal._sklearn import check_sample_weight
-from skmmal.balancing import Balancing, ModalityDropout, get_balancing
-from skmmal.heads import (
-    FUSIONS,
-    Encoder,
-    FusionFactory,
-    LateFusionModule,
-    TrainingHooks,
-    TrainingRun,
-)
-from skmmal.heads._batches import mean_row
+from skmmal.balancing import Balancing, get_balancing
+from skmmal.heads import FUSIONS, FusionFactory, LinearHeads
 from skmmal.heads._classes import (
     class_positions,
     classes_met,
     continue_from,
     mute_unmet_classes,
-    set_met,
     wake_met_classes,
 )
-from skmmal.heads._curves import TrainingCurves
-from skmmal.heads._fitting import fit_convex, is_convex
 from skmmal.heads._precision import warn_of_lost_digits
-from skmmal.heads._tensors import as_batches, resolve_device
-from skmmal.heads._training import make_optimizer, train
+from skmmal.heads.convex import Anchor, LabeledRows, fit_layers, mean_rows
 from skmmal.modalities import MultimodalArray, presence_mask
 from skmmal.modalities._input import validate_features
 from skmmal.modalities._rows import check_same_rows, rows_of
 from skmmal.reading import FUSED
+
+if TYPE_CHECKING:
+    from skmmal.heads import LateFusionModule
+    from skmmal.heads._curves import TrainingCurves
+    from skmmal.heads._hooks import TrainingRun
 
 __all__ = ["BATCH_SOLVERS", "CONVEX_SOLVERS", "FittingMixin"]
 
@@ -59,14 +50,14 @@ _OF_BATCHES = ("loss_curve_by_head_", "discrepancy_", "balancing_log_")
 class FittingMixin(BaseEstimator):
     """The parts of a fit; parameters as of `LateFusionClassifier`."""
 
-    module_: LateFusionModule
-    anchor_: LateFusionModule
+    heads_: LinearHeads | LateFusionModule
+    anchor_: LinearHeads
     classes_: np.ndarray
     _anchor_classes: np.ndarray
     _widths: dict[str, Any]
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> None:
-        former = getattr(self, "module_", None) if self.warm_start else None
+        former = getattr(self, "heads_", None) if self.warm_start else None
         former_classes, former_rows = getattr(self, "classes_", None), getattr(self, "_n_rows", 0)
         self._set_anchor(former)
         check_same_rows({**rows_of(X, "X"), "y": y, "sample_weight": sample_weight})
@@ -95,19 +86,31 @@ class FittingMixin(BaseEstimator):
             raise ValueError(f"class_weight={self.class_weight!r} is zero for the class of every row that counts")
         self.classes_ = names
         self._n_rows = len(rows)
+        if len(rows) < len(present):
+            features, present = features[rows], present[rows]
+        data = LabeledRows(list(features.blocks.values()), present, codes, weights)
         rng = check_rng(self.random_state)
-        module, solver = self._build_module(rng, len(names))
+        heads, solver = self._new_heads(rng, len(names))
         if self.missing == "token":
-            self._warn_if_tokens_stay_zero(present[rows])
+            self._warn_if_tokens_stay_zero(present)
         started = None
         if former is not None:
             option = f"warm_start={self.warm_start!r}"
-            started = continue_from(former, class_positions(former_classes, names), module.to(former.dtype), option)
+            started = _go_on(former, class_positions(former_classes, names), heads, option)
             if self.warm_start != "anchor" and solver not in BATCH_SOLVERS and len(rows) < former_rows:
                 _warn_of_forgetting(former_rows, len(rows))
-        self._train(module, solver, features, rows, present, codes, weights, rng, started)
+        for name in _OF_BATCHES:
+            self.__dict__.pop(name, None)
+        working = np.float32 if solver in BATCH_SOLVERS else np.float64
+        warn_of_lost_digits(features, np.arange(len(rows)), present, working)
+        if isinstance(heads, LinearHeads):
+            self._solve(heads, data, started)
+            _check_finite([array for each in heads.maps for array in (each.weight, each.intercept)], solver)
+        else:
+            heads = self._train(heads, solver, features, data, rng, started)
+        self.heads_ = heads
 
-    def _set_anchor(self, former: LateFusionModule | None) -> None:
+    def _set_anchor(self, former: Any) -> None:
         """Keep the anchor of the last fit, or take the model that there is; without ``"anchor"`` there is none."""
         if self.warm_start != "anchor" or former is None:
             for name in _OF_ANCHORS:
@@ -125,11 +128,62 @@ class FittingMixin(BaseEstimator):
                 stacklevel=5,
             )
 
-    def _build_module(self, rng: np.random.RandomState, n_classes: int) -> tuple[LateFusionModule, str]:
-        generator = torch_generator(rng)
+    def _new_heads(self, rng: np.random.RandomState, n_classes: int) -> tuple[LinearHeads | LateFusionModule, str]:
+        """Heads to be fitted, and by which solver."""
+        seed, method = draw_seed(rng), self._balancing_method()
         hidden = _hidden_widths(self.encoder_dim, list(self._widths))
-        method = self._balancing_method()
-        fusion: Any = _fusion_of(self.fusion)
+        heads, network = self._linear_heads(hidden, n_classes, method), None
+        if heads is None:
+            network = self._network(hidden, n_classes, method, seed)
+            heads = _linear_heads_like(network)
+        if method is not None:
+            _check_balancing(method, self, list(hidden.values()))
+        convex = heads is not None and method is None and self.modality_dropout == 0
+        if self.solver in CONVEX_SOLVERS and not convex:
+            raise ValueError(
+                f"solver={self.solver!r} needs the convex case: fusion 'concat' or 'sum', no encoder_dim, dropout=0, "
+                "modality_dropout=0, missing='zero' and no balancing; use solver='adamw'"
+            )
+        solver = "adamw" if self.solver == "auto" and not convex else self.solver
+        if self.warm_start == "anchor" and solver in BATCH_SOLVERS:
+            raise ValueError(
+                f"warm_start='anchor' is a penalty of the convex solvers, and solver={solver!r} trains in mini-batches"
+                f"{'' if convex else ' (the network or its training is not convex)'}; set warm_start=True: few epochs "
+                "(max_iter) from the former weights stay near them"
+            )
+        if solver in BATCH_SOLVERS:
+            return network or self._network(hidden, n_classes, method, seed), solver
+        assert heads is not None
+        return heads, solver
+
+    def _unfitted_heads(self, n_classes: int) -> LinearHeads | LateFusionModule:
+        """Heads of the form that a fit leaves."""
+        hidden, method = _hidden_widths(self.encoder_dim, list(self._widths)), self._balancing_method()
+        return self._linear_heads(hidden, n_classes, method) or self._network(hidden, n_classes, method, 0)
+
+    def _linear_heads(
+        self, hidden: dict[str, tuple[int, ...]], n_classes: int, method: Balancing | None
+    ) -> LinearHeads | None:
+        """Heads of arrays, where the parameters say that they are linear in the features."""
+        changes_features = any(hidden.values()) or self.dropout > 0 or self.missing == "token"
+        if changes_features or not isinstance(self.fusion, str) or (method is not None and method.fusion is not None):
+            return None
+        fusion = _name_of_fusion(self.fusion)
+        if fusion not in ("concat", "sum"):
+            return None
+        widths = [int(np.prod(width)) for width in self._widths.values()]
+        return LinearHeads.zeros(widths, n_classes, is_sum=fusion == "sum")
+
+    def _network(
+        self, hidden: dict[str, tuple[int, ...]], n_classes: int, method: Balancing | None, seed: int
+    ) -> LateFusionModule:
+        """A network, its weights drawn."""
+        import torch
+
+        from skmmal.heads import Encoder, LateFusionModule
+
+        generator = torch.Generator().manual_seed(seed)
+        fusion: Any = FUSIONS[_name_of_fusion(self.fusion)] if isinstance(self.fusion, str) else self.fusion
         if method is not None and method.fusion is not None:
             fusion = method.fusion
         if isinstance(fusion, type) and issubclass(fusion, FusionFactory):
@@ -145,23 +199,7 @@ class FittingMixin(BaseEstimator):
             head = fusion.build(grids, n_classes, generator)
         else:
             head = fusion([encoder.n_out for encoder in encoders], n_classes, generator)
-        module = LateFusionModule(encoders, head, learned_absence=self.missing == "token")
-        if method is not None:
-            _check_balancing(method, self, module)
-        convex = is_convex(module) and method is None and self.dropout == 0 and self.modality_dropout == 0
-        if self.solver in CONVEX_SOLVERS and not convex:
-            raise ValueError(
-                f"solver={self.solver!r} needs the convex case: fusion 'concat' or 'sum', no encoder_dim, dropout=0, "
-                "modality_dropout=0, missing='zero' and no balancing; use solver='adamw'"
-            )
-        solver = "adamw" if self.solver == "auto" and not convex else self.solver
-        if self.warm_start == "anchor" and solver in BATCH_SOLVERS:
-            raise ValueError(
-                f"warm_start='anchor' is a penalty of the convex solvers, and solver={solver!r} trains in mini-batches"
-                f"{'' if convex else ' (the network or its training is not convex)'}; set warm_start=True: few epochs "
-                "(max_iter) from the former weights stay near them"
-            )
-        return module, solver
+        return LateFusionModule(encoders, head, learned_absence=self.missing == "token")
 
     def _balancing_method(self) -> Balancing | None:
         """Make the method of one fit; it may change, the parameter stays as it is."""
@@ -171,84 +209,93 @@ class FittingMixin(BaseEstimator):
         method._validate_params()
         return method
 
+    def _solve(self, heads: LinearHeads, data: LabeledRows, started: np.ndarray | None) -> None:
+        """Find the weights of convex heads; `started` are the classes known before."""
+        if self.device not in ("auto", "cpu"):
+            from skmmal.heads._tensors import resolve_device
+
+            resolve_device(self.device)  # the solver does without, but a name that is none is refused
+        met = classes_met(data.labels, data.present, len(self.classes_))
+        heads.center = np.concatenate(mean_rows(data.blocks, data.present, data.weights))
+        anchor = None
+        if hasattr(self, "anchor_"):
+            anchor = self._anchor_like(heads)
+            met |= anchor.known
+        if started is not None:
+            wake_met_classes(heads, started, met)
+        heads.met = met
+        self.n_iter_, self.loss_curve_ = fit_layers(
+            heads.maps,
+            data,
+            met,
+            C=self.C,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            warm=started is not None,
+            anchor=anchor,
+        )
+        mute_unmet_classes(heads, met)
+
+    def _anchor_like(self, heads: LinearHeads) -> Anchor:
+        """Bring the anchor into the form of the new heads."""
+        moved = LinearHeads.zeros(heads.widths, len(self.classes_), is_sum=heads.is_sum)
+        position = class_positions(self._anchor_classes, self.classes_)
+        known = continue_from(self.anchor_, position, moved, "warm_start='anchor'")
+        center: Any = heads.center if self.anchor_.center is None else self.anchor_.center
+        return Anchor(moved.maps, known, np.split(center, np.cumsum(heads.widths)[:-1]))
+
     def _train(
         self,
         module: LateFusionModule,
         solver: str,
         features: MultimodalArray,
-        rows: np.ndarray,
-        present: np.ndarray,
-        codes: np.ndarray,
-        weights: np.ndarray,
+        data: LabeledRows,
         rng: np.random.RandomState,
-        started: torch.Tensor | None,
-    ) -> None:
-        """Find the weights; the `rows` of the features are those that count, and `started` the classes known before."""
+        started: np.ndarray | None,
+    ) -> LinearHeads | LateFusionModule:
+        """Train a network in mini-batches; `started` are the classes known before."""
+        import torch
+
+        from skmmal.heads._hooks import TrainingHooks, TrainingRun
+        from skmmal.heads._linear_network import is_linear, linear_heads_of
+        from skmmal.heads._tensors import as_batches, resolve_device
+        from skmmal.heads._training import make_optimizer, train
+
         device = resolve_device(self.device)
-        module.to(torch.float32 if solver in BATCH_SOLVERS else torch.float64)
-        warn_of_lost_digits(features, rows, present[rows], np.float32 if solver in BATCH_SOLVERS else np.float64)
-        everything = as_batches(features, present, rows, module.dtype, device)
-        everything.labels = torch.as_tensor(codes, device=device)
-        everything.weights = torch.as_tensor(weights, dtype=module.dtype, device=device)
-        met = classes_met(everything, len(self.classes_))
-        anchor, anchored = self._anchor_for(module)
-        if anchored is not None:
-            met |= anchored.to(device)
+        module.to(torch.float32)
+        everything = as_batches(features, data.present, slice(None), torch.float32, device)
+        everything.labels = torch.as_tensor(data.labels, device=device)
+        everything.weights = torch.as_tensor(data.weights, dtype=torch.float32, device=device)
+        met = classes_met(data.labels, data.present, len(self.classes_))
         if started is not None:
             wake_met_classes(module, started, met)
+        mute_unmet_classes(module, met)
+        module.set_met(met)
         module.to(device)
-        set_met(module.head, met)
-        if is_convex(module):  # it may become an anchor
-            module.centre = mean_row(everything)
-        for name in _OF_BATCHES:
-            self.__dict__.pop(name, None)
-        if solver in BATCH_SOLVERS:
-            mute_unmet_classes(module, met)
-            run = TrainingRun(
-                module,
-                everything,
-                met[0],
-                names=list(features.modalities),
-                optimizer=make_optimizer(module, solver, self.learning_rate, self.weight_decay),
-                n_epochs=self.max_iter,
-                batch_size=int(self.batch_size),
-                learning_rate=self.learning_rate,
-                unimodal_weight=self.unimodal_weight,
-                generator=torch_generator(rng, device),
-            )
-            hooks = self._balancing_method() or TrainingHooks()
-            curves = train(run, hooks, modality_dropout=self.modality_dropout, verbose=int(self.verbose))
-            self._keep_curves(curves, run)
-            mute_unmet_classes(module, met)
-            self.n_iter_ = self.max_iter
-        else:
-            self.n_iter_, self.loss_curve_ = fit_convex(
-                module,
-                everything,
-                met,
-                C=self.C,
-                max_iter=self.max_iter,
-                tol=self.tol,
-                warm=started is not None,
-                anchor=None if anchor is None else anchor.to(device),
-                anchored=None if anchored is None else anchored.to(device),
-            )
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in module.parameters()):
-            raise ValueError(
-                f"solver={solver!r} ended in weights that are not finite: scale the features first "
-                "(skmmal.ModalityScaler), or lower learning_rate"
-            )
+        run = TrainingRun(
+            module,
+            everything,
+            torch.as_tensor(met[0], device=device),
+            names=list(features.modalities),
+            optimizer=make_optimizer(module, solver, self.learning_rate, self.weight_decay),
+            n_epochs=self.max_iter,
+            batch_size=int(self.batch_size),
+            learning_rate=self.learning_rate,
+            unimodal_weight=self.unimodal_weight,
+            generator=torch.Generator(device=device).manual_seed(draw_seed(rng)),
+        )
+        hooks = self._balancing_method() or TrainingHooks()
+        curves = train(run, hooks, modality_dropout=self.modality_dropout, verbose=int(self.verbose))
+        self._keep_curves(curves, run)
+        self.n_iter_ = self.max_iter
         # float64 from here on: predictions then do not depend on which rows are predicted together
-        self.module_ = module.to("cpu", torch.float64).eval()
-
-    def _anchor_for(self, module: LateFusionModule) -> tuple[LateFusionModule | None, torch.Tensor | None]:
-        """Bring the anchor into the form of the new network: its weights, and which classes each head knows."""
-        if not hasattr(self, "anchor_"):
-            return None, None
-        anchor = copy.deepcopy(module)
-        anchor.centre = getattr(self.anchor_, "centre", None)
-        position = class_positions(self._anchor_classes, self.classes_)
-        return anchor, continue_from(self.anchor_, position, anchor, "warm_start='anchor'")
+        module = module.to("cpu", torch.float64).eval()
+        mute_unmet_classes(module, met)
+        _check_finite([parameter.detach().numpy() for parameter in module.parameters()], solver)
+        if not is_linear(module):
+            return module
+        # they may become an anchor
+        return linear_heads_of(module, np.concatenate(mean_rows(data.blocks, data.present, data.weights)))
 
     def _keep_curves(self, curves: TrainingCurves, run: TrainingRun) -> None:
         heads = [FUSED, *run.names]
@@ -306,15 +353,45 @@ def _warn_of_forgetting(before: int, now: int) -> None:
     )
 
 
-def _fusion_of(fusion: Any) -> Any:
-    """Return what builds the fused head; names in any spelling."""
-    return FUSIONS[find_name(fusion, FUSIONS, "value of the 'fusion' parameter")] if isinstance(fusion, str) else fusion
+def _check_finite(weights: list[np.ndarray], solver: str) -> None:
+    if not all(np.isfinite(each).all() for each in weights):
+        raise ValueError(
+            f"solver={solver!r} ended in weights that are not finite: scale the features first "
+            "(skmmal.ModalityScaler), or lower learning_rate"
+        )
 
 
-def _check_balancing(method: Balancing, estimator: FittingMixin, module: LateFusionModule) -> None:
+def _name_of_fusion(fusion: str) -> str:
+    return find_name(fusion, FUSIONS, "value of the 'fusion' parameter")
+
+
+def _linear_heads_like(network: LateFusionModule) -> LinearHeads | None:
+    """Heads to be fitted in place of a network's that a callable of the user's made, where they are linear."""
+    from skmmal.heads._linear_network import is_linear, linear_heads_of
+
+    if not is_linear(network):
+        return None
+    heads = linear_heads_of(network)
+    return LinearHeads.zeros(heads.widths, network.head.n_classes, is_sum=heads.is_sum)
+
+
+def _go_on(former: Any, position: np.ndarray, heads: LinearHeads | LateFusionModule, option: str) -> np.ndarray:
+    """Start from what was fitted before, in the form of the new heads; which of their classes that knows."""
+    if not isinstance(heads, LinearHeads):
+        heads.double()
+        if isinstance(former, LinearHeads):
+            from skmmal.heads._linear_network import as_network
+
+            former = as_network(former)
+    return continue_from(former, position, heads, option)
+
+
+def _check_balancing(method: Balancing, estimator: FittingMixin, hidden: list[tuple[int, ...]]) -> None:
     """Refuse settings under which a method would do nothing, or something else."""
+    from skmmal.balancing import ModalityDropout
+
     given = f"balancing={estimator.balancing!r}"
-    if method.fusion is not None and _fusion_of(estimator.fusion) is not FUSIONS["concat"]:
+    if method.fusion is not None and not _is_concat(estimator.fusion):
         raise ValueError(f"{given} brings its own fusion: leave fusion='concat', got fusion={estimator.fusion!r}")
     if isinstance(method, ModalityDropout) and estimator.modality_dropout > 0:
         raise ValueError(
@@ -322,10 +399,18 @@ def _check_balancing(method: Balancing, estimator: FittingMixin, module: LateFus
         )
     if not method.needs_encoders:
         return
-    if len(module.encoders) < 2:
+    if len(hidden) < 2:
         raise ValueError(f"{given} evens out modalities, and X has one; leave balancing=None")
-    if next(module.encoders.parameters(), None) is None:
+    if not any(hidden):
         raise ValueError(
             f"{given} evens out how the modalities' encoders are trained, and there are none: on fixed features "
             "there is nothing to balance. Set encoder_dim (for example encoder_dim=64), or leave balancing=None"
         )
+
+
+def _is_concat(fusion: Any) -> bool:
+    if isinstance(fusion, str):
+        return _name_of_fusion(fusion) == "concat"
+    from skmmal.heads import ConcatFusion
+
+    return fusion in (ConcatFusion, FUSIONS["concat"])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from skmmal._arrays import off_device
@@ -16,15 +17,13 @@ from skmmal._sklearn import HasMethods, Interval, StrOptions, fit_context
 from skmmal.balancing import Balancing
 from skmmal.classifier._coefficients import CoefficientsMixin
 from skmmal.classifier._fitting import BATCH_SOLVERS, CONVEX_SOLVERS, FittingMixin
-from skmmal.classifier._modality_answers import ModalityAnswersMixin
+from skmmal.classifier._modality_answers import ModalityAnswersMixin, source_of
 from skmmal.classifier._saved import SavedMixin
-from skmmal.heads import (
-    FusionFactory,
-)
-from skmmal.heads._ablation import ABLATION_POINTS
-from skmmal.heads._tensors import softmax
+from skmmal.heads import FusionFactory, LinearHeads
 from skmmal.modalities._rows import check_same_rows, rows_of
-from skmmal.reading._network import NetworkSource
+
+if TYPE_CHECKING:
+    from skmmal.heads import LateFusionModule
 
 __all__ = ["LateFusionClassifier"]
 
@@ -141,10 +140,14 @@ class LateFusionClassifier(
         modality counts as zeros (with ``missing="token"``, as its learned embedding).
     intercept_ : ndarray of shape (n_classes,), or (1,) with two classes
         Intercepts of the fused head, where there is `coef_`.
+    heads_ : skmmal.heads.LinearHeads or skmmal.heads.LateFusionModule
+        What was fitted: arrays of weights where the heads are linear in the features (concat and sum fusion, no
+        encoders, no dropout, ``missing="zero"``), a torch network otherwise.
     module_ : skmmal.heads.LateFusionModule
-        The torch network, on the CPU.
-    anchor_ : skmmal.heads.LateFusionModule
-        With ``warm_start="anchor"``, from the second fit on: the network whose weights the penalty pulls towards.
+        The same as a torch network, on the CPU. That of linear heads is made when it is first asked for, on the memory
+        of the arrays.
+    anchor_ : skmmal.heads.LinearHeads
+        With ``warm_start="anchor"``, from the second fit on: the heads whose weights the penalty pulls towards.
     n_iter_ : int
         Iterations of the solver (the most of any head), or epochs.
     loss_curve_ : list of float
@@ -197,8 +200,8 @@ class LateFusionClassifier(
 
     _anchor_classes: np.ndarray
 
-    reading_source = NetworkSource
-    """What reads this classifier (see `skmmal.reading`)."""
+    reading_source = staticmethod(source_of)
+    """Makes what reads this classifier (see `skmmal.reading`)."""
 
     _parameter_constraints: dict = {
         "modalities": [Mapping, None],
@@ -207,7 +210,7 @@ class LateFusionClassifier(
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "balancing": [str, Balancing, None],
         "missing": [StrOptions({"zero", "token"})],
-        "ablation_point": [StrOptions(set(ABLATION_POINTS))],
+        "ablation_point": [StrOptions({"embedding", "input"})],
         "modality_dropout": [Interval(Real, 0, 1, closed="left")],
         "solver": [StrOptions({"auto", *BATCH_SOLVERS, *CONVEX_SOLVERS})],
         "C": [Interval(Real, 0, None, closed="neither")],
@@ -317,7 +320,7 @@ class LateFusionClassifier(
         ndarray of float64, shape (n_samples, n_classes), or (n_samples,) with two classes
             With two classes, the second one's logit minus the first one's.
         """
-        (logits,) = self._source(X).forward(lambda module, z, there, _: [module.fused_logits(z, there)])
+        (logits,) = self._source(X).forward(lambda part: [part.fused_logits()])
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -333,7 +336,7 @@ class LateFusionClassifier(
         ndarray of float64, shape (n_samples, n_classes)
             Columns as in `classes_`; rows sum to one.
         """
-        (probabilities,) = self._source(X).forward(lambda module, z, there, _: [softmax(module.fused_logits(z, there))])
+        (probabilities,) = self._source(X).forward(lambda part: [softmax(part.fused_logits(), axis=1)])
         return probabilities
 
     def predict(self, X: Any) -> np.ndarray:
@@ -349,7 +352,7 @@ class LateFusionClassifier(
         ndarray of shape (n_samples,)
             Of the dtype of `classes_`.
         """
-        (logits,) = self._source(X).forward(lambda module, z, there, _: [module.fused_logits(z, there)])
+        (logits,) = self._source(X).forward(lambda part: [part.fused_logits()])
         return self.classes_[logits.argmax(axis=1)]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -372,8 +375,17 @@ class LateFusionClassifier(
         check_same_rows({**rows_of(X, "X"), "y": y})
         return super().score(X, off_device(y), off_device(sample_weight))
 
+    @property
+    def module_(self) -> LateFusionModule:
+        """The fitted heads as a torch network."""
+        if not isinstance(self.heads_, LinearHeads):
+            return self.heads_
+        from skmmal.heads._linear_network import as_network
+
+        return as_network(self.heads_)
+
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "module_")
+        return hasattr(self, "heads_")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

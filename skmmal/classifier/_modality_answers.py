@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
@@ -14,14 +15,37 @@ from skmmal._fitted import OpenedModel
 from skmmal._labels import known_codes
 from skmmal._random import RandomState
 from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, contributions
-from skmmal.heads._ablation import coalition_logits
-from skmmal.heads._tensors import softmax
+from skmmal.heads import LinearHeads
 from skmmal.modalities._rows import check_same_rows, rows_of
 from skmmal.reading import Reading, accuracies, read
-from skmmal.reading._network import NetworkSource
+from skmmal.reading._late_fusion import LateFusionSource
+from skmmal.reading._linear_heads import LinearSource
 from skmmal.reading._ready import ReadyModel
 
-__all__ = ["ModalityAnswersMixin"]
+__all__ = ["ModalityAnswersMixin", "source_of"]
+
+
+def source_of(model: ReadyModel, X: Any, **options: Any) -> LateFusionSource:
+    """What reads a fitted classifier: its arrays where its heads are linear, its network otherwise.
+
+    Parameters
+    ----------
+    model : ReadyModel
+        The classifier, and what stands before it.
+    X : container of rows
+        As they come, before the steps of a Pipeline.
+    **options
+        As of `LateFusionSource`.
+
+    Returns
+    -------
+    LateFusionSource
+    """
+    if isinstance(model.final.heads_, LinearHeads):
+        return LinearSource(model, X, **options)
+    from skmmal.reading import NetworkSource
+
+    return NetworkSource(model, X, **options)
 
 
 class ModalityAnswersMixin:
@@ -46,10 +70,10 @@ class ModalityAnswersMixin:
         check_is_fitted(self)
         return read(self, X)
 
-    def _source(self, X: Any) -> NetworkSource:
+    def _source(self, X: Any) -> LateFusionSource:
         """A source for one question: it keeps no embeddings for another one."""
         check_is_fitted(self)
-        return NetworkSource(ReadyModel(OpenedModel(self), X), X, once=True)
+        return source_of(ReadyModel(OpenedModel(self), X), X, once=True)
 
     def embed(self, X: Any) -> dict[str, np.ndarray]:
         """Return what the last layer of the fused classifier sees of each modality.
@@ -104,7 +128,7 @@ class ModalityAnswersMixin:
             Where the modality is absent, what its head says of a zero embedding (its intercept alone), or of the
             learned one.
         """
-        found = self._source(X).forward(lambda module, z, *_: [softmax(s) for s in module.head.own_logits(z)])
+        found = self._source(X).forward(lambda part: [softmax(logits, axis=1) for logits in part.own_logits()])
         return dict(zip(self.modalities_, found, strict=True))
 
     def score_by_modality(self, X: Any, y: Any) -> dict[str, float]:
@@ -243,7 +267,7 @@ class ModalityAnswersMixin:
                 raise ValueError(f"modalities names the unknown modality {name!r}; there are {list(self.modalities_)}")
         kept = np.array([name in modalities for name in self.modalities_])
         (probabilities,) = self._source(X).forward(
-            lambda module, z, there, _: [softmax(coalition_logits(module, z, there, kept, self.ablation_point))]
+            lambda part: [softmax(part.coalition_logits(kept, self.ablation_point), axis=1)]
         )
         return probabilities
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skmmal._persistence import decode, encode, read_folder, write_folder
-from skmmal.balancing import balancing_classes
-from skmmal.heads import AttentionPooling, GatedUnit, LateFusionModule, NLGate
-from skmmal.heads._classes import known_classes, set_met
+from skmmal._registry import entries, name_of
+from skmmal.balancing import Balancing
+from skmmal.heads import AttentionPooling, GatedUnit, LinearHeads, NLGate
+from skmmal.heads._classes import classes_by_intercepts
 from skmmal.modalities._input import plain_layout
+
+if TYPE_CHECKING:
+    from skmmal.heads import LateFusionModule
 
 __all__ = ["SavedMixin"]
 
@@ -36,21 +39,23 @@ _FITTED = (
     "_anchor_classes",
 )
 """What `save` keeps beside the parameters and the network."""
-_SAVED_CLASSES = (AttentionPooling, GatedUnit, NLGate, *balancing_classes())
-"""Objects among the parameters that `save` can write."""
+_ANCHOR, _CENTER = "anchor_.", "centre"
+"""How names of the anchor's weights begin, and the name of the mean row."""
+_FUSIONS = (AttentionPooling, GatedUnit, NLGate)
+"""What `save` can write of objects among the parameters, beside balancing methods."""
 
 
 class SavedMixin(BaseEstimator):
     """The verbs `save` and `load`."""
 
     classes_: np.ndarray
-    module_: LateFusionModule
-    anchor_: LateFusionModule
+    heads_: LinearHeads | LateFusionModule
+    anchor_: LinearHeads
     _anchor_classes: np.ndarray
 
     @abstractmethod
-    def _build_module(self, rng: np.random.RandomState, n_classes: int) -> tuple[LateFusionModule, str]:
-        """A network for the features that were fitted on."""
+    def _unfitted_heads(self, n_classes: int) -> LinearHeads | LateFusionModule:
+        """Heads of the form that a fit with these parameters leaves."""
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the fitted estimator to a folder: weights as safetensors, the rest as JSON, no pickle.
@@ -69,20 +74,18 @@ class SavedMixin(BaseEstimator):
         """
         check_is_fitted(self)
         parameters = {**self.get_params(deep=False), "modalities": plain_layout(self)}
-        description = {
+        description: dict[str, Any] = {
             "format": _FORMAT,
             "version": _VERSION,
-            "parameters": {
-                name: encode(name, value, _SAVED_CLASSES) for name, value in parameters.items()
-            },
+            "parameters": {name: encode(name, value, _is_saved) for name, value in parameters.items()},
             "fitted": {name: encode(name, getattr(self, name)) for name in _FITTED if hasattr(self, name)},
         }
-        modules = {name: getattr(self, name) for name in ("module_", "anchor_") if hasattr(self, name)}
-        description["met"] = {name: encode(name, known_classes(each.head).numpy()) for name, each in modules.items()}
-        tensors = _tensors_of(self.module_)
-        if "anchor_" in modules:
-            tensors.update({f"anchor_.{key}": value for key, value in _tensors_of(self.anchor_).items()})
-        write_folder(path, description, tensors)
+        description["met"] = {"module_": encode("met", self.heads_.met)}
+        arrays = _arrays_of(self.heads_)
+        if hasattr(self, "anchor_"):
+            description["met"]["anchor_"] = encode("met", self.anchor_.met)
+            arrays.update({f"{_ANCHOR}{name}": array for name, array in _arrays_of(self.anchor_).items()})
+        write_folder(path, description, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
@@ -103,33 +106,64 @@ class SavedMixin(BaseEstimator):
         FileNotFoundError, ValueError
             There is none, or it is damaged, foreign or from another version.
         """
-        description, tensors = read_folder(path, _FORMAT, _VERSION)
+        description, arrays = read_folder(path, _FORMAT, _VERSION)
         try:
-            new = cls(**{name: decode(value, _SAVED_CLASSES) for name, value in description["parameters"].items()})
+            new = cls(**{name: decode(value, _saved_class) for name, value in description["parameters"].items()})
             for name, value in description["fitted"].items():
                 setattr(new, name, decode(value))
-            met = {name: torch.from_numpy(decode(value)) for name, value in description.get("met", {}).items()}
-            former = {key: tensors.pop(key) for key in list(tensors) if key.startswith("anchor_.")}
-            module = new._filled(tensors, new.classes_, met.get("module_"))
+            met = {name: decode(value) for name, value in description.get("met", {}).items()}
+            former = {key: arrays.pop(key) for key in list(arrays) if key.startswith(_ANCHOR)}
+            new.heads_ = new._filled(arrays, new.classes_, met.get("module_"))
             if former:
-                shorter = {key.removeprefix("anchor_."): value for key, value in former.items()}
-                new.anchor_ = new._filled(shorter, new._anchor_classes, met.get("anchor_"))
+                arrays = {key.removeprefix(_ANCHOR): array for key, array in former.items()}
+                new.anchor_ = new._filled(arrays, new._anchor_classes, met.get("anchor_"))
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"{path} does not describe a LateFusionClassifier: {error}") from error
-        new.module_ = module
         return new
 
-    def _filled(self, tensors: dict[str, torch.Tensor], classes: np.ndarray, met: torch.Tensor | None) -> Any:
-        """A network of the given weights; `met` is what its head knows of the classes, if that was noted."""
-        module, _ = self._build_module(np.random.RandomState(0), len(classes))
-        module.centre = tensors.pop("centre", None)
-        module.to(torch.float64).load_state_dict(tensors)
-        if met is not None:
-            set_met(module.head, met)
-        return module.eval()
+    def _filled(self, arrays: dict[str, np.ndarray], classes: np.ndarray, met: np.ndarray | None) -> Any:
+        """Heads of the given weights; `met` is what they know of the classes, if that was noted."""
+        heads = self._unfitted_heads(len(classes))
+        if not isinstance(heads, LinearHeads):
+            import torch
+
+            heads.double().load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})
+            if met is not None:
+                heads.set_met(met)
+            return heads.eval()
+        center, places = arrays.pop(_CENTER, None), _arrays_of(heads)
+        if _shapes(places) != _shapes(arrays):
+            raise ValueError("its weights are not those of its parameters")
+        for name, place in places.items():
+            place[:] = arrays[name]
+        heads.center = center
+        heads.met = classes_by_intercepts(heads, len(heads.widths)) if met is None else met
+        return heads
 
 
-def _tensors_of(module: LateFusionModule) -> dict[str, torch.Tensor]:
-    """What `save` writes of a network: its weights and the mean row."""
-    centre = getattr(module, "centre", None)
-    return {**module.state_dict(), **({} if centre is None else {"centre": centre})}
+def _arrays_of(heads: LinearHeads | LateFusionModule) -> dict[str, np.ndarray]:
+    """What `save` writes of fitted heads: their weights, by their names in the network, and the mean row."""
+    if not isinstance(heads, LinearHeads):
+        return {name: tensor.numpy() for name, tensor in heads.state_dict().items()}
+    names = [*([] if heads.is_sum else ["head.fused"]), *(f"head.unimodal.{m}" for m in range(len(heads.widths)))]
+    arrays = {}
+    for name, each in zip(names, heads.maps, strict=True):
+        arrays.update({f"{name}.weight": each.weight, f"{name}.bias": each.intercept})
+    return arrays if heads.center is None else {**arrays, _CENTER: heads.center}
+
+
+def _shapes(arrays: dict[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in arrays.items()}
+
+
+def _is_saved(value: Any) -> bool:
+    """Whether `save` can write an object by its class's name and its parameters."""
+    return type(value) in _FUSIONS or (isinstance(value, Balancing) and name_of("balancing", type(value)) is not None)
+
+
+def _saved_class(name: str) -> Any:
+    """The class of such an object."""
+    for fusion in _FUSIONS:
+        if fusion.__name__ == name:
+            return fusion
+    return {entry.class_name: entry for entry in entries("balancing").values()}[name].load()

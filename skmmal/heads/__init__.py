@@ -7,33 +7,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from skmmal.heads._factories import AttentionPooling, FusionFactory, GatedUnit, NLGate
+from skmmal.heads._fusions import FUSIONS
+from skmmal.heads._hooks import EpochRows, Step, TrainingHooks, TrainingRun
+from skmmal.heads._linear import LinearHeads
 
 if TYPE_CHECKING:
     from skmmal.heads._additive import AdditiveFusion
     from skmmal.heads._batches import Batches
-    from skmmal.heads._fusions import FUSIONS
-    from skmmal.heads._hooks import EpochRows, Step, TrainingHooks, TrainingRun
-    from skmmal.heads._modules import ConcatFusion, Encoder, Fusion, LateFusionModule, LinearFusion, SumFusion
+    from skmmal.heads._modules import ConcatFusion, Encoder, Fusion, LinearFusion, SumFusion
+    from skmmal.heads._network import LateFusionModule
     from skmmal.heads._nl_gate import NLGateFusion
     from skmmal.heads._pooled import AttentionFusion, GatedFusion
 
 _MODULES = {
-    "FUSIONS": "_fusions",
     "AdditiveFusion": "_additive",
     "AttentionFusion": "_pooled",
     "Batches": "_batches",
     "ConcatFusion": "_modules",
     "Encoder": "_modules",
-    "EpochRows": "_hooks",
     "Fusion": "_modules",
     "GatedFusion": "_pooled",
-    "LateFusionModule": "_modules",
+    "LateFusionModule": "_network",
     "LinearFusion": "_modules",
     "NLGateFusion": "_nl_gate",
-    "Step": "_hooks",
     "SumFusion": "_modules",
-    "TrainingHooks": "_hooks",
-    "TrainingRun": "_hooks",
 }
 """Public name -> module, of those that need torch."""
 
@@ -52,6 +49,7 @@ __all__ = [
     "GatedUnit",
     "LateFusionModule",
     "LinearFusion",
+    "LinearHeads",
     "NLGate",
     "NLGateFusion",
     "Step",

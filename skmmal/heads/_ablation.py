@@ -19,11 +19,10 @@ import numpy as np
 import torch
 
 from skmmal.contributions import linear_coalition_value
-from skmmal.heads._modules import LateFusionModule, LinearFusion
+from skmmal.heads._modules import LinearFusion
+from skmmal.heads._network import LateFusionModule
 
-__all__ = ["ABLATION_POINTS", "coalition_hits", "coalition_logits", "coalition_value"]
-
-ABLATION_POINTS = ("embedding", "input")
+__all__ = ["coalition_hits", "coalition_logits", "coalition_value"]
 
 
 def coalition_logits(

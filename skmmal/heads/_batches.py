@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
-from skmmal.heads.convex import mean_rows
-
-__all__ = ["Batches", "drop_modalities", "mean_row"]
+__all__ = ["Batches", "drop_modalities"]
 
 
 @dataclass
@@ -50,13 +47,6 @@ class Batches:
             Copies of these rows.
         """
         return Batches([b[rows] for b in self.blocks], self.present[rows], self.labels[rows], self.weights[rows])
-
-
-def mean_row(data: Batches) -> torch.Tensor:
-    """Weighted mean (Σ D_m,) of every block over the rows that have it, in float64; zero where none has."""
-    blocks = [block.cpu().numpy() for block in data.blocks]
-    means = mean_rows(blocks, data.present.cpu().numpy(), data.weights.double().cpu().numpy())
-    return torch.from_numpy(np.concatenate(means)).to(data.weights.device)
 
 
 def drop_modalities(present: torch.Tensor, p: float, generator: torch.Generator) -> torch.Tensor:

@@ -1,15 +1,15 @@
-"""Where a balancing method may act on the training."""
+"""Where a balancing method may act on the training; torch is imported by what trains."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
-from skmmal.heads._batches import Batches
-from skmmal.heads._modules import LateFusionModule
-from skmmal.heads._scores import discrepancy_ratios
+    from skmmal.heads._batches import Batches
+    from skmmal.heads._network import LateFusionModule
 
 __all__ = ["EpochRows", "Step", "TrainingHooks", "TrainingRun"]
 
@@ -58,7 +58,6 @@ class TrainingRun:
     generator: torch.Generator
     log: list[dict[str, Any]] = field(default_factory=list)
 
-    @torch.no_grad()
     def embed(self, rows: torch.Tensor, present: torch.Tensor | None = None) -> list[torch.Tensor]:
         """Encode some rows without dropout.
 
@@ -73,12 +72,15 @@ class TrainingRun:
         -------
         list of M tensors of shape (n, D_m)
         """
+        import torch
+
         there = self.data.present[rows] if present is None else present
         self.module.set_dropout_generator(None)
-        parts = [
-            self.module.embed([block[some] for block in self.data.blocks], mask)
-            for some, mask in zip(rows.split(_EVALUATED_ROWS), there.split(_EVALUATED_ROWS), strict=True)
-        ]
+        with torch.no_grad():
+            parts = [
+                self.module.embed([block[some] for block in self.data.blocks], mask)
+                for some, mask in zip(rows.split(_EVALUATED_ROWS), there.split(_EVALUATED_ROWS), strict=True)
+            ]
         self.module.set_dropout_generator(self.generator)
         return [torch.cat(values) for values in zip(*parts, strict=True)]
 
@@ -123,6 +125,8 @@ class Step:
     @property
     def ratios(self) -> torch.Tensor:
         """Discrepancy ratios (M,) of the batch."""
+        from skmmal.heads._scores import discrepancy_ratios
+
         assert self.discrepancy is not None
         return discrepancy_ratios(*self.discrepancy)
 
@@ -173,6 +177,8 @@ class TrainingHooks:
         -------
         EpochRows
         """
+        import torch
+
         return EpochRows(torch.arange(len(self.run.data), device=self.run.data.labels.device))
 
     def mask(self, present: torch.Tensor) -> torch.Tensor:

@@ -1,13 +1,4 @@
-"""Torch modules: modality encoders, linear fusion heads, and the whole network.
-
-The fused logits of rows are ``module(blocks, present)``. In two steps:
-
-    embeddings = module.embed(blocks, present)             # M tensors (n, D_m): the encoders' outputs
-    logits = module.fused_logits(embeddings, present)
-
-``module.head(embeddings)`` are the same logits where every modality is present, and for every head whose
-``uses_presence`` is false (concat and sum fusion): those see an absent modality as its embedding, which is zero. Heads
-that attend over modalities leave the absent ones out of the softmax, and need to be told.
+"""Torch modules: modality encoders and linear fusion heads.
 
 Weights are drawn from a given generator and dropout masks too: torch's global random state is not touched.
 """
@@ -21,19 +12,17 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from skmmal.heads._classes import UNSEEN_LOGIT
+
 __all__ = [
     "ConcatFusion",
     "Dropout",
     "Encoder",
     "Fusion",
-    "LateFusionModule",
     "LinearFusion",
     "SumFusion",
     "linear_layer",
 ]
-
-UNSEEN_LOGIT = -100.0
-"""Intercept of a class without training rows: its probability is zero to double precision."""
 
 
 def linear_layer(n_in: int, n_out: int, generator: torch.Generator | None) -> nn.Linear:
@@ -368,129 +357,3 @@ class SumFusion(LinearFusion):
         layers = self.class_layers()
         partial = [share * z @ layer.weight.T for z, layer in zip(embeddings, layers, strict=True)]
         return partial, share * torch.stack([layer.bias for layer in layers]).sum(dim=0)
-
-
-class LateFusionModule(nn.Module):
-    """Encoders and a fusion head.
-
-    Parameters
-    ----------
-    encoders : sequence of M Encoder
-        One for each modality, in the order of the blocks.
-    head : Fusion
-        For embeddings of the encoders' widths.
-    learned_absence : bool, default=False
-        Whether a learned embedding (zero at first) stands in for an absent modality's. Otherwise it is zero, and
-        heads that attend leave it out.
-    """
-
-    centre: torch.Tensor | None
-
-    def __init__(self, encoders: Sequence[Encoder], head: Fusion, learned_absence: bool = False) -> None:
-        super().__init__()
-        self.encoders = nn.ModuleList(encoders)
-        self.head = head
-        self.register_buffer("centre", None, persistent=False)  # mean row of the features it was fitted on
-        self.absent = (
-            nn.ParameterList(torch.zeros(encoder.n_out) for encoder in encoders) if learned_absence else None
-        )
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Dtype of the weights."""
-        return next(self.parameters()).dtype
-
-    @property
-    def is_linear(self) -> bool:
-        """Whether embeddings are the features themselves."""
-        return all(len(encoder.layers) == 0 for encoder in self.encoders)  # type: ignore[arg-type]
-
-    def embed(self, blocks: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
-        """Encode rows.
-
-        Parameters
-        ----------
-        blocks : list of M tensors
-            Features of each modality without NaN, of the shape (n, n_in) that its encoder takes.
-        present : bool tensor of shape (n, M)
-            Which row has which modality.
-
-        Returns
-        -------
-        list of M tensors of shape (n, D_m)
-            Zero, or the learned embedding, where a row lacks the modality.
-        """
-        embeddings = []
-        for m, (encoder, block) in enumerate(zip(self.encoders, blocks, strict=True)):
-            there = present[:, m : m + 1]
-            embedding = encoder(block)
-            if self.absent is not None:
-                embedding = torch.where(there, embedding, self.absent[m])
-            elif not there.all():  # a product with ones would take as long as a small head
-                embedding = embedding * there.to(block.dtype)
-            embeddings.append(embedding)
-        return embeddings
-
-    def fused_logits(self, embeddings: list[torch.Tensor], present: torch.Tensor) -> torch.Tensor:
-        """Fused logits of embeddings, some of them of absent modalities.
-
-        Parameters
-        ----------
-        embeddings : list of M tensors of shape (n, D_m)
-            As `embed` returns them.
-        present : bool tensor of shape (n, M)
-            Which row has which modality.
-
-        Returns
-        -------
-        tensor of shape (n, K)
-        """
-        return self.head(embeddings, self._attended(present)) if self.head.uses_presence else self.head(embeddings)
-
-    def features(self, embeddings: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
-        """What the last layer sees of each modality.
-
-        Parameters
-        ----------
-        embeddings : list of M tensors of shape (n, D_m)
-            As `embed` returns them.
-        present : bool tensor of shape (n, M)
-            Which row has which modality.
-
-        Returns
-        -------
-        list of M tensors of shape (n, F_m)
-        """
-        return self.head.features(embeddings, self._attended(present))
-
-    def _attended(self, present: torch.Tensor) -> torch.Tensor:
-        # a learned embedding is there to be seen
-        return present if self.absent is None else torch.ones_like(present)
-
-    def forward(self, blocks: list[torch.Tensor], present: torch.Tensor) -> torch.Tensor:
-        """Fused logits.
-
-        Parameters
-        ----------
-        blocks : list of M tensors
-            Features of each modality without NaN, of the shape (n, n_in) that its encoder takes.
-        present : bool tensor of shape (n, M)
-            Which row has which modality.
-
-        Returns
-        -------
-        tensor of shape (n, K)
-        """
-        return self.fused_logits(self.embed(blocks, present), present)
-
-    def set_dropout_generator(self, generator: torch.Generator | None) -> None:
-        """Switch dropout on or off.
-
-        Parameters
-        ----------
-        generator : torch.Generator or None
-            Draws the masks; ``None`` switches dropout off.
-        """
-        for module in self.modules():
-            if isinstance(module, Dropout):
-                module.generator = generator

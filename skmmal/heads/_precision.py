@@ -48,7 +48,7 @@ def warn_of_lost_digits(
             f"of that size are {spacing:.3g} apart in {single if narrower else kind}"
             f"{', in which this solver computes' if narrower else ''}: what its rows differed by is lost; {way_out}",
             UserWarning,
-            stacklevel=6,
+            stacklevel=5,
         )
 
 

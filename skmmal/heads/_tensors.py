@@ -7,19 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from skmmal._arrays import at_least_float32
 from skmmal.heads._batches import Batches
 from skmmal.modalities import MultimodalArray
 
-__all__ = [
-    "as_batches",
-    "at_least_float32",
-    "resolve_device",
-    "softmax",
-    "to_numpy",
-    "without_nan",
-    "zero_where_absent",
-]
+__all__ = ["as_batches", "resolve_device", "to_numpy"]
 
 
 def resolve_device(device: str) -> torch.device:
@@ -53,27 +44,6 @@ def as_batches(
         blocks.append(torch.from_numpy(values).to(device))
     nothing = torch.empty(0, device=device)
     return Batches(blocks, torch.from_numpy(there).to(device), nothing, nothing)
-
-
-def without_nan(block: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """The block with absent rows zeroed, in floating point; a read-only view where nothing has to change."""
-    if present.all() and block.dtype in (np.float16, np.float32, np.float64):
-        view = block.view()
-        view.flags.writeable = False
-        return view
-    values = block.astype(np.float64 if block.dtype.kind != "f" else np.result_type(block.dtype, np.float32))
-    values[~present] = 0.0
-    return values
-
-
-def zero_where_absent(values: list[torch.Tensor], present: torch.Tensor) -> list[torch.Tensor]:
-    """M tensors (n, D_m) with the rows zeroed that lack the modality; `present` is boolean (n, M)."""
-    return [part * present[:, m : m + 1] for m, part in enumerate(values)]
-
-
-def softmax(logits: torch.Tensor) -> torch.Tensor:
-    """Probabilities of logits (n, K), in float64."""
-    return torch.softmax(logits.double(), dim=1)
 
 
 def to_numpy(values: torch.Tensor) -> np.ndarray:

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 from skmmal.heads._batches import Batches, drop_modalities
 from skmmal.heads._curves import TrainingCurves
 from skmmal.heads._hooks import Step, TrainingHooks, TrainingRun
-from skmmal.heads._modules import LateFusionModule
+from skmmal.heads._network import LateFusionModule
 from skmmal.heads._scores import discrepancy_sums, modality_scores
 
 __all__ = ["head_losses", "make_optimizer", "scale_gradients", "train"]

@@ -16,7 +16,8 @@ from skmmal._chunks import row_chunks
 from skmmal._sklearn import Interval, StrOptions
 from skmmal.heads import LateFusionModule
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.reading import FUSED, Head, NetworkSource, Reading, Source
+from skmmal.reading import FUSED, Head, Reading, Source
+from skmmal.reading._late_fusion import LateFusionSource
 
 __all__ = ["DeepFool"]
 
@@ -95,7 +96,7 @@ class DeepFool(QueryStrategy):
 
     def _distances(self, source: Source, head: Head) -> np.ndarray:
         if self.space != "embedding" and not head.is_linear_in_features:
-            if isinstance(source, NetworkSource):
+            if isinstance(source, LateFusionSource):
                 return feature_distances(source, head, self.max_iter, self.overshoot)
             if self.space == "input":
                 raise TypeError(
@@ -141,12 +142,12 @@ def boundary_distances(
     return np.minimum(distances.min(axis=1), _LARGEST)
 
 
-def feature_distances(source: NetworkSource, head: Head, max_iter: int, overshoot: float) -> np.ndarray:
+def feature_distances(source: LateFusionSource, head: Head, max_iter: int, overshoot: float) -> np.ndarray:
     """Distance of each row of a head to its nearest boundary in the network, in the features; absent blocks stay.
 
     Parameters
     ----------
-    source : NetworkSource
+    source : LateFusionSource
     head : Head
         One of a reading of that source.
     max_iter : int

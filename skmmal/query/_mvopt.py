@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
 from skmmal._random import RandomState
 from skmmal._sklearn import Interval, StrOptions
-from skmmal.heads._tensors import resolve_device
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._uncertainty import margin_uncertainty
 from skmmal.reading import Reading
@@ -142,8 +142,7 @@ class MVOPT(QueryStrategy):
         if self.kernel == "predictions" and weights is not None:
             dtype = np.float64 if is_exact else np.float32
             beliefs = _beliefs(pool, order, dtype), _beliefs(labelled, order, dtype)
-        resolved = resolve_device(self.device)
-        device = None if resolved.type == "cpu" else resolved  # numpy computes on the processor
+        device = _search_device(self.device)
         if is_exact:
             of_pool, of_known = (None, None) if beliefs is None else beliefs
             kernel, cross, labelled_kernel = (
@@ -185,6 +184,21 @@ class MVOPT(QueryStrategy):
 
     def _is_exact(self, n_rows: int) -> bool:
         return self.kernel_approximation == "exact" or (self.kernel_approximation == "auto" and n_rows <= _EXACT_ROWS)
+
+
+
+def _search_device(device: str) -> Any:
+    """Where the search runs, a torch device; ``None`` is numpy, on the processor."""
+    if device == "cpu":
+        return None
+    try:
+        from skmmal.heads._tensors import resolve_device
+    except ModuleNotFoundError:
+        if device == "auto":
+            return None
+        raise
+    resolved = resolve_device(device)
+    return None if resolved.type == "cpu" else resolved
 
 
 def _sq_width(pool: np.ndarray, pool_present: np.ndarray, known: np.ndarray, known_present: np.ndarray) -> float:

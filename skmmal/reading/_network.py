@@ -1,27 +1,76 @@
-"""A late-fusion network as a source: rows are checked once, encoders run once, and every head is one pass over that."""
+"""A late-fusion network as a source: encoders run once, what they return is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import softmax
 
-from skmmal.contributions import contributions
-from skmmal.heads import AdditiveFusion, LateFusionModule
-from skmmal.heads._tensors import softmax, without_nan, zero_where_absent
-from skmmal.reading._network_at_points import NetworkAtPoints
+from skmmal.heads import AdditiveFusion, Fusion, LateFusionModule
+from skmmal.heads._ablation import coalition_hits, coalition_logits, coalition_value
+from skmmal.heads._classes import UNSEEN_LOGIT
+from skmmal.heads._tensors import as_batches, resolve_device, to_numpy
+from skmmal.modalities import MultimodalArray
+from skmmal.reading._dropout import dropped_networks, has_dropout
+from skmmal.reading._late_fusion import LateFusionSource
+from skmmal.reading._linear import LinearHead
+from skmmal.reading._passes import CoalitionValue, Pass
 from skmmal.reading._source import FUSED
 
 __all__ = ["NetworkSource"]
 
 
-class NetworkSource(NetworkAtPoints):
-    """What a fitted `skmmal.LateFusionClassifier` says of rows.
+class NetworkPass(Pass):
+    """Some rows on their way through a network: `z` are their embeddings there, M tensors (n, D_m)."""
 
-    Where a subclass answers itself (it overrides `predict_proba`, say), it is asked.
+    def __init__(
+        self, rows: slice, present: np.ndarray, module: LateFusionModule, z: list[torch.Tensor]
+    ) -> None:
+        super().__init__(rows, present)
+        self.module, self.z = module, z
+        self.there = torch.from_numpy(present).to(z[0].device)
+
+    @property
+    def embeddings(self) -> list[np.ndarray]:
+        """What the encoders return."""
+        return list(map(to_numpy, self.z))
+
+    def fused_logits(self) -> np.ndarray:
+        """Logits (n, K) of the fused head."""
+        return to_numpy(self.module.fused_logits(self.z, self.there))
+
+    def own_logits(self) -> list[np.ndarray]:
+        """Logits (n, K) of each modality's own head."""
+        return list(map(to_numpy, self.module.head.own_logits(self.z)))
+
+    def coalition_logits(self, kept: np.ndarray, ablation_point: str) -> np.ndarray:
+        """Fused logits (n, K) when only some modalities are kept."""
+        return to_numpy(coalition_logits(self.module, self.z, self.there, kept, ablation_point))
+
+    def coalition_value(self, target: np.ndarray | None, ablation_point: str) -> tuple[CoalitionValue, np.ndarray]:
+        """Probability of target classes for any coalition, and the fused logits."""
+        value, logits = coalition_value(self.module, self.z, self.there, target, ablation_point)
+        return value, to_numpy(logits)
+
+    def coalition_hits(self, target: np.ndarray, ablation_point: str) -> CoalitionValue:
+        """Whether the target class is the most probable one, for any coalition."""
+        return coalition_hits(self.module, self.z, self.there, target, ablation_point)
+
+    def shown(self, values: Sequence[torch.Tensor]) -> list[np.ndarray]:
+        """M tensors as arrays, zero in the rows that lack the modality."""
+        return [to_numpy(each * self.there[:, m : m + 1]) for m, each in enumerate(values)]
+
+
+class NetworkSource(LateFusionSource):
+    """What a fitted `skmmal.LateFusionClassifier` says of rows that go through its network.
+
+    Where a subclass answers itself (it overrides `predict_proba`, say), it is asked. Where the heads are linear in the
+    features there is no network: those are read as arrays.
 
     Parameters
     ----------
@@ -36,51 +85,30 @@ class NetworkSource(NetworkAtPoints):
         As of `ModelSource`.
     """
 
-    def _asked(self, method: str) -> bool:
-        """Whether a subclass of the classifier answers in its own way."""
-        if self._once:
-            return False
-        owners = [owner for owner in type(self.final).__mro__ if method in vars(owner)]
-        reader = next(owner for owner in type(self.final).__mro__ if "reading_source" in vars(owner))
-        return method in vars(self.final) or not issubclass(reader, owners[0])
+    _kept: list[np.ndarray] | None = None
+    """The encoders' output, once there was a pass."""
 
     @cached_property
-    def probabilities(self) -> np.ndarray:
-        """Class probabilities of the fused head."""
-        if self._asked("predict_proba"):
-            return super().probabilities
-        return self.forward(lambda module, z, there, _: [softmax(module.fused_logits(z, there))])[0]
+    def _on_device(self) -> tuple[LateFusionModule, torch.device]:
+        device, module = resolve_device(self.final.device), self.final.module_
+        return (module if device.type == "cpu" else copy.deepcopy(module).to(device)), device
 
-    @cached_property
-    def probabilities_by_modality(self) -> Mapping[str, np.ndarray]:
-        """Class probabilities of each modality's own head."""
-        if self._asked("predict_proba_by_modality"):
-            return super().probabilities_by_modality
-        found = self.forward(lambda module, z, *_: [softmax(logits) for logits in module.head.own_logits(z)])
-        return dict(zip(self.modality_names, found, strict=True))
+    def forward(self, function: Any, *, width: int | None = None, **options: Any) -> list[Any]:
+        # `through=` another network, on the CPU
+        with torch.inference_mode():
+            if self._kept is None and not (self._once or options or self.final.module_.is_linear):
+                self._kept = super().forward(lambda part: part.embeddings)
+            return super().forward(function, width=width, **options)
 
-    @cached_property
-    def predictions(self) -> Mapping[str, np.ndarray]:
-        """Predicted labels by each head, in one pass."""
-        if self._asked("predict") or self._asked("predict_proba_by_modality"):
-            return super().predictions
-
-        def codes(module: LateFusionModule, z: list[torch.Tensor], there: torch.Tensor, _: slice) -> list[torch.Tensor]:
-            return [logits.argmax(dim=1) for logits in (*module.head.own_logits(z), module.fused_logits(z, there))]
-
-        labels = (self.final.classes_[found] for found in self.forward(codes))
-        return dict(zip((*self.modality_names, FUSED), labels, strict=True))
-
-    @cached_property
-    def contributions(self) -> np.ndarray:
-        """Contribution of each modality to the predicted class's probability."""
-        if self._asked("modality_contributions"):
-            return super().contributions
-        # the pass makes the fused head's probabilities on the way: nobody need multiply the features again
-        phi, _, probabilities = self.shapley_values(with_probabilities=True)
-        if "probabilities" not in vars(self) and not self._asked("predict_proba"):
-            vars(self)["probabilities"] = probabilities
-        return contributions(phi, self.present)
+    def _pass(self, rows: slice, *, through: LateFusionModule | None = None, **options: Any) -> NetworkPass:
+        module, device = self._on_device if through is None else (through, torch.device("cpu"))
+        present = self.present[rows]
+        if self._kept is not None and through is None:
+            z = [torch.from_numpy(block[rows]).to(device, module.dtype) for block in self._kept]
+        else:
+            batch = as_batches(self.features, self.present, rows, module.dtype, device)
+            z = module.embed(batch.blocks, batch.present)
+        return NetworkPass(rows, present, module, z)
 
     @property
     def _head(self) -> Any:
@@ -91,25 +119,92 @@ class NetworkSource(NetworkAtPoints):
         """Whether the fusion gates or attends."""
         return isinstance(self._head, AdditiveFusion)
 
-    @cached_property
-    def _embedded(self) -> dict[str, np.ndarray]:
-        if self._asked("embed"):
-            return dict(self.final.embed(self.X))
+    def _embeddings_of_rows(self) -> list[np.ndarray]:
         if self.final.module_.is_linear and not self.shares_last_layer:
-            blocks = self.features.blocks.values()
-            found = [without_nan(block, self.present[:, m]) for m, block in enumerate(blocks)]
-        else:
-            found = self.forward(lambda module, z, there, _: zero_where_absent(module.features(z, there), there))
-        return dict(zip(self.modality_names, found, strict=True))
+            return super()._embeddings_of_rows()
+        return self.forward(lambda part: part.shown(part.module.features(part.z, part.there)))
 
     @cached_property
     def own_blocks(self) -> Sequence[np.ndarray]:
         """What each modality's own head sees: with token grids under fusions that gate or attend, their mean."""
         if not self.shares_last_layer:
             return self.blocks
-        return self.forward(lambda module, z, there, _: zero_where_absent(module.head.unimodal_inputs(z), there))
+        return self.forward(lambda part: part.shown(part.module.head.unimodal_inputs(part.z)))
 
-    @cached_property
-    def blocks(self) -> Sequence[np.ndarray]:
-        """What the last layer sees of each modality."""
-        return list(self._embedded.values())
+    # -------------------------------------------------------------------------------------------------- elsewhere
+
+    def linear_head(self, head: str, width: int) -> LinearHead | None:
+        # weights and intercepts of the fused head or of a modality's own
+        if head != FUSED:
+            return self._own_linear_head(self.modality_names.index(head), width)
+        if self.shares_last_layer:  # one layer for all modalities, which sees their sum
+            return _of_layer(self._head.fused)
+        with torch.inference_mode():
+            found = self._head.last_layer()
+            return None if found is None else (found[0].numpy().copy(), found[1].numpy().copy())
+
+    def _own_linear_head(self, index: int, width: int) -> LinearHead | None:
+        layers = getattr(self._head, "unimodal", None)
+        layer = None if layers is None or index >= len(layers) else layers[index]
+        if not isinstance(layer, torch.nn.Linear) or layer.in_features != width:
+            return None
+        weights, intercepts = _of_layer(layer)
+        # a layer that the fused head shares says something of classes unknown to this head
+        unknown = ~self.final.module_.met[index + 1]
+        weights[unknown], intercepts[unknown] = 0.0, UNSEEN_LOGIT
+        return weights, intercepts
+
+    def is_linear_in_features(self, head: str) -> bool:
+        # whether there is no encoder before the head, and no gate in it
+        module = self.final.module_
+        if head != FUSED:
+            return not _has_layers(module.encoders[self.modality_names.index(head)])
+        return self._head.linear and module.absent is None and not _has_layers(module.encoders)
+
+    def logits_at(self, head: str, features: np.ndarray) -> np.ndarray | None:
+        # logits by the network's last layer of the fused head
+        if head != FUSED or not isinstance(self._head, Fusion):
+            return None
+        widths = [block.shape[1] for block in self.blocks]
+        with torch.inference_mode():
+            blocks = list(torch.as_tensor(features, dtype=torch.float64).split(widths, dim=1))
+            return self._head.classify(blocks).numpy()
+
+    def draws(
+        self, head: str, n_draws: int, rng: np.random.RandomState, source: str, joint: bool
+    ) -> Iterator[np.ndarray] | None:
+        # probabilities by passes with dropout on
+        if source not in ("auto", "dropout") or not has_dropout(self.final.module_):
+            return super().draws(head, n_draws, rng, source, joint)
+        return self._dropped(head, dropped_networks(self.final.module_, n_draws, rng, joint=joint))
+
+    def _dropped(self, head: str, networks: Iterator[Any]) -> Iterator[np.ndarray]:
+        index = None if head == FUSED else self.modality_names.index(head)
+
+        def logits(part: NetworkPass) -> list[np.ndarray]:
+            return [softmax(part.fused_logits() if index is None else part.own_logits()[index], axis=1)]
+
+        for network in networks:
+            yield self.forward(logits, through=network)[0]
+
+    def network(self) -> tuple[LateFusionModule, MultimodalArray, np.ndarray]:
+        """What gradients by the network's weights or features are computed from.
+
+        Returns
+        -------
+        module : LateFusionModule
+            On the CPU.
+        features : MultimodalArray
+            The rows as it takes them.
+        present : ndarray of bool, shape (N, M)
+            Which row has which modality.
+        """
+        return self.final.module_, self.features, self.present
+
+
+def _of_layer(layer: torch.nn.Linear) -> LinearHead:
+    return layer.weight.detach().cpu().double().numpy().copy(), layer.bias.detach().cpu().double().numpy().copy()
+
+
+def _has_layers(encoders: torch.nn.Module) -> bool:
+    return any(isinstance(part, torch.nn.Linear) for part in encoders.modules())

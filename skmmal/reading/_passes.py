@@ -1,38 +1,73 @@
-"""Passes of rows through a late-fusion network: chunk by chunk, checked once, encoded once."""
+"""Passes of rows through the heads of a late-fusion classifier: chunk by chunk, checked once."""
 
 from __future__ import annotations
 
-import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
+from scipy.special import softmax
 
 from skmmal._random import RandomState, check_rng, draw_seed
 from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, sampled_shapley_values, shapley_values
-from skmmal.heads import LateFusionModule
-from skmmal.heads._ablation import coalition_value
-from skmmal.heads._tensors import as_batches, resolve_device, softmax, to_numpy
 from skmmal.modalities import MultimodalArray, presence_mask
 from skmmal.modalities._input import validate_features
 from skmmal.modalities._mapped import released_chunks
 from skmmal.reading._model import ModelSource
 
-__all__ = ["NetworkPasses", "Pass"]
+__all__ = ["CoalitionValue", "LateFusionPasses", "Pass"]
 
-Pass = Callable[[LateFusionModule, list[torch.Tensor], torch.Tensor, slice], Sequence]
-"""From the network, the embeddings of some rows, which are present, and which rows they are, to arrays or tensors."""
+CoalitionValue = Callable[[np.ndarray], np.ndarray]
+"""From a bool ndarray of shape (M,), the modalities that are kept, to float64 values of shape (n,)."""
 
 
-class NetworkPasses(ModelSource):
-    """Rows that go through a network; parameters as of `NetworkSource`."""
+class Pass(ABC):
+    """Some rows on their way through the heads; logits are arrays of float64.
+
+    Parameters
+    ----------
+    rows : slice
+        Which rows they are.
+    present : bool ndarray of shape (n, M)
+    """
+
+    def __init__(self, rows: slice, present: np.ndarray) -> None:
+        self.rows, self.present = rows, present
+
+    @property
+    @abstractmethod
+    def embeddings(self) -> list[np.ndarray]:
+        """What the encoders return, M arrays (n, D_m)."""
+
+    @abstractmethod
+    def fused_logits(self) -> np.ndarray:
+        """Logits (n, K) of the fused head."""
+
+    @abstractmethod
+    def own_logits(self) -> list[np.ndarray]:
+        """Logits (n, K) of each modality's own head."""
+
+    @abstractmethod
+    def coalition_logits(self, kept: np.ndarray, ablation_point: str) -> np.ndarray:
+        """Fused logits (n, K) when only some modalities are kept (see `LateFusionClassifier.predict_proba_with`)."""
+
+    @abstractmethod
+    def coalition_value(self, target: np.ndarray | None, ablation_point: str) -> tuple[CoalitionValue, np.ndarray]:
+        """Probability of target classes (by default the predicted ones) for any coalition, and the fused logits."""
+
+    @abstractmethod
+    def coalition_hits(self, target: np.ndarray, ablation_point: str) -> CoalitionValue:
+        """Whether the target class is the most probable one, zero or one, for any coalition."""
+
+
+class LateFusionPasses(ModelSource):
+    """Rows that go through the heads of a classifier; parameters as of `LateFusionSource`."""
 
     def __init__(self, model: Any, X: Any, *, once: bool = False, **options: Any) -> None:
         super().__init__(model, X, **options)
-        self._once, self._keeps = once, not once
-        self._kept: list[np.ndarray] | None = None
+        self._once = once
 
     @cached_property
     def features(self) -> MultimodalArray:
@@ -49,25 +84,23 @@ class NetworkPasses(ModelSource):
         """Names of the modalities."""
         return list(self.final.modalities_)
 
-    @cached_property
-    def _module(self) -> tuple[LateFusionModule, torch.device]:
-        device = resolve_device(self.final.device)
-        module = self.final.module_
-        return (module if device.type == "cpu" else copy.deepcopy(module).to(device)), device
+    @abstractmethod
+    def _pass(self, rows: slice, **options: Any) -> Any:
+        """Some rows on their way (a `Pass`)."""
 
     def forward(
-        self, function: Pass, *, width: int | None = None, through: LateFusionModule | None = None
+        self, function: Callable[[Any], Sequence[np.ndarray]], *, width: int | None = None, **options: Any
     ) -> list[Any]:
-        """Go through the rows chunk by chunk, and stack what a function makes of their embeddings.
+        """Go through the rows chunk by chunk, and stack what a function makes of each.
 
         Parameters
         ----------
         function : callable
-            Takes the network, M embeddings, presence and the rows; returns a sequence of arrays or tensors.
+            From a `Pass` to a sequence of arrays.
         width : int, optional
             Numbers of a row that are held at a time; by default, columns.
-        through : LateFusionModule, optional
-            Another network than the classifier's, on the CPU; its embeddings are not kept.
+        **options
+            What else is to be said of the passes.
 
         Returns
         -------
@@ -78,41 +111,21 @@ class NetworkPasses(ModelSource):
         ValueError
             Rows hold values so large that something overflows.
         """
-        module, device = self._module if through is None else (through, torch.device("cpu"))
         blocks = list(self.features.blocks.values())
         found: list[np.ndarray] = []
-        with torch.inference_mode():
-            for rows in released_chunks(blocks, width or self.features.shape[1]):
-                embeddings, there = self._embeddings(module, device, rows, kept=through is None)
-                arrays = [
-                    part if isinstance(part, np.ndarray) else to_numpy(part)
-                    for part in function(module, embeddings, there, rows)
-                ]
-                if not all(np.isfinite(array).all() for array in arrays):
-                    raise ValueError(
-                        f"rows {rows.start} to {rows.stop - 1} of X hold values so large that the predictions "
-                        "overflow; scale them as those that the classifier was fitted on"
-                    )
-                # all rows' room at once: small results kept between large chunks would tear the memory into pieces
-                found = found or [np.empty((len(self), *array.shape[1:]), array.dtype) for array in arrays]
-                for whole, array in zip(found, arrays, strict=True):
-                    whole[rows] = array
+        for rows in released_chunks(blocks, width or self.features.shape[1]):
+            with np.errstate(over="ignore", invalid="ignore"):
+                arrays = function(self._pass(rows, **options))
+            if not all(np.isfinite(array).all() for array in arrays):
+                raise ValueError(
+                    f"rows {rows.start} to {rows.stop - 1} of X hold values so large that the predictions "
+                    "overflow; scale them as those that the classifier was fitted on"
+                )
+            # all rows' room at once: small results kept between large chunks would tear the memory into pieces
+            found = found or [np.empty((len(self), *array.shape[1:]), array.dtype) for array in arrays]
+            for whole, array in zip(found, arrays, strict=True):
+                whole[rows] = array
         return found
-
-    def _embeddings(
-        self, module: LateFusionModule, device: torch.device, rows: slice, kept: bool
-    ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Embeddings of some rows, and which are present: the encoders run once, where their output is kept."""
-        if kept and self._keeps and not module.is_linear:
-            if self._kept is None:
-                self._keeps = False  # while the encoders run
-                self._kept = self.forward(lambda _, embeddings, *__: embeddings)
-                self._keeps = True
-            dtype = module.dtype
-            there = torch.from_numpy(self.present[rows]).to(device)
-            return [torch.from_numpy(block[rows]).to(device, dtype) for block in self._kept], there
-        batch = as_batches(self.features, self.present, rows, module.dtype, device)
-        return module.embed(batch.blocks, batch.present), batch.present
 
     def shapley_values(
         self,
@@ -141,21 +154,24 @@ class NetworkPasses(ModelSource):
         probabilities : ndarray of shape (N, K)
             Only with `with_probabilities`.
         """
+        n_modalities = len(self.final.modalities_)
         if n_permutations == "auto":
-            n_permutations = None if len(self.final.modalities_) <= EXACT_MODALITIES else PERMUTATIONS
+            n_permutations = None if n_modalities <= EXACT_MODALITIES else PERMUTATIONS
         seed = draw_seed(check_rng(random_state))  # one, whatever the number of chunks
         point, present = self.final.ablation_point, self.present
 
-        def values(module: LateFusionModule, z: list[torch.Tensor], there: torch.Tensor, rows: slice) -> list[Any]:
-            value, logits = coalition_value(module, z, there, None if targets is None else targets[rows], point)
+        def values(part: Pass) -> list[np.ndarray]:
+            value, logits = part.coalition_value(None if targets is None else targets[part.rows], point)
             if n_permutations is None:
-                phi = shapley_values(value, len(z))
+                phi = shapley_values(value, n_modalities)
                 found = [phi, np.zeros_like(phi)]
             else:
-                found = [*sampled_shapley_values(value, len(z), n_permutations=n_permutations, random_state=seed)]  # type: ignore[arg-type]
+                found = [
+                    *sampled_shapley_values(value, n_modalities, n_permutations=n_permutations, random_state=seed)  # type: ignore[arg-type]
+                ]
             # an absent modality changes no coalition's value: its Shapley value is zero, but for rounding
-            phi_and_errors = [part * present[rows] for part in found]
-            return [*phi_and_errors, softmax(logits)] if with_probabilities else phi_and_errors
+            phi_and_errors = [each * present[part.rows] for each in found]
+            return [*phi_and_errors, softmax(logits, axis=1)] if with_probabilities else phi_and_errors
 
         return self.forward(values, width=self.coalitions_width)
 

@@ -19,7 +19,7 @@ from skmmal._labels import known_codes
 from skmmal.heads import Batches
 from skmmal.heads._tensors import as_batches, resolve_device
 from skmmal.modalities import MultimodalArray
-from skmmal.reading._network import NetworkSource
+from skmmal.reading._late_fusion import LateFusionSource
 from skmmal.robustness._measured import (
     ALL,
     FUSED,
@@ -242,7 +242,7 @@ class _AttackedNetwork:
 
     def __init__(self, model: MeasuredModel, target: str) -> None:
         final = model.source.final
-        if not isinstance(model.source, NetworkSource):
+        if not isinstance(model.source, LateFusionSource):
             raise TypeError(f"{type(final).__name__} has no network to differentiate; use a LateFusionClassifier")
         one_of(target, "target", (FUSED, *model.names))
         module, self.features, self.present = model.source.network()

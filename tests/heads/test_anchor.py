@@ -111,7 +111,7 @@ def test_five_rows_do_not_ruin_a_model(solver, C):
 
 def test_the_anchor_is_the_first_model_until_it_is_let_go():
     clf, X, y = pretrained()
-    first = clf.module_
+    first = clf.heads_
     assert not hasattr(clf, "anchor_")
     clf.fit(X[60:65], y[60:65])
     assert clf.anchor_ is first
@@ -120,7 +120,7 @@ def test_the_anchor_is_the_first_model_until_it_is_let_go():
     again, _, _ = pretrained()
     again.fit(X[60:70], y[60:70])
     np.testing.assert_allclose(again.predict_proba(X), clf.predict_proba(X), atol=1e-6)
-    present = clf.module_
+    present = clf.heads_
     del clf.anchor_
     clf.fit(X[70:75], y[70:75])
     assert clf.anchor_ is present

@@ -8,7 +8,8 @@ import pytest
 import skmmal.reading._passes
 import skmmal.reading._rows_of_model
 from skmmal import LateFusionClassifier, MultimodalArray
-from skmmal.heads import ConcatFusion, Encoder, Fusion
+from skmmal.heads import LinearHeads
+from skmmal.heads._modules import ConcatFusion, Encoder, Fusion
 from skmmal.query import available_strategies, get_strategy
 
 POOL, LABELLED = 230, 60
@@ -38,6 +39,8 @@ def calls(monkeypatch):
     # the fused logits and the modalities' shares of them are the same product
     calls.watch(monkeypatch, ConcatFusion, "forward", "fused", lambda head, embeddings: len(embeddings[0]))
     calls.watch(monkeypatch, ConcatFusion, "partial_logits", "fused", lambda head, embeddings: len(embeddings[0]))
+    calls.watch(monkeypatch, LinearHeads, "shares", "fused", lambda heads, blocks: len(blocks[0]))
+    calls.watch(monkeypatch, LinearHeads, "own_logits", "own", lambda heads, blocks: len(blocks[0]))
     calls.watch(monkeypatch, Fusion, "unimodal_logits", "own", lambda head, embeddings: len(embeddings[0]))
     return calls
 

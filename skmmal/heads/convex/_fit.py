@@ -184,7 +184,7 @@ def _summary(solutions: list[Solution], max_iter: int) -> tuple[int, list[float]
             f"the solver did not converge within max_iter={max_iter} iterations; increase max_iter, raise tol or "
             "scale the features (ModalityScaler)",
             ConvergenceWarning,
-            stacklevel=8,
+            stacklevel=7,
         )
     length = max(len(solution.loss_curve) for solution in solutions)
     curves = [s.loss_curve + s.loss_curve[-1:] * (length - len(s.loss_curve)) for s in solutions]

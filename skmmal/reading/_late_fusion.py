@@ -1,0 +1,96 @@
+"""A late-fusion classifier as a source: rows are checked once, and every head is one pass over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+from scipy.special import softmax
+
+from skmmal._arrays import without_nan
+from skmmal.contributions import contributions
+from skmmal.reading._passes import LateFusionPasses, Pass
+from skmmal.reading._source import FUSED
+
+__all__ = ["LateFusionSource"]
+
+
+class LateFusionSource(LateFusionPasses):
+    """What a fitted `skmmal.LateFusionClassifier` says of rows.
+
+    Where a subclass answers itself (it overrides `predict_proba`, say), it is asked.
+
+    Parameters
+    ----------
+    model : ReadyModel
+        Its classifier is a `LateFusionClassifier`.
+    X : container of rows
+        As of `ModelSource`.
+    once : bool, default=False
+        Whether this is for one question of the classifier's own: then the encoders' output is not kept for further
+        passes, and no subclass asked.
+    **options
+        As of `ModelSource`.
+    """
+
+    def _asked(self, method: str) -> bool:
+        """Whether a subclass of the classifier answers in its own way."""
+        if self._once:
+            return False
+        owners = [owner for owner in type(self.final).__mro__ if method in vars(owner)]
+        reader = next(owner for owner in type(self.final).__mro__ if "reading_source" in vars(owner))
+        return method in vars(self.final) or not issubclass(reader, owners[0])
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """Class probabilities of the fused head."""
+        if self._asked("predict_proba"):
+            return super().probabilities
+        return self.forward(lambda part: [softmax(part.fused_logits(), axis=1)])[0]
+
+    @cached_property
+    def probabilities_by_modality(self) -> Mapping[str, np.ndarray]:
+        """Class probabilities of each modality's own head."""
+        if self._asked("predict_proba_by_modality"):
+            return super().probabilities_by_modality
+        found = self.forward(lambda part: [softmax(logits, axis=1) for logits in part.own_logits()])
+        return dict(zip(self.modality_names, found, strict=True))
+
+    @cached_property
+    def predictions(self) -> Mapping[str, np.ndarray]:
+        """Predicted labels by each head, in one pass."""
+        if self._asked("predict") or self._asked("predict_proba_by_modality"):
+            return super().predictions
+
+        def codes(part: Pass) -> list[np.ndarray]:
+            return [logits.argmax(axis=1) for logits in (*part.own_logits(), part.fused_logits())]
+
+        labels = (self.final.classes_[found] for found in self.forward(codes))
+        return dict(zip((*self.modality_names, FUSED), labels, strict=True))
+
+    @cached_property
+    def contributions(self) -> np.ndarray:
+        """Contribution of each modality to the predicted class's probability."""
+        if self._asked("modality_contributions"):
+            return super().contributions
+        # the pass makes the fused head's probabilities on the way: nobody need multiply the features again
+        phi, _, probabilities = self.shapley_values(with_probabilities=True)
+        if "probabilities" not in vars(self) and not self._asked("predict_proba"):
+            vars(self)["probabilities"] = probabilities
+        return contributions(phi, self.present)
+
+    @cached_property
+    def _embedded(self) -> dict[str, np.ndarray]:
+        if self._asked("embed"):
+            return dict(self.final.embed(self.X))
+        return dict(zip(self.modality_names, self._embeddings_of_rows(), strict=True))
+
+    def _embeddings_of_rows(self) -> list[np.ndarray]:
+        """What the last layer sees of each modality; without encoders, the features."""
+        return [without_nan(block, self.present[:, m]) for m, block in enumerate(self.features.blocks.values())]
+
+    @cached_property
+    def blocks(self) -> Sequence[np.ndarray]:
+        """What the last layer sees of each modality."""
+        return list(self._embedded.values())

@@ -1,0 +1,96 @@
+"""Linear heads as a source: arrays alone, no torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skmmal.contributions import linear_coalition_value
+from skmmal.heads import LinearHeads
+from skmmal.reading._late_fusion import LateFusionSource
+from skmmal.reading._linear import LinearHead
+from skmmal.reading._passes import CoalitionValue, Pass
+from skmmal.reading._source import FUSED
+
+__all__ = ["LinearSource"]
+
+
+class LinearPass(Pass):
+    """Some rows on their way through linear heads.
+
+    Nothing remains of a modality that is taken away, whether after an encoder that is not there or before.
+    """
+
+    def __init__(self, rows: slice, present: np.ndarray, heads: LinearHeads, blocks: list[np.ndarray]) -> None:
+        super().__init__(rows, present)
+        self._heads, self._blocks = heads, blocks
+
+    @property
+    def embeddings(self) -> list[np.ndarray]:
+        """The features, absent rows zero."""
+        return self._blocks
+
+    def fused_logits(self) -> np.ndarray:
+        """Logits (n, K) of the fused head."""
+        return self._heads.fused_logits(self._blocks)
+
+    def own_logits(self) -> list[np.ndarray]:
+        """Logits (n, K) of each modality's own head."""
+        return self._heads.own_logits(self._blocks)
+
+    def coalition_logits(self, kept: np.ndarray, ablation_point: str) -> np.ndarray:
+        """Fused logits (n, K) when only some modalities are kept."""
+        return _sum_of(self._heads.shares(self._blocks), self._heads.fused.intercept, kept)
+
+    def coalition_value(self, target: np.ndarray | None, ablation_point: str) -> tuple[CoalitionValue, np.ndarray]:
+        """Probability of target classes for any coalition, and the fused logits."""
+        shares, intercept = self._heads.shares(self._blocks), self._heads.fused.intercept
+        logits = sum(shares, intercept)
+        return linear_coalition_value(shares, intercept, logits.argmax(axis=1) if target is None else target), logits
+
+    def coalition_hits(self, target: np.ndarray, ablation_point: str) -> CoalitionValue:
+        """Whether the target class is the most probable one, for any coalition."""
+        shares, intercept = self._heads.shares(self._blocks), self._heads.fused.intercept
+        return lambda kept: (_sum_of(shares, intercept, kept).argmax(axis=1) == target).astype(np.float64)
+
+
+def _sum_of(shares: list[np.ndarray], intercept: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    return sum((share for share, keep in zip(shares, kept, strict=True) if keep), np.zeros_like(shares[0]) + intercept)
+
+
+class LinearSource(LateFusionSource):
+    """What a classifier with linear heads says of rows; parameters as of `LateFusionSource`."""
+
+    @property
+    def _heads(self) -> LinearHeads:
+        return self.final.heads_
+
+    def _pass(self, rows: slice, **options: Any) -> LinearPass:
+        blocks, present = [], self.present[rows]
+        for m, block in enumerate(self.features.blocks.values()):
+            there = present[:, m]
+            # in one memory order, products round in one way
+            values = block[rows].astype(np.float64, order="C", copy=not there.all())
+            if not there.all():
+                values[~there] = 0.0
+            blocks.append(values)
+        return LinearPass(rows, present, self._heads, blocks)
+
+    def linear_head(self, head: str, width: int) -> LinearHead | None:
+        # weights and intercepts of the fused head or of a modality's own
+        index = None if head == FUSED else self.modality_names.index(head)
+        found = self._heads.fused if index is None else self._heads.own_map(index)
+        # a subclass may embed in its own way
+        return None if found.weight.shape[1] != width else (found.weight.copy(), found.intercept.copy())
+
+    def logits_at(self, head: str, features: np.ndarray) -> np.ndarray | None:
+        # logits of the fused head
+        if head != FUSED:
+            return None
+        fused = self._heads.fused
+        return np.asarray(features, dtype=np.float64) @ fused.weight.T + fused.intercept
+
+    def network(self) -> Any:
+        # the heads as a torch network, the rows as it takes them, and which modality is present
+        return self.final.module_, self.features, self.present
