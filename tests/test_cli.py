@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 
 from skmmal import LateFusionClassifier, ModalityScaler
 from skmmal.cli import app
+from skmmal.cli._examples import FROM_A_CLONE_ONLY
 from skmmal.datasets import make_multimodal_classification
 from skmmal.experiment import ExperimentResults
 from skmmal.experiment._problem import random_seed
@@ -366,3 +369,35 @@ def test_simulate_with_a_cold_start(tmp_path):
     skmmal(*options, "--initial", "mmcsal", "--n-rounds", "1", "--seeds", "1")
     first = ExperimentResults.load(tmp_path).selected.query("round == 0").groupby("strategy")["row"].apply(list)
     assert first["margin"] == first["random"]
+
+
+def test_examples(tmp_path):
+    """A copy that runs where it lies, without what measures the code of a clone; never over somebody's own file."""
+    out = tmp_path / "mine" / "examples"
+    said = skmmal("examples", out)
+    source = Path(__file__).parents[1] / "examples"
+    copied = sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file())
+    assert Path("quickstart.py") in copied
+    assert not {"benchmarks", "results"} & {name.parts[0] for name in copied}
+    assert all((out / name).read_bytes() == (source / name).read_bytes() for name in copied)
+    assert f"{out / 'quickstart.py'}: Choose the next batch on real multimodal data" in said
+    assert f"{len(copied)} files in {out}" in said
+    done = subprocess.run([sys.executable, "quickstart.py", "--help"], cwd=out, capture_output=True, text=True, check=True)
+    assert "--scale" in done.stdout
+
+    (out / "mvopt.py").unlink()
+    skmmal("examples", out)  # what is missing is put there again
+    assert (out / "mvopt.py").is_file()
+    (out / "quickstart.py").write_text("mine")
+    (out / "mvopt.py").unlink()
+    assert "quickstart.py is there already and differs from the example (1 such files)" in skmmal("examples", out, code=1)
+    assert (out / "quickstart.py").read_text() == "mine"
+    assert not (out / "mvopt.py").exists()
+    assert "is a file; name a folder" in skmmal("examples", out / "quickstart.py", code=1)
+
+
+def test_the_wheel_leaves_out_what_the_command_leaves_out():
+    """The command copies from a wheel and from a clone; both must hold the same examples."""
+    wheel = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["sources"] == {"examples": "skmmal/_examples"}
+    assert set(wheel["exclude"]) == {f"examples/{name}" for name in FROM_A_CLONE_ONLY}

@@ -35,8 +35,8 @@ def test_everything_exported_is_there():
     assert set(skmmal.__all__) <= set(dir(skmmal))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = skmmal.nonsense
-    assert f'version = "{skmmal.__version__}"' in (ROOT / "pyproject.toml").read_text()
-    assert skmmal.__version__ in (ROOT / "CHANGELOG.md").read_text()
+    assert f"\n## {skmmal.__version__} " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"\nversion: {skmmal.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
 def test_every_public_module_is_there_after_a_bare_import():

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from skmmal.cli._campaign import campaign
+from skmmal.cli._examples import examples
 from skmmal.cli._featurize import featurize
 from skmmal.cli._shared import (
     COption,
@@ -421,3 +422,6 @@ def _info_run(folder: Path) -> None:
         highlight=False,
     )
     _print_summary(results)
+
+
+app.command(epilog="Example: skmmal examples skmmal-examples")(examples)
