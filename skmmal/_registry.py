@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -10,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from skmmal._names import find_name, plain_name
+from skmmal._torch import load
 
 __all__ = ["ENTRIES", "GROUP", "Entry", "entries", "find", "name_of"]
 
@@ -71,10 +71,7 @@ class Entry:
 
     def load(self) -> Any:
         """Import its class."""
-        found: Any = importlib.import_module(self.module)
-        for attribute in self.class_name.split("."):
-            found = getattr(found, attribute)
-        return found
+        return load(self.module, self.class_name)
 
 
 ENTRIES: tuple[Entry, ...] = (

@@ -13,7 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skmmal._chunks
 from skmmal import CrossModalEncoder, MultimodalArray
-from skmmal.representation import info_nce, prototype_loss, spherical_k_means
+from skmmal.representation._cross_modal_encoder import info_nce, prototype_loss, spherical_k_means
 
 
 @parametrize_with_checks(

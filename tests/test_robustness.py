@@ -453,7 +453,7 @@ def test_chunks_do_not_matter(clf, data, monkeypatch):
     X, y = data
     whole = adversarial_examples(clf, X, y, ALL, epsilon=0.2, method="pgd")
     monkeypatch.setattr(
-        "skmmal.robustness._adversarial.row_chunks", lambda n, _: (slice(start, min(start + 7, n)) for start in range(0, n, 7))
+        "skmmal.robustness._attack.row_chunks", lambda n, _: (slice(start, min(start + 7, n)) for start in range(0, n, 7))
     )
     pieces = adversarial_examples(clf, X, y, ALL, epsilon=0.2, method="pgd")
     for name in X.blocks:

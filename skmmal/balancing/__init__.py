@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from skmmal._registry import ENTRIES, entries, find
+from skmmal._torch import load
 from skmmal.balancing._base import Balancing
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ __all__ = sorted([*_EXPORTS, "Balancing", "available_balancings", "balancing_cla
 
 def __getattr__(name: str) -> Any:
     if name in _EXPORTS:
-        return getattr(importlib.import_module(_EXPORTS[name]), name)
+        return load(_EXPORTS[name], name)
     raise AttributeError(f"module 'skmmal.balancing' has no attribute {name!r}")
 
 

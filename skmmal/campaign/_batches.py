@@ -15,6 +15,7 @@ import pandas as pd
 
 from skmmal._arrays import integer
 from skmmal._store import fsync_folder
+from skmmal._version import versions
 from skmmal.campaign._batch import Pick, batch_table, choose, mix_in
 from skmmal.campaign._files import CampaignError, digest, write_new
 from skmmal.campaign._folder import CampaignFolder
@@ -25,7 +26,7 @@ from skmmal.campaign._settings import (
     strategy_name,
 )
 from skmmal.campaign._source import describe, same_features
-from skmmal.campaign._stamp import stamp, versions
+from skmmal.campaign._stamp import stamp
 from skmmal.campaign._state import MODEL, NEXT, STOP_SET, State
 from skmmal.campaign.formats._csv import csv_bytes
 from skmmal.classifier import LateFusionClassifier

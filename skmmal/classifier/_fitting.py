@@ -16,6 +16,7 @@ from skmmal._labels import class_weights, encode_labels
 from skmmal._names import find_name
 from skmmal._random import check_rng, draw_seed
 from skmmal._sklearn import check_sample_weight
+from skmmal._torch import import_torch
 from skmmal.balancing import Balancing, get_balancing
 from skmmal.heads import FUSIONS, FusionFactory, LinearHeads
 from skmmal.heads._classes import (
@@ -178,8 +179,7 @@ class FittingMixin(BaseEstimator):
         self, hidden: dict[str, tuple[int, ...]], n_classes: int, method: Balancing | None, seed: int
     ) -> LateFusionModule:
         """A network, its weights drawn."""
-        import torch
-
+        torch = import_torch(f"LateFusionClassifier({self._reason_for_a_network(hidden)})")
         from skmmal.heads import Encoder, LateFusionModule
 
         generator = torch.Generator().manual_seed(seed)
@@ -201,6 +201,19 @@ class FittingMixin(BaseEstimator):
             head = fusion([encoder.n_out for encoder in encoders], n_classes, generator)
         return LateFusionModule(encoders, head, learned_absence=self.missing == "token")
 
+    def _reason_for_a_network(self, hidden: dict[str, tuple[int, ...]]) -> str:
+        """The first parameter that array heads and convex solvers cannot serve, as one would write it."""
+        reasons = {
+            "encoder_dim": any(hidden.values()),
+            "fusion": not isinstance(self.fusion, str) or _name_of_fusion(self.fusion) not in ("concat", "sum"),
+            "dropout": self.dropout > 0,
+            "missing": self.missing == "token",
+            "balancing": self.balancing is not None,
+            "modality_dropout": self.modality_dropout > 0,
+        }
+        name = next((name for name, needed in reasons.items() if needed), "solver")
+        return f"{name}={getattr(self, name)!r}"
+
     def _balancing_method(self) -> Balancing | None:
         """Make the method of one fit; it may change, the parameter stays as it is."""
         if self.balancing is None:
@@ -212,6 +225,7 @@ class FittingMixin(BaseEstimator):
     def _solve(self, heads: LinearHeads, data: LabeledRows, started: np.ndarray | None) -> None:
         """Find the weights of convex heads; `started` are the classes known before."""
         if self.device not in ("auto", "cpu"):
+            import_torch(f"LateFusionClassifier(device={self.device!r})")
             from skmmal.heads._tensors import resolve_device
 
             resolve_device(self.device)  # the solver does without, but a name that is none is refused

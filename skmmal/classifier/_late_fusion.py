@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from skmmal._arrays import off_device
 from skmmal._random import RandomState
 from skmmal._sklearn import HasMethods, Interval, StrOptions, fit_context
+from skmmal._torch import import_torch
 from skmmal.balancing import Balancing
 from skmmal.classifier._coefficients import CoefficientsMixin
 from skmmal.classifier._fitting import BATCH_SOLVERS, CONVEX_SOLVERS, FittingMixin
@@ -380,6 +381,7 @@ class LateFusionClassifier(
         """The fitted heads as a torch network."""
         if not isinstance(self.heads_, LinearHeads):
             return self.heads_
+        import_torch("a network of linear heads (module_)")
         from skmmal.heads._linear_network import as_network
 
         return as_network(self.heads_)

@@ -14,16 +14,10 @@ The JSON files carry their own checksum.
 from __future__ import annotations
 
 import os
-import platform
 import warnings
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-
-import numpy
-import scipy
-import sklearn
-import torch
 
 from skmmal._paths import local_path
 from skmmal._store import (
@@ -38,7 +32,7 @@ from skmmal._store import (
     sealed,
     write_file,
 )
-from skmmal._version import __version__
+from skmmal._version import versions
 
 __all__ = ["RunFolder", "read_config"]
 
@@ -75,7 +69,7 @@ class RunFolder:
                 raise FileExistsError(f"results_dir {path} holds other files and no {CONFIG}; give a new folder")
             _write_json(
                 folder.path / CONFIG,
-                {"format": FORMAT, "version": VERSION, "environment": _environment(), "experiment": config},
+                {"format": FORMAT, "version": VERSION, "environment": versions(), "experiment": config},
             )
             return folder
         found = read_config(folder.path)
@@ -123,18 +117,12 @@ def read_config(path: Path) -> dict[str, Any]:
 def _check_same(path: Any, found: dict[str, Any], config: dict[str, Any]) -> None:
     refusal = f"results_dir {path} holds a run with another configuration; give another folder, or repeat that one"
     check_same(found["experiment"], config, refusal)
-    if found["environment"] != _environment():
+    if found["environment"] != versions():
         warnings.warn(
-            f"results_dir {path} was begun with {found['environment']}, it goes on with {_environment()}; "
+            f"results_dir {path} was begun with {found['environment']}, it goes on with {versions()}; "
             "the last digits may differ",
             stacklevel=4,
         )
-
-
-def _environment() -> dict[str, str]:
-    modules = (numpy, scipy, sklearn, torch)
-    versions = {module.__name__: str(module.__version__) for module in modules}
-    return {"python": platform.python_version(), "skmmal": __version__, **versions}
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

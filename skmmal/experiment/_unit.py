@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
 from skmmal._alone import said_elsewhere
+from skmmal._torch import installed_torch
 from skmmal.experiment._evaluations import due, table_of
 from skmmal.experiment._folder import RunFolder
 from skmmal.experiment._problem import Problem, random_seed, set_random_states
@@ -180,11 +180,13 @@ def one_thread() -> Iterator[None]:
     process's: with joblib's threading backend they are lifted when the last unit ends.
     """
     global _running, _limits, _torch_threads
+    torch = installed_torch()  # first: only libraries that are loaded can be limited
     with _lock:
         if _running == 0:
-            _limits, _torch_threads = threadpool_limits(1), torch.get_num_threads()
+            _limits, _torch_threads = threadpool_limits(1), torch.get_num_threads() if torch else 1
         _running += 1
-        torch.set_num_threads(1)  # OpenMP keeps the number for each thread
+        if torch:
+            torch.set_num_threads(1)  # OpenMP keeps the number for each thread
     try:
         yield
     finally:
@@ -192,4 +194,5 @@ def one_thread() -> Iterator[None]:
             _running -= 1
             if _running == 0:
                 _limits.restore_original_limits()
-                torch.set_num_threads(_torch_threads)
+                if torch:
+                    torch.set_num_threads(_torch_threads)

@@ -8,9 +8,9 @@ of your own as a `Backbone`; `skmmal.featurize.backbones` and `skmmal.featurize.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
+from skmmal._torch import load
 from skmmal.featurize._options import JobOptions
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ __all__ = ["JobOptions", *_EXPORTS]
 
 def __getattr__(name: str) -> Any:
     if name in _EXPORTS:
-        return getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+        return load(f"{__name__}.{_EXPORTS[name]}", name, "featurize")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -3,9 +3,9 @@
 What needs torch is loaded on first use.
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
+from skmmal._torch import load
 from skmmal.heads._factories import AttentionPooling, FusionFactory, GatedUnit, NLGate
 from skmmal.heads._fusions import FUSIONS
 from skmmal.heads._hooks import EpochRows, Step, TrainingHooks, TrainingRun
@@ -61,8 +61,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return getattr(importlib.import_module(f"skmmal.heads.{_MODULES[name]}"), name)
-    raise AttributeError(f"module 'skmmal.heads' has no attribute {name!r}")
+        return load(f"{__name__}.{_MODULES[name]}", name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from skmmal._registry import ENTRIES
+from skmmal._torch import load
 
 # public name -> module; loaded on first use, since some strategies need a library that is slow to import
 _EXPORTS = {
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name in _EXPORTS:
-        return getattr(importlib.import_module(_EXPORTS[name]), name)
+        return load(_EXPORTS[name], name)
     raise AttributeError(f"module 'skmmal.query' has no attribute {name!r}")
 
 

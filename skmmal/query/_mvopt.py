@@ -9,6 +9,7 @@ import numpy as np
 
 from skmmal._random import RandomState
 from skmmal._sklearn import Interval, StrOptions
+from skmmal._torch import import_torch, installed_torch
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._uncertainty import margin_uncertainty
 from skmmal.reading import Reading
@@ -189,14 +190,11 @@ class MVOPT(QueryStrategy):
 
 def _search_device(device: str) -> Any:
     """Where the search runs, a torch device; ``None`` is numpy, on the processor."""
-    if device == "cpu":
+    if device == "cpu" or (device == "auto" and installed_torch() is None):
         return None
-    try:
-        from skmmal.heads._tensors import resolve_device
-    except ModuleNotFoundError:
-        if device == "auto":
-            return None
-        raise
+    import_torch(f"MVOPT(device={device!r})")
+    from skmmal.heads._tensors import resolve_device
+
     resolved = resolve_device(device)
     return None if resolved.type == "cpu" else resolved
 

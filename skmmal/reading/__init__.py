@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from skmmal._torch import load
 from skmmal.reading._accuracies import accuracies
 from skmmal.reading._head import Head
 from skmmal.reading._read import read, read_with_labels
@@ -13,7 +14,5 @@ __all__ = ["ALL", "FUSED", "Head", "NetworkSource", "Reading", "Source", "accura
 
 def __getattr__(name: str) -> Any:
     if name == "NetworkSource":  # it brings torch
-        from skmmal.reading._network import NetworkSource
-
-        return NetworkSource
+        return load(f"{__name__}._network", name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -84,6 +84,9 @@ class LinearSource(LateFusionSource):
         # a subclass may embed in its own way
         return None if found.weight.shape[1] != width else (found.weight.copy(), found.intercept.copy())
 
+    def is_linear_in_features(self, head: str) -> bool:
+        return True
+
     def logits_at(self, head: str, features: np.ndarray) -> np.ndarray | None:
         # logits of the fused head
         if head != FUSED:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from skmmal._arrays import numeric
+from skmmal._torch import import_torch
 
 __all__ = [
     "Array",
@@ -41,8 +42,7 @@ def namespace(array: Array) -> Any:
 
 def to_device(array: Array, device: Any) -> Array:
     """Return a tensor with the values of an array, on a torch device."""
-    import torch
-
+    torch = import_torch(f"device={str(device)!r}")
     with warnings.catch_warnings():  # torch warns of read-only arrays; nothing here writes
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.as_tensor(array).to(device)

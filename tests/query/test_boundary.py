@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 
 from skmmal import LateFusionClassifier, MultimodalArray
 from skmmal.query import FALCUN, GALAXY, DeepFool
-from skmmal.query._deepfool import boundary_distances, deep_fool, feature_distances
+from skmmal.query._deepfool import boundary_distances
+from skmmal.query._deepfool_iteration import deep_fool, feature_distances
 from skmmal.reading import read
 
 

@@ -7,12 +7,20 @@ A model of your own needs none: a `Backbone` is a module, a function that calls 
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from skmmal.featurize._encoding import Backbone
-from skmmal.featurize.backbones._common import ModelSpec, TextReader, describe, load_state
+from skmmal._torch import load
+
+if TYPE_CHECKING:
+    from skmmal.featurize._encoding import Backbone
+    from skmmal.featurize.backbones._common import TextReader as TextReader
+    from skmmal.featurize.backbones._common import describe as describe
+    from skmmal.featurize.backbones._common import load_state as load_state
+    from skmmal.featurize.backbones._sound import WaveformReader as WaveformReader
+    from skmmal.featurize.backbones._vision import ClipReader as ClipReader
+    from skmmal.featurize.backbones._vision import FramesReader as FramesReader
+    from skmmal.featurize.backbones._vision import ImageReader as ImageReader
 
 __all__ = [
     "BACKBONES",
@@ -39,11 +47,15 @@ BACKBONES = {
     ("video", "transformers"): "_vision.transformers_videos",
 }
 
-_READERS = {
+# public name -> module, imported on first use
+_EXPORTS = {
     "ClipReader": "_vision",
     "FramesReader": "_vision",
     "ImageReader": "_vision",
+    "TextReader": "_common",
     "WaveformReader": "_sound",
+    "describe": "_common",
+    "load_state": "_common",
 }
 
 
@@ -91,11 +103,12 @@ def build_backbone(
         choices = ", ".join(f"{library}/NAME" for known, library in BACKBONES if known == kind)
         raise ValueError(f"model {model!r} must be one of {choices}")
     module, _, function = BACKBONES[kind, library].partition(".")
-    build = getattr(importlib.import_module(f"{__name__}.{module}"), function)
-    return build(ModelSpec(library, name, weights, Path(root), seed, tokens), **settings)
+    build = load(f"{__name__}.{module}", function, "featurize")
+    spec = load(f"{__name__}._common", "ModelSpec", "featurize")
+    return build(spec(library, name, weights, Path(root), seed, tokens), **settings)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _READERS:
-        return getattr(importlib.import_module(f"{__name__}.{_READERS[name]}"), name)
+    if name in _EXPORTS:
+        return load(f"{__name__}.{_EXPORTS[name]}", name, "featurize")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""A shared space for all modalities, learned without labels."""
+"""A shared space for all modalities: the encoder, its losses and its prototypes."""
 
 from __future__ import annotations
 
