@@ -185,7 +185,7 @@ batch[["id"]].merge(truth).to_csv("done.csv", index=False)
         run(full / "python", "-c", label, cwd=tmp_path)
         skmmal(full, "campaign add-labels mine done.csv --annotator ann", tmp_path)
     status = json.loads(run(full / "skmmal", "campaign", "status", "mine", "--json", cwd=tmp_path))
-    assert status["labelled"] == 60, status
+    assert status["counts"]["label"] == 60, status
 
 
 def test_examples_are_copied_and_run(full, tmp_path):
