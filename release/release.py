@@ -26,7 +26,7 @@ from distributions import build_all, run
 
 ROOT = Path(__file__).resolve().parents[1]
 BRANCH = "main"
-TOOLS = ("build", "cyclonedx_py", "hatchling", "twine")
+TOOLS = ("build", "cyclonedx_py", "hatch_fancy_pypi_readme", "hatchling", "twine")
 
 
 def git(*words: str | Path, cwd: Path = ROOT) -> str:

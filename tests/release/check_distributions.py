@@ -9,6 +9,7 @@ Minutes, and it installs from a package index; hence not collected with the othe
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -124,6 +125,13 @@ def test_the_wheel_holds_the_package_its_examples_and_the_licences(wheel):
     assert {"skmmal/py.typed", "skmmal/datasets/data/emoji_features.npz"} <= set(names)
     licences = {Path(name).name for name in names if ".dist-info/licenses/" in name}
     assert licences == {"LICENSE", "THIRD_PARTY.md", *os.listdir(ROOT / "LICENSES")}
+
+
+def test_what_a_package_index_shows_has_no_dead_link(wheel):
+    (name,) = (name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".dist-info/METADATA"))
+    text = zipfile.ZipFile(wheel).read(name).decode().partition("\n\n")[2]
+    assert text.lstrip().startswith("# skmmal")
+    assert re.findall(r"\]\((?!https?:)[^)]*\)", text) == []
 
 
 def test_a_wheel_that_installs_more_is_refused(wheel, tmp_path):

@@ -30,7 +30,7 @@ def project(tmp_path):
     for script in ("release.py", "distributions.py"):
         shutil.copyfile(ROOT / "release" / script, folder / "release" / script)
     (tmp_path / "tools").mkdir()
-    for tool in ("build", "cyclonedx_py", "hatchling", "twine"):
+    for tool in ("build", "cyclonedx_py", "hatch_fancy_pypi_readme", "hatchling", "twine"):
         (tmp_path / "tools" / f"{tool}.py").touch()
     git(folder, "init", "-q", "-b", "main")
     for key, value in {"user.name": "someone", "user.email": "someone@example.org", "commit.gpgsign": "false"}.items():
