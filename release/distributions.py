@@ -79,11 +79,12 @@ def list_dependencies(wheel: Path, constraints: Path, sbom: Path, epoch: str) ->
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=False)
         python = Path(folder) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-        run([sys.executable, "-m", "pip", "--python", python, "install", "-q", "-c", constraints, f"{wheel}[cli,plot]"])
+        install = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-compile", "-c", constraints]
+        run([*install, f"{wheel}[cli,plot]"])
         for origin in Path(folder).rglob("skmmal-*.dist-info/direct_url.json"):
             origin.unlink()  # the folder of this machine in which the wheel lay
-        command = [sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible", "-o", sbom, python]
-        run(command, env={**os.environ, "SOURCE_DATE_EPOCH": epoch})
+        describe = [sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible", "-o", sbom, python]
+        run(describe, env={**os.environ, "SOURCE_DATE_EPOCH": epoch})
 
 
 def digest(path: Path) -> str:

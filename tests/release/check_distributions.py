@@ -99,7 +99,7 @@ def install(folder, wheel, extras=""):
     """An empty environment into which the wheel went; returns its folder of programs."""
     venv.create(folder, with_pip=False)
     programs = folder / ("Scripts" if os.name == "nt" else "bin")
-    command = ["-m", "pip", "--python", programs / "python", "install", "-q", "-c", ROOT / "constraints.txt"]
+    command = ["-m", "pip", "--python", programs / "python", "install", "-q", "--no-compile", "-c", ROOT / "constraints.txt"]
     run(sys.executable, *command, f"{wheel}{extras}", cwd=folder)
     return programs
 
