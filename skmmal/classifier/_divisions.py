@@ -16,7 +16,7 @@ from skmmal.heads.convex import Fold, LabeledRows
 __all__ = ["divided", "rows_that_decide"]
 
 _FOLDS = 4
-_LARGE, _SHARE = 10**8, 0.25
+_LARGE, _SHARE = 10**8, 0.15
 """Rows × features × classes beyond which a share of the rows decides."""
 
 

@@ -24,6 +24,8 @@ __all__ = ["LateFusionClassifierCV"]
 
 _CS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _WEIGHTS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
+_MOST, _MOST_OF_LARGE = 60, 20
+"""Candidates that are tried, and of a problem of which a share of the rows decides."""
 
 
 class LateFusionClassifierCV(LateFusionClassifier):
@@ -90,13 +92,13 @@ class LateFusionClassifierCV(LateFusionClassifier):
     weight), by two positions and then by one, as long as loss and prior become better. The prior is normal in log C
     (standard deviation 2) and log w (1.5), and counts as much as one row's loss counts.
 
-    *When in doubt.* Of all that was tried, the candidate is taken whose gain over the first one is largest after one
-    standard error of the gain (over groups, if there are) and the prior are taken off: with few or noisy rows that is
-    the first one itself.
+    *When in doubt.* The best candidate is taken where its gain over the first one, after the prior, is more than one
+    standard error of the gain (over groups, if there are). Otherwise the candidate is whose gain is largest after one
+    standard error is taken off: with few or noisy rows that is the first one itself.
 
     *Its cost.* The folds of a candidate are solved in step, to a relative precision of 3e-4, from the best candidate's
-    weights. Beyond 100 million rows × features × classes, a quarter of the rows (and no fewer than make up that
-    number) decides. The modalities' own heads are fitted once, with `C_`.
+    weights. Beyond 100 million rows × features × classes, 15 % of the rows (and no fewer than make up that number)
+    decide, and at most 20 candidates are tried, otherwise 60. The modalities' own heads are fitted once, with `C_`.
 
     References
     ----------
@@ -217,11 +219,12 @@ class LateFusionClassifierCV(LateFusionClassifier):
 
     def _strength(self, data: LabeledRows, places: np.ndarray, *, is_sum: bool) -> Strength:
         grid, groups = self._grid(), None if self._groups is None else self._groups[places]
-        deciding = rows_that_decide(data)
+        deciding, most = rows_that_decide(data), _MOST
         if len(deciding) < len(data):
+            most = _MOST_OF_LARGE
             data, places, groups = data.at(deciding), places[deciding], None if groups is None else groups[deciding]
         folds = divided(data, self.cv, places, groups, len(self.classes_))
-        chosen = choose(grid, data, folds, is_sum=is_sum, clusters=groups)
+        chosen = choose(grid, data, folds, is_sum=is_sum, most=most, clusters=groups)
         self._keep(chosen)
         return Strength(chosen.C, chosen.factors, self.temperature_)
 

@@ -20,8 +20,6 @@ _STEPS = (2, 1)
 """Positions by which the search moves, first and then."""
 _TOL, _MAX_ITER = 3e-4, 200
 """How near to their optimum the folds' objectives come, relatively, and in how many iterations at most."""
-_MOST = 60
-"""Candidates that are fitted at most."""
 _ERRORS = 1.0
 """Standard errors by which a candidate must be better than the plain one to be taken for better."""
 _SPREAD_OF_WEIGHTS, _SPREAD_OF_C = 1.5, 2.0
@@ -103,7 +101,11 @@ class Candidate:
 
 
 def search(
-    evaluate: Callable[[Place, Candidate | None], Candidate], plain: Place, has: Callable[[Place], bool]
+    evaluate: Callable[[Place, Candidate | None], Candidate],
+    plain: Place,
+    has: Callable[[Place], bool],
+    *,
+    most: int,
 ) -> dict[Place, Candidate]:
     """Move from the plain candidate to better ones, along one axis after another, until none near by is better.
 
@@ -115,6 +117,8 @@ def search(
         Where to begin.
     has : callable
         Whether there is a place.
+    most : int
+        Candidates that are evaluated.
 
     Returns
     -------
@@ -129,7 +133,7 @@ def search(
         while since < len(moves):
             axis, way = moves[0]
             place = (*best.place[:axis], best.place[axis] + way, *best.place[axis + 1 :])
-            if place not in seen and has(place) and len(seen) < _MOST:
+            if place not in seen and has(place) and len(seen) < most:
                 seen[place] = evaluate(place, best)
             if place in seen and seen[place].score < best.score:
                 best.start = None
@@ -199,13 +203,15 @@ def choose(
     folds: Sequence[Fold],
     *,
     is_sum: bool,
+    most: int,
     clusters: np.ndarray | None = None,
 ) -> Choice:
     """Choose by the loss of rows that heads were not fitted on, and the plain candidate when in doubt.
 
     Every candidate's logits are tempered by the temperature that suits it best: with few rows the loss as it is would
-    prefer heads that say little of any row. The candidate is taken whose gain over the plain one, less one standard
-    error and what the prior says against it, is largest: the plain one where none has such a gain.
+    prefer heads that say little of any row. The best candidate, after what the prior says against it, is taken where
+    its gain over the plain one is more than one standard error. Otherwise the one is whose gain, less one standard
+    error, is largest: the plain one where none has such a gain.
 
     Parameters
     ----------
@@ -215,6 +221,8 @@ def choose(
         None: nothing is tried.
     is_sum : bool
         Whether the fused head is the mean of the others.
+    most : int
+        Candidates that are tried.
     clusters : int ndarray of shape (n,), optional
         Groups of the rows.
 
@@ -241,15 +249,18 @@ def choose(
         score = (float(weights @ losses) + grid.surprise(place)) / total
         return Candidate(place, losses, score, temperature, start)
 
-    seen = search(evaluate, plain, grid.has)
-    bounds = []
+    seen = search(evaluate, plain, grid.has, most=most)
+    gains, errors = [], []
     for place, candidate in seen.items():
         gain, error = gain_of(candidate, seen[plain], weights, None if clusters is None else clusters[tested])
-        bounds.append(gain - _ERRORS * error - (grid.surprise(place) - grid.surprise(plain)) / total)
+        gains.append(gain - (grid.surprise(place) - grid.surprise(plain)) / total)
+        errors.append(error)
         values = (*grid.at(place), -float(weights @ candidate.losses) / total, gain, error, candidate.temperature)
         for name, value in zip(names, values, strict=True):
             results[name].append(value)
-    index = int(np.argmax(bounds))
+    bounds = np.array(gains) - _ERRORS * np.array(errors)
+    best = int(np.argmax(gains))
+    index = best if bounds[best] > 0 else int(np.argmax(bounds))
     place = list(seen)[index]
     temperature = fit_temperature(all_logits[place], labels, weights, spread=_SPREAD_OF_TEMPERATURE)
     return Choice(*grid.at(place), temperature, results, index)
