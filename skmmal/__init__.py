@@ -14,6 +14,7 @@ _EXPORTS = {
     "FeatureStore": "features",
     "LabelingCampaign": "campaign",
     "LateFusionClassifier": "classifier",
+    "LateFusionClassifierCV": "classifier",
     "ModalityScaler": "preprocessing",
     "MultimodalArray": "modalities",
     "run_experiment": "experiment",
@@ -56,6 +57,7 @@ __all__ = [*_EXPORTS, *_SUBPACKAGES, "__version__"]
 if TYPE_CHECKING:
     from skmmal.campaign import LabelingCampaign as LabelingCampaign
     from skmmal.classifier import LateFusionClassifier as LateFusionClassifier
+    from skmmal.classifier import LateFusionClassifierCV as LateFusionClassifierCV
     from skmmal.experiment import ExperimentResults as ExperimentResults
     from skmmal.experiment import run_experiment as run_experiment
     from skmmal.features import FeatureStore as FeatureStore

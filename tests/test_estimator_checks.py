@@ -4,7 +4,7 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmmal import LateFusionClassifier, ModalityScaler, PerModality
+from skmmal import LateFusionClassifier, LateFusionClassifierCV, ModalityScaler, PerModality
 
 MINI_BATCH = {"max_iter": 60, "learning_rate": 0.03, "random_state": 0}
 # momentum multiplies steps by ten, and plain gradients do not adapt to features that nobody has scaled
@@ -40,6 +40,8 @@ def expected_failures(estimator):
         LateFusionClassifier(fusion="nl-gate", **MINI_BATCH),
         LateFusionClassifier(fusion="gated", **MINI_BATCH),
         LateFusionClassifier(fusion="attention", **MINI_BATCH),
+        LateFusionClassifierCV(),
+        LateFusionClassifierCV(fusion="sum", class_weight="balanced", warm_start=True),
         ModalityScaler(),
         ModalityScaler(method="l2"),
         ModalityScaler(method="none"),

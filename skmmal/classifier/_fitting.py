@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, clone
 
 from skmmal._arrays import naming, off_device
 from skmmal._labels import class_weights, encode_labels
-from skmmal._names import find_name
+from skmmal._names import did_you_mean, find_name
 from skmmal._random import check_rng, draw_seed
 from skmmal._sklearn import check_sample_weight
 from skmmal._torch import import_torch
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from skmmal.heads._curves import TrainingCurves
     from skmmal.heads._hooks import TrainingRun
 
-__all__ = ["BATCH_SOLVERS", "CONVEX_SOLVERS", "FittingMixin"]
+__all__ = ["BATCH_SOLVERS", "CONVEX_SOLVERS", "FittingMixin", "Strength", "check_modality_weights"]
 
 CONVEX_SOLVERS = ("newton-cg", "lbfgs")
 BATCH_SOLVERS = ("adamw", "sgd")
@@ -46,6 +46,14 @@ _OF_ANCHORS = ("anchor_", "_anchor_classes")
 """Attributes that only a fit with ``warm_start="anchor"`` sets."""
 _OF_BATCHES = ("loss_curve_by_head_", "discrepancy_", "balancing_log_")
 """Attributes that only the solvers in mini-batches set."""
+
+
+class Strength(NamedTuple):
+    """How strong the penalty of convex heads is, and what the fused logits are divided by."""
+
+    C: float
+    factors: list[float] | None
+    temperature: float = 1.0
 
 
 class FittingMixin(BaseEstimator):
@@ -105,7 +113,7 @@ class FittingMixin(BaseEstimator):
         working = np.float32 if solver in BATCH_SOLVERS else np.float64
         warn_of_lost_digits(features, np.arange(len(rows)), present, working)
         if isinstance(heads, LinearHeads):
-            self._solve(heads, data, started)
+            self._solve(heads, data, started, self._strength(data, rows, is_sum=heads.is_sum))
             _check_finite([array for each in heads.maps for array in (each.weight, each.intercept)], solver)
         else:
             heads = self._train(heads, solver, features, data, rng, started)
@@ -151,6 +159,12 @@ class FittingMixin(BaseEstimator):
                 f"warm_start='anchor' is a penalty of the convex solvers, and solver={solver!r} trains in mini-batches"
                 f"{'' if convex else ' (the network or its training is not convex)'}; set warm_start=True: few epochs "
                 "(max_iter) from the former weights stay near them"
+            )
+        if solver in BATCH_SOLVERS and self.modality_weights is not None:
+            raise ValueError(
+                f"modality_weights={self.modality_weights!r} are of the convex case, whose penalty they scale: "
+                "solver='lbfgs', fusion 'concat' or 'sum', no encoder_dim, dropout=0, modality_dropout=0, "
+                f"missing='zero' and no balancing; solver={solver!r} trains in mini-batches. Leave them out"
             )
         if solver in BATCH_SOLVERS:
             return network or self._network(hidden, n_classes, method, seed), solver
@@ -222,7 +236,18 @@ class FittingMixin(BaseEstimator):
         method._validate_params()
         return method
 
-    def _solve(self, heads: LinearHeads, data: LabeledRows, started: np.ndarray | None) -> None:
+    def _strength(self, data: LabeledRows, places: np.ndarray, *, is_sum: bool) -> Strength:
+        """How strong the penalty of convex heads is; `places` are those of the rows among all that were given."""
+        return Strength(self.C, self._factors())
+
+    def _factors(self) -> list[float] | None:
+        """Factors of the modalities before the fused head; ``None`` where all are one."""
+        given = self.modality_weights
+        return None if given is None else list(check_modality_weights(given, list(self._widths)).values())
+
+    def _solve(
+        self, heads: LinearHeads, data: LabeledRows, started: np.ndarray | None, strength: Strength
+    ) -> None:
         """Find the weights of convex heads; `started` are the classes known before."""
         if self.device not in ("auto", "cpu"):
             import_torch(f"LateFusionClassifier(device={self.device!r})")
@@ -242,12 +267,16 @@ class FittingMixin(BaseEstimator):
             heads.maps,
             data,
             met,
-            C=self.C,
+            C=strength.C,
             max_iter=self.max_iter,
             tol=self.tol,
             warm=started is not None,
             anchor=anchor,
+            modality_weights=strength.factors,
         )
+        if heads.is_sum:
+            heads.factors = strength.factors
+        heads.temper(strength.temperature)
         mute_unmet_classes(heads, met)
 
     def _anchor_like(self, heads: LinearHeads) -> Anchor:
@@ -321,6 +350,37 @@ class FittingMixin(BaseEstimator):
 
 
 # --------------------------------------------------------------------------------------------------- structure
+
+
+def check_modality_weights(given: Mapping[str, Any], names: list[str]) -> dict[str, float]:
+    """Return a factor for every modality; one where none was given.
+
+    Parameters
+    ----------
+    given : mapping of str to float
+    names : list of str
+        Of the modalities.
+
+    Returns
+    -------
+    dict of str to float
+
+    Raises
+    ------
+    ValueError
+        An unknown name, or a factor that is not positive and finite.
+    """
+    for name, factor in given.items():
+        if name not in names:
+            raise ValueError(
+                f"modality_weights names the unknown modality {name!r}; there are {names}{did_you_mean(name, names)}"
+            )
+        if not isinstance(factor, Real) or isinstance(factor, bool) or not 0 < float(factor) < float("inf"):
+            raise ValueError(
+                f"modality_weights of {name!r} must be a positive finite number, got {factor!r}; to leave a modality "
+                "out, take it out of X"
+            )
+    return {name: float(given.get(name, 1.0)) for name in names}
 
 
 def _hidden_widths(encoder_dim: Any, names: list[str]) -> dict[str, tuple[int, ...]]:

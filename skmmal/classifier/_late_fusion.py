@@ -84,6 +84,14 @@ class LateFusionClassifier(
         ``C * sum of losses + ½‖W‖²``, intercepts free (with two classes, W is one row as there). With sum fusion
         the heads share their weights, and so do the losses. With ``warm_start="anchor"`` the penalty is on the distance
         from former weights.
+    modality_weights : mapping of str to float, optional
+        A factor above zero for some modalities (one for the others), in front of the **fused** head: below one, it
+        relies less on that modality, as on one that is mostly noise. With concat fusion it is fitted on ``w_m X_m``,
+        which is a penalty ``1 / w_m²`` times as strong on its weights of the modality. With sum fusion its logits are
+        the mean of ``w_m`` times the modalities'. The weights become part of `coef_`, so that everything else
+        (`predict`, `embed`, contributions, strategies) goes by the features as they are. The modalities' own heads
+        know nothing of them (with sum fusion they share their weights with the fused one). Convex solvers only.
+        `LateFusionClassifierCV` finds `C` and them.
     max_iter : int, default=200
         Solver iterations; epochs for ``adamw`` and ``sgd``.
     tol : float or "auto", default="auto"
@@ -215,6 +223,7 @@ class LateFusionClassifier(
         "modality_dropout": [Interval(Real, 0, 1, closed="left")],
         "solver": [StrOptions({"auto", *BATCH_SOLVERS, *CONVEX_SOLVERS})],
         "C": [Interval(Real, 0, None, closed="neither")],
+        "modality_weights": [Mapping, None],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -241,6 +250,7 @@ class LateFusionClassifier(
         modality_dropout: float = 0.0,
         solver: str = "auto",
         C: float = 1.0,
+        modality_weights: Mapping[str, float] | None = None,
         max_iter: int = 200,
         tol: float | str = "auto",
         learning_rate: float = 1e-3,
@@ -263,6 +273,7 @@ class LateFusionClassifier(
         self.modality_dropout = modality_dropout
         self.solver = solver
         self.C = C
+        self.modality_weights = modality_weights
         self.max_iter = max_iter
         self.tol = tol
         self.learning_rate = learning_rate

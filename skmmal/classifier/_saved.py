@@ -37,6 +37,13 @@ _FITTED = (
     "_block_feature_names",
     "_n_rows",
     "_anchor_classes",
+    "C_",
+    "modality_weights_",
+    "temperature_",
+    "cv_results_",
+    "best_index_",
+    "best_params_",
+    "best_score_",
 )
 """What `save` keeps beside the parameters and the network."""
 _ANCHOR, _CENTER = "anchor_.", "centre"
@@ -77,10 +84,13 @@ class SavedMixin(BaseEstimator):
         description: dict[str, Any] = {
             "format": _FORMAT,
             "version": _VERSION,
+            "class": type(self).__name__,
             "parameters": {name: encode(name, value, _is_saved) for name, value in parameters.items()},
             "fitted": {name: encode(name, getattr(self, name)) for name in _FITTED if hasattr(self, name)},
         }
         description["met"] = {"module_": encode("met", self.heads_.met)}
+        if isinstance(self.heads_, LinearHeads):
+            description["factors"] = self.heads_.factors
         arrays = _arrays_of(self.heads_)
         if hasattr(self, "anchor_"):
             description["met"]["anchor_"] = encode("met", self.anchor_.met)
@@ -99,7 +109,7 @@ class SavedMixin(BaseEstimator):
         Returns
         -------
         LateFusionClassifier
-            Fitted; it answers as the saved one did.
+            Fitted; it answers as the saved one did. It is of a subclass where one of that name was saved.
 
         Raises
         ------
@@ -107,18 +117,21 @@ class SavedMixin(BaseEstimator):
             There is none, or it is damaged, foreign or from another version.
         """
         description, arrays = read_folder(path, _FORMAT, _VERSION)
+        saved = {each.__name__: each for each in cls.__subclasses__()}.get(description.get("class", ""), cls)
         try:
-            new = cls(**{name: decode(value, _saved_class) for name, value in description["parameters"].items()})
+            new = saved(**{name: decode(value, _saved_class) for name, value in description["parameters"].items()})
             for name, value in description["fitted"].items():
                 setattr(new, name, decode(value))
             met = {name: decode(value) for name, value in description.get("met", {}).items()}
             former = {key: arrays.pop(key) for key in list(arrays) if key.startswith(_ANCHOR)}
             new.heads_ = new._filled(arrays, new.classes_, met.get("module_"))
+            if isinstance(new.heads_, LinearHeads):
+                new.heads_.factors = description.get("factors")
             if former:
                 arrays = {key.removeprefix(_ANCHOR): array for key, array in former.items()}
                 new.anchor_ = new._filled(arrays, new._anchor_classes, met.get("anchor_"))
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} does not describe a LateFusionClassifier: {error}") from error
+            raise ValueError(f"{path} does not describe a {saved.__name__}: {error}") from error
         return new
 
     def _filled(self, arrays: dict[str, np.ndarray], classes: np.ndarray, met: np.ndarray | None) -> Any:

@@ -28,6 +28,8 @@ class LinearHeads:
         Which classes each head has met, the fused head first. The others are out of its reach.
     center : ndarray of shape (Σ D_m,), optional
         Mean row of the features that they were fitted on.
+    factors : sequence of M float, optional
+        With sum fusion: of the modalities' logits before their mean is the fused head's; one by default.
 
     Attributes
     ----------
@@ -35,15 +37,23 @@ class LinearHeads:
         The same heads in torch, on the same memory, once somebody asked for them (`skmmal.heads._linear_network`).
     """
 
-    def __init__(self, maps: list[LinearMap], met: np.ndarray, center: np.ndarray | None = None) -> None:
-        self.maps, self.met, self.center = maps, met, center
+    def __init__(
+        self,
+        maps: list[LinearMap],
+        met: np.ndarray,
+        center: np.ndarray | None = None,
+        factors: Sequence[float] | None = None,
+    ) -> None:
+        self.maps, self.met, self.center, self.factors = maps, met, center, factors
         self.network: LateFusionModule | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "network": None}  # a copy's weights are no longer those of the network
 
     @classmethod
-    def zeros(cls, widths: Sequence[int], n_classes: int, *, is_sum: bool) -> LinearHeads:
+    def zeros(
+        cls, widths: Sequence[int], n_classes: int, *, is_sum: bool, factors: Sequence[float] | None = None
+    ) -> LinearHeads:
         """Heads that say the same of every row.
 
         Parameters
@@ -54,6 +64,8 @@ class LinearHeads:
             Number K of classes.
         is_sum : bool
             Whether the fused head is the mean of the others.
+        factors : sequence of M float, optional
+            Of the modalities' logits in that mean.
 
         Returns
         -------
@@ -61,7 +73,7 @@ class LinearHeads:
         """
         columns = [*([] if is_sum else [sum(widths)]), *widths]
         maps = [LinearMap(np.zeros((n_classes, width)), np.zeros(n_classes)) for width in columns]
-        return cls(maps, np.ones((len(widths) + 1, n_classes), dtype=bool))
+        return cls(maps, np.ones((len(widths) + 1, n_classes), dtype=bool), factors=factors)
 
     @property
     def is_sum(self) -> bool:
@@ -83,9 +95,23 @@ class LinearHeads:
         """The fused head as one map of all columns."""
         if not self.is_sum:
             return self.maps[0]
-        share = 1.0 / len(self.maps)
-        weight = share * np.hstack([own.weight for own in self.maps])
-        return LinearMap(weight, share * np.sum([own.intercept for own in self.maps], axis=0))
+        shares = np.ones(len(self.maps)) if self.factors is None else np.array(self.factors)
+        shares /= len(self.maps)
+        weight = np.hstack([share * own.weight for share, own in zip(shares, self.maps, strict=True)])
+        intercept = shares @ [own.intercept for own in self.maps]
+        intercept[~self.met[0]] = UNSEEN_LOGIT
+        return LinearMap(weight, intercept)
+
+    def temper(self, temperature: float) -> None:
+        """Divide the fused head's logits by a temperature; with sum fusion all heads', which share their weights.
+
+        Parameters
+        ----------
+        temperature : float
+        """
+        for each in self.maps if self.is_sum else self.maps[:1]:
+            each.weight /= temperature
+            each.intercept /= temperature
 
     def own_map(self, m: int) -> LinearMap:
         """Return a modality's own head, which says nothing of classes that it has not met, though the sum may.

@@ -26,6 +26,8 @@ def as_network(heads: LinearHeads) -> LateFusionModule:
     if heads.network is None:
         generator = torch.Generator()  # torch's own is not touched
         head = (SumFusion if heads.is_sum else ConcatFusion)(heads.widths, heads.met.shape[1], generator)
+        if isinstance(head, SumFusion):
+            head.factors = heads.factors
         for layer, each in zip(_layers(head), heads.maps, strict=True):
             layer.weight = nn.Parameter(torch.from_numpy(each.weight))
             layer.bias = nn.Parameter(torch.from_numpy(each.intercept))
@@ -37,7 +39,8 @@ def as_network(heads: LinearHeads) -> LateFusionModule:
 
 def linear_heads_of(module: LateFusionModule, center: np.ndarray | None = None) -> LinearHeads:
     """The heads of a network that `is_linear`, in float64 and on the CPU."""
-    heads = LinearHeads([map_of(layer) for layer in _layers(module.head)], module.met, center)
+    factors = module.head.factors if isinstance(module.head, SumFusion) else None
+    heads = LinearHeads([map_of(layer) for layer in _layers(module.head)], module.met, center, factors)
     heads.network = module
     return heads
 

@@ -347,13 +347,23 @@ class SumFusion(LinearFusion):
         Number K of classes.
     generator : torch.Generator, optional
         Draws the initial weights.
+
+    Attributes
+    ----------
+    factors : sequence of M float or None
+        Of the unimodal logits in the mean; ``None``: all are one.
     """
 
+    factors: Sequence[float] | None = None
+
     def forward(self, embeddings: list[torch.Tensor]) -> torch.Tensor:
-        return torch.stack(self.unimodal_logits(embeddings)).mean(dim=0)
+        logits = self.unimodal_logits(embeddings)
+        if self.factors is not None:
+            logits = [factor * of_modality for factor, of_modality in zip(self.factors, logits, strict=True)]
+        return torch.stack(logits).mean(dim=0)
 
     def partial_logits(self, embeddings: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.Tensor]:
-        share = 1.0 / len(self.widths)
+        shares = [factor / len(self.widths) for factor in self.factors or [1.0] * len(self.widths)]
         layers = self.class_layers()
-        partial = [share * z @ layer.weight.T for z, layer in zip(embeddings, layers, strict=True)]
-        return partial, share * torch.stack([layer.bias for layer in layers]).sum(dim=0)
+        partial = [share * z @ layer.weight.T for share, z, layer in zip(shares, embeddings, layers, strict=True)]
+        return partial, torch.stack([share * layer.bias for share, layer in zip(shares, layers, strict=True)]).sum(dim=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from skmmal.heads.convex._lbfgs import Solution, solve
 from skmmal.heads.convex._losses import SoftmaxLoss
 from skmmal.heads.convex._problem import LinearMap, Problem
 
-__all__ = ["Anchor", "LabeledRows", "fit_layers"]
+__all__ = ["Anchor", "LabeledRows", "Task", "fit_layers", "task_of_fused_head"]
 
 _OUT_OF_REACH = -1e30
 """Logit of a class that a head does not know: finite, so that it may be multiplied by zero."""
@@ -49,6 +50,20 @@ class LabeledRows:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def at(self, positions: np.ndarray) -> LabeledRows:
+        """Return some of the rows.
+
+        Parameters
+        ----------
+        positions : int ndarray
+
+        Returns
+        -------
+        LabeledRows
+        """
+        blocks = [block[positions] for block in self.blocks]
+        return LabeledRows(blocks, self.present[positions], self.labels[positions], self.weights[positions])
+
 
 @dataclass
 class Anchor:
@@ -70,7 +85,7 @@ class Anchor:
 
 
 @dataclass
-class _Task:
+class Task:
     """Heads that are solved together: the first of them (0 is the fused one), their layers and their classes.
 
     With an anchor the parameters of the problem are changes from the anchor's.
@@ -118,7 +133,7 @@ def fit_layers(
     tol: float | str,
     warm: bool = False,
     anchor: Anchor | None = None,
-    modality_weights: list[float] | None = None,
+    modality_weights: Sequence[float] | None = None,
 ) -> tuple[int, list[float]]:
     """Solve for the weights of linear heads.
 
@@ -141,10 +156,11 @@ def fit_layers(
         Whether `layers` are where to start; otherwise zero is.
     anchor : Anchor, optional
         A model that the penalty pulls towards; zero by default.
-    modality_weights : list of M floats, optional
+    modality_weights : sequence of M floats, optional
         Factors of the blocks before the fused head; all are one by default. A factor f is a penalty ``1 / f²`` times as
         strong on the fused head's weights of the block, zero leaves the block out. The layers are filled in with
-        weights of the features as they were given. Not for sum fusion, whose heads share their weights.
+        weights of the features as they were given. With sum fusion, whose heads share their weights, the fused logits
+        are the mean of the others' times these factors.
 
     Returns
     -------
@@ -196,51 +212,90 @@ def _tasks(
     rows: LabeledRows,
     met: np.ndarray,
     C: float,
-    modality_weights: list[float] | None,
+    modality_weights: Sequence[float] | None,
     *,
     is_tied: bool,
     anchor: Anchor | None,
-) -> list[_Task]:
+) -> list[Task]:
     """Independent heads are solved each on its own; with sum fusion, whose heads share their weights, all at once."""
-    n_modalities = len(blocks.widths)
-    if modality_weights is None:
-        modality_weights = [1.0] * n_modalities
-    elif is_tied:
-        raise ValueError("modality_weights need a fused head with weights of its own: fusion='concat'")
-    weights = C * rows.weights
-    of_heads = np.vstack([weights, weights * rows.present.T])
-    everything = dict(enumerate(map(float, modality_weights)))
-    own = [{m: 1.0} for m in range(n_modalities)]
-    alone = np.ones((1, 1))
-    if is_tied:
-        mixing = np.vstack([np.full((1, n_modalities), 1.0 / n_modalities), np.eye(n_modalities)])
-        plan = [(0, list(range(n_modalities)), own, mixing)]
-    else:
-        plan = [(h, [h], [everything if h == 0 else own[h - 1]], alone) for h in range(1 + n_modalities)]
-    tasks = []
-    for first, layers, factors, mixing in plan:
-        heads = slice(first, first + len(mixing))
-        classes = np.flatnonzero(met[first])
-        places = np.zeros(met.shape[1], dtype=np.intp)  # a class that the head does not know has rows of weight zero
-        places[classes] = np.arange(len(classes))
-        losses = [SoftmaxLoss(places[rows.labels], of_head) for of_head in of_heads[heads]]
-        known = met[heads][:, classes]
-        problem = Problem(
-            blocks,
-            losses,
-            mixing,
-            factors,
-            len(classes),
-            # scikit-learn's two-class objective has one weight vector, the difference of ours
-            2.0 if len(classes) == 2 else 1.0,
-            counts_absent=first == 0,
-            offset=None if known.all() else [np.where(of_head, 0.0, _OUT_OF_REACH)[:, None] for of_head in known],
-            ties_intercepts=anchor is not None,
-        )
-        tasks.append(_Task(first, layers, classes, problem))
-        if anchor is not None:
-            tasks[-1].tie(anchor)
+    tasks = [task_of_fused_head(blocks, rows, met, C, modality_weights, is_tied=is_tied, is_anchored=anchor is not None)]
+    if not is_tied:
+        alone = np.ones((1, 1))
+        for m in range(len(blocks.widths)):
+            tasks.append(_task(blocks, rows, met, C, [{m: 1.0}], alone, first=m + 1, is_anchored=anchor is not None))
+    if anchor is not None:
+        for task in tasks:
+            task.tie(anchor)
     return tasks
+
+
+def task_of_fused_head(
+    blocks: Blocks,
+    rows: LabeledRows,
+    met: np.ndarray,
+    C: float,
+    modality_weights: Sequence[float] | None,
+    *,
+    is_tied: bool,
+    is_anchored: bool = False,
+) -> Task:
+    """Return the fused head's problem; with sum fusion, the modalities' own heads are part of it.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    rows, met, C, modality_weights
+        As of `fit_layers`; `rows` may hold rows of weight zero, and their classes need not be met.
+    is_tied : bool
+        Whether the fused head is the mean of the others.
+    is_anchored : bool, default=False
+        Whether the problem is to be tied to an anchor.
+
+    Returns
+    -------
+    Task
+    """
+    n_modalities = len(blocks.widths)
+    factors = [1.0] * n_modalities if modality_weights is None else list(map(float, modality_weights))
+    if not is_tied:
+        everything = dict(enumerate(factors))
+        return _task(blocks, rows, met, C, [everything], np.ones((1, 1)), first=0, is_anchored=is_anchored)
+    mixing = np.vstack([np.array([factors]) / n_modalities, np.eye(n_modalities)])
+    own = [{m: 1.0} for m in range(n_modalities)]
+    return _task(blocks, rows, met, C, own, mixing, first=0, is_anchored=is_anchored)
+
+
+def _task(
+    blocks: Blocks,
+    rows: LabeledRows,
+    met: np.ndarray,
+    C: float,
+    factors: list[dict[int, float]],
+    mixing: np.ndarray,
+    *,
+    first: int,
+    is_anchored: bool,
+) -> Task:
+    """Heads from the `first` one on, whose logits mix maps of some blocks."""
+    heads = slice(first, first + len(mixing))
+    counts = C * np.vstack([rows.weights, rows.weights * rows.present.T])[heads]
+    classes = np.flatnonzero(met[first])
+    places = np.zeros(met.shape[1], dtype=np.intp)  # a class that the head does not know has rows of weight zero
+    places[classes] = np.arange(len(classes))
+    known = met[heads][:, classes]
+    problem = Problem(
+        blocks,
+        [SoftmaxLoss(places[rows.labels], of_head) for of_head in counts],
+        mixing,
+        factors,
+        len(classes),
+        # scikit-learn's two-class objective has one weight vector, the difference of ours
+        2.0 if len(classes) == 2 else 1.0,
+        counts_absent=first == 0,
+        offset=None if known.all() else [np.where(of_head, 0.0, _OUT_OF_REACH)[:, None] for of_head in known],
+        ties_intercepts=is_anchored,
+    )
+    return Task(first, list(range(first, first + len(factors))), classes, problem)
 
 
 def _centred(given: LinearMap, known: np.ndarray) -> LinearMap:

@@ -74,6 +74,7 @@ def solve(
     max_iter: int,
     tol: float,
     polish: bool = False,
+    patient: bool = False,
 ) -> list[Solution]:
     """Minimise every problem's objective.
 
@@ -88,13 +89,17 @@ def solve(
         Each stops once its optimum is reckoned to be within `tol` times the objective.
     polish : bool, default=False
         Then go on, within `max_iter`, until rounding ends it.
+    patient : bool, default=False
+        Whether a start from given parameters, too, waits for a preconditioner until it pays: enough for a `tol` so
+        large that it does not matter how near the optimum such a start was.
 
     Returns
     -------
     list of Solution
     """
     descents = [
-        _minimize(problem, start, max_iter, tol, polish) for problem, start in zip(problems, initial, strict=True)
+        _minimize(problem, start, max_iter, tol, polish, patient)
+        for problem, start in zip(problems, initial, strict=True)
     ]
     solutions: list[Any] = [None] * len(problems)
     waiting: dict[int, _Request] = {}
@@ -140,7 +145,7 @@ def _gradient(problem: Problem, point: Point) -> _Steps:
 
 
 def _minimize(
-    given: Problem, initial: np.ndarray | None, max_iter: int, tol: float, polish: bool
+    given: Problem, initial: np.ndarray | None, max_iter: int, tol: float, polish: bool, patient: bool
 ) -> Generator[_Request, Any, Solution]:
     at_zero = given.row_curvatures(given.origin(np.float64))
     is_extreme = not given.is_precise_in(np.float64, at_zero)
@@ -152,7 +157,7 @@ def _minimize(
     point = yield from _start(problem, initial, dtype)
     if dtype is np.float32:
         # near the optimum only a good metric tells how near
-        descent.patience = Preconditioner.n_iterations_worth(problem) if initial is None else 0.0
+        descent.patience = Preconditioner.n_iterations_worth(problem) if initial is None or patient else 0.0
         point, converged = yield from descent.run(point, max(tol, _SINGLE_ROUNDING), dtype)
     last: Any = np.float32 if converged and tol >= _SINGLE_TOL else np.float64
     if not converged:
