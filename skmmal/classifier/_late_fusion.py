@@ -8,12 +8,14 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
 
 from skmmal._arrays import off_device
+from skmmal._labels import known_indicator
 from skmmal._random import RandomState
 from skmmal._sklearn import HasMethods, Interval, StrOptions, fit_context
+from skmmal._targets import target_of
 from skmmal.balancing import Balancing
 from skmmal.classifier._coefficients import CoefficientsMixin
 from skmmal.classifier._fitting import BATCH_SOLVERS, CONVEX_SOLVERS, FittingMixin
@@ -321,7 +323,7 @@ class LateFusionClassifier(
             With two classes, the second one's logit minus the first one's.
         """
         (logits,) = self._source(X).forward(lambda part: [part.fused_logits()])
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 and not self.multilabel_ else logits
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities of the fused head.
@@ -336,7 +338,7 @@ class LateFusionClassifier(
         ndarray of float64, shape (n_samples, n_classes)
             Columns as in `classes_`; rows sum to one.
         """
-        (probabilities,) = self._source(X).forward(lambda part: [softmax(part.fused_logits(), axis=1)])
+        (probabilities,) = self._source(X).forward(lambda part: [part.target.probabilities(part.fused_logits())])
         return probabilities
 
     def predict(self, X: Any) -> np.ndarray:
@@ -352,8 +354,8 @@ class LateFusionClassifier(
         ndarray of shape (n_samples,)
             Of the dtype of `classes_`.
         """
-        (logits,) = self._source(X).forward(lambda part: [part.fused_logits()])
-        return self.classes_[logits.argmax(axis=1)]
+        (predicted,) = self._source(X).forward(lambda part: [part.target.predicted(part.fused_logits())])
+        return target_of(self).named(predicted, self.classes_)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy of the fused head.
@@ -372,8 +374,10 @@ class LateFusionClassifier(
         float
             Between 0 and 1.
         """
+        check_is_fitted(self)
         check_same_rows({**rows_of(X, "X"), "y": y})
-        return super().score(X, off_device(y), off_device(sample_weight))
+        y = known_indicator(y, self.classes_, "y") if self.multilabel_ else off_device(y)
+        return super().score(X, y, off_device(sample_weight))
 
     @property
     def module_(self) -> LateFusionModule:
@@ -390,4 +394,5 @@ class LateFusionClassifier(
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.modalities is not None
+        tags.classifier_tags.multi_label = True
         return tags

@@ -31,12 +31,15 @@ class LinearHeads:
 
     Attributes
     ----------
+    unmet_logits : float, or ndarray of shape (M + 1, K)
+        What heads say of classes that they have not met.
     network : LateFusionModule or None
         The same heads in torch, on the same memory, once somebody asked for them (`skmmal.heads._linear_network`).
     """
 
     def __init__(self, maps: list[LinearMap], met: np.ndarray, center: np.ndarray | None = None) -> None:
         self.maps, self.met, self.center = maps, met, center
+        self.unmet_logits: np.ndarray | float = UNSEEN_LOGIT
         self.network: LateFusionModule | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -103,7 +106,8 @@ class LinearHeads:
         if not (self.is_sum and unknown.any()):
             return own
         own = LinearMap(own.weight.copy(), own.intercept.copy())
-        own.weight[unknown], own.intercept[unknown] = 0.0, UNSEEN_LOGIT
+        own.weight[unknown] = 0.0
+        own.intercept[unknown] = np.broadcast_to(self.unmet_logits, self.met.shape)[m + 1][unknown]
         return own
 
     def shares(self, blocks: Sequence[np.ndarray]) -> list[np.ndarray]:

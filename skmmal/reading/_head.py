@@ -81,9 +81,9 @@ class HeadOnRows:
 
     @cached_property
     def codes(self) -> np.ndarray:
-        """Columns of the rows' classes, shape (n,); without labels, of the classes that this head predicts."""
+        """Columns of the rows' classes, shape (n,), or which labels they have, (n, L); without labels, as predicted."""
         if self._reading.y is None:
-            return self.probabilities.argmax(axis=1)
+            return self._source.target.decided(self.probabilities)
         return self._reading.codes[self.positions]
 
     @cached_property
@@ -101,10 +101,8 @@ class HeadOnRows:
 
     @cached_property
     def residuals(self) -> np.ndarray:
-        """Gradient of the cross-entropy, at the predicted class, by the logits: ``p − onehot(ŷ)``, shape (n, K)."""
-        residuals = self.probabilities.copy()
-        residuals[np.arange(len(self)), residuals.argmax(axis=1)] -= 1.0
-        return residuals
+        """Gradient of the loss, at the predicted target ŷ, by the logits: ``p − onehot(ŷ)`` or ``p − ŷ``, shape (n, K)."""
+        return self._source.target.residuals(self.probabilities)
 
     @property
     def modality_names(self) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from skmmal._probabilities import check_distribution, check_probability_matrix
+from skmmal._probabilities import check_probability_matrix
 from skmmal.reading._model_at_points import ModelAtPoints
 from skmmal.reading._rows_of_model import RowsOfModel
 from skmmal.reading._source import FUSED, SourceError
@@ -68,7 +68,7 @@ class ModelSource(RowsOfModel, ModelAtPoints):
     def _checked(self, probabilities: Any, n_rows: int, argument: str) -> np.ndarray:
         """What `predict_proba` said, if it is a distribution for each row."""
         names = getattr(self.final, "classes_", None)
-        return check_distribution(
+        return self.target.checked(
             probabilities,
             n_rows=n_rows,
             n_classes=len(names) if np.ndim(names) == 1 and not isinstance(probabilities, list) else None,  # type: ignore[arg-type]
@@ -80,7 +80,8 @@ class ModelSource(RowsOfModel, ModelAtPoints):
     def predictions(self) -> Mapping[str, np.ndarray]:
         """Predicted labels (N,) by each head: the modalities' own, where there are any, and last the fused one."""
         by_modality = self.probabilities_by_modality if self.has_own_heads else {}
-        labels = {name: np.asarray(self.final.classes_)[p.argmax(axis=1)] for name, p in by_modality.items()}
+        target = self.target
+        labels = {name: target.named(target.decided(p), self.final.classes_) for name, p in by_modality.items()}
         return {**labels, FUSED: np.asarray(self._method("predict")(self.X))}
 
     @property
@@ -103,7 +104,7 @@ class ModelSource(RowsOfModel, ModelAtPoints):
             values = check_probability_matrix(probabilities, n_rows=len(self), source=said_by)
             if name in self.modality_names:
                 rows = np.flatnonzero(self.present[:, self.modality_names.index(name)])
-                check_distribution(values[rows], source=said_by, argument=argument or self._argument, rows=rows)
+                self.target.checked(values[rows], source=said_by, argument=argument or self._argument, rows=rows)
             checked[name] = values
         return checked
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from skmmal._probabilities import check_distribution
+from skmmal._targets import ONE_CLASS, Target
 from skmmal.modalities import MultimodalArray, as_multimodal, presence_mask
 from skmmal.reading._linear import LinearHead
 from skmmal.reading._rows import zero_where_absent
@@ -35,6 +36,8 @@ class RowAnswers(ABC):
     """What error messages call it."""
     final: Any = None
     """The classifier behind it, if there is one."""
+    target: Target = ONE_CLASS
+    """Whether a row has one class or several labels."""
     is_fitted: bool = True
     """Whether there is a fitted model."""
     has_own_heads: bool = False
