@@ -132,7 +132,8 @@ def _states(y: Any) -> np.ndarray:
     if sparse.issparse(y):
         y = y.toarray()
     try:
-        states = np.asarray(y, dtype=np.float64) if not isinstance(y, pd.DataFrame) else y.to_numpy(np.float64, na_value=np.nan)
+        is_frame = isinstance(y, pd.DataFrame)
+        states = y.to_numpy(np.float64, na_value=np.nan) if is_frame else np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
             "a matrix y must say with zeros and ones which labels a row has (NaN where nobody knows), found other "
@@ -179,7 +180,9 @@ def known_indicator(y: Any, classes: np.ndarray, argument: str) -> np.ndarray:
     return states.astype(np.intp)
 
 
-def label_weights(class_weight: Any, states: np.ndarray, names: np.ndarray, sample_weight: np.ndarray) -> np.ndarray | None:
+def label_weights(
+    class_weight: Any, states: np.ndarray, names: np.ndarray, sample_weight: np.ndarray
+) -> np.ndarray | None:
     """Factors (n, L) of the labels' losses; ``None``: all are one.
 
     Parameters
@@ -224,6 +227,8 @@ def label_weights(class_weight: Any, states: np.ndarray, names: np.ndarray, samp
             else:
                 of_states = class_weights(of_label, codes, two, sample_weight[known])
             if not (np.isfinite(of_states) & (of_states >= 0)).all():
-                raise ValueError(f"class_weight of the label {names[column]!s} is {of_label}; weights are zero or positive")
+                raise ValueError(
+                    f"class_weight of the label {names[column]!s} is {of_label}; weights are zero or positive"
+                )
             factors[known, column] = of_states[codes]
     return factors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy.special import expit, softmax
 from skmmal._probabilities import check_distribution, check_independent
 from skmmal.contributions import CoalitionValue, linear_coalition_value
 
-__all__ = ["ONE_CLASS", "SEVERAL_LABELS", "Target", "target_of"]
+__all__ = ["ONE_CLASS", "SEVERAL_LABELS", "Target", "of_labels", "target_of"]
 
 
 class Target(ABC):
@@ -37,6 +37,10 @@ class Target(ABC):
     @abstractmethod
     def residuals(self, probabilities: np.ndarray) -> np.ndarray:
         """Gradient (n, K) of the loss at the predicted target, by the logits."""
+
+    @abstractmethod
+    def distributions(self, probabilities: np.ndarray) -> Iterator[np.ndarray]:
+        """Distributions of what is not known of each row: that of its class (n, K), or of each label's state (n, 2)."""
 
     @abstractmethod
     def hits(self, predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -77,6 +81,9 @@ class _OneClass(Target):
         residuals[np.arange(len(residuals)), residuals.argmax(axis=1)] -= 1.0
         return residuals
 
+    def distributions(self, probabilities: np.ndarray) -> Iterator[np.ndarray]:
+        yield probabilities
+
     def hits(self, predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
         return predicted == target
 
@@ -113,6 +120,10 @@ class _SeveralLabels(Target):
     def residuals(self, probabilities: np.ndarray) -> np.ndarray:
         return probabilities - (probabilities >= 0.5)
 
+    def distributions(self, probabilities: np.ndarray) -> Iterator[np.ndarray]:
+        for of_label in probabilities.T:
+            yield np.column_stack([1.0 - of_label, of_label])
+
     def hits(self, predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
         return (predicted == target).all(axis=1)
 
@@ -135,20 +146,51 @@ class _SeveralLabels(Target):
         return check_independent(probabilities, **details)
 
 
+def of_labels(by_column: Sequence[Any], states: Any) -> np.ndarray:
+    """Probabilities (n, L) of labels from what a classifier of several outputs says of each, states side by side.
+
+    Parameters
+    ----------
+    by_column : sequence of L arrays of shape (n, 1) or (n, 2)
+    states : sequence of L sequences
+        Which states the columns of each are; a label that was never seen in one of them has no column for it.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, L)
+    """
+    found = []
+    for probabilities, known in zip(by_column, states, strict=True):
+        at = [state for state, name in enumerate(known) if name == 1]
+        values = np.asarray(probabilities, dtype=np.float64)
+        found.append(values[:, at[0]] if at else np.zeros(len(values)))
+    return np.column_stack(found)
+
+
 ONE_CLASS: Target = _OneClass()
 SEVERAL_LABELS: Target = _SeveralLabels()
 
 
 def target_of(model: Any) -> Target:
-    """The kind of target that a fitted classifier was fitted on.
+    """Return the kind of target that a fitted classifier was fitted on.
 
     Parameters
     ----------
     model : object
-        One of ours says so by `multilabel_`, as scikit-learn's `OneVsRestClassifier` does.
+        One of ours says so by `multilabel_`, as scikit-learn's `OneVsRestClassifier` does; of scikit-learn's others
+        that were fitted on an indicator matrix it shows in what they keep.
 
     Returns
     -------
     Target
     """
-    return SEVERAL_LABELS if getattr(model, "multilabel_", False) is True else ONE_CLASS
+    said = getattr(model, "multilabel_", None)
+    if isinstance(said, bool):
+        return SEVERAL_LABELS if said else ONE_CLASS
+    # neural networks of scikit-learn have a sigmoid for each label
+    if getattr(model, "out_activation_", None) == "logistic" and getattr(model, "n_outputs_", 1) > 1:
+        return SEVERAL_LABELS
+    # trees, forests, neighbors and MultiOutputClassifier: a classifier of its own for each column
+    names: Any = getattr(model, "classes_", None)
+    by_column = isinstance(names, list) and len(names) > 0 and all(np.ndim(each) == 1 for each in names)
+    return SEVERAL_LABELS if by_column and all(set(each) <= {0, 1} for each in names) else ONE_CLASS

@@ -160,8 +160,8 @@ class FittingMixin(BaseEstimator):
             heads = _linear_heads_like(network)
         if method is not None and self.multilabel_:
             raise ValueError(
-                f"balancing={self.balancing!r} goes by the probability of a row's one class, and y has several labels a "
-                "row; leave balancing=None (modality_dropout serves both)"
+                f"balancing={self.balancing!r} goes by the probability of a row's one class, and y has several labels "
+                "a row; leave balancing=None (modality_dropout serves both)"
             )
         if method is not None:
             _check_balancing(method, self, list(hidden.values()))

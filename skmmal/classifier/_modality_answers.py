@@ -139,8 +139,8 @@ class ModalityAnswersMixin:
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
             Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
-        y : array-like of shape (n_samples,)
-            True labels; one that is not in `classes_` counts as a mistake.
+        y : array-like of shape (n_samples,), or indicator matrix
+            True labels; one that is not in `classes_` counts as a mistake. Of several labels all must be right.
 
         Returns
         -------
@@ -163,7 +163,7 @@ class ModalityAnswersMixin:
         random_state: RandomState = 0,
         return_standard_error: bool = False,
     ) -> Any:
-        """Shapley values of the modalities for the probability of a class.
+        """Shapley values of the modalities for the probability of a class, or the mean one of the labels' states.
 
         The value of a coalition is the fused head's probability when the other modalities are taken away, at
         `ablation_point`. After the encoder (the default, and the paper's place) they then look as they do where they
@@ -173,8 +173,8 @@ class ModalityAnswersMixin:
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
             Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
-        y : array-like of shape (n_samples,), optional
-            The classes; by default the predicted ones.
+        y : array-like of shape (n_samples,), or indicator matrix; optional
+            The classes, or states of the labels; by default the predicted ones.
         n_permutations : int, "auto" or None, default="auto"
             A number: the values are estimated from that many random orders of the modalities, the same ones for all
             rows (`skmmal.contributions.sampled_shapley_values`). ``None``: they are exact, over all 2^M coalitions of
@@ -211,8 +211,8 @@ class ModalityAnswersMixin:
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
             Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
-        y : array-like of shape (n_samples,), optional
-            The classes; by default the predicted ones.
+        y : array-like of shape (n_samples,), or indicator matrix; optional
+            The classes, or states of the labels; by default the predicted ones.
         n_permutations : int, "auto" or None, default="auto"
             Random orders of the modalities from which they are estimated; ``None``: exact (see `shapley_values`).
         random_state : int, RandomState, Generator or None, default=0

@@ -128,7 +128,13 @@ class SavedMixin(BaseEstimator):
             raise ValueError(f"{path} does not describe a LateFusionClassifier: {error}") from error
         return new
 
-    def _filled(self, arrays: dict[str, np.ndarray], classes: np.ndarray, met: np.ndarray | None, unmet_logits: np.ndarray | None) -> Any:
+    def _filled(
+        self,
+        arrays: dict[str, np.ndarray],
+        classes: np.ndarray,
+        met: np.ndarray | None,
+        unmet_logits: np.ndarray | None,
+    ) -> Any:
         """Heads of the given weights; `met` is what they know of the classes, if that was noted."""
         level = UNSEEN_LOGIT if unmet_logits is None else unmet_logits
         heads = self._unfitted_heads(len(classes))

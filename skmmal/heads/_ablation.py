@@ -13,6 +13,8 @@ A modality that a row lacks stays absent.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -71,9 +73,9 @@ def logit_shares(
     pair of a list of M tensors of shape (n, K) and an intercept of shape (K,), or None
         ``None`` where the head is not linear, or something remains of a modality that is taken away.
     """
-    is_linear = isinstance(module.head, LinearFusion)
-    if is_linear and not any(bool(blank.any()) for blank in _blanks(module, ablation_point)):
-        return module.head.partial_logits(embeddings)
+    head: Any = module.head
+    if isinstance(head, LinearFusion) and not any(bool(blank.any()) for blank in _blanks(module, ablation_point)):
+        return head.partial_logits(embeddings)
     return None
 
 

@@ -89,7 +89,7 @@ def labels_met(states: np.ndarray, present: np.ndarray, weights: np.ndarray) -> 
 
 
 def mute_unmet_classes(heads: ClassHeads, met: np.ndarray) -> None:
-    """Let heads say the same of every row about a class that they have not met; mostly, that its probability is zero."""
+    """Let heads say the same of every row about classes that they have not met (mostly a probability of zero)."""
     logits = np.broadcast_to(heads.unmet_logits, met.shape)
     for layer, head in heads.class_layers():
         layer.weight[~met[head]] = 0.0

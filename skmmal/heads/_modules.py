@@ -203,7 +203,9 @@ class Fusion(nn.Module):
         if met is None or not self.ties_classifiers:
             return logits
         unmet = getattr(self, "unmet_logits", None)
-        others = torch.full_like(met, UNSEEN_LOGIT, dtype=logits[0].dtype) if unmet is None else unmet.to(logits[0].dtype)
+        if unmet is None:
+            unmet = torch.full_like(met, UNSEEN_LOGIT, dtype=logits[0].dtype)
+        others = unmet.to(logits[0].dtype)
         return [torch.where(*each) for each in zip(met[1:], logits, others[1:], strict=True)]
 
     def unimodal_inputs(self, embeddings: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -11,6 +11,7 @@ from scipy.special import softmax
 
 from skmmal._arrays import at_least_float32
 from skmmal._random import RandomState, check_rng, draw_seed
+from skmmal._targets import Target
 from skmmal.reading._linear import LinearHead, fit_stand_in, log_probabilities
 from skmmal.reading._posterior import LaplacePosterior
 from skmmal.reading._source import FUSED
@@ -79,6 +80,16 @@ class HeadOnRows:
         """The same head on the labelled rows."""
         return type(self)(self._reading.labelled, self.name)
 
+    @property
+    def target(self) -> Target:
+        """Whether a row has one class or several labels."""
+        return self._source.target
+
+    @property
+    def is_predicted(self) -> bool:
+        """Whether `codes` are what the head predicts, for want of labels."""
+        return self._reading.y is None
+
     @cached_property
     def codes(self) -> np.ndarray:
         """Columns of the rows' classes, shape (n,), or which labels they have, (n, L); without labels, as predicted."""
@@ -101,7 +112,7 @@ class HeadOnRows:
 
     @cached_property
     def residuals(self) -> np.ndarray:
-        """Gradient of the loss, at the predicted target ŷ, by the logits: ``p − onehot(ŷ)`` or ``p − ŷ``, shape (n, K)."""
+        """Gradient (n, K) of the loss, at the predicted target ŷ, by the logits: ``p − onehot(ŷ)`` or ``p − ŷ``."""
         return self._source.target.residuals(self.probabilities)
 
     @property

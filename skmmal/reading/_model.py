@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 
 from skmmal._probabilities import check_probability_matrix
+from skmmal._targets import SEVERAL_LABELS, Target, of_labels, target_of
 from skmmal.reading._model_at_points import ModelAtPoints
 from skmmal.reading._rows_of_model import RowsOfModel
 from skmmal.reading._source import FUSED, SourceError
@@ -40,6 +41,8 @@ class ModelSource(RowsOfModel, ModelAtPoints):
     def classes(self) -> np.ndarray | None:
         """Names of the classes, where the classifier has them."""
         names = getattr(self.final, "classes_", None)
+        if isinstance(names, list) and self.target is SEVERAL_LABELS:  # a list of each column's states
+            return np.arange(len(names))
         return None if names is None else np.asarray(names)
 
     def check_fitted(self) -> None:
@@ -61,6 +64,11 @@ class ModelSource(RowsOfModel, ModelAtPoints):
         return method
 
     @cached_property
+    def target(self) -> Target:  # type: ignore[override]
+        """Whether the classifier was fitted on one class or on several labels a row."""
+        return target_of(self.final)
+
+    @cached_property
     def probabilities(self) -> np.ndarray:
         """Class probabilities of the fused head."""
         return self._checked(self._method("predict_proba")(self.X), len(self), self._argument)
@@ -68,6 +76,8 @@ class ModelSource(RowsOfModel, ModelAtPoints):
     def _checked(self, probabilities: Any, n_rows: int, argument: str) -> np.ndarray:
         """What `predict_proba` said, if it is a distribution for each row."""
         names = getattr(self.final, "classes_", None)
+        if isinstance(probabilities, list) and self.target is SEVERAL_LABELS:
+            probabilities, names = of_labels(probabilities, names), None
         return self.target.checked(
             probabilities,
             n_rows=n_rows,
