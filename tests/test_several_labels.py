@@ -17,7 +17,8 @@ from sklearn.utils.estimator_checks import (
     check_classifiers_multilabel_representation_invariance,
 )
 
-from skmmal import LateFusionClassifier, MultimodalArray
+from skmmal import ActiveLearner, LateFusionClassifier, MultimodalArray
+from skmmal.query import BMMAL
 
 L = 5
 
@@ -224,3 +225,21 @@ def test_searches_and_scorers():
 def test_scikit_learns_checks(check):
     with warnings.catch_warnings(action="ignore"):
         check("LateFusionClassifier", clone(LateFusionClassifier()))
+
+
+@pytest.mark.parametrize(
+    "form", [np.asarray, sparse.csr_array, lambda Y: pd.DataFrame(Y, columns=list("vwxyz"))], ids=["array", "sparse", "frame"]
+)
+def test_a_learner_is_taught_sets_of_labels(form):
+    X, Y = data()
+    learner = ActiveLearner(
+        LateFusionClassifier(), query_strategy=BMMAL(random_state=0), X_training=X[:30], y_training=form(Y[:30])
+    )
+    rows, instances = learner.query(X[30:], 8)
+    learner.teach(instances, form(Y[30:][rows]))
+    taught = np.concatenate([np.arange(30), 30 + rows])
+    expected = LateFusionClassifier().fit(X[taught], form(Y[taught]))
+    assert learner.estimator.classes_.tolist() == expected.classes_.tolist()
+    np.testing.assert_array_equal(learner.predict_proba(X), expected.predict_proba(X))
+    learner.undo()
+    assert learner.y_training.shape == (30, L)

@@ -336,7 +336,8 @@ class LateFusionClassifier(
         Returns
         -------
         ndarray of float64, shape (n_samples, n_classes), or (n_samples,) with two classes
-            One column for each label where rows have several. With two classes, the second one's logit minus the first one's.
+            One column for each label where rows have several. With two classes, the second one's logit minus the first
+            one's.
         """
         (logits,) = self._source(X).forward(lambda part: [part.fused_logits()])
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 and not self.multilabel_ else logits

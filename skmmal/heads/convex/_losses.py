@@ -104,7 +104,8 @@ class SigmoidLoss:
         """Return the sum of the labels' losses, and their probabilities (K, n)."""
         states, weights = self._by_dtype[logits.dtype]
         losses = np.logaddexp(0, logits) - states * logits
-        return float(np.einsum("kn,kn->n", weights, losses).astype(np.float64).sum()), expit(logits)
+        losses *= weights
+        return float(losses.sum(axis=0, dtype=np.float64).sum()), expit(logits)
 
     def residuals(self, probabilities: np.ndarray) -> np.ndarray:
         """Return the gradient (K, n) with respect to the logits."""
@@ -115,7 +116,8 @@ class SigmoidLoss:
         """Return the second derivative along a change (K, n) of the logits."""
         _, weights = self._by_dtype[probabilities.dtype]
         of_labels = probabilities * (1 - probabilities) * weights
-        return float(np.einsum("kn,kn,kn->n", of_labels, change, change).astype(np.float64).sum())
+        of_labels *= change * change
+        return float(of_labels.sum(axis=0, dtype=np.float64).sum())
 
     def row_curvatures(self, probabilities: np.ndarray) -> np.ndarray:
         """Return the mean second derivative (n,) over the labels."""
