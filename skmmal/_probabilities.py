@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.special import logsumexp
 
 from skmmal._arrays import naming, numeric
 
-__all__ = ["TOLERANCE", "check_distribution", "check_probability_matrix"]
+__all__ = ["TOLERANCE", "check_distribution", "check_independent", "check_probability_matrix"]
 
 TOLERANCE = 5e-3
 """How far from one a row may sum: what rounding to bfloat16 can do (to float16 a quarter of it), and some room."""
@@ -61,14 +62,7 @@ def check_distribution(
     ...
     ValueError: Net.predict_proba: rows must sum to one, but row 0 of X_pool sums to 0.75 (1 of 1 rows is no ...
     """
-    array = check_probability_matrix(probabilities, n_rows=n_rows, n_classes=n_classes, source=source)
-
-    def number(row: int) -> int:
-        return int(row if rows is None else rows[row])
-
-    broken = np.flatnonzero(~np.isfinite(array).all(axis=1))
-    if len(broken):
-        raise ValueError(f"{source} is not finite in row {number(broken[0])} of {argument} ({len(broken)} such rows)")
+    array, number = _finite_matrix(probabilities, n_rows, n_classes, source, argument, rows)
     sums = array.sum(axis=1)
     outside = (array < -TOLERANCE) | (array > 1.0 + TOLERANCE)
     bad = np.flatnonzero(outside.any(axis=1) | (np.abs(sums - 1.0) > TOLERANCE))
@@ -81,6 +75,68 @@ def check_distribution(
             f"{source}: rows must sum to one, but row {number(row)} of {argument} {has}sums to {sums[row]:.4g} "
             f"({count}). {_looks_like(array)}"
         )
+    return _within_bounds(array)
+
+
+def check_independent(
+    probabilities: Any,
+    *,
+    n_rows: int | None = None,
+    n_classes: int | None = None,
+    source: str = "probabilities",
+    argument: str = "X_pool",
+    rows: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return probabilities of labels, each for itself, as float64, if all of them are between zero and one.
+
+    Parameters
+    ----------
+    probabilities, n_rows, n_classes, source, argument, rows
+        As of `check_distribution`; there is a column for each label.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, L)
+        The values as they are. Only what rounding left below zero or above one is moved there.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As of `check_distribution`; but rows may sum to anything.
+
+    Examples
+    --------
+    >>> check_independent([[0.25, 0.9, 0.5]])
+    array([[0.25, 0.9 , 0.5 ]])
+    """
+    array, number = _finite_matrix(probabilities, n_rows, n_classes, source, argument, rows)
+    outside = (array < -TOLERANCE) | (array > 1.0 + TOLERANCE)
+    bad = np.flatnonzero(outside.any(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"{source}: the labels' probabilities must be between 0 and 1, but row {number(bad[0])} of {argument} has "
+            f"{array[bad[0]][outside[bad[0]]][0]:.4g} ({len(bad)} such rows). If these are logits, return "
+            "scipy.special.expit(logits) from predict_proba"
+        )
+    return _within_bounds(array)
+
+
+def _finite_matrix(
+    probabilities: Any, n_rows: int | None, n_classes: int | None, source: str, argument: str, rows: np.ndarray | None
+) -> tuple[np.ndarray, Callable[[int], int]]:
+    """The values as a matrix, and the caller's number of each row."""
+    array = check_probability_matrix(probabilities, n_rows=n_rows, n_classes=n_classes, source=source)
+
+    def number(row: int) -> int:
+        return int(row if rows is None else rows[row])
+
+    broken = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    if len(broken):
+        raise ValueError(f"{source} is not finite in row {number(broken[0])} of {argument} ({len(broken)} such rows)")
+    return array, number
+
+
+def _within_bounds(array: np.ndarray) -> np.ndarray:
     if array.size and (array.min() < 0.0 or array.max() > 1.0):
         return np.clip(array, 0.0, 1.0)
     return array

@@ -47,6 +47,6 @@ def _fused_head(classifier: Any, asked: str) -> tuple[np.ndarray, np.ndarray, li
             f"{type(classifier).__name__} has no {asked}: its fused head is not linear in the features ({why}); it is "
             "with fusion='concat' or 'sum' and without encoders"
         )
-    if len(weights) == 2:
+    if len(weights) == 2 and not classifier.multilabel_:
         return weights[1:] - weights[:1], intercepts[1:] - intercepts[:1], widths
     return weights.copy(), intercepts.copy(), widths

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_consistent_length
 
 from skmmal._arrays import naming, off_device
-from skmmal._labels import class_weights, encode_labels
+from skmmal._labels import class_weights, encode_labels, label_weights, several_labels
 from skmmal._names import did_you_mean, find_name
 from skmmal._random import check_rng, draw_seed
 from skmmal._sklearn import check_sample_weight
@@ -23,6 +24,7 @@ from skmmal.heads._classes import (
     class_positions,
     classes_met,
     continue_from,
+    labels_met,
     mute_unmet_classes,
     wake_met_classes,
 )
@@ -62,6 +64,7 @@ class FittingMixin(BaseEstimator):
     heads_: LinearHeads | LateFusionModule
     anchor_: LinearHeads
     classes_: np.ndarray
+    multilabel_: bool
     _anchor_classes: np.ndarray
     _widths: dict[str, Any]
 
@@ -73,51 +76,70 @@ class FittingMixin(BaseEstimator):
         features = validate_features(self, X, reset=former is None)
         if FUSED in features.modalities:
             raise ValueError(f"a modality cannot be named {FUSED!r}: that is the key of the fused head's scores")
+        data, names, places = self._counted(features, y, sample_weight, classes)
+        self.classes_, self.multilabel_ = names, data.has_several_labels
+        self._n_rows = len(data)
+        rng = check_rng(self.random_state)
+        heads, solver = self._new_heads(rng, len(names))
+        if self.missing == "token":
+            self._warn_if_tokens_stay_zero(data.present)
+        started = None
+        if former is not None:
+            option = f"warm_start={self.warm_start!r}"
+            started = _go_on(former, class_positions(former_classes, names), heads, option)
+            if self.warm_start != "anchor" and solver not in BATCH_SOLVERS and len(data) < former_rows:
+                _warn_of_forgetting(former_rows, len(data))
+        for name in _OF_BATCHES:
+            self.__dict__.pop(name, None)
+        working = np.float32 if solver in BATCH_SOLVERS else np.float64
+        counted = MultimodalArray(dict(zip(features.modalities, data.blocks, strict=True)))
+        warn_of_lost_digits(counted, np.arange(len(data)), data.present, working)
+        if isinstance(heads, LinearHeads):
+            self._solve(heads, data, started, self._strength(data, places, is_sum=heads.is_sum))
+            _check_finite([array for each in heads.maps for array in (each.weight, each.intercept)], solver)
+        else:
+            heads = self._train(heads, solver, counted, data, rng, started)
+        self.heads_ = heads
+
+    def _counted(
+        self, features: MultimodalArray, y: Any, sample_weight: Any, classes: Any
+    ) -> tuple[LabeledRows, np.ndarray, np.ndarray]:
+        """The rows that count, with labels and weights; the names of the classes; which of the given rows they are."""
         present = presence_mask(features)
-        codes, names = encode_labels(self, y, classes, features)
+        several = several_labels(y, classes)
+        labels, names = encode_labels(self, y, classes, features) if several is None else several
         with naming("sample_weight"):
             # `present` is an array of as many rows: scikit-learn may ask for X's namespace, and features have none
             weights = check_sample_weight(
                 off_device(sample_weight), present, dtype=np.float64, ensure_non_negative=True
             )
-        rows = np.flatnonzero(weights > 0)
-        if len(rows) == 0:
+        if not (weights > 0).any():
             raise ValueError("sample_weight is zero for every row; at least one row must count")
-        # rows of weight zero end here: nothing that follows knows of them
-        codes, weights = codes[rows], weights[rows]
-        if classes is None:
-            codes, names = _without_unused(codes, names)
+        factors = None
+        if several is not None:
+            check_consistent_length(features, labels)
             if hasattr(self, "anchor_"):
-                codes, names = _with_former(codes, names, self._anchor_classes)
-        weights = weights * class_weights(self.class_weight, codes, names, weights)[codes]
-        rows, codes, weights = (each[weights > 0] for each in (rows, codes, weights))
-        if len(rows) == 0:
-            raise ValueError(f"class_weight={self.class_weight!r} is zero for the class of every row that counts")
-        self.classes_ = names
-        self._n_rows = len(rows)
+                labels, names = _with_former_labels(labels, names, self._anchor_classes)
+            weights = weights * ~np.isnan(labels).all(axis=1)
+            if not (weights > 0).any():
+                raise ValueError("y is NaN throughout: at least one label of one row must be known")
+            factors = label_weights(self.class_weight, labels, names, weights)
+        rows = np.flatnonzero(weights > 0)
+        # rows of weight zero end here: nothing that follows knows of them
+        labels, weights = labels[rows], weights[rows]
+        if several is None:
+            if classes is None:
+                labels, names = _without_unused(labels, names)
+                if hasattr(self, "anchor_"):
+                    labels, names = _with_former(labels, names, self._anchor_classes)
+            weights = weights * class_weights(self.class_weight, labels, names, weights)[labels]
+            rows, labels, weights = (each[weights > 0] for each in (rows, labels, weights))
+            if len(rows) == 0:
+                raise ValueError(f"class_weight={self.class_weight!r} is zero for the class of every row that counts")
         if len(rows) < len(present):
             features, present = features[rows], present[rows]
-        data = LabeledRows(list(features.blocks.values()), present, codes, weights)
-        rng = check_rng(self.random_state)
-        heads, solver = self._new_heads(rng, len(names))
-        if self.missing == "token":
-            self._warn_if_tokens_stay_zero(present)
-        started = None
-        if former is not None:
-            option = f"warm_start={self.warm_start!r}"
-            started = _go_on(former, class_positions(former_classes, names), heads, option)
-            if self.warm_start != "anchor" and solver not in BATCH_SOLVERS and len(rows) < former_rows:
-                _warn_of_forgetting(former_rows, len(rows))
-        for name in _OF_BATCHES:
-            self.__dict__.pop(name, None)
-        working = np.float32 if solver in BATCH_SOLVERS else np.float64
-        warn_of_lost_digits(features, np.arange(len(rows)), present, working)
-        if isinstance(heads, LinearHeads):
-            self._solve(heads, data, started, self._strength(data, rows, is_sum=heads.is_sum))
-            _check_finite([array for each in heads.maps for array in (each.weight, each.intercept)], solver)
-        else:
-            heads = self._train(heads, solver, features, data, rng, started)
-        self.heads_ = heads
+            factors = factors if factors is None else factors[rows]
+        return LabeledRows(list(features.blocks.values()), present, labels, weights, factors), names, rows
 
     def _set_anchor(self, former: Any) -> None:
         """Keep the anchor of the last fit, or take the model that there is; without ``"anchor"`` there is none."""
@@ -145,6 +167,11 @@ class FittingMixin(BaseEstimator):
         if heads is None:
             network = self._network(hidden, n_classes, method, seed)
             heads = _linear_heads_like(network)
+        if method is not None and self.multilabel_:
+            raise ValueError(
+                f"balancing={self.balancing!r} goes by the probability of a row's one class, and y has several labels "
+                "a row; leave balancing=None (modality_dropout serves both)"
+            )
         if method is not None:
             _check_balancing(method, self, list(hidden.values()))
         convex = heads is not None and method is None and self.modality_dropout == 0
@@ -254,13 +281,16 @@ class FittingMixin(BaseEstimator):
             from skmmal.heads._tensors import resolve_device
 
             resolve_device(self.device)  # the solver does without, but a name that is none is refused
-        met = classes_met(data.labels, data.present, len(self.classes_))
+        if data.has_several_labels:
+            met, heads.unmet_logits = labels_met(data.labels, data.present, data.weights)
+        else:
+            met = classes_met(data.labels, data.present, len(self.classes_))
         heads.center = np.concatenate(mean_rows(data.blocks, data.present, data.weights))
         anchor = None
         if hasattr(self, "anchor_"):
             anchor = self._anchor_like(heads)
             met |= anchor.known
-        if started is not None:
+        if started is not None and not data.has_several_labels:
             wake_met_classes(heads, started, met)
         heads.met = met
         self.n_iter_, self.loss_curve_ = fit_layers(
@@ -307,11 +337,17 @@ class FittingMixin(BaseEstimator):
         device = resolve_device(self.device)
         module.to(torch.float32)
         everything = as_batches(features, data.present, slice(None), torch.float32, device)
-        everything.labels = torch.as_tensor(data.labels, device=device)
+        everything.labels = torch.as_tensor(
+            data.labels, dtype=torch.float32 if data.has_several_labels else torch.int64, device=device
+        )
+        if data.label_weights is not None:
+            everything.label_weights = torch.as_tensor(data.label_weights, dtype=torch.float32, device=device)
         everything.weights = torch.as_tensor(data.weights, dtype=torch.float32, device=device)
-        met = classes_met(data.labels, data.present, len(self.classes_))
-        if started is not None:
-            wake_met_classes(module, started, met)
+        met = np.ones((len(self._widths) + 1, len(self.classes_)), dtype=bool)
+        if not data.has_several_labels:
+            met = classes_met(data.labels, data.present, len(self.classes_))
+            if started is not None:
+                wake_met_classes(module, started, met)
         mute_unmet_classes(module, met)
         module.set_met(met)
         module.to(device)
@@ -415,6 +451,14 @@ def _with_former(codes: np.ndarray, names: np.ndarray, former: np.ndarray) -> tu
     if known.is_monotonic_increasing:
         together = np.sort(together)
     return pd.Index(together).get_indexer(pd.Index(names))[codes], together
+
+
+def _with_former_labels(
+    states: np.ndarray, names: np.ndarray, former: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Add the labels of a former model; nobody knows which rows have them."""
+    absent = former[~pd.Index(former).isin(names)]
+    return np.hstack([states, np.full((len(states), len(absent)), np.nan)]), np.concatenate([names, absent])
 
 
 def _warn_of_forgetting(before: int, now: int) -> None:

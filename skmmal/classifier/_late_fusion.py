@@ -8,12 +8,14 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
 
 from skmmal._arrays import off_device
+from skmmal._labels import known_indicator
 from skmmal._random import RandomState
 from skmmal._sklearn import HasMethods, Interval, StrOptions, fit_context
+from skmmal._targets import target_of
 from skmmal._torch import import_torch
 from skmmal.balancing import Balancing
 from skmmal.classifier._coefficients import CoefficientsMixin
@@ -104,9 +106,11 @@ class LateFusionClassifier(
         Of ``adamw`` and ``sgd``. Intercepts do not decay.
     batch_size : int, default=128
         Rows of a step of ``adamw`` and ``sgd``.
-    class_weight : dict, "balanced" or None
+    class_weight : dict, list of dict, "balanced" or None
         As in scikit-learn's ``LogisticRegression``. ``"balanced"`` counts sample weights:
-        ``Σ w / (n_classes Σ_class w)``, over the classes that have rows.
+        ``Σ w / (n_classes Σ_class w)``, over the classes that have rows. With several labels in a row it is about the
+        two states of each label: ``"balanced"``, ``{label: {0: …, 1: …}}``, or such weights in a list, one for each
+        label (or ``None``).
     warm_start : bool or "anchor", default=False
         True: start from the last fit's weights. The convex solvers then reach **the same optimum** as from zero, in
         fewer iterations: it is unique, and what the rows of the last fit taught is forgotten unless they are among
@@ -138,6 +142,9 @@ class LateFusionClassifier(
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+        Classes, or names of the labels: 0 to L − 1, or a DataFrame's columns.
+    multilabel_ : bool
+        Whether `y` was an indicator matrix: several labels a row.
     modalities_ : dict of str to slice or ndarray of int
         Columns of each modality in the packed matrix.
     n_features_in_ : int
@@ -191,6 +198,14 @@ class LateFusionClassifier(
     class that has probability one there; where no row has the modality, its head says the same of every row: with
     concat fusion, that all classes are equally probable.
 
+    Several labels a row: each head is one logistic regression for each label, over the rows that it counts and whose
+    state of the label is known (encoders are trained on the sum of these losses). `predict` then returns an indicator
+    matrix, `predict_proba` one probability for each label, and `score` the share of rows all of whose labels are right.
+    A label whose state is the same in all rows that a head counts has no optimum there: the head says the smoothed
+    rate ``(n₁ + ½) / (n + 1)`` of every row. The value of a coalition, for `shapley_values` and
+    `modality_contributions`, is the mean over the labels of the probability of the predicted (or given) state: our
+    extension.
+
     References
     ----------
     .. [1] Shen et al., "Towards balanced active learning for multimodal classification", ACM MM 2023
@@ -229,7 +244,7 @@ class LateFusionClassifier(
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
         "warm_start": ["boolean", StrOptions({"anchor"})],
         "device": [str],
         "random_state": ["random_state", np.random.Generator],
@@ -256,7 +271,7 @@ class LateFusionClassifier(
         learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
         batch_size: int = 128,
-        class_weight: dict | str | None = None,
+        class_weight: dict | list | str | None = None,
         warm_start: bool | str = False,
         device: str = "auto",
         random_state: RandomState = None,
@@ -294,13 +309,16 @@ class LateFusionClassifier(
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
             Labelled rows; a modality that is NaN in a row is missing there.
-        y : array-like of shape (n_samples,)
-            Labels, numbers or strings.
+        y : array-like of shape (n_samples,), or of shape (n_samples, n_labels)
+            Labels, numbers or strings. An indicator matrix (zeros and ones, dense, sparse or a DataFrame whose columns
+            name the labels) says which of several labels each row has; NaN in it: nobody knows, and that label of that
+            row counts nowhere.
         sample_weight : array-like of shape (n_samples,), optional
             A row of weight zero changes nothing, as if it were not there: a class with no other rows is not among
             `classes_` (unless `classes` has it). A row of weight 2 counts as two, exactly for the convex solvers.
         classes : array-like of shape (n_classes,), optional
-            All classes, in the order of the columns of `predict_proba`; `y` may hold only some of them.
+            All classes, in the order of the columns of `predict_proba`; `y` may hold only some of them. With an
+            indicator matrix, the names of its columns.
 
         Returns
         -------
@@ -330,10 +348,11 @@ class LateFusionClassifier(
         Returns
         -------
         ndarray of float64, shape (n_samples, n_classes), or (n_samples,) with two classes
-            With two classes, the second one's logit minus the first one's.
+            One column for each label where rows have several. With two classes, the second one's logit minus the first
+            one's.
         """
         (logits,) = self._source(X).forward(lambda part: [part.fused_logits()])
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 and not self.multilabel_ else logits
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities of the fused head.
@@ -346,13 +365,13 @@ class LateFusionClassifier(
         Returns
         -------
         ndarray of float64, shape (n_samples, n_classes)
-            Columns as in `classes_`; rows sum to one.
+            Columns as in `classes_`; rows sum to one, unless they have several labels.
         """
-        (probabilities,) = self._source(X).forward(lambda part: [softmax(part.fused_logits(), axis=1)])
+        (probabilities,) = self._source(X).forward(lambda part: [part.target.probabilities(part.fused_logits())])
         return probabilities
 
     def predict(self, X: Any) -> np.ndarray:
-        """Most probable class of the fused head.
+        """Most probable class of the fused head, or the labels that are more probable than not.
 
         Parameters
         ----------
@@ -361,20 +380,20 @@ class LateFusionClassifier(
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        ndarray of shape (n_samples,), or indicator matrix of int, shape (n_samples, n_labels)
             Of the dtype of `classes_`.
         """
-        (logits,) = self._source(X).forward(lambda part: [part.fused_logits()])
-        return self.classes_[logits.argmax(axis=1)]
+        (predicted,) = self._source(X).forward(lambda part: [part.target.predicted(part.fused_logits())])
+        return target_of(self).named(predicted, self.classes_)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy of the fused head.
+        """Accuracy of the fused head; of several labels, the share of rows all of whose labels are right.
 
         Parameters
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
             Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,), or indicator matrix
             True labels; one that is not in `classes_` counts as a mistake.
         sample_weight : array-like of shape (n_samples,), optional
             How much each row counts, by default all the same.
@@ -384,8 +403,10 @@ class LateFusionClassifier(
         float
             Between 0 and 1.
         """
+        check_is_fitted(self)
         check_same_rows({**rows_of(X, "X"), "y": y})
-        return super().score(X, off_device(y), off_device(sample_weight))
+        y = known_indicator(y, self.classes_, "y") if self.multilabel_ else off_device(y)
+        return super().score(X, y, off_device(sample_weight))
 
     @property
     def module_(self) -> LateFusionModule:
@@ -403,4 +424,5 @@ class LateFusionClassifier(
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.modalities is not None
+        tags.classifier_tags.multi_label = True
         return tags

@@ -218,6 +218,11 @@ class LateFusionClassifierCV(LateFusionClassifier):
         return self
 
     def _strength(self, data: LabeledRows, places: np.ndarray, *, is_sum: bool) -> Strength:
+        if data.has_several_labels:
+            raise ValueError(
+                "LateFusionClassifierCV chooses for one class a row, and y is an indicator matrix: fit a "
+                "LateFusionClassifier, and search its C and modality_weights by sklearn.model_selection.GridSearchCV"
+            )
         grid, groups = self._grid(), None if self._groups is None else self._groups[places]
         deciding, most = rows_that_decide(data), _MOST
         if len(deciding) < len(data):
@@ -255,3 +260,8 @@ class LateFusionClassifierCV(LateFusionClassifier):
         self.best_params_ = {"C": self.C_, "modality_weights": self.modality_weights_}
         self.best_index_ = chosen.index
         self.best_score_ = float(scores[chosen.index]) if len(scores) else float("nan")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = False
+        return tags

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skmmal._arrays import at_least_float32, integer, off_device
 from skmmal._fitted import OpenedModel
-from skmmal._labels import known_codes
+from skmmal._labels import known_codes, known_indicator
 from skmmal._random import RandomState
 from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, contributions
 from skmmal.heads import LinearHeads
@@ -52,6 +51,7 @@ class ModalityAnswersMixin:
     """Verbs of a classifier with a head for each modality."""
 
     classes_: np.ndarray
+    multilabel_: bool
     modalities_: dict[str, Any]
     ablation_point: str
 
@@ -128,7 +128,8 @@ class ModalityAnswersMixin:
             Where the modality is absent, what its head says of a zero embedding (its intercept alone), or of the
             learned one.
         """
-        found = self._source(X).forward(lambda part: [softmax(logits, axis=1) for logits in part.own_logits()])
+        source = self._source(X)
+        found = source.forward(lambda part: [source.target.probabilities(logits) for logits in part.own_logits()])
         return dict(zip(self.modalities_, found, strict=True))
 
     def score_by_modality(self, X: Any, y: Any) -> dict[str, float]:
@@ -138,8 +139,8 @@ class ModalityAnswersMixin:
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
             Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
-        y : array-like of shape (n_samples,)
-            True labels; one that is not in `classes_` counts as a mistake.
+        y : array-like of shape (n_samples,), or indicator matrix
+            True labels; one that is not in `classes_` counts as a mistake. Of several labels all must be right.
 
         Returns
         -------
@@ -148,9 +149,9 @@ class ModalityAnswersMixin:
         """
         check_same_rows({**rows_of(X, "X"), "y": y})
         source = self._source(X)
-        y = column_or_1d(off_device(y))
+        y = known_indicator(y, self.classes_, "y") if self.multilabel_ else column_or_1d(off_device(y))
         check_consistent_length(source.present, y)
-        hits = {head: labels == y for head, labels in source.predictions.items()}
+        hits = {head: source.target.hits(labels, y) for head, labels in source.predictions.items()}
         return accuracies(hits, source.modality_names, source.present)
 
     def shapley_values(
@@ -162,7 +163,7 @@ class ModalityAnswersMixin:
         random_state: RandomState = 0,
         return_standard_error: bool = False,
     ) -> Any:
-        """Shapley values of the modalities for the probability of a class.
+        """Shapley values of the modalities for the probability of a class, or the mean one of the labels' states.
 
         The value of a coalition is the fused head's probability when the other modalities are taken away, at
         `ablation_point`. After the encoder (the default, and the paper's place) they then look as they do where they
@@ -172,8 +173,8 @@ class ModalityAnswersMixin:
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
             Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
-        y : array-like of shape (n_samples,), optional
-            The classes; by default the predicted ones.
+        y : array-like of shape (n_samples,), or indicator matrix; optional
+            The classes, or states of the labels; by default the predicted ones.
         n_permutations : int, "auto" or None, default="auto"
             A number: the values are estimated from that many random orders of the modalities, the same ones for all
             rows (`skmmal.contributions.sampled_shapley_values`). ``None``: they are exact, over all 2^M coalitions of
@@ -210,8 +211,8 @@ class ModalityAnswersMixin:
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
             Rows with the modalities that it was fitted on; one that is NaN in a row is missing there.
-        y : array-like of shape (n_samples,), optional
-            The classes; by default the predicted ones.
+        y : array-like of shape (n_samples,), or indicator matrix; optional
+            The classes, or states of the labels; by default the predicted ones.
         n_permutations : int, "auto" or None, default="auto"
             Random orders of the modalities from which they are estimated; ``None``: exact (see `shapley_values`).
         random_state : int, RandomState, Generator or None, default=0
@@ -232,7 +233,11 @@ class ModalityAnswersMixin:
         check_is_fitted(self)
         n_permutations = _number_of_permutations(n_permutations, len(self.modalities_))
         check_same_rows({**rows_of(X, "X"), "y": y})
-        targets = None if y is None else known_codes(column_or_1d(off_device(y)), self.classes_, "y")
+        targets = None
+        if y is not None and self.multilabel_:
+            targets = known_indicator(y, self.classes_, "y")
+        elif y is not None:
+            targets = known_codes(column_or_1d(off_device(y)), self.classes_, "y")
         source = self._source(X)
         if targets is not None:
             check_consistent_length(source.present, targets)
@@ -267,7 +272,7 @@ class ModalityAnswersMixin:
                 raise ValueError(f"modalities names the unknown modality {name!r}; there are {list(self.modalities_)}")
         kept = np.array([name in modalities for name in self.modalities_])
         (probabilities,) = self._source(X).forward(
-            lambda part: [softmax(part.coalition_logits(kept, self.ablation_point), axis=1)]
+            lambda part: [part.target.probabilities(part.coalition_logits(kept, self.ablation_point))]
         )
         return probabilities
 

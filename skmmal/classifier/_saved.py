@@ -14,7 +14,7 @@ from skmmal._persistence import decode, encode, read_folder, write_folder
 from skmmal._registry import entries, name_of
 from skmmal.balancing import Balancing
 from skmmal.heads import AttentionPooling, GatedUnit, LinearHeads, NLGate
-from skmmal.heads._classes import classes_by_intercepts
+from skmmal.heads._classes import UNSEEN_LOGIT, classes_by_intercepts
 from skmmal.modalities._input import plain_layout
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ __all__ = ["SavedMixin"]
 _FORMAT, _VERSION = "skmmal-late-fusion-classifier", 3
 _FITTED = (
     "classes_",
+    "multilabel_",
     "n_iter_",
     "loss_curve_",
     "loss_curve_by_head_",
@@ -91,9 +92,13 @@ class SavedMixin(BaseEstimator):
         description["met"] = {"module_": encode("met", self.heads_.met)}
         if isinstance(self.heads_, LinearHeads):
             description["factors"] = self.heads_.factors
+        if self.multilabel_:
+            description["unmet_logits"] = {"module_": _encoded_logits(self.heads_)}
         arrays = _arrays_of(self.heads_)
         if hasattr(self, "anchor_"):
             description["met"]["anchor_"] = encode("met", self.anchor_.met)
+            if self.multilabel_:
+                description["unmet_logits"]["anchor_"] = _encoded_logits(self.anchor_)
             arrays.update({f"{_ANCHOR}{name}": array for name, array in _arrays_of(self.anchor_).items()})
         write_folder(path, description, arrays)
 
@@ -120,36 +125,45 @@ class SavedMixin(BaseEstimator):
         saved = {each.__name__: each for each in cls.__subclasses__()}.get(description.get("class", ""), cls)
         try:
             new = saved(**{name: decode(value, _saved_class) for name, value in description["parameters"].items()})
+            new.multilabel_ = False  # earlier versions had one class a row
             for name, value in description["fitted"].items():
                 setattr(new, name, decode(value))
             met = {name: decode(value) for name, value in description.get("met", {}).items()}
+            unmet = {name: decode(value) for name, value in description.get("unmet_logits", {}).items()}
             former = {key: arrays.pop(key) for key in list(arrays) if key.startswith(_ANCHOR)}
-            new.heads_ = new._filled(arrays, new.classes_, met.get("module_"))
+            new.heads_ = new._filled(arrays, new.classes_, met.get("module_"), unmet.get("module_"))
             if isinstance(new.heads_, LinearHeads):
                 new.heads_.factors = description.get("factors")
             if former:
                 arrays = {key.removeprefix(_ANCHOR): array for key, array in former.items()}
-                new.anchor_ = new._filled(arrays, new._anchor_classes, met.get("anchor_"))
+                new.anchor_ = new._filled(arrays, new._anchor_classes, met.get("anchor_"), unmet.get("anchor_"))
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"{path} does not describe a {saved.__name__}: {error}") from error
         return new
 
-    def _filled(self, arrays: dict[str, np.ndarray], classes: np.ndarray, met: np.ndarray | None) -> Any:
+    def _filled(
+        self,
+        arrays: dict[str, np.ndarray],
+        classes: np.ndarray,
+        met: np.ndarray | None,
+        unmet_logits: np.ndarray | None,
+    ) -> Any:
         """Heads of the given weights; `met` is what they know of the classes, if that was noted."""
+        level = UNSEEN_LOGIT if unmet_logits is None else unmet_logits
         heads = self._unfitted_heads(len(classes))
         if not isinstance(heads, LinearHeads):
             import torch
 
             heads.double().load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})
             if met is not None:
-                heads.set_met(met)
+                heads.set_met(met, level)
             return heads.eval()
         center, places = arrays.pop(_CENTER, None), _arrays_of(heads)
         if _shapes(places) != _shapes(arrays):
             raise ValueError("its weights are not those of its parameters")
         for name, place in places.items():
             place[:] = arrays[name]
-        heads.center = center
+        heads.center, heads.unmet_logits = center, level
         heads.met = classes_by_intercepts(heads, len(heads.widths)) if met is None else met
         return heads
 
@@ -163,6 +177,10 @@ def _arrays_of(heads: LinearHeads | LateFusionModule) -> dict[str, np.ndarray]:
     for name, each in zip(names, heads.maps, strict=True):
         arrays.update({f"{name}.weight": each.weight, f"{name}.bias": each.intercept})
     return arrays if heads.center is None else {**arrays, _CENTER: heads.center}
+
+
+def _encoded_logits(heads: LinearHeads | LateFusionModule) -> Any:
+    return encode("unmet_logits", np.broadcast_to(heads.unmet_logits, heads.met.shape).copy())
 
 
 def _shapes(arrays: dict[str, np.ndarray]) -> dict[str, tuple[int, ...]]:

@@ -19,16 +19,19 @@ class Batches:
         Without NaN.
     present : bool tensor of shape (n, M)
         Which row has which modality.
-    labels : int64 tensor of shape (n,)
-        Classes, from 0 to K − 1.
+    labels : int64 tensor of shape (n,), or float tensor of shape (n, L)
+        Classes, from 0 to K − 1; or which labels a row has: one, zero, or NaN where nobody knows.
     weights : tensor of shape (n,)
         Sample weight times class weight.
+    label_weights : tensor of shape (n, L), optional
+        Factors of the labels' losses.
     """
 
     blocks: list[torch.Tensor]
     present: torch.Tensor
     labels: torch.Tensor
     weights: torch.Tensor
+    label_weights: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,7 +49,10 @@ class Batches:
         Batches
             Copies of these rows.
         """
-        return Batches([b[rows] for b in self.blocks], self.present[rows], self.labels[rows], self.weights[rows])
+        of_labels = None if self.label_weights is None else self.label_weights[rows]
+        return Batches(
+            [b[rows] for b in self.blocks], self.present[rows], self.labels[rows], self.weights[rows], of_labels
+        )
 
 
 def drop_modalities(present: torch.Tensor, p: float, generator: torch.Generator) -> torch.Tensor:

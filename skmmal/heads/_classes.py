@@ -16,6 +16,7 @@ __all__ = [
     "classes_by_intercepts",
     "classes_met",
     "continue_from",
+    "labels_met",
     "mute_unmet_classes",
     "wake_met_classes",
 ]
@@ -34,6 +35,10 @@ class ClassHeads(Protocol):
     @property
     def shape(self) -> Any:
         """What two must share to continue each other: all but the classes."""
+
+    @property
+    def unmet_logits(self) -> np.ndarray | float:
+        """Logits, (M + 1, K) or one for all, of the classes that heads have not met."""
 
     def class_layers(self) -> list[tuple[LinearMap, int]]:
         """Layers whose outputs are the classes, to be changed in place, and the head (row of `met`) of each."""
@@ -60,11 +65,35 @@ def classes_met(codes: np.ndarray, present: np.ndarray, n_classes: int) -> np.nd
     return met
 
 
+def labels_met(states: np.ndarray, present: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which labels each head can learn, and what it says of the others, whose state is the same in all its rows.
+
+    No finite weights are the best for those. Their probability is ``(w₁ + ½) / (w + 1)``, with w the weight of the
+    head's rows whose state is known, and w₁ of those that have the label: Jeffreys' estimate of a rate.
+
+    Parameters
+    ----------
+    states : float ndarray of shape (n, L)
+        One, zero, or NaN where nobody knows.
+    present : bool ndarray of shape (n, M)
+    weights : ndarray of shape (n,)
+
+    Returns
+    -------
+    met : bool ndarray of shape (M + 1, L)
+    unmet_logits : ndarray of shape (M + 1, L)
+    """
+    of_heads = np.vstack([weights, weights * present.T])
+    having, lacking = of_heads @ (states == 1.0), of_heads @ (states == 0.0)
+    return (having > 0) & (lacking > 0), np.log(having + 0.5) - np.log(lacking + 0.5)
+
+
 def mute_unmet_classes(heads: ClassHeads, met: np.ndarray) -> None:
-    """Give every class probability zero in the heads that have no row of it."""
+    """Let heads say the same of every row about classes that they have not met (mostly a probability of zero)."""
+    logits = np.broadcast_to(heads.unmet_logits, met.shape)
     for layer, head in heads.class_layers():
         layer.weight[~met[head]] = 0.0
-        layer.intercept[~met[head]] = UNSEEN_LOGIT
+        layer.intercept[~met[head]] = logits[head][~met[head]]
 
 
 def wake_met_classes(heads: ClassHeads, former: np.ndarray, met: np.ndarray) -> None:

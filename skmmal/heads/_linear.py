@@ -33,6 +33,8 @@ class LinearHeads:
 
     Attributes
     ----------
+    unmet_logits : float, or ndarray of shape (M + 1, K)
+        What heads say of classes that they have not met.
     network : LateFusionModule or None
         The same heads in torch, on the same memory, once somebody asked for them (`skmmal.heads._linear_network`).
     """
@@ -45,6 +47,7 @@ class LinearHeads:
         factors: Sequence[float] | None = None,
     ) -> None:
         self.maps, self.met, self.center, self.factors = maps, met, center, factors
+        self.unmet_logits: np.ndarray | float = UNSEEN_LOGIT
         self.network: LateFusionModule | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -129,7 +132,8 @@ class LinearHeads:
         if not (self.is_sum and unknown.any()):
             return own
         own = LinearMap(own.weight.copy(), own.intercept.copy())
-        own.weight[unknown], own.intercept[unknown] = 0.0, UNSEEN_LOGIT
+        own.weight[unknown] = 0.0
+        own.intercept[unknown] = np.broadcast_to(self.unmet_logits, self.met.shape)[m + 1][unknown]
         return own
 
     def shares(self, blocks: Sequence[np.ndarray]) -> list[np.ndarray]:

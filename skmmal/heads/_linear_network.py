@@ -32,7 +32,7 @@ def as_network(heads: LinearHeads) -> LateFusionModule:
             layer.weight = nn.Parameter(torch.from_numpy(each.weight))
             layer.bias = nn.Parameter(torch.from_numpy(each.intercept))
         module = LateFusionModule([Encoder(width, (), 0.0, None) for width in heads.widths], head)
-        module.set_met(heads.met)
+        module.set_met(heads.met, heads.unmet_logits)
         heads.network = module.eval()
     return heads.network
 
@@ -41,7 +41,7 @@ def linear_heads_of(module: LateFusionModule, center: np.ndarray | None = None) 
     """The heads of a network that `is_linear`, in float64 and on the CPU."""
     factors = module.head.factors if isinstance(module.head, SumFusion) else None
     heads = LinearHeads([map_of(layer) for layer in _layers(module.head)], module.met, center, factors)
-    heads.network = module
+    heads.unmet_logits, heads.network = module.unmet_logits, module
     return heads
 
 

@@ -152,6 +152,7 @@ class Fusion(nn.Module):
         self.n_classes = n_classes
         self.unimodal = nn.ModuleList(linear_layer(width, n_classes, generator) for width in widths)
         self.register_buffer("met", None, persistent=False)
+        self.register_buffer("unmet_logits", None, persistent=False)
 
     @abstractmethod
     def forward(self, embeddings: list[torch.Tensor]) -> torch.Tensor:
@@ -201,7 +202,11 @@ class Fusion(nn.Module):
         logits, met = self.unimodal_logits(embeddings), getattr(self, "met", None)
         if met is None or not self.ties_classifiers:
             return logits
-        return [own.masked_fill(~known, UNSEEN_LOGIT) for own, known in zip(logits, met[1:], strict=True)]
+        unmet = getattr(self, "unmet_logits", None)
+        if unmet is None:
+            unmet = torch.full_like(met, UNSEEN_LOGIT, dtype=logits[0].dtype)
+        others = unmet.to(logits[0].dtype)
+        return [torch.where(*each) for each in zip(met[1:], logits, others[1:], strict=True)]
 
     def unimodal_inputs(self, embeddings: list[torch.Tensor]) -> list[torch.Tensor]:
         """What each modality's own classifier sees; here, the embeddings.

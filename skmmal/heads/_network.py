@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from skmmal.heads._classes import classes_by_intercepts
+from skmmal.heads._classes import UNSEEN_LOGIT, classes_by_intercepts
 from skmmal.heads._modules import Dropout, Encoder, Fusion
 from skmmal.heads.convex import LinearMap
 
@@ -44,6 +44,7 @@ class LateFusionModule(nn.Module):
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
         self.head = head
+        self.unmet_logits: np.ndarray | float = UNSEEN_LOGIT
         self.absent = (
             nn.ParameterList(torch.zeros(encoder.n_out) for encoder in encoders) if learned_absence else None
         )
@@ -156,15 +157,20 @@ class LateFusionModule(nn.Module):
         met = getattr(self.head, "met", None)
         return classes_by_intercepts(self, len(self.encoders)) if met is None else met.cpu().numpy()
 
-    def set_met(self, met: np.ndarray) -> None:
+    def set_met(self, met: np.ndarray, unmet_logits: np.ndarray | float = UNSEEN_LOGIT) -> None:
         """Let the heads know which classes they have met.
 
         Parameters
         ----------
         met : bool ndarray of shape (M + 1, K)
             The fused head first.
+        unmet_logits : float, or ndarray of shape (M + 1, K)
+            What they say of the others.
         """
-        self.head.met = torch.from_numpy(met).to(next(self.parameters()).device)
+        device = next(self.parameters()).device
+        self.head.met = torch.from_numpy(met).to(device)
+        self.unmet_logits = unmet_logits
+        self.head.unmet_logits = torch.as_tensor(np.broadcast_to(unmet_logits, met.shape).copy(), device=device)
 
     @property
     def shape(self) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from skmmal.heads._batches import Batches, drop_modalities
 from skmmal.heads._curves import TrainingCurves
@@ -42,10 +42,19 @@ def head_losses(
     sums, totals = [], []
     for head, values in enumerate(logits):
         weights = batch.weights * counted[:, head]
-        each = cross_entropy(values, batch.labels, reduction="none")
-        sums.append((weights * each).sum())
+        sums.append((weights * _losses(values, batch)).sum())
         totals.append(weights.sum())
     return torch.stack([torch.stack(sums), torch.stack(totals)])
+
+
+def _losses(logits: torch.Tensor, batch: Batches) -> torch.Tensor:
+    """Loss (n,) of each row: its class's cross-entropy, or the sum of its labels' logistic losses."""
+    if batch.labels.ndim == 1:
+        return cross_entropy(logits, batch.labels, reduction="none")
+    # what nobody knows counts nothing
+    states = batch.labels.nan_to_num(0.0)
+    losses = binary_cross_entropy_with_logits(logits, states, weight=batch.label_weights, reduction="none")
+    return torch.where(batch.labels.isnan(), 0.0, losses).sum(dim=1)
 
 
 def scale_gradients(values: list[torch.Tensor], factor: float) -> list[torch.Tensor]:
@@ -113,6 +122,7 @@ def train(run: TrainingRun, hooks: TrainingHooks, *, modality_dropout: float, ve
     module = run.module
     # without encoders nothing is left behind, and the comparison would cost a quarter of the time
     compare = type(hooks) is not TrainingHooks or next(module.encoders.parameters(), None) is not None
+    compare = compare and run.data.labels.ndim == 1  # it compares probabilities of the true class
     curves = TrainingCurves(len(run.names) + 1, compare)
     module.train()
     module.set_dropout_generator(run.generator)

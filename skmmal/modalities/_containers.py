@@ -151,9 +151,23 @@ def stack_labels(old: Any, new: Any) -> Any:
         labels = pd.concat([old, pd.Series(np.asarray(new))], ignore_index=True)
         labels.name = old.name
         return labels
-    if np.ndim(old) != np.ndim(new):
+    if np.ndim(old) != np.ndim(new) and not (sparse.issparse(old) or sparse.issparse(new)):
         raise ValueError(f"the new labels have shape {np.shape(new)}, those from before {np.shape(old)}")
+    if isinstance(old, pd.DataFrame):  # its columns name the labels
+        columns = list(new.columns) if isinstance(new, pd.DataFrame) else list(old.columns)
+        if set(columns) != set(old.columns):
+            raise ValueError(f"the new labels have the columns {columns}, those from before {list(old.columns)}")
+        more = new if isinstance(new, pd.DataFrame) else pd.DataFrame(_dense(new), columns=old.columns)
+        return pd.concat([old, more[list(old.columns)]], ignore_index=True)
+    if sparse.issparse(old):
+        return sparse.vstack([old, sparse.csr_array(new)], format="csr")
+    if sparse.issparse(new):
+        new = new.toarray()
     return np.concatenate([np.asarray(old), np.asarray(new)])
+
+
+def _dense(labels: Any) -> np.ndarray:
+    return labels.toarray() if sparse.issparse(labels) else np.asarray(labels)
 
 
 def _is_text(labels: Any) -> bool:

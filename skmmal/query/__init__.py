@@ -47,9 +47,11 @@ if TYPE_CHECKING:
     from skmmal.query._information import mutual_information as mutual_information
     from skmmal.query._information import predictive_information as predictive_information
     from skmmal.query._kmeans import KMeansSampling as KMeansSampling
+    from skmmal.query._label_cardinality import LabelCardinality as LabelCardinality
     from skmmal.query._least_confidence import LeastConfidenceSampling as LeastConfidenceSampling
     from skmmal.query._margin import MarginSampling as MarginSampling
     from skmmal.query._maxherding import MaxHerding as MaxHerding
+    from skmmal.query._mmc import MMC as MMC
     from skmmal.query._mmcsal import MMCSAL as MMCSAL
     from skmmal.query._mvopt import MVOPT as MVOPT
     from skmmal.query._partitioned import Partitioned as Partitioned

@@ -16,6 +16,8 @@ from skmmal._arrays import boolean, numeric
 from skmmal._fitted import is_learner
 from skmmal._names import did_you_mean
 from skmmal._random import check_rng
+from skmmal._registry import entries
+from skmmal._targets import SEVERAL_LABELS
 from skmmal.modalities._containers import stack_labels, stack_rows
 from skmmal.query._heads import Selection, select
 from skmmal.reading import FUSED, Reading, read_with_labels
@@ -85,6 +87,9 @@ class QueryStrategy(BaseEstimator):
 
     compares_modalities = False
     """Whether the strategy weighs modalities against each other, so that it needs more than one."""
+
+    supports_multi_label = False
+    """Whether the strategy serves several labels in a row."""
 
     _heads_take_turns = False
     """With ``on="all"``, whether each head chooses on its own, in turn with the others."""
@@ -200,6 +205,8 @@ class QueryStrategy(BaseEstimator):
         pool.candidates = _check_candidates(candidates, len(pool), n_instances)
         if self.requires_model:
             pool.source.check_fitted()
+        if pool.source.target is SEVERAL_LABELS and not self.supports_multi_label:
+            raise ValueError(_refusal(type(self).__name__))
         on = getattr(self, "on", FUSED)
         selection = select(self, pool, on, n_instances, check_rng(getattr(self, "random_state", None)))
         indices, scores = _checked(type(self).__name__, selection, n_instances, len(pool), pool.candidates)
@@ -244,6 +251,12 @@ class QueryStrategy(BaseEstimator):
                     f"{type(self).__name__}.query has no argument {name!r}; it has {', '.join(known)}"
                     f"{did_you_mean(name, known)}"
                 )
+
+
+def _refusal(name: str) -> str:
+    """What is said where a strategy is asked about several labels a row, and has no form for them."""
+    serving = ", ".join(entry.name for entry in entries("strategy").values() if entry.multi_label)
+    return f"{name} does not serve several labels a row (multi-label targets); these do: {serving}"
 
 
 def _training_data(learner: Any) -> tuple[Any, Any]:

@@ -49,6 +49,7 @@ class CoreSet(QueryStrategy):
     """
 
     requires_model = False
+    supports_multi_label = True
 
     def __init__(self, *, on: str = "fused") -> None:
         self.on = on

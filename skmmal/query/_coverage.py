@@ -25,5 +25,6 @@ def class_count(pool: Reading, labelled: Reading, n_instances: int) -> int:
     if pool.is_fitted and pool.source.classes is not None:
         return len(pool.source.classes)
     if labelled.y is not None and len(labelled):
-        return len(np.unique(np.asarray(labelled.y)))
+        labels = np.asarray(labelled.y)
+        return len(np.unique(labels)) if labels.ndim == 1 else labels.shape[1]
     return n_instances

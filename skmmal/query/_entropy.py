@@ -19,6 +19,10 @@ class EntropySampling(UncertaintySampling):
         The head whose probabilities count: ``"fused"``, the name of a modality, or ``"all"`` for the mean of the
         heads' entropies (see `QueryStrategy`).
 
+    aggregate : {"mean", "max"}, default="mean"
+        With several labels in a row, each of them is one more distribution, of its two states: whether the mean of
+        their scores counts, or the highest one.
+
     Notes
     -----
     Any classifier with `predict_proba`. Deterministic. Cost: the probabilities, then O(N (K + log N)).

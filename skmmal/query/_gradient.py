@@ -20,6 +20,7 @@ __all__ = ["GradientSampling"]
 class GradientSampling(QueryStrategy):
     """D² sampling of gradient embeddings; subclasses say what the embedding is."""
 
+    supports_multi_label = True
     _parameter_constraints: dict = {
         "first": [StrOptions({"norm", "random"}), Interval(Integral, 0, None, closed="left")],
         "random_state": ["random_state", np.random.Generator],

@@ -51,6 +51,7 @@ class KMeansSampling(QueryStrategy):
     """
 
     requires_model = False
+    supports_multi_label = True
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "max_iter": [Interval(Integral, 1, None, closed="left")],

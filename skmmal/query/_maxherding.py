@@ -61,6 +61,7 @@ class MaxHerding(QueryStrategy):
     """
 
     requires_model = False
+    supports_multi_label = True
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "bandwidth": [Interval(Real, 0, None, closed="neither")],

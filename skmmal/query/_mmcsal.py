@@ -135,6 +135,7 @@ class MMCSAL(QueryStrategy):
     """
 
     requires_model = False
+    supports_multi_label = True
     compares_modalities = True
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {

@@ -9,6 +9,7 @@ import numpy as np
 
 from skmmal._random import RandomState
 from skmmal._sklearn import Interval, StrOptions
+from skmmal._targets import ONE_CLASS
 from skmmal._torch import import_torch, installed_torch
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._uncertainty import margin_uncertainty
@@ -103,6 +104,7 @@ class MVOPT(QueryStrategy):
     """
 
     requires_model = False
+    supports_multi_label = True
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "noise": [Interval(Real, 1e-8, None, closed="left")],
@@ -213,10 +215,11 @@ def _weights(pool: Reading) -> np.ndarray | None:
     """How much each row's variance counts: how unsure the fused head is, and the modalities' own heads on average."""
     if not pool.is_fitted:
         return None
-    weights = margin_uncertainty(pool.head.probabilities)
+    target = pool.source.target
+    weights = margin_uncertainty(pool.head.probabilities, target)
     by_modality = pool.probabilities_by_modality
     if by_modality is not None:
-        own = [margin_uncertainty(by_modality[name]) for name in pool.modality_names]
+        own = [margin_uncertainty(by_modality[name], target) for name in pool.modality_names]
         # a head has no say in rows that lack its modality; as a mean over those that have, such rows, of which the
         # fused head is less sure anyway, would be picked twice as often again, for nothing gained
         weights = weights + (np.column_stack(own) * pool.present).mean(axis=1)
@@ -231,6 +234,17 @@ def _beliefs(reading: Reading, order: list[int], dtype: type) -> list[np.ndarray
     """
     fused, by_modality = reading.head.probabilities, reading.probabilities_by_modality
     if by_modality is None:
-        return [np.sqrt(fused, dtype=dtype)] * len(order)
+        return [_root(reading, [fused], dtype)] * len(order)
     names = [reading.modality_names[m] for m in order]
-    return [np.sqrt(np.hstack([fused, by_modality[name]]) / 2, dtype=dtype) for name in names]
+    return [_root(reading, [fused, by_modality[name]], dtype) for name in names]
+
+
+def _root(reading: Reading, probabilities: list[np.ndarray], dtype: type) -> np.ndarray:
+    """Roots of the distributions that heads see, each counting its share."""
+    if reading.source.target is not ONE_CLASS:  # those of every label's state
+        share = len(probabilities) * probabilities[0].shape[1]
+        probabilities = [part for each in probabilities for part in (each, 1.0 - each)]
+        return np.sqrt(np.hstack(probabilities) / share, dtype=dtype)
+    if len(probabilities) == 1:
+        return np.sqrt(probabilities[0], dtype=dtype)
+    return np.sqrt(np.hstack(probabilities) / len(probabilities), dtype=dtype)

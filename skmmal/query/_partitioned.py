@@ -90,6 +90,11 @@ class Partitioned(QueryStrategy):
         return self.strategy.compares_modalities
 
     @property
+    def supports_multi_label(self) -> bool:  # type: ignore[override]
+        """Whether the strategy serves several labels in a row."""
+        return self.strategy.supports_multi_label
+
+    @property
     def on(self) -> str:
         """The strategy's own `on`."""
         return getattr(self.strategy, "on", FUSED)

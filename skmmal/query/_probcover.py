@@ -63,6 +63,7 @@ class ProbCover(QueryStrategy):
     """
 
     requires_model = False
+    supports_multi_label = True
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "radius": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],

@@ -33,6 +33,7 @@ class RandomSampling(QueryStrategy):
     """
 
     requires_model = False
+    supports_multi_label = True
     _parameter_constraints: dict = {"random_state": ["random_state", np.random.Generator]}
 
     def __init__(self, random_state: RandomState = None) -> None:

@@ -65,6 +65,7 @@ class TypiClust(QueryStrategy):
     """
 
     requires_model = False
+    supports_multi_label = True
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "max_clusters": [Interval(Integral, 1, None, closed="left")],

@@ -8,9 +8,10 @@ import numpy as np
 
 from skmmal._random import RandomState
 from skmmal._sklearn import Interval, StrOptions
+from skmmal._targets import ONE_CLASS
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._coverage import REFERENCES, labeled_unit_rows
-from skmmal.query._uncertainty import margin_uncertainty
+from skmmal.query._uncertainty import negative_margin, over_labels
 from skmmal.reading import Head, Reading
 from skmmal.selection._dense import draw_references, nearest_distance, unit_rows
 from skmmal.selection._herding import kernel_herding
@@ -69,6 +70,7 @@ class UHerding(QueryStrategy):
     """
 
     requires_model = False
+    supports_multi_label = True
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "bandwidth": [Interval(Real, 0, None, closed="neither"), StrOptions({"adaptive"})],
@@ -108,11 +110,24 @@ class UHerding(QueryStrategy):
         )
 
     def _weights(self, head: Head, has_labels: bool) -> np.ndarray:
-        probabilities = head.probabilities
+        temperature = None
         if self.calibrate and has_labels and len(head.labelled):
-            temperature = _temperature(head.labelled.probabilities, head.labelled.codes)
-            probabilities = _tempered(probabilities, temperature)
-        return margin_uncertainty(probabilities)
+            temperature = _temperature(*_known_distributions(head.labelled))
+
+        def negative_margins(probabilities: np.ndarray) -> np.ndarray:
+            return negative_margin(probabilities if temperature is None else _tempered(probabilities, temperature))
+
+        return np.clip(1.0 + over_labels(negative_margins, head.probabilities, head.target), 0.0, 1.0)
+
+
+def _known_distributions(head: Head) -> tuple[np.ndarray, np.ndarray]:
+    """Distributions of what is known of labelled rows, and the column of what is true."""
+    if head.target is ONE_CLASS:
+        return head.probabilities, head.codes
+    states = head.codes.T  # NaN where nobody knows
+    pairs = np.stack(list(head.target.distributions(head.probabilities)))
+    is_known = ~np.isnan(states)
+    return pairs[is_known], states[is_known].astype(np.intp)
 
 
 def _tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 
+from skmmal._sklearn import StrOptions
+from skmmal._targets import ONE_CLASS, Target
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.reading import Reading
+from skmmal.reading import Head, Reading
 
-__all__ = ["UncertaintySampling", "margin_uncertainty", "negative_margin"]
+__all__ = ["UncertaintySampling", "margin_uncertainty", "negative_margin", "over_labels"]
 
 
 def negative_margin(probabilities: np.ndarray) -> np.ndarray:
@@ -20,16 +23,51 @@ def negative_margin(probabilities: np.ndarray) -> np.ndarray:
     return second - first
 
 
-def margin_uncertainty(probabilities: np.ndarray) -> np.ndarray:
-    """One minus the margin between the two most probable classes, in [0, 1]."""
-    return np.clip(1.0 + negative_margin(probabilities), 0.0, 1.0)
+def margin_uncertainty(probabilities: np.ndarray, target: Target = ONE_CLASS) -> np.ndarray:
+    """One minus the margin between the two most probable classes, in [0, 1]; of several labels, the mean over them."""
+    return np.clip(1.0 + over_labels(negative_margin, probabilities, target), 0.0, 1.0)
+
+
+def over_labels(
+    uncertainty: Callable[[np.ndarray], np.ndarray],
+    probabilities: np.ndarray,
+    target: Target,
+    aggregate: str = "mean",
+) -> np.ndarray:
+    """Uncertainty of each row: about its class, or the mean or largest one about the states of its labels.
+
+    Parameters
+    ----------
+    uncertainty : callable
+        From probabilities (n, K) of classes to (n,).
+    probabilities : ndarray of shape (n, K)
+    target : Target
+    aggregate : {"mean", "max"}, default="mean"
+
+    Returns
+    -------
+    ndarray of shape (n,)
+    """
+    found, count = None, 0
+    for each in target.distributions(probabilities):
+        scores, count = uncertainty(each), count + 1
+        if found is None:
+            found = scores
+        else:
+            found = np.maximum(found, scores) if aggregate == "max" else found + scores
+    assert found is not None
+    return found / count if aggregate == "mean" and count > 1 else found
 
 
 class UncertaintySampling(QueryStrategy):
     """Pick the rows of highest uncertainty; on ties the lowest index."""
 
-    def __init__(self, *, on: str = "fused") -> None:
+    supports_multi_label = True
+    _parameter_constraints: dict = {"aggregate": [StrOptions({"mean", "max"})]}
+
+    def __init__(self, *, on: str = "fused", aggregate: str = "mean") -> None:
         self.on = on
+        self.aggregate = aggregate
 
     @staticmethod
     @abstractmethod
@@ -37,4 +75,7 @@ class UncertaintySampling(QueryStrategy):
         """Uncertainty of each row of (N, K) probabilities."""
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
-        return pool.highest(pool.mean_score(lambda head: self._uncertainty(head.probabilities)), n_instances)
+        def score(head: Head) -> np.ndarray:
+            return over_labels(self._uncertainty, head.probabilities, head.target, self.aggregate)
+
+        return pool.highest(pool.mean_score(score), n_instances)

@@ -11,6 +11,7 @@ from scipy.special import softmax
 
 from skmmal._arrays import at_least_float32
 from skmmal._random import RandomState, check_rng, draw_seed
+from skmmal._targets import Target
 from skmmal.reading._linear import LinearHead, fit_stand_in, log_probabilities
 from skmmal.reading._posterior import LaplacePosterior
 from skmmal.reading._source import FUSED
@@ -79,11 +80,21 @@ class HeadOnRows:
         """The same head on the labelled rows."""
         return type(self)(self._reading.labelled, self.name)
 
+    @property
+    def target(self) -> Target:
+        """Whether a row has one class or several labels."""
+        return self._source.target
+
+    @property
+    def is_predicted(self) -> bool:
+        """Whether `codes` are what the head predicts, for want of labels."""
+        return self._reading.y is None
+
     @cached_property
     def codes(self) -> np.ndarray:
-        """Columns of the rows' classes, shape (n,); without labels, of the classes that this head predicts."""
+        """Columns of the rows' classes, shape (n,), or which labels they have, (n, L); without labels, as predicted."""
         if self._reading.y is None:
-            return self.probabilities.argmax(axis=1)
+            return self._source.target.decided(self.probabilities)
         return self._reading.codes[self.positions]
 
     @cached_property
@@ -101,10 +112,8 @@ class HeadOnRows:
 
     @cached_property
     def residuals(self) -> np.ndarray:
-        """Gradient of the cross-entropy, at the predicted class, by the logits: ``p − onehot(ŷ)``, shape (n, K)."""
-        residuals = self.probabilities.copy()
-        residuals[np.arange(len(self)), residuals.argmax(axis=1)] -= 1.0
-        return residuals
+        """Gradient (n, K) of the loss, at the predicted target ŷ, by the logits: ``p − onehot(ŷ)`` or ``p − ŷ``."""
+        return self._source.target.residuals(self.probabilities)
 
     @property
     def modality_names(self) -> list[str]:

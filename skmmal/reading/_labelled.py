@@ -30,6 +30,7 @@ class LabelledSource(Source):
     def __init__(self, source: Source, pool: Source) -> None:
         self._source, self._pool = source, pool
         self.final, self.name, self.shares_last_layer = source.final, source.name, source.shares_last_layer
+        self.target = pool.target
 
     def __len__(self) -> int:
         return len(self._source)

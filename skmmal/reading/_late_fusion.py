@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
-from scipy.special import softmax
 
 from skmmal._arrays import without_nan
 from skmmal.contributions import contributions
@@ -47,14 +46,14 @@ class LateFusionSource(LateFusionPasses):
         """Class probabilities of the fused head."""
         if self._asked("predict_proba"):
             return super().probabilities
-        return self.forward(lambda part: [softmax(part.fused_logits(), axis=1)])[0]
+        return self.forward(lambda part: [self.target.probabilities(part.fused_logits())])[0]
 
     @cached_property
     def probabilities_by_modality(self) -> Mapping[str, np.ndarray]:
         """Class probabilities of each modality's own head."""
         if self._asked("predict_proba_by_modality"):
             return super().probabilities_by_modality
-        found = self.forward(lambda part: [softmax(logits, axis=1) for logits in part.own_logits()])
+        found = self.forward(lambda part: [self.target.probabilities(each) for each in part.own_logits()])
         return dict(zip(self.modality_names, found, strict=True))
 
     @cached_property
@@ -64,9 +63,9 @@ class LateFusionSource(LateFusionPasses):
             return super().predictions
 
         def codes(part: Pass) -> list[np.ndarray]:
-            return [logits.argmax(axis=1) for logits in (*part.own_logits(), part.fused_logits())]
+            return [self.target.predicted(logits) for logits in (*part.own_logits(), part.fused_logits())]
 
-        labels = (self.final.classes_[found] for found in self.forward(codes))
+        labels = (self.target.named(found, self.final.classes_) for found in self.forward(codes))
         return dict(zip((*self.modality_names, FUSED), labels, strict=True))
 
     @cached_property

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from skmmal.contributions import linear_coalition_value
+from skmmal._targets import Target
 from skmmal.heads import LinearHeads
 from skmmal.reading._late_fusion import LateFusionSource
 from skmmal.reading._linear import LinearHead
-from skmmal.reading._passes import CoalitionValue, Pass
+from skmmal.reading._passes import Pass
 from skmmal.reading._source import FUSED
 
 __all__ = ["LinearSource"]
@@ -22,8 +22,10 @@ class LinearPass(Pass):
     Nothing remains of a modality that is taken away, whether after an encoder that is not there or before.
     """
 
-    def __init__(self, rows: slice, present: np.ndarray, heads: LinearHeads, blocks: list[np.ndarray]) -> None:
-        super().__init__(rows, present)
+    def __init__(
+        self, rows: slice, present: np.ndarray, target: Target, heads: LinearHeads, blocks: list[np.ndarray]
+    ) -> None:
+        super().__init__(rows, present, target)
         self._heads, self._blocks = heads, blocks
 
     @property
@@ -39,24 +41,13 @@ class LinearPass(Pass):
         """Logits (n, K) of each modality's own head."""
         return self._heads.own_logits(self._blocks)
 
-    def coalition_logits(self, kept: np.ndarray, ablation_point: str) -> np.ndarray:
-        """Fused logits (n, K) when only some modalities are kept."""
-        return _sum_of(self._heads.shares(self._blocks), self._heads.fused.intercept, kept)
+    def shares(self, ablation_point: str) -> tuple[list[np.ndarray], np.ndarray]:
+        """Each modality's share of the fused logits, and their intercept."""
+        return self._heads.shares(self._blocks), self._heads.fused.intercept
 
-    def coalition_value(self, target: np.ndarray | None, ablation_point: str) -> tuple[CoalitionValue, np.ndarray]:
-        """Probability of target classes for any coalition, and the fused logits."""
-        shares, intercept = self._heads.shares(self._blocks), self._heads.fused.intercept
-        logits = sum(shares, intercept)
-        return linear_coalition_value(shares, intercept, logits.argmax(axis=1) if target is None else target), logits
-
-    def coalition_hits(self, target: np.ndarray, ablation_point: str) -> CoalitionValue:
-        """Whether the target class is the most probable one, for any coalition."""
-        shares, intercept = self._heads.shares(self._blocks), self._heads.fused.intercept
-        return lambda kept: (_sum_of(shares, intercept, kept).argmax(axis=1) == target).astype(np.float64)
-
-
-def _sum_of(shares: list[np.ndarray], intercept: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    return sum((share for share, keep in zip(shares, kept, strict=True) if keep), np.zeros_like(shares[0]) + intercept)
+    def ablated_logits(self, kept: np.ndarray, ablation_point: str) -> np.ndarray:
+        """Fused logits are a sum of shares."""
+        return self.coalition_logits(kept, ablation_point)
 
 
 class LinearSource(LateFusionSource):
@@ -75,7 +66,7 @@ class LinearSource(LateFusionSource):
             if not there.all():
                 values[~there] = 0.0
             blocks.append(values)
-        return LinearPass(rows, present, self._heads, blocks)
+        return LinearPass(rows, present, self.target, self._heads, blocks)
 
     def linear_head(self, head: str, width: int) -> LinearHead | None:
         # weights and intercepts of the fused head or of a modality's own

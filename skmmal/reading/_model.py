@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from skmmal._probabilities import check_distribution, check_probability_matrix
+from skmmal._probabilities import check_probability_matrix
+from skmmal._targets import SEVERAL_LABELS, Target, of_labels, target_of
 from skmmal.reading._model_at_points import ModelAtPoints
 from skmmal.reading._rows_of_model import RowsOfModel
 from skmmal.reading._source import FUSED, SourceError
@@ -40,6 +41,8 @@ class ModelSource(RowsOfModel, ModelAtPoints):
     def classes(self) -> np.ndarray | None:
         """Names of the classes, where the classifier has them."""
         names = getattr(self.final, "classes_", None)
+        if isinstance(names, list) and self.target is SEVERAL_LABELS:  # a list of each column's states
+            return np.arange(len(names))
         return None if names is None else np.asarray(names)
 
     def check_fitted(self) -> None:
@@ -61,6 +64,11 @@ class ModelSource(RowsOfModel, ModelAtPoints):
         return method
 
     @cached_property
+    def target(self) -> Target:  # type: ignore[override]
+        """Whether the classifier was fitted on one class or on several labels a row."""
+        return target_of(self.final)
+
+    @cached_property
     def probabilities(self) -> np.ndarray:
         """Class probabilities of the fused head."""
         return self._checked(self._method("predict_proba")(self.X), len(self), self._argument)
@@ -68,7 +76,9 @@ class ModelSource(RowsOfModel, ModelAtPoints):
     def _checked(self, probabilities: Any, n_rows: int, argument: str) -> np.ndarray:
         """What `predict_proba` said, if it is a distribution for each row."""
         names = getattr(self.final, "classes_", None)
-        return check_distribution(
+        if isinstance(probabilities, list) and self.target is SEVERAL_LABELS:
+            probabilities, names = of_labels(probabilities, names), None
+        return self.target.checked(
             probabilities,
             n_rows=n_rows,
             n_classes=len(names) if np.ndim(names) == 1 and not isinstance(probabilities, list) else None,  # type: ignore[arg-type]
@@ -80,7 +90,8 @@ class ModelSource(RowsOfModel, ModelAtPoints):
     def predictions(self) -> Mapping[str, np.ndarray]:
         """Predicted labels (N,) by each head: the modalities' own, where there are any, and last the fused one."""
         by_modality = self.probabilities_by_modality if self.has_own_heads else {}
-        labels = {name: np.asarray(self.final.classes_)[p.argmax(axis=1)] for name, p in by_modality.items()}
+        target = self.target
+        labels = {name: target.named(target.decided(p), self.final.classes_) for name, p in by_modality.items()}
         return {**labels, FUSED: np.asarray(self._method("predict")(self.X))}
 
     @property
@@ -103,7 +114,7 @@ class ModelSource(RowsOfModel, ModelAtPoints):
             values = check_probability_matrix(probabilities, n_rows=len(self), source=said_by)
             if name in self.modality_names:
                 rows = np.flatnonzero(self.present[:, self.modality_names.index(name)])
-                check_distribution(values[rows], source=said_by, argument=argument or self._argument, rows=rows)
+                self.target.checked(values[rows], source=said_by, argument=argument or self._argument, rows=rows)
             checked[name] = values
         return checked
 

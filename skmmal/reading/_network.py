@@ -9,17 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import softmax
 
+from skmmal._targets import Target
 from skmmal.heads import AdditiveFusion, Fusion, LateFusionModule
-from skmmal.heads._ablation import coalition_hits, coalition_logits, coalition_value
-from skmmal.heads._classes import UNSEEN_LOGIT
+from skmmal.heads._ablation import coalition_logits, logit_shares
 from skmmal.heads._tensors import as_batches, resolve_device, to_numpy
 from skmmal.modalities import MultimodalArray
 from skmmal.reading._dropout import dropped_networks, has_dropout
 from skmmal.reading._late_fusion import LateFusionSource
 from skmmal.reading._linear import LinearHead
-from skmmal.reading._passes import CoalitionValue, Pass
+from skmmal.reading._passes import Pass
 from skmmal.reading._source import FUSED
 
 __all__ = ["NetworkSource"]
@@ -29,9 +28,9 @@ class NetworkPass(Pass):
     """Some rows on their way through a network: `z` are their embeddings there, M tensors (n, D_m)."""
 
     def __init__(
-        self, rows: slice, present: np.ndarray, module: LateFusionModule, z: list[torch.Tensor]
+        self, rows: slice, present: np.ndarray, target: Target, module: LateFusionModule, z: list[torch.Tensor]
     ) -> None:
-        super().__init__(rows, present)
+        super().__init__(rows, present, target)
         self.module, self.z = module, z
         self.there = torch.from_numpy(present).to(z[0].device)
 
@@ -48,18 +47,14 @@ class NetworkPass(Pass):
         """Logits (n, K) of each modality's own head."""
         return list(map(to_numpy, self.module.head.own_logits(self.z)))
 
-    def coalition_logits(self, kept: np.ndarray, ablation_point: str) -> np.ndarray:
+    def shares(self, ablation_point: str) -> tuple[list[np.ndarray], np.ndarray] | None:
+        """Each modality's share of the fused logits, where the head is linear and nothing remains of the ablated."""
+        found = logit_shares(self.module, self.z, ablation_point)
+        return None if found is None else (list(map(to_numpy, found[0])), to_numpy(found[1]))
+
+    def ablated_logits(self, kept: np.ndarray, ablation_point: str) -> np.ndarray:
         """Fused logits (n, K) when only some modalities are kept."""
         return to_numpy(coalition_logits(self.module, self.z, self.there, kept, ablation_point))
-
-    def coalition_value(self, target: np.ndarray | None, ablation_point: str) -> tuple[CoalitionValue, np.ndarray]:
-        """Probability of target classes for any coalition, and the fused logits."""
-        value, logits = coalition_value(self.module, self.z, self.there, target, ablation_point)
-        return value, to_numpy(logits)
-
-    def coalition_hits(self, target: np.ndarray, ablation_point: str) -> CoalitionValue:
-        """Whether the target class is the most probable one, for any coalition."""
-        return coalition_hits(self.module, self.z, self.there, target, ablation_point)
 
     def shown(self, values: Sequence[torch.Tensor]) -> list[np.ndarray]:
         """M tensors as arrays, zero in the rows that lack the modality."""
@@ -108,7 +103,7 @@ class NetworkSource(LateFusionSource):
         else:
             batch = as_batches(self.features, self.present, rows, module.dtype, device)
             z = module.embed(batch.blocks, batch.present)
-        return NetworkPass(rows, present, module, z)
+        return NetworkPass(rows, present, self.target, module, z)
 
     @property
     def _head(self) -> Any:
@@ -151,7 +146,8 @@ class NetworkSource(LateFusionSource):
         weights, intercepts = _of_layer(layer)
         # a layer that the fused head shares says something of classes unknown to this head
         unknown = ~self.final.module_.met[index + 1]
-        weights[unknown], intercepts[unknown] = 0.0, UNSEEN_LOGIT
+        level = np.broadcast_to(self.final.module_.unmet_logits, self.final.module_.met.shape)[index + 1]
+        weights[unknown], intercepts[unknown] = 0.0, level[unknown]
         return weights, intercepts
 
     def is_linear_in_features(self, head: str) -> bool:
@@ -182,7 +178,7 @@ class NetworkSource(LateFusionSource):
         index = None if head == FUSED else self.modality_names.index(head)
 
         def logits(part: NetworkPass) -> list[np.ndarray]:
-            return [softmax(part.fused_logits() if index is None else part.own_logits()[index], axis=1)]
+            return [self.target.probabilities(part.fused_logits() if index is None else part.own_logits()[index])]
 
         for network in networks:
             yield self.forward(logits, through=network)[0]

@@ -8,19 +8,17 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 
 from skmmal._random import RandomState, check_rng, draw_seed
-from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, sampled_shapley_values, shapley_values
+from skmmal._targets import Target, target_of
+from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, CoalitionValue, sampled_shapley_values, shapley_values
 from skmmal.modalities import MultimodalArray, presence_mask
 from skmmal.modalities._input import validate_features
 from skmmal.modalities._mapped import released_chunks
 from skmmal.reading._model import ModelSource
 
-__all__ = ["CoalitionValue", "LateFusionPasses", "Pass"]
+__all__ = ["LateFusionPasses", "Pass"]
 
-CoalitionValue = Callable[[np.ndarray], np.ndarray]
-"""From a bool ndarray of shape (M,), the modalities that are kept, to float64 values of shape (n,)."""
 
 
 class Pass(ABC):
@@ -31,10 +29,12 @@ class Pass(ABC):
     rows : slice
         Which rows they are.
     present : bool ndarray of shape (n, M)
+    target : Target
+        What the logits mean.
     """
 
-    def __init__(self, rows: slice, present: np.ndarray) -> None:
-        self.rows, self.present = rows, present
+    def __init__(self, rows: slice, present: np.ndarray, target: Target) -> None:
+        self.rows, self.present, self.target = rows, present, target
 
     @property
     @abstractmethod
@@ -50,16 +50,46 @@ class Pass(ABC):
         """Logits (n, K) of each modality's own head."""
 
     @abstractmethod
+    def shares(self, ablation_point: str) -> tuple[list[np.ndarray], np.ndarray] | None:
+        """Each modality's share (n, K) of the fused logits and their intercept (K,).
+
+        ``None`` where a modality that is taken away does not just take its share with it.
+        """
+
     def coalition_logits(self, kept: np.ndarray, ablation_point: str) -> np.ndarray:
         """Fused logits (n, K) when only some modalities are kept (see `LateFusionClassifier.predict_proba_with`)."""
+        found = self.shares(ablation_point)
+        if found is None:
+            return self.ablated_logits(kept, ablation_point)
+        return _sum_of(*found, kept)
 
     @abstractmethod
-    def coalition_value(self, target: np.ndarray | None, ablation_point: str) -> tuple[CoalitionValue, np.ndarray]:
-        """Probability of target classes (by default the predicted ones) for any coalition, and the fused logits."""
+    def ablated_logits(self, kept: np.ndarray, ablation_point: str) -> np.ndarray:
+        """Fused logits (n, K) where they are no sum of shares."""
 
-    @abstractmethod
-    def coalition_hits(self, target: np.ndarray, ablation_point: str) -> CoalitionValue:
-        """Whether the target class is the most probable one, zero or one, for any coalition."""
+    def coalition_value(self, given: np.ndarray | None, ablation_point: str) -> tuple[CoalitionValue, np.ndarray]:
+        """Probability of given targets (by default the predicted ones) for any coalition, and the fused logits."""
+        found = self.shares(ablation_point)
+        logits = self.fused_logits() if found is None else sum(*found)
+        if given is None:
+            given = self.target.predicted(logits)
+        if found is not None:
+            return self.target.coalition_value(*found, given), logits
+        return lambda kept: self.target.value(self.ablated_logits(kept, ablation_point), given), logits
+
+    def coalition_hits(self, given: np.ndarray, ablation_point: str) -> CoalitionValue:
+        """Whether given targets are the predicted ones, zero or one, for any coalition."""
+        found = self.shares(ablation_point)
+
+        def value(kept: np.ndarray) -> np.ndarray:
+            logits = self.ablated_logits(kept, ablation_point) if found is None else _sum_of(*found, kept)
+            return self.target.hits(self.target.predicted(logits), given).astype(np.float64)
+
+        return value
+
+
+def _sum_of(shares: list[np.ndarray], intercept: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    return sum((share for share, keep in zip(shares, kept, strict=True) if keep), np.zeros_like(shares[0]) + intercept)
 
 
 class LateFusionPasses(ModelSource):
@@ -83,6 +113,11 @@ class LateFusionPasses(ModelSource):
     def modality_names(self) -> list[str]:
         """Names of the modalities."""
         return list(self.final.modalities_)
+
+    @cached_property
+    def target(self) -> Target:  # type: ignore[override]
+        """What the logits mean."""
+        return target_of(self.final)
 
     @abstractmethod
     def _pass(self, rows: slice, **options: Any) -> Any:
@@ -139,8 +174,8 @@ class LateFusionPasses(ModelSource):
 
         Parameters
         ----------
-        targets : ndarray of int, shape (N,), optional
-            Columns of the classes; by default the predicted ones'.
+        targets : ndarray of int, shape (N,) or (N, L), optional
+            Columns of the classes, or which labels are meant; by default the predicted ones.
         n_permutations : int, "auto" or None, default="auto"
             How many orders are sampled; ``None``: values are exact. ``"auto"``: exact up to twelve modalities.
         random_state : int, RandomState, Generator or None, default=0
@@ -171,7 +206,7 @@ class LateFusionPasses(ModelSource):
                 ]
             # an absent modality changes no coalition's value: its Shapley value is zero, but for rounding
             phi_and_errors = [each * present[part.rows] for each in found]
-            return [*phi_and_errors, softmax(logits, axis=1)] if with_probabilities else phi_and_errors
+            return [*phi_and_errors, self.target.probabilities(logits)] if with_probabilities else phi_and_errors
 
         return self.forward(values, width=self.coalitions_width)
 

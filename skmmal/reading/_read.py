@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from skmmal._fitted import OpenedModel, check_estimator, known_fitted, open_model
+from skmmal._labels import several_labels
+from skmmal._targets import ONE_CLASS, SEVERAL_LABELS
 from skmmal.modalities._rows import check_same_rows, rows_of
 from skmmal.reading._committee import CommitteeSource
 from skmmal.reading._labelled import LabelledSource
@@ -63,7 +66,8 @@ def read(model: Any, X: Any, *, y: Any = None, argument: str = "X") -> Reading:
     opened = _opened(model)
     X = as_container(X, argument)
     check_labels(X, y, argument, "y")
-    return Reading(_source(ReadyModel(opened, X), X, model, argument), y=y)
+    source = _source(ReadyModel(opened, X), X, model, argument)
+    return Reading(source, y=_labels(y, source, "y"))
 
 
 def read_with_labels(
@@ -112,7 +116,10 @@ def read_with_labels(
     ready = ReadyModel(opened, X_pool, X_labeled, y_labeled)
     source, labelled = _source(ready, X_pool, model, "X_pool"), None
     if X_labeled is not None:
-        labelled = Reading(LabelledSource(_source(ready, X_labeled, model, "X_labeled"), source), y=y_labeled)
+        of_labelled = _source(ready, X_labeled, model, "X_labeled")
+        y_labeled = _labels(y_labeled, source, "y_labeled")
+        of_labelled.target = source.target
+        labelled = Reading(LabelledSource(of_labelled, source), y=y_labeled)
     return Reading(source, candidates=candidates, labelled=labelled)
 
 
@@ -122,8 +129,39 @@ def _with_labels(pool: Reading, X_labeled: Any, y_labeled: Any, candidates: np.n
         raise TypeError(
             f"X_pool is a Reading, X_labeled a {type(X_labeled).__name__}: give a Reading of the labelled rows, too"
         )
+    y_labeled = _labels(y_labeled, pool.source, "y_labeled")
     labelled = pool.labelled if X_labeled is None else Reading(X_labeled.source, rows=X_labeled.rows, y=y_labeled)
     return Reading(pool.source, rows=pool.rows, y=pool.y, candidates=candidates, labelled=labelled)
+
+
+def _labels(y: Any, source: Source, argument: str) -> Any:
+    """Labels as a reading holds them: an indicator matrix in the order of the model's labels, of float.
+
+    An indicator matrix says that rows have several labels, where the model does not.
+    """
+    found = several_labels(y)
+    if found is None:
+        if y is not None and source.target is SEVERAL_LABELS:
+            raise ValueError(
+                f"{source.name} was fitted on several labels a row, and {argument} is of shape {np.shape(y)}: give an "
+                "indicator matrix, with a column for each label"
+            )
+        return y
+    states, names = found
+    if source.is_fitted:
+        if source.target is ONE_CLASS and source.classes is not None and np.ndim(source.classes) == 1:
+            raise ValueError(
+                f"{argument} is an indicator matrix of shape {np.shape(y)}, and {source.name} was fitted on one class "
+                "a row: fit it on an indicator matrix"
+            )
+        known = source.classes
+        n_labels = states.shape[1] if known is None else len(known)
+        if n_labels != states.shape[1]:
+            raise ValueError(f"{argument} has {states.shape[1]} labels, {source.name} {n_labels}")
+        if isinstance(y, pd.DataFrame) and known is not None and set(known) == set(names):
+            states = states[:, pd.Index(names).get_indexer(pd.Index(known))]
+    source.target = SEVERAL_LABELS
+    return states
 
 
 def _opened(model: Any) -> OpenedModel:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skmmal._arrays import at_least_float32
+from skmmal._arrays import at_least_float32, boolean
+from skmmal._labels import several_labels
+from skmmal._targets import ONE_CLASS, SEVERAL_LABELS
 from skmmal.reading._head import Head
 from skmmal.reading._selected_rows import SelectedRows
 from skmmal.reading._source import FUSED, ArraysSource
@@ -53,6 +55,7 @@ class Reading(SelectedRows):
         contributions: Any = None,
         classes: Any = None,
         y: Any = None,
+        multilabel: bool = False,
     ) -> Reading:
         """Make a reading from arrays of any model: fine-tuned, in another framework, behind an interface.
 
@@ -71,8 +74,11 @@ class Reading(SelectedRows):
             Each modality's share in the predicted class's probability, for BMMAL (see `skmmal.contributions`).
         classes : array-like of shape (K,), optional
             Names of the classes, to find labels' columns by; by default the labels that occur, sorted.
-        y : array-like of shape (N,), optional
+        y : array-like of shape (N,), or of shape (N, K) with several labels in a row; optional
             Labels of the rows.
+        multilabel : bool, default=False
+            Whether rows have several labels: probabilities are then those of K labels, each for itself, and rows of
+            them need not sum to one.
 
         Returns
         -------
@@ -93,7 +99,10 @@ class Reading(SelectedRows):
         >>> MarginSampling().query(None, pool, 1), BADGE(random_state=0).query(None, pool, 1)
         (array([1]), array([1]))
         """
-        return cls(ArraysSource(probabilities, features, by_modality, contributions, classes), y=y)
+        target = SEVERAL_LABELS if boolean(multilabel, "multilabel") else ONE_CLASS
+        source = ArraysSource(probabilities, features, by_modality, contributions, classes, target)
+        several = several_labels(y) if multilabel else None
+        return cls(source, y=y if several is None else several[0])
 
     @cached_property
     def heads(self) -> dict[str, Head]:
@@ -195,10 +204,15 @@ class Reading(SelectedRows):
 
     @cached_property
     def codes(self) -> np.ndarray:
-        """Columns of the rows' classes, shape (N,); without labels, of the predicted classes."""
+        """Columns of the rows' classes, shape (N,), or which labels they have, (N, L), NaN where nobody knows.
+
+        Without labels, those that are predicted.
+        """
         if self.y is None or len(self) == 0:
-            return self.head.probabilities.argmax(axis=1)
+            return self.source.target.decided(self.head.probabilities)
         labels = np.asarray(self.y)
+        if self.source.target is SEVERAL_LABELS:
+            return labels
         names = self.source.classes
         found = pd.Index(np.unique(labels) if names is None else names).get_indexer(pd.Index(labels))
         if (found < 0).any():

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skmmal._probabilities import check_distribution
+from skmmal._targets import ONE_CLASS, Target
 from skmmal.modalities import MultimodalArray, as_multimodal, presence_mask
 from skmmal.reading._linear import LinearHead
 from skmmal.reading._rows import zero_where_absent
@@ -35,6 +35,8 @@ class RowAnswers(ABC):
     """What error messages call it."""
     final: Any = None
     """The classifier behind it, if there is one."""
+    target: Target = ONE_CLASS
+    """Whether a row has one class or several labels."""
     is_fitted: bool = True
     """Whether there is a fitted model."""
     has_own_heads: bool = False
@@ -241,13 +243,22 @@ class ArraysSource(Source):
     by_modality : mapping of str to array-like of shape (N, K), optional
     contributions : array-like of shape (N, M), optional
     classes : array-like of shape (K,), optional
+    target : Target, default=ONE_CLASS
+        Whether a row has one class or several labels.
     """
 
     name = "the reading"
 
     def __init__(
-        self, probabilities: Any, features: Any, by_modality: Mapping[str, Any] | None, contributions: Any, classes: Any
+        self,
+        probabilities: Any,
+        features: Any,
+        by_modality: Mapping[str, Any] | None,
+        contributions: Any,
+        classes: Any,
+        target: Target = ONE_CLASS,
     ) -> None:
+        self.target = target
         self._features = None if features is None else as_multimodal(features)
         self.is_fitted = probabilities is not None
         given = {} if probabilities is None else {"probabilities": probabilities}
@@ -273,7 +284,7 @@ class ArraysSource(Source):
         fused = getattr(self, "_probabilities", None)
         n_classes = None if fused is None else fused.shape[1]
         n_rows = self._n_rows if rows is None else len(rows)
-        return check_distribution(
+        return self.target.checked(
             values, n_rows=n_rows, n_classes=n_classes, source=source, argument="the reading", rows=rows
         )
 

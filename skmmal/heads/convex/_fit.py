@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmmal.heads.convex._blocks import Blocks, mean_rows
 from skmmal.heads.convex._lbfgs import Solution, solve
-from skmmal.heads.convex._losses import SoftmaxLoss
+from skmmal.heads.convex._losses import Loss, SigmoidLoss, SoftmaxLoss
 from skmmal.heads.convex._problem import LinearMap, Problem
 
 __all__ = ["Anchor", "LabeledRows", "Task", "fit_layers", "task_of_fused_head"]
@@ -36,16 +36,20 @@ class LabeledRows:
         What stands in rows that lack the modality does not matter.
     present : bool ndarray of shape (n, M)
         Which row has which modality.
-    labels : int ndarray of shape (n,)
-        Classes, from 0 to K − 1.
+    labels : int ndarray of shape (n,), or float ndarray of shape (n, K)
+        Classes, from 0 to K − 1; or, of several labels in a row, one for each that it has, zero for each that it has
+        not, NaN where nobody knows.
     weights : ndarray of shape (n,)
         Positive.
+    label_weights : ndarray of shape (n, K), optional
+        With several labels in a row, factors of each label's loss; all are one by default.
     """
 
     blocks: list[np.ndarray]
     present: np.ndarray
     labels: np.ndarray
     weights: np.ndarray
+    label_weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -62,7 +66,42 @@ class LabeledRows:
         LabeledRows
         """
         blocks = [block[positions] for block in self.blocks]
-        return LabeledRows(blocks, self.present[positions], self.labels[positions], self.weights[positions])
+        factors = None if self.label_weights is None else self.label_weights[positions]
+        return LabeledRows(blocks, self.present[positions], self.labels[positions], self.weights[positions], factors)
+
+    @property
+    def has_several_labels(self) -> bool:
+        """Whether a row may have several labels, or none."""
+        return self.labels.ndim == 2
+
+    def losses(self, classes: np.ndarray, met: np.ndarray, weights: np.ndarray) -> list[Loss]:
+        """Losses of heads over some classes.
+
+        Parameters
+        ----------
+        classes : int ndarray of shape (k,)
+            Columns of the classes.
+        met : bool ndarray of shape (H, K)
+            Which classes each head knows.
+        weights : ndarray of shape (H, n)
+            Of the rows in each head; a softmax's rows of classes that none of the heads knows have weight zero.
+
+        Returns
+        -------
+        list of Loss
+        """
+        if not self.has_several_labels:
+            places = np.zeros(met.shape[1], dtype=np.intp)
+            places[classes] = np.arange(len(classes))
+            return [SoftmaxLoss(places[self.labels], of_head) for of_head in weights]
+        states = self.labels[:, classes].T
+        is_known = ~np.isnan(states)
+        factors = is_known if self.label_weights is None else self.label_weights[:, classes].T * is_known
+        states = np.where(is_known, states, 0.0)
+        return [
+            SigmoidLoss(states, factors * known[classes, None] * of_head)
+            for known, of_head in zip(met, weights, strict=True)
+        ]
 
 
 @dataclass
@@ -100,12 +139,15 @@ class Task:
     @property
     def is_needed(self) -> bool:
         """Whether there is anything to tell apart, and a row to learn it from."""
-        return len(self.classes) > 1 and any(loss.weights.any() for loss in self.problem.losses)
+        least = 2 if self.problem.is_shared else 1
+        return len(self.classes) >= least and any(loss.weights.any() for loss in self.problem.losses)
 
     def tie(self, anchor: Anchor) -> None:
         """Let the parameters be changes from an anchor's."""
-        known = anchor.known[self.first][self.classes]
-        self.anchored = self.problem.parameters([_centred(each, known) for each in self._taken(anchor.layers)])
+        known, layers = anchor.known[self.first][self.classes], self._taken(anchor.layers)
+        if self.problem.is_shared:
+            layers = [_centred(each, known) for each in layers]
+        self.anchored = self.problem.parameters(layers)
         images = self.problem.mix(self.problem.blocks.images([(self.problem, self.anchored)])[0])
         self.problem.offset = self.problem.offset_by(images)
 
@@ -280,19 +322,19 @@ def _task(
     heads = slice(first, first + len(mixing))
     counts = C * np.vstack([rows.weights, rows.weights * rows.present.T])[heads]
     classes = np.flatnonzero(met[first])
-    places = np.zeros(met.shape[1], dtype=np.intp)  # a class that the head does not know has rows of weight zero
-    places[classes] = np.arange(len(classes))
     known = met[heads][:, classes]
+    is_shared = not rows.has_several_labels
+    is_offset = is_shared and not known.all()
     problem = Problem(
         blocks,
-        [SoftmaxLoss(places[rows.labels], of_head) for of_head in counts],
+        rows.losses(classes, met[heads], counts),
         mixing,
         factors,
         len(classes),
         # scikit-learn's two-class objective has one weight vector, the difference of ours
-        2.0 if len(classes) == 2 else 1.0,
+        2.0 if is_shared and len(classes) == 2 else 1.0,
         counts_absent=first == 0,
-        offset=None if known.all() else [np.where(of_head, 0.0, _OUT_OF_REACH)[:, None] for of_head in known],
+        offset=[np.where(of_head, 0.0, _OUT_OF_REACH)[:, None] for of_head in known] if is_offset else None,
         ties_intercepts=is_anchored,
     )
     return Task(first, list(range(first, first + len(factors))), classes, problem)

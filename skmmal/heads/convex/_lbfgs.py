@@ -137,7 +137,7 @@ def _gradient(problem: Problem, point: Point) -> _Steps:
     residuals = problem.residuals(point)
     pulled = yield _Request(problem, [combined(column, residuals) for column in problem.mixing.T], False)
     pulled += point.part * problem.penalty.astype(pulled.dtype)
-    if problem.ties_intercepts:
+    if problem.ties_intercepts or not problem.is_shared:
         return pulled
     # a shift of all intercepts changes nothing; what rounding leaves of its slope would, for want of curvature
     pulled[:, problem.intercepts] -= pulled[:, problem.intercepts].mean(axis=0)

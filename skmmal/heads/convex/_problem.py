@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import svd
 
 from skmmal.heads.convex._blocks import Blocks, Layout, Piece
-from skmmal.heads.convex._losses import SoftmaxLoss
+from skmmal.heads.convex._losses import Loss
 
 __all__ = ["LinearMap", "Point", "Problem", "RotatedProblem", "combined"]
 
@@ -53,7 +53,8 @@ class Problem(Layout):
     Parameters
     ----------
     blocks : Blocks
-    losses : list of H SoftmaxLoss
+    losses : list of H Loss
+        Of one kind.
     mixing : ndarray of shape (H, J)
         c_hj.
     factors : list of J dicts of int to float
@@ -70,7 +71,7 @@ class Problem(Layout):
     def __init__(
         self,
         blocks: Blocks,
-        losses: list[SoftmaxLoss],
+        losses: list[Loss],
         mixing: np.ndarray,
         factors: Sequence[dict[int, float]],
         n_classes: int,
@@ -85,6 +86,11 @@ class Problem(Layout):
         self.offset, self.ties_intercepts = offset, ties_intercepts
         self.penalty = np.full(self.size, l2)
         self.penalty[self.intercepts] = l2 if ties_intercepts else 0.0
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the classes share a row's probability."""
+        return self.losses[0].is_shared
 
     def mix(self, images: list[np.ndarray]) -> list[np.ndarray]:
         """Changes of the heads' logits for changes of the maps'."""
@@ -141,8 +147,9 @@ class Problem(Layout):
             for piece in self._of_map(j):
                 weights.append(piece.factor * part[:, piece.columns].astype(np.float64))
                 intercept -= weights[-1] @ self._offset(piece)
-            # a shift of all classes changes no probability
-            found.append(LinearMap(np.hstack(weights), intercept - intercept.mean()))
+            if self.is_shared:  # a shift of all classes changes no probability
+                intercept -= intercept.mean()
+            found.append(LinearMap(np.hstack(weights), intercept))
         return found
 
     def parameters(self, maps: list[LinearMap]) -> np.ndarray:
