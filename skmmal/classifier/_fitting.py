@@ -17,6 +17,7 @@ from skmmal._names import find_name
 from skmmal._random import check_rng, draw_seed
 from skmmal._sklearn import check_sample_weight
 from skmmal.balancing import Balancing, get_balancing
+from skmmal.classifier._prior import absent_row, log_prior, prior_classes, prior_weight, room_for_unmet
 from skmmal.heads import FUSIONS, FusionFactory, LinearHeads
 from skmmal.heads._classes import (
     class_positions,
@@ -28,6 +29,7 @@ from skmmal.heads._classes import (
 from skmmal.heads._precision import warn_of_lost_digits
 from skmmal.heads.convex import Anchor, LabeledRows, fit_layers, mean_rows
 from skmmal.modalities import MultimodalArray, presence_mask
+from skmmal.modalities._containers import n_rows_of
 from skmmal.modalities._input import validate_features
 from skmmal.modalities._rows import check_same_rows, rows_of
 from skmmal.reading import FUSED
@@ -47,6 +49,10 @@ _OF_BATCHES = ("loss_curve_by_head_", "discrepancy_", "balancing_log_")
 """Attributes that only the solvers in mini-batches set."""
 
 
+_OF_PRIORS = ("prior_weight_", "unmet_probability_")
+"""Attributes that only a fit with a `prior` sets."""
+
+
 class FittingMixin(BaseEstimator):
     """The parts of a fit; parameters as of `LateFusionClassifier`."""
 
@@ -57,6 +63,10 @@ class FittingMixin(BaseEstimator):
     _widths: dict[str, Any]
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> None:
+        classes = prior_classes(self.prior) if classes is None else classes
+        if self.prior is not None and n_rows_of(X) == 0:
+            self._know_prior_alone(X, y, classes)
+            return
         former = getattr(self, "heads_", None) if self.warm_start else None
         former_classes, former_rows = getattr(self, "classes_", None), getattr(self, "_n_rows", 0)
         self._set_anchor(former)
@@ -109,6 +119,30 @@ class FittingMixin(BaseEstimator):
         else:
             heads = self._train(heads, solver, features, data, rng, started)
         self.heads_ = heads
+        for name in _OF_PRIORS:
+            self.__dict__.pop(name, None)
+        if self.prior is not None:
+            self.unmet_probability_ = room_for_unmet(len(rows), len(names))
+            self.prior_weight_ = prior_weight(self, features, codes, weights, log_prior(self, X)[rows])
+
+    def _know_prior_alone(self, X: Any, y: Any, classes: Any) -> None:
+        """Be fitted on no rows: the heads say the same of every class, and the prior what it says."""
+        if len(y) or classes is None:
+            raise ValueError(
+                f"X has no rows, y has {len(y)}, and classes is {classes!r}: a fit without rows takes no labels, and "
+                "needs the names of the classes: fit(X[:0], [], classes=...), or a prior with classes_"
+            )
+        features = validate_features(self, absent_row(X), reset=True)
+        _, self.classes_ = encode_labels(self, np.asarray(classes)[:1], classes, features)
+        heads = self._unfitted_heads(len(self.classes_))
+        met = np.zeros((len(self._widths) + 1, len(self.classes_)), dtype=bool)
+        if isinstance(heads, LinearHeads):
+            heads.met = met
+        else:
+            heads.double().eval().set_met(met)
+        mute_unmet_classes(heads, met)
+        self.heads_, self._n_rows, self.n_iter_, self.loss_curve_ = heads, 0, 0, []
+        self.unmet_probability_, self.prior_weight_ = room_for_unmet(0, len(self.classes_)), 1.0
 
     def _set_anchor(self, former: Any) -> None:
         """Keep the anchor of the last fit, or take the model that there is; without ``"anchor"`` there is none."""

@@ -37,6 +37,8 @@ _FITTED = (
     "_block_feature_names",
     "_n_rows",
     "_anchor_classes",
+    "prior_weight_",
+    "unmet_probability_",
 )
 """What `save` keeps beside the parameters and the network."""
 _ANCHOR, _CENTER = "anchor_.", "centre"
