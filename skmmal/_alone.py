@@ -13,7 +13,7 @@ import pandas as pd
 from skmmal._fitted import open_model
 from skmmal.modalities import MultimodalArray, is_multimodal
 
-__all__ = ["modalities_of", "n_modalities_of", "said_elsewhere", "warn_if_alone", "warn_if_lost"]
+__all__ = ["modalities_of", "n_modalities_of", "prior_block_of", "said_elsewhere", "warn_if_alone", "warn_if_lost"]
 
 _WAY_OUT = (
     "With one modality there is nothing to compare: BMMAL is BADGE, and every contribution is 1. A scikit-learn "
@@ -90,6 +90,12 @@ def warn_if_lost(X: Any, known: Sequence[str] | None, stacklevel: int = 2) -> No
 
 
 def modalities_of(model: Any) -> list[str] | None:
-    """Modalities that a fitted model's classifier has; ``None`` where it knows nothing of modalities."""
+    """Blocks of X that a fitted model's classifier has; ``None`` where it knows nothing of modalities."""
     known = getattr(open_model(model).final, "modalities_", None)
-    return None if known is None else list(known)
+    return None if known is None else [*known, *prior_block_of(model)]
+
+
+def prior_block_of(model: Any) -> list[str]:
+    """The block of X that a model's classifier takes for prior probabilities, if it names one."""
+    prior = getattr(open_model(model).final, "prior", None)
+    return [prior] if isinstance(prior, str) else []

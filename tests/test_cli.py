@@ -329,6 +329,32 @@ def test_info_of_a_cache(files):
     assert "200 × 6" in output
 
 
+def test_simulate_with_annotators_and_an_oracle(files):
+    run = files / "run"
+    options = ["--features", files / "features", "--labels", files / "labels.csv", "--strategies", "margin", *SMALL]
+    options += ["--seeds", "1", "--n-rounds", "1"]
+    noisy = ["--annotator-error", "0.3", "--annotator-skip", "0.2", "--annotators", "3"]
+    skmmal("simulate", *options, *noisy, "--oracle", "--out", run)
+    results = ExperimentResults.load(run)
+    assert results.strategies == ["margin", "oracle"]
+    assert results.config["annotator"]["params"] == {
+        "confusion": None,
+        "error_rate": 0.3,
+        "n_annotators": 3,
+        "skip_rate": 0.2,
+    }
+    assert (results.frame["n_wrong"] > 0).any()
+    assert "4 of 4 rounds done: 2 strategies, 1 seeds" in skmmal("info", run)
+    before = (run / "results.csv").read_bytes()
+    skmmal("simulate", *options, *noisy, "--oracle", "--out", run)
+    assert (run / "results.csv").read_bytes() == before
+    assert "annotator" in skmmal("simulate", *options, "--oracle", "--out", run, code=1)
+    skmmal("report", run)
+    assert (run / "report.html").is_file()
+    output = skmmal("simulate", *options, "--annotators", "3", "--out", files / "other", code=2)
+    assert "they would all agree" in " ".join(output.replace("│", " ").split())
+
+
 def test_strategies():
     output = skmmal("strategies")
     for name in available_strategies():

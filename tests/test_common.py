@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from samples import containers, make_blocks
+from samples import FEW_BATCHES, containers, make_blocks, quick_strategy
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import BaggingClassifier, RandomForestClassifier
@@ -29,15 +29,15 @@ MODEL_FREE = [name for name in NAMES if not get_strategy(name).requires_model]
 NEEDS_MODEL = [name for name in NAMES if name not in MODEL_FREE]
 UNIMODAL = [name for name in NAMES if name != "bmmal"]  # also serve plain scikit-learn classifiers
 DIVERSE = ["badge", "bmmal", "coreset", "kmeans", "maxherding", "mmcsal", "typiclust", "uherding", "mvopt"]
-DETERMINISTIC = ["dcom", "maxherding", "uherding", "alfamix", "mvopt"]  # on small pools, though they have a random_state
+DETERMINISTIC = ["dcom", "maxherding", "uherding", "alfamix", "mvopt", "tcm"]  # on small pools, though they have a random_state
 # sums over columns, or draws for each column: another order, other rounding or draws
-COLUMN_ORDER_SHOWS = ["kmeans", "dropquery", "epig", "batchbald", "coregcn", "uncertaingcn"]
+COLUMN_ORDER_SHOWS = ["kmeans", "dropquery", "epig", "batchbald", "coregcn", "uncertaingcn", "head-disagreement", "refine"]
 TIES_BY_INDEX = ["maxherding", "alfamix"]  # two rows that cover only each other gain the same; candidates in a set
 WITH_ON = [name for name in NAMES if "on" in get_strategy(name).get_params()]
 
 
 def strategy(name, seed=0, **params):
-    chosen = get_strategy(name, **params)
+    chosen = quick_strategy(name, **params)
     return chosen.set_params(random_state=seed) if "random_state" in chosen.get_params() else chosen
 
 
@@ -106,7 +106,7 @@ def test_same_seed_same_answer_whatever_happened_before(name, problem):
     np.testing.assert_array_equal(strategy(name, seed=5).query(estimator, pool, 10, X_labeled=labelled), first)
     by_object = strategy(name, seed=np.random.RandomState(5)).query(estimator, pool, 10, X_labeled=labelled)
     np.testing.assert_array_equal(by_object, first)
-    get_strategy(name).query(estimator, pool, 3, X_labeled=labelled)  # random_state=None
+    quick_strategy(name).query(estimator, pool, 3, X_labeled=labelled)  # random_state=None
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
     if not is_deterministic(name):
         others = [strategy(name, seed=s).query(estimator, pool, 10, X_labeled=labelled).tolist() for s in range(6, 12)]
@@ -362,7 +362,12 @@ def test_unfitted_estimators_are_refused(name):
 
 
 # quick; and MMCSAL's encoder cannot be fitted on a part whose rows all lack a modality
-IN_PARTS = {"mmcsal": {"on_features": "raw", "max_iter": 2}, "coregcn": {"n_steps": 4}, "uncertaingcn": {"n_steps": 4}}
+IN_PARTS = {
+    "mmcsal": {"on_features": "raw", "max_iter": 2},
+    "coregcn": {"n_steps": 4},
+    "uncertaingcn": {"n_steps": 4},
+    "refine": FEW_BATCHES,
+}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,7 +6,7 @@ from contextlib import suppress
 import numpy as np
 import pandas as pd
 import pytest
-from samples import containers, make_blocks
+from samples import containers, make_blocks, quick_strategy
 from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import NotFittedError
@@ -63,7 +63,7 @@ def test_every_strategy_that_needs_no_model_can_start(initial):
 
 @pytest.mark.parametrize("name", available_strategies())
 def test_every_strategy_works_from_an_empty_start(name):
-    learner = ActiveLearner(LateFusionClassifier(random_state=0), name, initial=Last())
+    learner = ActiveLearner(LateFusionClassifier(random_state=0), quick_strategy(name), initial=Last())
     pool = np.arange(60)
     for number in range(3):
         rows, instances = learner.query(X[pool], n_instances=6)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from samples import containers, make_blocks
+from samples import containers, make_blocks, quick_strategy
 from scipy import sparse
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA, TruncatedSVD
@@ -26,7 +26,7 @@ from skmmal import (
     PerModality,
     run_experiment,
 )
-from skmmal.query import BMMAL, MMCSAL, MarginSampling, available_strategies, get_strategy
+from skmmal.query import BMMAL, MMCSAL, MarginSampling, available_strategies
 
 N = 60
 BLOCKS, Y = make_blocks(n=N, missing=0.2)
@@ -139,7 +139,7 @@ def test_no_strategy_depends_on_the_output_setting(name, output):
     pipeline = make_pipeline(ModalityScaler(), LateFusionClassifier()).fit(X[:20], Y[:20])
 
     def answer():
-        strategy = get_strategy(name)
+        strategy = quick_strategy(name)
         if "random_state" in strategy.get_params():
             strategy.set_params(random_state=0)
         return strategy.query(pipeline, X[20:], 4, **known)

@@ -10,7 +10,7 @@ import textwrap
 
 import numpy as np
 import pytest
-from samples import make_blocks
+from samples import make_blocks, quick_strategy
 from sklearn.exceptions import NotFittedError
 
 import skmmal.balancing
@@ -123,7 +123,7 @@ def test_declared_capabilities_are_those_of_the_class(entry):
 @pytest.mark.parametrize("entry", STRATEGIES, ids=named)
 def test_declared_capabilities_are_what_it_does(entry, problem):
     estimator, pool, labelled, y = problem
-    strategy = get_strategy(entry.name)
+    strategy = quick_strategy(entry.name)
     if "random_state" in strategy.get_params():
         strategy.set_params(random_state=0)
     if entry.needs_model:

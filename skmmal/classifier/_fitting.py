@@ -19,6 +19,7 @@ from skmmal._random import check_rng, draw_seed
 from skmmal._sklearn import check_sample_weight
 from skmmal._torch import import_torch
 from skmmal.balancing import Balancing, get_balancing
+from skmmal.classifier._prior import absent_row, log_prior, prior_classes, prior_weight, room_for_unmet
 from skmmal.heads import FUSIONS, FusionFactory, LinearHeads
 from skmmal.heads._classes import (
     class_positions,
@@ -31,6 +32,7 @@ from skmmal.heads._classes import (
 from skmmal.heads._precision import warn_of_lost_digits
 from skmmal.heads.convex import Anchor, LabeledRows, fit_layers, mean_rows
 from skmmal.modalities import MultimodalArray, presence_mask
+from skmmal.modalities._containers import n_rows_of
 from skmmal.modalities._input import validate_features
 from skmmal.modalities._rows import check_same_rows, rows_of
 from skmmal.reading import FUSED
@@ -58,6 +60,10 @@ class Strength(NamedTuple):
     temperature: float = 1.0
 
 
+_OF_PRIORS = ("prior_weight_", "unmet_probability_")
+"""Attributes that only a fit with a `prior` sets."""
+
+
 class FittingMixin(BaseEstimator):
     """The parts of a fit; parameters as of `LateFusionClassifier`."""
 
@@ -69,6 +75,10 @@ class FittingMixin(BaseEstimator):
     _widths: dict[str, Any]
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> None:
+        classes = prior_classes(self.prior) if classes is None else classes
+        if self.prior is not None and n_rows_of(X) == 0:
+            self._know_prior_alone(X, y, classes)
+            return
         former = getattr(self, "heads_", None) if self.warm_start else None
         former_classes, former_rows = getattr(self, "classes_", None), getattr(self, "_n_rows", 0)
         self._set_anchor(former)
@@ -78,6 +88,8 @@ class FittingMixin(BaseEstimator):
             raise ValueError(f"a modality cannot be named {FUSED!r}: that is the key of the fused head's scores")
         data, names, places = self._counted(features, y, sample_weight, classes)
         self.classes_, self.multilabel_ = names, data.has_several_labels
+        if self.multilabel_ and self.prior is not None:
+            raise ValueError("prior says which class a row has, and y is an indicator matrix: leave prior=None")
         self._n_rows = len(data)
         rng = check_rng(self.random_state)
         heads, solver = self._new_heads(rng, len(names))
@@ -100,6 +112,11 @@ class FittingMixin(BaseEstimator):
         else:
             heads = self._train(heads, solver, counted, data, rng, started)
         self.heads_ = heads
+        for name in _OF_PRIORS:
+            self.__dict__.pop(name, None)
+        if self.prior is not None:
+            self.unmet_probability_ = room_for_unmet(len(data), len(names))
+            self.prior_weight_ = prior_weight(self, counted, data.labels, data.weights, log_prior(self, X)[places])
 
     def _counted(
         self, features: MultimodalArray, y: Any, sample_weight: Any, classes: Any
@@ -140,6 +157,26 @@ class FittingMixin(BaseEstimator):
             features, present = features[rows], present[rows]
             factors = factors if factors is None else factors[rows]
         return LabeledRows(list(features.blocks.values()), present, labels, weights, factors), names, rows
+
+    def _know_prior_alone(self, X: Any, y: Any, classes: Any) -> None:
+        """Be fitted on no rows: the heads say the same of every class, and the prior what it says."""
+        if len(y) or classes is None:
+            raise ValueError(
+                f"X has no rows, y has {len(y)}, and classes is {classes!r}: a fit without rows takes no labels, and "
+                "needs the names of the classes: fit(X[:0], [], classes=...), or a prior with classes_"
+            )
+        features = validate_features(self, absent_row(X), reset=True)
+        _, self.classes_ = encode_labels(self, np.asarray(classes)[:1], classes, features)
+        heads = self._unfitted_heads(len(self.classes_))
+        met = np.zeros((len(self._widths) + 1, len(self.classes_)), dtype=bool)
+        if isinstance(heads, LinearHeads):
+            heads.met = met
+        else:
+            heads.double().eval().set_met(met)
+        mute_unmet_classes(heads, met)
+        self.heads_, self._n_rows, self.n_iter_, self.loss_curve_ = heads, 0, 0, []
+        self.multilabel_ = False
+        self.unmet_probability_, self.prior_weight_ = room_for_unmet(0, len(self.classes_)), 1.0
 
     def _set_anchor(self, former: Any) -> None:
         """Keep the anchor of the last fit, or take the model that there is; without ``"anchor"`` there is none."""

@@ -130,6 +130,7 @@ class LateFusionClassifierCV(LateFusionClassifier):
     dropout: ClassVar[float] = 0.0
     balancing: ClassVar[None] = None
     missing: ClassVar[str] = "zero"
+    prior: ClassVar[None] = None
     modality_dropout: ClassVar[float] = 0.0
     solver: ClassVar[str] = "lbfgs"
     device: ClassVar[str] = "auto"

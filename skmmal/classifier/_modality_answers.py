@@ -13,6 +13,7 @@ from skmmal._arrays import at_least_float32, integer, off_device
 from skmmal._fitted import OpenedModel
 from skmmal._labels import known_codes, known_indicator
 from skmmal._random import RandomState
+from skmmal.classifier._prior import LinearSourceWithPrior, PriorMixin
 from skmmal.contributions import EXACT_MODALITIES, PERMUTATIONS, contributions
 from skmmal.heads import LinearHeads
 from skmmal.modalities._rows import check_same_rows, rows_of
@@ -40,11 +41,15 @@ def source_of(model: ReadyModel, X: Any, **options: Any) -> LateFusionSource:
     -------
     LateFusionSource
     """
+    has_prior = model.final.prior is not None
     if isinstance(model.final.heads_, LinearHeads):
-        return LinearSource(model, X, **options)
+        return (LinearSourceWithPrior if has_prior else LinearSource)(model, X, **options)
     from skmmal.reading import NetworkSource
 
-    return NetworkSource(model, X, **options)
+    class NetworkSourceWithPrior(PriorMixin, NetworkSource):
+        """What a classifier with a network and a prior says of rows."""
+
+    return (NetworkSourceWithPrior if has_prior else NetworkSource)(model, X, **options)
 
 
 class ModalityAnswersMixin:

@@ -45,6 +45,8 @@ _FITTED = (
     "best_index_",
     "best_params_",
     "best_score_",
+    "prior_weight_",
+    "unmet_probability_",
 )
 """What `save` keeps beside the parameters and the network."""
 _ANCHOR, _CENTER = "anchor_.", "centre"

@@ -125,6 +125,16 @@ def simulate(
             autocompletion=_complete_robustness,
         ),
     ] = "",
+    annotator_error: Annotated[
+        float, typer.Option(help="Share of the labels that are wrong, at random.", min=0, max=1)
+    ] = 0.0,
+    annotator_skip: Annotated[
+        float, typer.Option(help="Share of the rows chosen that get no label.", min=0, max=1)
+    ] = 0.0,
+    annotators: Annotated[int, typer.Option(help="How many label each row; most votes count.", min=1)] = 1,
+    oracle: Annotated[
+        bool, typer.Option("--oracle", help="Add the curve of the best of many batches, by known labels: slow.")
+    ] = False,
     n_jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
 ) -> None:
@@ -138,7 +148,7 @@ def simulate(
 
     from skmmal._paths import local_path
     from skmmal.classifier import LateFusionClassifier
-    from skmmal.experiment import run_experiment
+    from skmmal.experiment import NoisyAnnotator, run_experiment
     from skmmal.experiment.sources import split
 
     out = local_path(out, "--out")
@@ -148,6 +158,9 @@ def simulate(
         raise typer.BadParameter("--labels goes with --features; a --dataset has its own")
     if not 0 < test_size < 1:
         raise typer.BadParameter(f"--test-size must lie between 0 and 1, got {test_size}")
+    errs = annotator_error > 0 or annotator_skip > 0
+    if annotators > 1 and not errs:
+        raise typer.BadParameter("--annotators needs --annotator-error or --annotator-skip: they would all agree")
     data = _labelled_data(dataset, features, labels, split_seed)
     data.X = _scaled(data.X, scale)
     pool, test = split(data, test_size, split_seed)
@@ -165,6 +178,8 @@ def simulate(
         initial=initial,
         scoring=split_names(scoring) or None,
         evaluations=split_names(robustness) or None,
+        annotator=NoisyAnnotator(annotator_error, annotator_skip, n_annotators=annotators) if errs else None,
+        oracle=oracle,
         n_jobs=n_jobs,
         results_dir=out,
         metadata={"dataset": dataset or str(features), "scale": scale.value, "split_seed": split_seed},

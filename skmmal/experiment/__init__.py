@@ -1,7 +1,9 @@
 """Compare strategies the way the papers do: run, record, resume, test."""
 
+from skmmal.experiment._annotator import NoisyAnnotator
 from skmmal.experiment._common_range import UnfinishedWarning, common_range
 from skmmal.experiment._evaluations import Adversarial, Evaluation, MissingRates, Noise
+from skmmal.experiment._oracle import Oracle
 from skmmal.experiment._ranks import average_ranks, critical_difference, friedman
 from skmmal.experiment._results import ExperimentResults
 from skmmal.experiment._runner import run_experiment
@@ -20,6 +22,8 @@ __all__ = [
     "ExperimentResults",
     "MissingRates",
     "Noise",
+    "NoisyAnnotator",
+    "Oracle",
     "UnfinishedWarning",
     "area_under_curve",
     "average_ranks",

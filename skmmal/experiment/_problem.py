@@ -23,6 +23,7 @@ from skmmal._arrays import integer, naming, numeric, off_device
 from skmmal._fitted import check_estimator
 from skmmal._sklearn import num_samples
 from skmmal._store import digest, fingerprint
+from skmmal.experiment._annotator import check_annotator
 from skmmal.experiment._evaluations import resolve_evaluations
 from skmmal.modalities import as_multimodal, is_multimodal
 from skmmal.modalities._blocks import refuse_unread
@@ -31,7 +32,18 @@ from skmmal.query import QueryStrategy, available_strategies, get_strategy, stra
 
 __all__ = ["Problem", "describe", "make_problem", "random_seed", "resolve_seeds"]
 
-OWN_COLUMNS = ("strategy", "seed", "round", "n_labeled", "accuracy", "balanced_accuracy", "ece", "shapley_imbalance")
+OWN_COLUMNS = (
+    "strategy",
+    "seed",
+    "round",
+    "n_labeled",
+    "n_skipped",
+    "n_wrong",
+    "accuracy",
+    "balanced_accuracy",
+    "ece",
+    "shapley_imbalance",
+)
 TIMINGS = ("fit_seconds", "query_seconds")
 METRIC_PREFIXES = ("accuracy_", "balanced_accuracy_", "contribution_", "weaker_weight_")
 
@@ -54,6 +66,7 @@ class Problem:
     initial: QueryStrategy
     scorers: dict[str, Any]
     evaluations: dict[str, Any]
+    annotator: Any = None
 
     def __sizeof__(self) -> int:
         # joblib's Dask backend sends arguments that are large once to every worker, not once per task
@@ -79,6 +92,7 @@ def make_problem(
     initial: str | QueryStrategy,
     scoring: Any,
     evaluations: Any = None,
+    annotator: Any = None,
 ) -> Problem:
     """Check the arguments of `run_experiment` and bring them into one form."""
     X, y = _check_data(X, y, "X", "y")
@@ -114,6 +128,7 @@ def make_problem(
         initial=initial_strategy,
         scorers=_resolve_scorers(scoring),
         evaluations=resolve_evaluations(evaluations),
+        annotator=check_annotator(annotator),
     )
 
 
@@ -253,11 +268,11 @@ def describe(problem: Problem, seeds: list[int], *, data: bool) -> dict[str, Any
         "n_pool": len(problem.y),
         "n_test": len(problem.y_test),
     }
-    if problem.evaluations:  # runs without any are described as they always were
-        description["evaluations"] = {
-            name: _describe_estimator(value) if hasattr(value, "get_params") else _describe_value(value)
-            for name, value in problem.evaluations.items()
-        }
+    # runs without any are described as they always were
+    if problem.evaluations:
+        description["evaluations"] = {name: _describe_any(value) for name, value in problem.evaluations.items()}
+    if problem.annotator is not None:
+        description["annotator"] = _describe_any(problem.annotator)
     if is_multimodal(problem.X):
         description["modalities"] = {name: _describe_value(width) for name, width in problem.X.modalities.items()}
     if data:
@@ -286,6 +301,10 @@ def _describe_estimator(estimator: Any) -> dict[str, Any]:
     return {"class": _path_of(type(estimator)), "params": params}
 
 
+def _describe_any(value: Any) -> Any:
+    return _describe_estimator(value) if hasattr(value, "get_params") else _describe_value(value)
+
+
 def _path_of(named: Any) -> str:
     """Where a class or function is imported from; of ours the public place, which stays when a file moves."""
     module, name = named.__module__, named.__qualname__
@@ -301,6 +320,8 @@ def _describe_value(value: Any) -> Any:
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, tuple | list) and all(isinstance(part, str | QueryStrategy) for part in value):
+        return [_describe_any(part) for part in value]
     if isinstance(value, tuple | list) and all(not hasattr(part, "get_params") for part in value):
         return [_describe_value(part) for part in value]
     if isinstance(value, Mapping):

@@ -22,7 +22,7 @@ __all__ = ["ExperimentResults", "summary_text"]
 
 KEYS = ["strategy", "seed", "round"]
 SUMS = "sha256sums.txt"
-_INTEGERS = ("seed", "round", "n_labeled", "rank", "row")
+_INTEGERS = ("seed", "round", "n_labeled", "n_skipped", "n_wrong", "rank", "row")
 _SUMMARY = ("final", "final_se", "area", "area_se")
 FILES = {"frame": "results.csv", "selected": "selected.csv", "classes": "classes.csv", "timings": "timings.csv"}
 
@@ -37,7 +37,8 @@ class ExperimentResults:
         ``balanced_accuracy``, ``ece`` (32 bins); for each modality ``accuracy_NAME`` and
         ``balanced_accuracy_NAME`` of its own head on the test rows that have it, ``contribution_NAME`` (mean share
         in the true class's probability); ``shapley_imbalance`` (of the test accuracy); ``weaker_weight_NAME`` (mean
-        BMMAL weight of the weaker modality in the part of the pool that NAME dominates); further scorers;
+        BMMAL weight of the weaker modality in the part of the pool that NAME dominates); further scorers; with an
+        annotator ``n_skipped`` and ``n_wrong`` (how many of the ``n_labeled`` rows got no label, or a wrong one);
         ``fit_seconds``, ``query_seconds``.
     selected : DataFrame
         The rows chosen: ``strategy``, ``seed``, ``round``, ``rank`` (order within the round), ``row`` (of X). Those of

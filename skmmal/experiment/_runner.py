@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from joblib.parallel import get_active_backend
 from sklearn.utils.parallel import Parallel, delayed  # they take scikit-learn's configuration to the workers
 
-from skmmal._alone import n_modalities_of, warn_if_alone, warn_if_lost
+from skmmal._alone import n_modalities_of, prior_block_of, warn_if_alone, warn_if_lost
+from skmmal.experiment._annotator import answers_to
 from skmmal.experiment._folder import RunFolder
-from skmmal.experiment._problem import Problem, describe, make_problem, resolve_seeds
+from skmmal.experiment._oracle import ORACLE, Oracle, check_oracle
+from skmmal.experiment._problem import Problem, describe, make_problem, random_seed, resolve_seeds
 from skmmal.experiment._progress import track
 from skmmal.experiment._results import ExperimentResults
 from skmmal.experiment._unit import Record, run_unit
@@ -38,6 +41,8 @@ def run_experiment(
     initial: str | QueryStrategy = "random",
     scoring: Any = None,
     evaluations: Any = None,
+    annotator: Any = None,
+    oracle: bool | Oracle = False,
     n_jobs: int | None = None,
     results_dir: str | os.PathLike | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -81,6 +86,13 @@ def run_experiment(
         (see `skmmal.experiment.MissingRates`, `Noise`, `Adversarial`). A function
         ``(model, X_test, y_test, random_state)`` returns a DataFrame. Made after the last round, unless an
         `Evaluation` says ``every_round=True``. They are in ``results.evaluations``.
+    annotator : NoisyAnnotator or function, optional
+        Who labels the rows that are chosen: answers may be wrong or missing (see `NoisyAnnotator`; a function
+        ``(X, y, random_state)`` returns labels and which rows have one). By default all answers are right. Test rows
+        keep their labels.
+    oracle : bool or Oracle, default=False
+        Whether to add the curve ``"oracle"`` to those of the strategies: in every round the best of many batches, by
+        somebody who knows the labels (see `Oracle`). It takes many times as long as the strategies.
     n_jobs : int, default=None
         joblib workers over strategies × seeds. ``joblib.parallel_config(backend="dask")`` or Ray's backend moves the
         work to a cluster; `results_dir` must then lie on a disk that all its machines share.
@@ -139,9 +151,24 @@ def run_experiment(
     if metadata is not None and not isinstance(metadata, Mapping):
         raise TypeError(f"metadata must be a mapping, got {metadata!r}")
     problem = make_problem(
-        estimator, strategies, X, y, X_test, y_test, n_initial, n_instances, n_rounds, initial, scoring, evaluations
+        estimator,
+        strategies,
+        X,
+        y,
+        X_test,
+        y_test,
+        n_initial,
+        n_instances,
+        n_rounds,
+        initial,
+        scoring,
+        evaluations,
+        annotator,
     )
+    problem = _with_oracle(problem, oracle)
     seed_list = resolve_seeds(seeds)
+    for seed in seed_list[:1]:  # what is wrong with an annotator shows before anything runs
+        answers_to(problem.annotator, problem.X, problem.y, problem.classes, random_seed("annotator", seed))
     config = describe(problem, seed_list, data=results_dir is not None)
     config["metadata"] = dict(metadata or {})
     folder = None if results_dir is None else RunFolder.open(results_dir, config)
@@ -150,6 +177,17 @@ def run_experiment(
     if folder is not None:
         results.save(folder.path)
     return results
+
+
+def _with_oracle(problem: Problem, oracle: Any) -> Problem:
+    """Add the oracle to the strategies, where it is wanted."""
+    wanted = problem.n_initial + problem.n_rounds * problem.n_instances
+    found = check_oracle(oracle, len(problem.y), wanted)
+    if found is None:
+        return problem
+    if ORACLE in problem.strategies:
+        raise ValueError(f"strategies: {ORACLE!r} is the name of the curve that oracle= adds; give another name")
+    return replace(problem, strategies={**problem.strategies, ORACLE: found})
 
 
 def _run(
@@ -171,7 +209,7 @@ def _watched(done: Iterable[list[Record]], problem: Problem) -> Iterator[list[Re
             known = [name.removeprefix(_SHARE) for name in measured] or None
             asked = [name for name, strategy in problem.strategies.items() if strategy.compares_modalities]
             if n_modalities_of(problem.X) > 1:
-                warn_if_lost(problem.X, known)
+                warn_if_lost(problem.X, known and [*known, *prior_block_of(problem.estimator)])
             elif asked and known:
                 warn_if_alone(known, f"strategies={asked}")
         yield records

@@ -14,7 +14,7 @@ from sklearn.utils import column_or_1d
 from skmmal.experiment._common_range import UnfinishedWarning
 from skmmal.experiment._problem import random_seed
 from skmmal.experiment._results import ExperimentResults
-from skmmal.experiment._unit import fit_round
+from skmmal.experiment._rounds import fit_round
 from skmmal.modalities._containers import take_rows
 from skmmal.stopping import RoundState, StoppingCriterion, as_criteria
 
@@ -62,6 +62,10 @@ def stopping_history(
         raise ValueError(f"the results hold no run of strategy {strategy!r} with seed {seed}")
     if len({estimator is None, X is None, y is None}) > 1:
         raise ValueError("give estimator, X and y together, or none of them")
+    if X is not None and "annotator" in results.config:
+        raise ValueError(
+            "the experiment had an annotator, and y does not say what was answered: leave out estimator, X and y"
+        )
     history = [
         RoundState(
             int(line["round"]),

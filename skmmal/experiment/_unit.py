@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
 from skmmal._alone import said_elsewhere
 from skmmal._torch import installed_torch
+from skmmal.experiment._annotator import Answers, answers_to
 from skmmal.experiment._evaluations import due, table_of
 from skmmal.experiment._folder import RunFolder
-from skmmal.experiment._problem import Problem, random_seed, set_random_states
+from skmmal.experiment._oracle import Oracle, oracle_batch
+from skmmal.experiment._problem import Problem, random_seed
+from skmmal.experiment._rounds import ask, fit_answered, others, seeded
 from skmmal.experiment.metrics import evaluate
-from skmmal.modalities._containers import take_rows
 from skmmal.modalities._input import modal_output
 
-__all__ = ["fit_round", "one_thread", "run_unit", "seeded"]
+__all__ = ["one_thread", "run_unit"]
 
 Record = dict[str, Any]
 
@@ -53,17 +53,19 @@ def run_unit(problem: Problem, name: str, seed: int, folder: RunFolder | None) -
     if n_done > problem.n_rounds:
         return records
     with one_thread(), modal_output(problem.X):
-        labeled = np.array([row for record in records for row in record["selected"]], dtype=np.intp)
+        answers = answers_to(problem.annotator, problem.X, problem.y, problem.classes, random_seed("annotator", seed))
+        chosen = np.array([row for record in records for row in record["selected"]], dtype=np.intp)
         # a round's model follows from its rows alone: nothing else has to be kept to go on
-        model = _fit(problem, labeled, seed, n_done - 1) if n_done else clone(problem.estimator)
+        model = fit_answered(problem, answers, chosen, seed, n_done - 1) if n_done else clone(problem.estimator)
         for round_ in range(n_done, problem.n_rounds + 1):
             started = time.perf_counter()
-            selected = _choose(problem, model, labeled, name, seed, round_)
+            selected = _choose(problem, model, chosen, answers, name, seed, round_)
             asked = time.perf_counter()
-            labeled = np.concatenate([labeled, selected])
-            model = _fit(problem, labeled, seed, round_)
+            chosen = np.concatenate([chosen, selected])
+            model = fit_answered(problem, answers, chosen, seed, round_)
             fitted = time.perf_counter()
-            metrics, by_class = evaluate(model, problem, _others(labeled, len(problem.y)))
+            metrics, by_class = evaluate(model, problem, others(chosen, len(problem.y)))
+            metrics |= _mistakes(problem, chosen, answers)
             record = {"round": round_, "selected": selected.tolist(), "metrics": metrics, "by_class": by_class}
             tables = _evaluations(problem, model, seed, round_)
             if tables:
@@ -84,83 +86,27 @@ def _evaluations(problem: Problem, model: Any, seed: int, round_: int) -> dict[s
     }
 
 
-def _others(labeled: np.ndarray, n_rows: int) -> np.ndarray:
-    return np.setdiff1d(np.arange(n_rows), labeled)
-
-
-def _choose(problem: Problem, model: Any, labeled: np.ndarray, name: str, seed: int, round_: int) -> np.ndarray:
-    """Rows of X to label next."""
+def _choose(
+    problem: Problem, model: Any, chosen: np.ndarray, answers: Answers, name: str, seed: int, round_: int
+) -> Any:
+    """Rows of X to ask for next."""
     if round_ == 0:
         strategy = seeded(problem.initial, "initial", problem.initial_name, seed)
         with said_elsewhere():
             return np.asarray(strategy.query(model, problem.X, problem.n_initial))
-    pool = _others(labeled, len(problem.y))
+    if isinstance(problem.strategies[name], Oracle):
+        return oracle_batch(problem, model, chosen, answers, seed, round_)
     strategy = seeded(problem.strategies[name], "query", name, seed, round_)
-    with said_elsewhere():
-        picked = strategy.query(
-            model,
-            take_rows(problem.X, pool),
-            problem.n_instances,
-            X_labeled=take_rows(problem.X, labeled),
-            y_labeled=problem.y[labeled],
-        )
-    return pool[picked]
+    return ask(problem, strategy, model, others(chosen, len(problem.y)), chosen, answers)
 
 
-def seeded(estimator: Any, *key: str | int) -> Any:
-    """Copy an estimator or strategy, with random states that follow from a key.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        Left as it is.
-    *key : str or int
-        What it is for; see `random_seed`.
-
-    Returns
-    -------
-    BaseEstimator
-        Not fitted.
-    """
-    copy = clone(estimator)
-    set_random_states(copy, *key)
-    return copy
-
-
-def fit_round(
-    estimator: Any, X: Any, y: np.ndarray, classes: np.ndarray, labeled: np.ndarray, seed: int, round_: int
-) -> Any:
-    """Fit a new model on the labelled rows; its randomness is the same for every strategy of the seed.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        Left as it is.
-    X : array-like of shape (n_samples, n_features)
-        All rows of the experiment.
-    y : ndarray of shape (n_samples,)
-        Their labels.
-    classes : ndarray of shape (n_classes,)
-        All classes, for estimators that want to know those which have no label yet.
-    labeled : ndarray of int
-        Rows that have a label in this round.
-    seed, round_ : int
-        Of the run, and of the round.
-
-    Returns
-    -------
-    BaseEstimator
-        Fitted.
-    """
-    model = seeded(estimator, "fit", seed, round_)
-    prefix = f"{model.steps[-1][0]}__" if isinstance(model, Pipeline) else ""
-    final = model[-1] if isinstance(model, Pipeline) else model
-    fit_params = {f"{prefix}classes": classes} if has_fit_parameter(final, "classes") else {}
-    return model.fit(take_rows(X, labeled), y[labeled], **fit_params)
-
-
-def _fit(problem: Problem, labeled: np.ndarray, seed: int, round_: int) -> Any:
-    return fit_round(problem.estimator, problem.X, problem.y, problem.classes, labeled, seed, round_)
+def _mistakes(problem: Problem, chosen: np.ndarray, answers: Answers) -> dict[str, int]:
+    """How many of the chosen rows have got no label, and how many a wrong one; nothing where all answers are right."""
+    if problem.annotator is None:
+        return {}
+    labeled = answers.among(chosen)
+    n_wrong = int((answers.labels[labeled] != problem.y[labeled]).sum())
+    return {"n_skipped": len(chosen) - len(labeled), "n_wrong": n_wrong}
 
 
 # ------------------------------------------------------------------------------------------------------ threads

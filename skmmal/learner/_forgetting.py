@@ -22,7 +22,8 @@ def forgets(estimator: Any) -> bool:
     opened = open_model(estimator)
     if not opened.searched or getattr(opened.final, "warm_start", False) == "anchor":
         return False
-    return bool(known_fitted(opened.final))
+    # a prior alone is kept
+    return bool(known_fitted(opened.final)) and getattr(opened.final, "_n_rows", None) != 0
 
 
 @contextmanager

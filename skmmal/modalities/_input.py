@@ -30,7 +30,7 @@ def validate_features(estimator: Any, X: Any, *, reset: bool) -> MultimodalArray
     ``feature_names_in_``; otherwise checks `X` against them and brings its modalities into the fitted order.
     A fitted estimator takes blocks where it was fitted on a matrix, and the other way round.
     """
-    X = in_memory(X)
+    X, _ = split_prior(estimator, in_memory(X))
     if is_multimodal(X):
         return _validate_blocks(estimator, X, reset)
     names = list(X.columns) if isinstance(X, pd.DataFrame) else None
@@ -55,9 +55,46 @@ def modal_output(X: Any) -> Iterator[None]:
         yield
 
 
+def split_prior(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Take the block that an estimator's `prior` names from the others: it is no modality.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With or without a `prior`.
+    X : container of rows
+        As the estimator takes it.
+
+    Returns
+    -------
+    features : container of rows
+        Without the block.
+    block : ndarray of shape (n_samples, n_classes) or None
+        ``None`` where `prior` names none.
+    """
+    name = getattr(estimator, "prior", None)
+    if not isinstance(name, str):
+        return X, None
+    blocks = as_multimodal(X, estimator.modalities if has_vectors(X) or not is_multimodal(X) else None)
+    others = {key: block for key, block in blocks.blocks.items() if key != name}
+    if len(others) == len(blocks.blocks) or not others:
+        raise ValueError(
+            f"prior={name!r} must be the name of a block of X beside its modalities; X has {list(blocks.modalities)}"
+        )
+    return MultimodalArray(others), blocks[name]
+
+
+def _feature_modalities(estimator: Any) -> Any:
+    """The estimator's `modalities` without the block that is its prior."""
+    name = getattr(estimator, "prior", None)
+    if estimator.modalities is None or not isinstance(name, str):
+        return estimator.modalities
+    return {key: value for key, value in estimator.modalities.items() if key != name}
+
+
 def _validate_blocks(estimator: Any, X: Any, reset: bool) -> MultimodalArray:
     names = _frame_names(X) if isinstance(X, pd.DataFrame) and isinstance(X.columns, pd.MultiIndex) else None
-    expected = estimator.modalities if reset else estimator._widths
+    expected = _feature_modalities(estimator) if reset else estimator._widths
     if has_vectors(X):  # a column that a layout names holds as many numbers as it likes
         X, expected = as_multimodal(X, estimator.modalities), None if reset else expected
     features = as_multimodal(X, expected)

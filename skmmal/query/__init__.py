@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from skmmal.query._epig import EPIG as EPIG
     from skmmal.query._falcun import FALCUN as FALCUN
     from skmmal.query._galaxy import GALAXY as GALAXY
+    from skmmal.query._head_disagreement import HeadDisagreement as HeadDisagreement
     from skmmal.query._information import mutual_information as mutual_information
     from skmmal.query._information import predictive_information as predictive_information
     from skmmal.query._kmeans import KMeansSampling as KMeansSampling
@@ -58,10 +59,12 @@ if TYPE_CHECKING:
     from skmmal.query._powerbald import PowerBALD as PowerBALD
     from skmmal.query._probcover import ProbCover as ProbCover
     from skmmal.query._random import RandomSampling as RandomSampling
+    from skmmal.query._refine import Refine as Refine
     from skmmal.query._strategies import available_strategies as available_strategies
     from skmmal.query._strategies import get_strategy as get_strategy
     from skmmal.query._strategies import strategy_name as strategy_name
     from skmmal.query._strategies import strategy_table as strategy_table
+    from skmmal.query._tcm import TCM as TCM
     from skmmal.query._typiclust import TypiClust as TypiClust
     from skmmal.query._uherding import UHerding as UHerding
     from skmmal.query._uncertaingcn import UncertainGCN as UncertainGCN

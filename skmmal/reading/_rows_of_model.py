@@ -12,7 +12,7 @@ from scipy import sparse
 from skmmal._sklearn import num_samples
 from skmmal.modalities import DEFAULT_NAME, MultimodalArray, as_multimodal, is_multimodal, presence_mask
 from skmmal.modalities._containers import n_rows_of
-from skmmal.modalities._input import validate_features
+from skmmal.modalities._input import split_prior, validate_features
 from skmmal.reading._ready import ReadyModel
 from skmmal.reading._rows import dense, is_opaque, zero_where_absent
 from skmmal.reading._source import RowAnswers, Source
@@ -79,6 +79,7 @@ class RowsOfModel(RowAnswers):
             )
         if np.ndim(X) > 2 and not hasattr(self.final, "modalities"):  # a classifier that takes arrays row by row
             X = np.asarray(X).reshape(len(X), -1)
+        X, _ = split_prior(self.final, X)
         return as_multimodal(X, None if is_multimodal(X) else getattr(self.final, "modalities", None))
 
     @cached_property

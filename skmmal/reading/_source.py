@@ -77,6 +77,11 @@ class RowAnswers(ABC):
         )
 
     @property
+    def prior_probabilities(self) -> np.ndarray | None:
+        """What was known of each row before there were labels, shape (N, K); ``None``: nothing."""
+        return None
+
+    @property
     @abstractmethod
     def modality_names(self) -> list[str]:
         """Names of the M modalities, in the order of `blocks`."""

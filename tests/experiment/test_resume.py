@@ -10,10 +10,10 @@ import warnings
 
 import pandas as pd
 import pytest
+from experiment.interrupted import contents, kill_after
 
 from skmmal._store import sealed
 from skmmal.experiment import ExperimentResults
-from skmmal.experiment._folder import RunFolder
 
 SCRIPT = """
 import sys
@@ -30,36 +30,10 @@ if __name__ == "__main__":
 """
 
 
-def contents(folder):
-    """Bytes of every file but the timings."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in files
-        if "timings" not in str(path.relative_to(folder))
-    }
-
-
-class Killed(BaseException):
-    pass
-
-
 @pytest.mark.parametrize("n_writes", [1, 5, 23])
-def test_stopped_after_some_rounds(run, tmp_path, monkeypatch, n_writes):
+def test_stopped_after_some_rounds(run, tmp_path, n_writes):
     whole = run(results_dir=tmp_path / "whole")
-    written = []
-    real = RunFolder.write_record
-
-    def write(self, *args):
-        if len(written) == n_writes:
-            raise Killed
-        written.append(args)
-        real(self, *args)
-
-    monkeypatch.setattr(RunFolder, "write_record", write)
-    with pytest.raises(Killed):
-        run(results_dir=tmp_path / "stopped")
-    monkeypatch.setattr(RunFolder, "write_record", real)
+    kill_after(n_writes, lambda: run(results_dir=tmp_path / "stopped"))
     part = ExperimentResults.load(tmp_path / "stopped")
     assert len(part.frame) == n_writes
     (tmp_path / "stopped" / "units" / ".round-009.json.tmp-x").write_text("half")  # what a kill leaves

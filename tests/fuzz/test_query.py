@@ -6,6 +6,7 @@ import numpy as np
 from fuzz.harness import REFUSED, answer, check_indices, fuzz
 from fuzz.inputs import ODD, budgets, draw_labels, features, seeds
 from hypothesis import strategies as st
+from samples import FEW_BATCHES
 from sklearn.ensemble import BaggingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -18,6 +19,7 @@ NAMES = available_strategies()
 QUICK = {  # the same code in fewer steps
     "coregcn": {"n_steps": 2},
     "uncertaingcn": {"n_steps": 2},
+    "refine": FEW_BATCHES,
     "mmcsal": {"max_iter": 2, "encoder": CrossModalEncoder(n_components=2, max_iter=1)},
 }
 MODELS = {

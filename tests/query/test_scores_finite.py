@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from samples import FEW_BATCHES
 from sklearn.linear_model import LogisticRegression
 
 from skmmal import LateFusionClassifier, MultimodalArray
@@ -27,6 +28,7 @@ QUICK = {
     "bald": {"n_draws": 8},
     "powerbald": {"n_draws": 8},
     "mvopt": {"n_components": 16},
+    "refine": FEW_BATCHES,
 }
 
 

@@ -4,13 +4,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from samples import quick_strategy
 
 import skmmal.reading._passes
 import skmmal.reading._rows_of_model
 from skmmal import LateFusionClassifier, MultimodalArray
 from skmmal.heads import LinearHeads
 from skmmal.heads._modules import ConcatFusion, Encoder, Fusion
-from skmmal.query import available_strategies, get_strategy
+from skmmal.query import available_strategies
 
 POOL, LABELLED = 230, 60
 ON_NEW_POINTS = {"dropquery", "deepfool"}
@@ -66,7 +67,7 @@ def files(tmp_path_factory):
 @pytest.mark.parametrize("name", available_strategies())
 def test_the_models_part_of_a_query_is_made_once(name, on, encoders, files, calls):
     X, y = files
-    strategy = get_strategy(name)
+    strategy = quick_strategy(name)
     if "random_state" in strategy.get_params():
         strategy.set_params(random_state=0)
     if "on" not in strategy.get_params():
