@@ -22,6 +22,7 @@ from skmmal.experiment._problem import Problem, random_seed, set_random_states
 from skmmal.experiment.metrics import evaluate
 from skmmal.modalities._containers import take_rows
 from skmmal.modalities._input import modal_output
+from skmmal.reading import Reading, read_with_labels
 
 __all__ = ["fit_round", "one_thread", "run_unit", "seeded"]
 
@@ -55,20 +56,21 @@ def run_unit(problem: Problem, name: str, seed: int, folder: RunFolder | None) -
     with one_thread(), modal_output(problem.X):
         labeled = np.array([row for record in records for row in record["selected"]], dtype=np.intp)
         # a round's model follows from its rows alone: nothing else has to be kept to go on
-        model = _fit(problem, labeled, seed, n_done - 1) if n_done else clone(problem.estimator)
+        model = _fit(problem, labeled, seed, n_done - 1) if n_done else None
+        selected, _, query_seconds = _choose(problem, model, labeled, name, seed, n_done)
         for round_ in range(n_done, problem.n_rounds + 1):
-            started = time.perf_counter()
-            selected = _choose(problem, model, labeled, name, seed, round_)
             asked = time.perf_counter()
             labeled = np.concatenate([labeled, selected])
             model = _fit(problem, labeled, seed, round_)
-            fitted = time.perf_counter()
-            metrics, by_class = evaluate(model, problem, _others(labeled, len(problem.y)))
-            record = {"round": round_, "selected": selected.tolist(), "metrics": metrics, "by_class": by_class}
+            seconds = {"fit_seconds": time.perf_counter() - asked, "query_seconds": query_seconds}
+            record: Record = {"round": round_, "selected": selected.tolist()}
+            # before the model is measured, which reads the pool, too: the time of a query is all its own
+            selected, pool, query_seconds = _choose(problem, model, labeled, name, seed, round_ + 1)
+            record["metrics"], record["by_class"] = evaluate(model, problem, pool)
             tables = _evaluations(problem, model, seed, round_)
             if tables:
                 record["evaluations"] = tables
-            record["seconds"] = {"fit_seconds": fitted - asked, "query_seconds": asked - started}
+            record["seconds"] = seconds
             if folder is not None:
                 folder.write_record(name, seed, record)
             records.append(record)
@@ -88,23 +90,27 @@ def _others(labeled: np.ndarray, n_rows: int) -> np.ndarray:
     return np.setdiff1d(np.arange(n_rows), labeled)
 
 
-def _choose(problem: Problem, model: Any, labeled: np.ndarray, name: str, seed: int, round_: int) -> np.ndarray:
-    """Rows of X to label next."""
-    if round_ == 0:
+def _choose(
+    problem: Problem, model: Any, labeled: np.ndarray, name: str, seed: int, round_: int
+) -> tuple[np.ndarray, Reading | None, float]:
+    """Rows of X to label next, what the model says of the pool, and seconds; behind the last round there are none."""
+    started = time.perf_counter()
+    if model is None:
         strategy = seeded(problem.initial, "initial", problem.initial_name, seed)
         with said_elsewhere():
-            return np.asarray(strategy.query(model, problem.X, problem.n_initial))
-    pool = _others(labeled, len(problem.y))
+            picked = strategy.query(clone(problem.estimator), problem.X, problem.n_initial)
+        return np.asarray(picked), None, time.perf_counter() - started
+    rows = _others(labeled, len(problem.y))
+    if not len(rows):
+        return rows, None, 0.0
+    known = take_rows(problem.X, labeled), problem.y[labeled]
+    pool = read_with_labels(model, take_rows(problem.X, rows), *known)
+    if round_ > problem.n_rounds:
+        return rows[:0], pool, 0.0
     strategy = seeded(problem.strategies[name], "query", name, seed, round_)
     with said_elsewhere():
-        picked = strategy.query(
-            model,
-            take_rows(problem.X, pool),
-            problem.n_instances,
-            X_labeled=take_rows(problem.X, labeled),
-            y_labeled=problem.y[labeled],
-        )
-    return pool[picked]
+        picked = strategy.query(None, pool, problem.n_instances)
+    return rows[picked], pool, time.perf_counter() - started
 
 
 def seeded(estimator: Any, *key: str | int) -> Any:
