@@ -71,12 +71,12 @@ def test_lessons_taken_back(data):
             done = answer("ActiveLearner.undo", learner.undo, valid=bool(before))
             assert (done is REFUSED) == (not before)
             held, known = before.pop() if before else (held, known)
-        elif verb == "refused":
+        elif verb == "refused" and held + 3 <= given.n:
             assert answer("ActiveLearner.add", lambda: learner.add(rows, [*labels, y[0]]), valid=False) is REFUSED  # noqa: B023
         elif verb == "fit":
             answer("ActiveLearner.fit", learner.fit, valid=True)
             known = held
-        elif held + 3 <= given.n:
+        elif verb in ("add", "teach") and held + 3 <= given.n:
             answer(f"ActiveLearner.{verb}", lambda: getattr(learner, verb)(rows, labels), valid=True)  # noqa: B023
             before.append((held, known))
             held = lesson.stop
