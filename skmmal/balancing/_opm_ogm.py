@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skmmal.balancing._base import EPOCHS, MODULATE, NOT_NEGATIVE, PROBABILITY
+from skmmal.balancing._base import EPOCHS, MODULATE, NOT_NEGATIVE
 from skmmal.balancing._ogm import OGM
 from skmmal.balancing._opm import OPM
 from skmmal.heads import Step, TrainingRun
@@ -48,11 +48,7 @@ class OPMOGM(OPM):
     """
 
     _parameter_constraints: dict = {
-        "base_rate": PROBABILITY,
-        "strength": NOT_NEGATIVE,
-        "execution_rate": PROBABILITY,
-        "start": EPOCHS,
-        "stop": EPOCHS,
+        **OPM._parameter_constraints,
         "alpha": NOT_NEGATIVE,
         "modulate": MODULATE,
         "ogm_start": EPOCHS,

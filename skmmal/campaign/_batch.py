@@ -11,8 +11,9 @@ import pandas as pd
 
 from skmmal.modalities import MultimodalArray, presence_mask
 from skmmal.query import QueryStrategy
+from skmmal.reading import Reading, read, read_with_labels
 
-__all__ = ["RANDOM_SLICE", "Pick", "balance_classes", "batch_table", "choose", "mix_in"]
+__all__ = ["RANDOM_SLICE", "Pick", "balance_classes", "batch_table", "choose", "mix_in", "read_candidates"]
 
 RANDOM_SLICE = "random-slice"
 """What `chosen_by` says of a row that was drawn at random, to measure the accuracy."""
@@ -40,6 +41,7 @@ def choose(
     *,
     name: str,
     class_counts: Mapping[str, int] | None = None,
+    reading: Reading | None = None,
 ) -> Pick:
     """Let a strategy pick rows of X among the candidates.
 
@@ -62,21 +64,31 @@ def choose(
     class_counts : mapping of class to int, optional
         Labels of each class so far: the batch is balanced over the predicted classes (see `balance_classes`). Needs a
         fitted model.
+    reading : Reading, optional
+        What the model says of the candidates, with the labelled rows (see `skmmal.reading.read_with_labels`): for
+        callers that ask it for more. By default it is made here.
 
     Returns
     -------
     Pick
     """
-    known = {"X_labeled": X[labeled], "y_labeled": y} if len(labeled) else {}
-    pool = X[candidates]
+    if reading is None:
+        reading = read_candidates(model, X, candidates, labeled, y)
     n_wanted = n_instances
     if class_counts is not None:
         n_wanted = min(len(candidates), OVERSAMPLING * n_instances)
-    picked, scores = strategy.query(model, pool, n_wanted, return_scores=True, **known)
+    picked, scores = strategy.query(None, reading, n_wanted, return_scores=True)
     if class_counts is not None:
-        kept = balance_classes(model.predict(X[candidates[picked]]), class_counts, n_instances)
+        predicted = model.classes_[reading.head.probabilities[picked].argmax(axis=1)]
+        kept = balance_classes(predicted, class_counts, n_instances)
         picked, scores = picked[kept], scores[kept]
     return Pick(candidates[picked], np.asarray(scores, dtype=np.float64), np.full(len(picked), name, dtype=object))
+
+
+def read_candidates(model: Any, X: MultimodalArray, candidates: np.ndarray, labeled: np.ndarray, y: Any) -> Reading:
+    """Read the candidates, and the labelled rows that go with them; parameters as of `choose`."""
+    known = (X[labeled], y) if len(labeled) else ()
+    return read_with_labels(model, X[candidates], *known)
 
 
 def balance_classes(predicted: Any, class_counts: Mapping[str, int], n_instances: int) -> np.ndarray:
@@ -172,8 +184,8 @@ def batch_table(ids: np.ndarray, pick: Pick, X: MultimodalArray, model: Any = No
             for by in pick.chosen_by
         ]
         return pd.DataFrame(columns)
-    probabilities = model.predict_proba(features)
-    shares = model.modality_contributions(features)
+    reading = read(model, features)
+    probabilities, shares = reading.head.probabilities, reading.contributions
     columns["predicted"] = model.classes_[probabilities.argmax(axis=1)]
     columns["confidence"] = probabilities.max(axis=1)
     columns.update({f"contribution_{name}": shares[:, m] for m, name in enumerate(names)})

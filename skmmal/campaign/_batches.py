@@ -16,7 +16,7 @@ import pandas as pd
 from skmmal._arrays import integer
 from skmmal._store import fsync_folder
 from skmmal._version import versions
-from skmmal.campaign._batch import Pick, batch_table, choose, mix_in
+from skmmal.campaign._batch import Pick, batch_table, choose, mix_in, read_candidates
 from skmmal.campaign._files import CampaignError, digest, write_new
 from skmmal.campaign._folder import CampaignFolder
 from skmmal.campaign._settings import (
@@ -31,9 +31,11 @@ from skmmal.campaign._state import MODEL, NEXT, STOP_SET, State
 from skmmal.campaign.formats._csv import csv_bytes
 from skmmal.classifier import LateFusionClassifier
 from skmmal.experiment._problem import random_seed
-from skmmal.experiment._unit import one_thread, seeded
+from skmmal.experiment._rounds import seeded
+from skmmal.experiment._unit import one_thread
 from skmmal.modalities import MultimodalArray
 from skmmal.query import QueryStrategy
+from skmmal.reading import Reading
 from skmmal.stopping import RoundState
 
 __all__ = ["BatchesMixin"]
@@ -166,9 +168,9 @@ class BatchesMixin(CampaignFolder):
             model = seeded(settings.estimator, "campaign", seed, "fit", number)
             model.fit(X[rows.labeled], rows.y, classes=np.array(state.classes, dtype=str))
         strategy = settings.strategy if model is not None else settings.initial
-        pick = _pick(X, rows, model, strategy, state.class_counts, number, settings)
+        pick, pool = _pick(X, rows, model, strategy, state.class_counts, number, settings)
         table = batch_table(ids, pick, X, model)
-        measured, stop_set = self._measure(model, X, ids, rows)
+        measured, stop_set = self._measure(model, X, ids, rows, pool)
         receipt = {
             "kind": "round",
             "round": number,
@@ -199,7 +201,12 @@ class BatchesMixin(CampaignFolder):
         return receipt, table, stop_set, model
 
     def _measure(
-        self, model: LateFusionClassifier | None, X: MultimodalArray, ids: np.ndarray, rows: _Rows
+        self,
+        model: LateFusionClassifier | None,
+        X: MultimodalArray,
+        ids: np.ndarray,
+        rows: _Rows,
+        pool: _Pool,
     ) -> tuple[dict[str, Any] | None, pd.DataFrame]:
         """What the receipt says of the model, and its predictions on the stop set."""
         if model is None:
@@ -211,7 +218,7 @@ class BatchesMixin(CampaignFolder):
         if len(known):
             held_out = pd.Index(ids).get_indexer(pd.Index(known["id"]))
             accuracy = float((model.predict(X[held_out]) == known["label"].to_numpy(dtype=str)).mean())
-        probabilities = model.predict_proba(X[rows.unlabeled])
+        probabilities = pool.probabilities(model, X, rows.unlabeled)
         summary = RoundState.from_probabilities(0, len(rows.y), probabilities, model.classes_, in_stop_set)
         predicted = Counter(model.classes_[probabilities.argmax(axis=1)].tolist())
         measured = {
@@ -236,6 +243,24 @@ class _Rows:
     unlabeled: np.ndarray
     candidates: np.ndarray
     counts: dict[str, int]
+
+
+@dataclass
+class _Pool:
+    """The rows among which the strategy chose, in ascending order, and what the model says of them."""
+
+    rows: np.ndarray
+    reading: Reading | None
+
+    def probabilities(self, model: LateFusionClassifier, X: MultimodalArray, rows: np.ndarray) -> np.ndarray:
+        """Class probabilities of rows of X, ascending, that include the pool; the others only are read anew."""
+        found = np.empty((len(rows), len(model.classes_)))
+        is_read = np.isin(rows, self.rows) if self.reading is not None else np.zeros(len(rows), dtype=bool)
+        if self.reading is not None:
+            found[is_read] = self.reading.head.probabilities
+        if not is_read.all():
+            found[~is_read] = model.predict_proba(X[rows[~is_read]])
+        return found
 
 
 def _sort_rows(ids: np.ndarray, state: State, held_out: pd.Series, include: list[str]) -> _Rows:
@@ -270,7 +295,7 @@ def _pick(
     class_counts: dict[str, int],
     number: int,
     settings: Settings,
-) -> Pick:
+) -> tuple[Pick, _Pool]:
     key = ("campaign", settings.seed)
     n = min(settings.n_instances, len(rows.candidates))
     n_random = math.ceil(settings.random_fraction * n - 1e-9)
@@ -278,16 +303,20 @@ def _pick(
     # the slice comes first, from all candidates: what the strategy likes must not change who is in it
     drawn = np.sort(rng.permutation(len(rows.candidates))[:n_random])
     pick = Pick(np.empty(0, dtype=np.intp), np.empty(0), np.empty(0, dtype=object))
+    pool = _Pool(np.delete(rows.candidates, drawn), None)
     if n > n_random:
+        asked = seeded(settings.estimator, *key, "fit", number) if model is None else model
+        pool.reading = read_candidates(asked, X, pool.rows, rows.labeled, rows.y)
         pick = choose(
             seeded(strategy, *key, "query", number),
-            seeded(settings.estimator, *key, "fit", number) if model is None else model,
+            asked,
             X,
-            np.delete(rows.candidates, drawn),
+            pool.rows,
             rows.labeled,
             rows.y,
             n - n_random,
             name=strategy_name(strategy),
             class_counts=class_counts if settings.class_balance and model is not None else None,
+            reading=pool.reading,
         )
-    return mix_in(pick, rows.candidates[drawn], rng)
+    return mix_in(pick, rows.candidates[drawn], rng), pool

@@ -14,7 +14,8 @@ from skmmal.campaign._folder import CampaignFolder
 from skmmal.campaign._state import State, in_words
 from skmmal.campaign._status import Status, make_status
 from skmmal.campaign._votes import agreement, conflicts
-from skmmal.experiment._unit import one_thread, seeded
+from skmmal.experiment._rounds import seeded
+from skmmal.experiment._unit import one_thread
 from skmmal.stopping import Advice, Budget, RoundState
 
 __all__ = ["InsightMixin"]

@@ -112,18 +112,11 @@ def resolve(events: pd.DataFrame) -> pd.DataFrame:
     last = last[last["state"] != "reject"]
     ids = pd.Index(sorted(last["id"].unique()), name="id", dtype=object)
     settled = pd.DataFrame(index=ids)
-    given = last[last["state"] == "label"]
     n_annotators = last.groupby("id").size().reindex(ids, fill_value=0)
-    n_given = given.groupby("id").size().reindex(ids, fill_value=0)
-    most_given = given.groupby(["id", "label"]).size().groupby("id").max().reindex(ids, fill_value=0)
+    n_given, _, most_given = _tally(last, ids)
     decisive = _decisive(last)
-    votes = decisive[decisive["state"] == "label"]
     unsure = set(decisive["id"][decisive["state"] == "unsure"])
-    n_votes = votes.groupby("id").size().reindex(ids, fill_value=0)
-    counts = votes.groupby(["id", "label"]).size().reset_index(name="n")
-    top = counts.sort_values(["id", "n", "label"], ascending=[True, False, True]).drop_duplicates("id").set_index("id")
-    most = top["n"].reindex(ids, fill_value=0)
-    best = top["label"].reindex(ids)
+    n_votes, best, most = _tally(decisive, ids)
     against = _against(rejections, best, last)
     won = (n_votes > 0) & (2 * most > n_votes + against)
     no_vote = [("unsure" if name in unsure else "skip") for name in ids]
@@ -133,6 +126,15 @@ def resolve(events: pd.DataFrame) -> pd.DataFrame:
     settled["n_votes"] = n_given.to_numpy(dtype=np.int64)
     settled["agreement"] = (most_given / n_given.where(n_given > 0)).to_numpy(dtype=np.float64)
     return settled
+
+
+def _tally(last: pd.DataFrame, ids: pd.Index) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """For every id the votes, the label that has most of them (on a tie the first in the alphabet), and how many."""
+    votes = last[last["state"] == "label"]
+    counts = votes.groupby(["id", "label"]).size().reset_index(name="n")
+    top = counts.sort_values(["id", "n", "label"], ascending=[True, False, True]).drop_duplicates("id").set_index("id")
+    n_votes = votes.groupby("id").size().reindex(ids, fill_value=0)
+    return n_votes, top["label"].reindex(ids), top["n"].reindex(ids, fill_value=0)
 
 
 def _has_authority(last: pd.DataFrame) -> pd.Series:

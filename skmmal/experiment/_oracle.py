@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from skmmal._sklearn import Interval
 from skmmal.experiment._annotator import Answers
 from skmmal.experiment._problem import Problem, random_seed
-from skmmal.experiment._rounds import ask, fit_answered, others, seeded
+from skmmal.experiment._rounds import ask, fit_answered, others, read_pool, seeded
 from skmmal.modalities._containers import take_rows
 
 __all__ = ["ORACLE", "Oracle", "check_oracle", "oracle_batch"]
@@ -175,7 +175,7 @@ def _batches(
             rng = np.random.RandomState(random_seed(ORACLE, "subset", name, *key, number))
             part = pool if number == 0 else np.sort(rng.choice(pool, n_half, replace=False))
             asked = seeded(strategy, ORACLE, name, *key, number)
-            yield ask(problem, asked, model, part, chosen, answers)
+            yield part[ask(problem, asked, read_pool(problem, model, part, chosen, answers))]
     for number in range(oracle.n_random):
         rng = np.random.RandomState(random_seed(ORACLE, "random", *key, number))
         yield rng.choice(pool, problem.n_instances, replace=False)

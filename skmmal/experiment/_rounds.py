@@ -14,8 +14,9 @@ from skmmal.experiment._annotator import Answers
 from skmmal.experiment._problem import Problem, set_random_states
 from skmmal.modalities._containers import take_rows
 from skmmal.query import QueryStrategy
+from skmmal.reading import Reading, read_with_labels
 
-__all__ = ["ask", "fit_answered", "fit_round", "others", "seeded"]
+__all__ = ["ask", "fit_answered", "fit_round", "others", "read_pool", "seeded"]
 
 
 def seeded(estimator: Any, *key: str | int) -> Any:
@@ -98,9 +99,32 @@ def fit_answered(problem: Problem, answers: Answers, chosen: np.ndarray, seed: i
     return fit_round(problem.estimator, problem.X, answers.labels, problem.classes, labeled, seed, round_)
 
 
-def ask(
-    problem: Problem, strategy: QueryStrategy, model: Any, pool: np.ndarray, chosen: np.ndarray, answers: Answers
-) -> np.ndarray:
+def read_pool(problem: Problem, model: Any, pool: np.ndarray, chosen: np.ndarray, answers: Answers) -> Reading:
+    """What a model says of rows without a label, beside those that have got one.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is run.
+    model : classifier
+        Fitted.
+    pool : ndarray of int
+        Rows that it reads.
+    chosen : ndarray of int
+        Rows that were asked for before.
+    answers : Answers
+        The annotator's.
+
+    Returns
+    -------
+    Reading
+    """
+    labeled = answers.among(chosen)
+    known = take_rows(problem.X, labeled), answers.labels[labeled]
+    return read_with_labels(model, take_rows(problem.X, pool), *known)
+
+
+def ask(problem: Problem, strategy: QueryStrategy, pool: Reading) -> np.ndarray:
     """Rows that a strategy picks next.
 
     Parameters
@@ -109,30 +133,16 @@ def ask(
         What is run.
     strategy : QueryStrategy
         With the random state of this query.
-    model : classifier
-        Fitted.
-    pool : ndarray of int
-        Rows among which it picks.
-    chosen : ndarray of int
-        Rows that were asked for before.
-    answers : Answers
-        The annotator's.
+    pool : Reading
+        Of `read_pool`.
 
     Returns
     -------
     ndarray of int, shape (n_instances,)
-        In the order picked.
+        Of the reading, in the order picked.
     """
-    labeled = answers.among(chosen)
     with said_elsewhere():
-        picked = strategy.query(
-            model,
-            take_rows(problem.X, pool),
-            problem.n_instances,
-            X_labeled=take_rows(problem.X, labeled),
-            y_labeled=answers.labels[labeled],
-        )
-    return pool[picked]
+        return strategy.query(None, pool, problem.n_instances)
 
 
 def others(rows: np.ndarray, n_rows: int) -> np.ndarray:

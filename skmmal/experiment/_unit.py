@@ -19,9 +19,10 @@ from skmmal.experiment._evaluations import due, table_of
 from skmmal.experiment._folder import RunFolder
 from skmmal.experiment._oracle import Oracle, oracle_batch
 from skmmal.experiment._problem import Problem, random_seed
-from skmmal.experiment._rounds import ask, fit_answered, others, seeded
+from skmmal.experiment._rounds import ask, fit_answered, others, read_pool, seeded
 from skmmal.experiment.metrics import evaluate
 from skmmal.modalities._input import modal_output
+from skmmal.reading import Reading
 
 __all__ = ["one_thread", "run_unit"]
 
@@ -56,21 +57,22 @@ def run_unit(problem: Problem, name: str, seed: int, folder: RunFolder | None) -
         answers = answers_to(problem.annotator, problem.X, problem.y, problem.classes, random_seed("annotator", seed))
         chosen = np.array([row for record in records for row in record["selected"]], dtype=np.intp)
         # a round's model follows from its rows alone: nothing else has to be kept to go on
-        model = fit_answered(problem, answers, chosen, seed, n_done - 1) if n_done else clone(problem.estimator)
+        model = fit_answered(problem, answers, chosen, seed, n_done - 1) if n_done else None
+        selected, _, query_seconds = _choose(problem, model, chosen, answers, name, seed, n_done)
         for round_ in range(n_done, problem.n_rounds + 1):
-            started = time.perf_counter()
-            selected = _choose(problem, model, chosen, answers, name, seed, round_)
             asked = time.perf_counter()
             chosen = np.concatenate([chosen, selected])
             model = fit_answered(problem, answers, chosen, seed, round_)
-            fitted = time.perf_counter()
-            metrics, by_class = evaluate(model, problem, others(chosen, len(problem.y)))
-            metrics |= _mistakes(problem, chosen, answers)
-            record = {"round": round_, "selected": selected.tolist(), "metrics": metrics, "by_class": by_class}
+            seconds = {"fit_seconds": time.perf_counter() - asked, "query_seconds": query_seconds}
+            record: Record = {"round": round_, "selected": selected.tolist()}
+            # before the model is measured, which reads the pool, too: the time of a query is all its own
+            selected, pool, query_seconds = _choose(problem, model, chosen, answers, name, seed, round_ + 1)
+            record["metrics"], record["by_class"] = evaluate(model, problem, pool)
+            record["metrics"] |= _mistakes(problem, chosen, answers)
             tables = _evaluations(problem, model, seed, round_)
             if tables:
                 record["evaluations"] = tables
-            record["seconds"] = {"fit_seconds": fitted - asked, "query_seconds": asked - started}
+            record["seconds"] = seconds
             if folder is not None:
                 folder.write_record(name, seed, record)
             records.append(record)
@@ -88,16 +90,25 @@ def _evaluations(problem: Problem, model: Any, seed: int, round_: int) -> dict[s
 
 def _choose(
     problem: Problem, model: Any, chosen: np.ndarray, answers: Answers, name: str, seed: int, round_: int
-) -> Any:
-    """Rows of X to ask for next."""
-    if round_ == 0:
+) -> tuple[np.ndarray, Reading | None, float]:
+    """Rows of X to ask for next, what the model says of the pool, and seconds; behind the last round there are none."""
+    started = time.perf_counter()
+    if model is None:
         strategy = seeded(problem.initial, "initial", problem.initial_name, seed)
         with said_elsewhere():
-            return np.asarray(strategy.query(model, problem.X, problem.n_initial))
+            picked = strategy.query(clone(problem.estimator), problem.X, problem.n_initial)
+        return np.asarray(picked), None, time.perf_counter() - started
+    rows = others(chosen, len(problem.y))
+    if not len(rows):
+        return rows, None, 0.0
+    pool = read_pool(problem, model, rows, chosen, answers)
+    if round_ > problem.n_rounds:
+        return rows[:0], pool, 0.0
     if isinstance(problem.strategies[name], Oracle):
-        return oracle_batch(problem, model, chosen, answers, seed, round_)
-    strategy = seeded(problem.strategies[name], "query", name, seed, round_)
-    return ask(problem, strategy, model, others(chosen, len(problem.y)), chosen, answers)
+        picked = oracle_batch(problem, model, chosen, answers, seed, round_)
+    else:
+        picked = rows[ask(problem, seeded(problem.strategies[name], "query", name, seed, round_), pool)]
+    return picked, pool, time.perf_counter() - started
 
 
 def _mistakes(problem: Problem, chosen: np.ndarray, answers: Answers) -> dict[str, int]:

@@ -11,7 +11,6 @@ from skmmal.contributions import balance_weights
 from skmmal.diagnostics import accuracy_shapley, shapley_imbalance
 from skmmal.experiment._problem import Problem
 from skmmal.modalities import presence_mask
-from skmmal.modalities._containers import take_rows
 from skmmal.reading import Reading, read
 
 __all__ = ["class_accuracies", "expected_calibration_error", "weaker_weights"]
@@ -70,7 +69,9 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def evaluate(model: Any, problem: Problem, pool: np.ndarray) -> tuple[dict[str, float], dict[str, list[float]]]:
+def evaluate(
+    model: Any, problem: Problem, pool: Reading | None
+) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Measure a fitted model on the test rows, and BMMAL's weights on the pool.
 
     Parameters
@@ -79,8 +80,8 @@ def evaluate(model: Any, problem: Problem, pool: np.ndarray) -> tuple[dict[str, 
         Fitted.
     problem : Problem
         With the test rows.
-    pool : ndarray of int
-        Rows of the problem's X that have no label.
+    pool : Reading or None
+        What the model says of the rows that have no label; ``None``: there are none.
 
     Returns
     -------
@@ -114,8 +115,8 @@ def evaluate(model: Any, problem: Problem, pool: np.ndarray) -> tuple[dict[str, 
     if hasattr(source.final, "modality_contributions"):
         metrics.update(_balance(test, y, names))
         weights = np.full(len(names), np.nan)
-        if len(pool):
-            weights = weaker_weights(read(model, take_rows(problem.X, pool)).contributions)
+        if pool is not None:
+            weights = weaker_weights(pool.contributions)
         metrics.update({f"weaker_weight_{name}": float(weight) for name, weight in zip(names, weights, strict=True)})
     for name, scorer in problem.scorers.items():
         metrics[name] = float(scorer(model, problem.X_test, y))

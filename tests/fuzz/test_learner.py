@@ -51,6 +51,42 @@ def test_rounds(data):
         assert np.isfinite(learner.predict_proba(given.X)).all()
 
 
+@fuzz(60)
+def test_lessons_taken_back(data):
+    """Whatever is added, taught and taken back: the rows are the first ones, the model that of the last fit's."""
+    given = data.draw(features(min_rows=8, max_rows=14, defects=[], wild=False))
+    y = np.asarray(draw_labels(data.draw, given.n, bad=False).y)
+    classes = np.unique(y)
+
+    def fitted(n_rows):
+        return LateFusionClassifier(given.modalities).fit(given.rows(slice(0, n_rows)), y[:n_rows], classes=classes)
+
+    held = known = 3
+    learner = ActiveLearner(LateFusionClassifier(given.modalities), "margin", given.rows(slice(0, 3)), y[:3], classes=classes)
+    before = []  # rows held and rows the model knows, before each lesson
+    for verb in data.draw(st.lists(st.sampled_from(["add", "teach", "undo", "undo", "fit", "refused"]), min_size=3, max_size=9)):
+        lesson = slice(held, held + data.draw(st.integers(1, 3)))
+        rows, labels = given.rows(lesson), y[lesson]
+        if verb == "undo":
+            done = answer("ActiveLearner.undo", learner.undo, valid=bool(before))
+            assert (done is REFUSED) == (not before)
+            held, known = before.pop() if before else (held, known)
+        elif verb == "refused" and held + 3 <= given.n:
+            assert answer("ActiveLearner.add", lambda: learner.add(rows, [*labels, y[0]]), valid=False) is REFUSED  # noqa: B023
+        elif verb == "fit":
+            answer("ActiveLearner.fit", learner.fit, valid=True)
+            known = held
+        elif verb in ("add", "teach") and held + 3 <= given.n:
+            answer(f"ActiveLearner.{verb}", lambda: getattr(learner, verb)(rows, labels), valid=True)  # noqa: B023
+            before.append((held, known))
+            held = lesson.stop
+            known = held if verb == "teach" else known
+        assert len(learner.y_training) == n_rows_of(learner.X_training) == held
+        assert list(learner.y_training) == list(y[:held])
+    np.testing.assert_allclose(learner.predict_proba(given.X), fitted(known).predict_proba(given.X), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(learner.fit().predict_proba(given.X), fitted(held).predict_proba(given.X), rtol=1e-9, atol=1e-12)
+
+
 @fuzz(120)
 def test_wrong_teaching(data):
     given = data.draw(features(min_rows=4, defects=[], wild=False))
