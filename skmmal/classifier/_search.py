@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skmmal.heads.convex import Fold, FusedFolds, LabeledRows
 from skmmal.heads._tempering import fit_temperature, tempered_losses
+from skmmal.heads.convex import Fold, FusedFolds, LabeledRows
 
 __all__ = ["Candidate", "Choice", "Grid", "choose", "gain_of", "search"]
 
