@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from skmmal import LateFusionClassifier, ModalityScaler
+from skmmal import LateFusionClassifier, LateFusionClassifierCV, ModalityScaler
 from skmmal.cli import app
 from skmmal.cli._examples import FROM_A_CLONE_ONLY
 from skmmal.datasets import make_multimodal_classification
@@ -72,7 +72,7 @@ def test_simulate_scales_over_all_rows(tmp_path):
     pool, test = split(data, 0.3, 0)
     results = ExperimentResults.load(tmp_path)
     rows = results.selected.query("seed == 1")["row"].to_numpy()
-    clf = LateFusionClassifier().fit(pool.X[rows], pool.y[rows], classes=np.unique(data.y))
+    clf = LateFusionClassifierCV().fit(pool.X[rows], pool.y[rows], classes=np.unique(data.y))
     assert results.frame.query("seed == 1")["accuracy"].iloc[-1] == pytest.approx(clf.score(test.X, test.y))
     raw = tmp_path / "raw"
     skmmal(
@@ -144,6 +144,43 @@ def test_simulate_from_npz(data, files):
     assert load_features(files / "plain.npz").ids.tolist() == ["0", "1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("options", "made"),
+    [
+        ([], LateFusionClassifierCV()),
+        (["--C", 0.3, "--fusion", "sum"], LateFusionClassifierCV(Cs=(0.3,), fusion="sum")),
+        (["--estimator", "late-fusion"], LateFusionClassifier()),
+        (["--estimator", "late-fusion", "--C", 0.3], LateFusionClassifier(C=0.3)),
+        (["--class-weight", "balanced"], LateFusionClassifierCV(class_weight="balanced")),
+    ],
+)
+def test_which_classifier(options, made, data, files):
+    """In all commands that fit one."""
+    from skmmal.campaign import LabelingCampaign
+
+    labels = pd.read_csv(files / "labels.csv")[:30]
+    labels.to_csv(files / "some.csv", index=False)
+    given = ["--features", files / "features", "--labels", files / "some.csv", *options]
+    skmmal("select", *given, "--strategy", "margin", "-n", 5, "--out", files / "next.csv")
+    X = ModalityScaler().fit_transform(data[0])
+    fitted = made.fit(X[:30], labels["label"])
+    chosen = pd.read_csv(files / "next.csv")
+    rows = pd.Index(pd.read_csv(files / "labels.csv")["id"]).get_indexer(chosen["id"])
+    np.testing.assert_allclose(chosen["confidence"], fitted.predict_proba(X[rows]).max(axis=1), rtol=1e-6)
+    skmmal("campaign", "init", files / "campaign", "--features", files / "features", *options)
+    begun = LabelingCampaign(files / "campaign").settings.estimator
+    assert type(begun) is type(made)
+    assert begun.get_params() == made.get_params()
+    # the same command again, and the one without options, go on
+    skmmal("campaign", "init", files / "campaign", "--features", files / "features", *options)
+    skmmal("campaign", "init", files / "campaign", "--features", files / "features")
+    run = ["simulate", *given[:2], "--labels", files / "labels.csv", *options, "--strategies", "random"]
+    skmmal(*run, "--out", files / "run", "--n-initial", 15, "--n-rounds", 0, "--seeds", 1, "-q")
+    config = ExperimentResults.load(files / "run").config
+    assert config["estimator"]["class"] == f"skmmal.classifier.{type(made).__name__}"
+    assert config["estimator"]["params"]["class_weight"] == made.class_weight
+
+
 def test_select(data, files):
     X, _ = data
     labels = pd.read_csv(files / "labels.csv")
@@ -159,7 +196,7 @@ def test_select(data, files):
     assert set(chosen["id"]).isdisjoint(labels["id"][:40])
     # by hand
     scaled = ModalityScaler().fit_transform(X)
-    clf = LateFusionClassifier().fit(scaled[:40], labels["label"][:40])
+    clf = LateFusionClassifierCV().fit(scaled[:40], labels["label"][:40])
     rows = BMMAL(random_state=random_seed("select", 0, "random_state")).query(clf, scaled[40:], 12)
     assert chosen["id"].tolist() == labels["id"][40 + rows].tolist()
     # the order of the lines and what is empty do not matter

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import skmmal._chunks
-from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
+from skmmal import LateFusionClassifier, LateFusionClassifierCV, ModalityScaler, MultimodalArray
 from skmmal._registry import find
 from skmmal.query import Partitioned, available_strategies, get_strategy
 
@@ -54,6 +54,13 @@ def problem():
     return LateFusionClassifier().fit(labelled, y[:40]), pool, labelled, y[:40]
 
 
+@pytest.fixture(scope="module")
+def chosen_weights(problem):
+    """The classifier that finds its weights, on the same rows."""
+    _, _, labelled, y = problem
+    return LateFusionClassifierCV().fit(labelled, y)
+
+
 def check_answer(indices, n_instances, n_pool):
     assert isinstance(indices, np.ndarray)
     assert indices.shape == (n_instances,)
@@ -61,6 +68,20 @@ def check_answer(indices, n_instances, n_pool):
     assert len(set(indices.tolist())) == n_instances
     assert indices.min() >= 0
     assert indices.max() < n_pool
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_classifier_that_chooses_its_weights_is_read_as_any_other(name, problem, chosen_weights):
+    """It picks what it picks without its search: by its heads alone."""
+    _, pool, labelled, y = problem
+    alone = LateFusionClassifier(C=chosen_weights.C_)
+    alone.__dict__.update({key: value for key, value in vars(chosen_weights).items() if key.endswith("_")})
+    alone.__dict__.update({key: vars(chosen_weights)[key] for key in ("_widths", "_block_feature_names", "_n_rows")})
+    picks, of_heads = (
+        strategy(name).query(each, pool, 7, X_labeled=labelled, y_labeled=y) for each in (chosen_weights, alone)
+    )
+    check_answer(picks, 7, 80)
+    np.testing.assert_array_equal(picks, of_heads)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -314,6 +335,7 @@ def test_unfitted_estimators_and_none(name):
         for estimator, data in (
             (None, X),
             (LateFusionClassifier(), X),
+            (LateFusionClassifierCV(), X),
             (LateFusionClassifier(widths), matrix),
             (make_pipeline(LateFusionClassifier()), X),
         )

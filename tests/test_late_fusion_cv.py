@@ -51,7 +51,9 @@ def test_a_weight_is_a_factor_of_the_block_before_the_fused_head(missing):
     of_own, of_plain = weighted.predict_proba_by_modality(X), plain.predict_proba_by_modality(X)
     np.testing.assert_allclose(of_own["image"], of_plain["image"], atol=1e-9)
     packed = np.nan_to_num(np.hstack(list(blocks.values())))
-    np.testing.assert_allclose(packed @ weighted.coef_.T + weighted.intercept_, weighted.decision_function(X), atol=1e-9)
+    np.testing.assert_allclose(
+        packed @ weighted.coef_.T + weighted.intercept_, weighted.decision_function(X), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("fusion", ["concat", "sum"])
@@ -95,14 +97,18 @@ def test_with_sum_fusion_weights_are_factors_in_the_mean_and_the_optimum_is_reac
 def test_a_class_that_nobody_has_met_stays_out_of_reach_whatever_the_weights(fusion):
     blocks, y = make_blocks(n=30)
     weights = dict.fromkeys(blocks, 0.01)
-    clf = LateFusionClassifier(fusion=fusion, modality_weights=weights).fit(MultimodalArray(blocks), y, classes=range(5))
+    clf = LateFusionClassifier(fusion=fusion, modality_weights=weights).fit(
+        MultimodalArray(blocks), y, classes=range(5)
+    )
     assert clf.predict_proba(MultimodalArray(blocks))[:, 3:].max() < 1e-30
 
 
 def test_weights_that_cannot_be_used_are_answered():
     blocks, y = make_blocks(n=30)
     X = MultimodalArray(blocks)
-    with pytest.raises(ValueError, match=r"unknown modality 'imag'; there are \['image', 'text'\]. Did you mean 'image'"):
+    with pytest.raises(
+        ValueError, match=r"unknown modality 'imag'; there are \['image', 'text'\]. Did you mean 'image'"
+    ):
         LateFusionClassifier(modality_weights={"imag": 0.5}).fit(X, y)
     for wrong in (0, -1.0, float("nan"), float("inf"), "much", True, None):
         with pytest.raises(ValueError, match="modality_weights of 'text' must be a positive finite number"):
@@ -152,7 +158,9 @@ def out_of_fold(X, y, C, weights, splits, sample_weight):
     def losses(log_temperature):
         return -log_softmax(logits / np.exp(log_temperature), axis=1)[np.arange(len(labels)), labels]
 
-    best = minimize_scalar(lambda t: of_rows @ losses(t), bounds=(-2.303, 2.303), method="bounded", options={"xatol": 1e-6})
+    best = minimize_scalar(
+        lambda t: of_rows @ losses(t), bounds=(-2.303, 2.303), method="bounded", options={"xatol": 1e-6}
+    )
     return losses(best.x), of_rows, float(np.exp(best.x))
 
 
@@ -238,7 +246,8 @@ def test_a_block_of_noise_weighs_less_and_the_fused_head_is_better_for_it():
         scores = plain.score_by_modality(X[160:], y[160:])
         gains.append(clf.score(X[160:], y[160:]) - scores["fused"])
         assert clf.score(X[160:], y[160:]) > max(scores.values()) - 0.025
-    assert min(gains) > 0 and np.mean(gains) > 0.05
+    assert min(gains) > 0
+    assert np.mean(gains) > 0.05
 
 
 def test_without_evidence_it_is_mostly_the_plain_classifier_and_never_far_from_it():
@@ -246,7 +255,8 @@ def test_without_evidence_it_is_mostly_the_plain_classifier_and_never_far_from_i
     for seed in range(12):
         X, y = noisy(n=24, seed=seed, width=6, signal=0.0)
         clf = LateFusionClassifierCV().fit(X, y)
-        assert min(clf.modality_weights_.values()) >= 0.5 and clf.C_ >= 0.3
+        assert min(clf.modality_weights_.values()) >= 0.5
+        assert clf.C_ >= 0.3
         n_plain += clf.best_index_ == 0
     assert n_plain >= 6
 
@@ -291,7 +301,8 @@ def test_every_row_is_tested_once_and_classes_are_dealt_evenly():
     folds = divided(rows_of(labels), None, np.arange(21), None, 3)
     assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(21))
     for fold in folds:
-        assert not fold.train[fold.test].any() and fold.train.sum() + len(fold.test) == 21
+        assert not fold.train[fold.test].any()
+        assert fold.train.sum() + len(fold.test) == 21
         assert np.abs(np.bincount(labels[fold.test], minlength=3) - [9 / 4, 2, 1]).max() < 1
 
 
@@ -303,7 +314,8 @@ def test_rows_of_classes_that_the_rest_of_a_fold_lacks_do_not_count():
         assert fold.met[0][labels[fold.test]].all()
     X, y = MultimodalArray({"a": np.arange(18.0).reshape(9, 2), "b": np.ones((9, 1))}), labels
     clf = LateFusionClassifierCV().fit(X, y)
-    assert clf.predict_proba(X)[8, 3] > 0.1 and np.isfinite(clf.cv_results_["mean_test_score"]).all()
+    assert clf.predict_proba(X)[8, 3] > 0.1
+    assert np.isfinite(clf.cv_results_["mean_test_score"]).all()
 
 
 @pytest.mark.parametrize("n_groups", [2, 7])
@@ -325,7 +337,9 @@ def test_copies_in_a_group_do_not_count_as_evidence():
     groups = list(LeaveOneGroupOut().split(labels, labels, np.repeat(np.arange(60) % 4, 3)))
     given = LateFusionClassifierCV(cv=groups).fit(tripled, labels, np.full(180, 1 / 3), groups=names)
     single = LateFusionClassifierCV(cv=list(LeaveOneGroupOut().split(y, y, np.arange(60) % 4))).fit(X, y)
-    np.testing.assert_allclose(given.cv_results_["standard_error"][:3], single.cv_results_["standard_error"][:3], atol=1e-3)
+    np.testing.assert_allclose(
+        given.cv_results_["standard_error"][:3], single.cv_results_["standard_error"][:3], atol=1e-3
+    )
     assert (given.C_, given.modality_weights_) == (single.C_, single.modality_weights_)
     memory = LateFusionClassifierCV().fit(tripled, labels).best_score_
     assert memory > LateFusionClassifierCV().fit(tripled, labels, groups=names).best_score_ + 0.1
@@ -339,7 +353,8 @@ def test_one_group_or_one_class_leaves_nothing_to_compare():
         LateFusionClassifierCV().fit(X[:1], y[:1]),
     ):
         assert (clf.C_, clf.temperature_, clf.cv_results_["params"]) == (1.0, 1.0, [])
-        assert set(clf.modality_weights_.values()) == {1.0} and np.isnan(clf.best_score_)
+        assert set(clf.modality_weights_.values()) == {1.0}
+        assert np.isnan(clf.best_score_)
 
 
 def test_a_row_of_weight_two_is_two_rows_and_one_of_weight_zero_is_none():
@@ -364,7 +379,9 @@ def test_folds_may_be_a_number_a_splitter_or_masks():
     by_number = LateFusionClassifierCV(cv=3).fit(X, y)
     assert by_number.cv_results_["gain"][0] == 0
     splitter = LateFusionClassifierCV(cv=StratifiedKFold(3)).fit(X, y)
-    masks = [(np.isin(np.arange(60), train), np.isin(np.arange(60), test)) for train, test in StratifiedKFold(3).split(y, y)]
+    masks = [
+        (np.isin(np.arange(60), train), np.isin(np.arange(60), test)) for train, test in StratifiedKFold(3).split(y, y)
+    ]
     given = LateFusionClassifierCV(cv=masks).fit(X, y)
     np.testing.assert_array_equal(given.predict_proba(X), splitter.predict_proba(X))
 
@@ -375,7 +392,8 @@ def test_of_large_problems_a_share_of_every_class_decides():
     np.testing.assert_array_equal(rows_that_decide(rows), np.arange(5000))
     rows.blocks = [np.broadcast_to(np.zeros(1), (5000, 2000))]
     taken = rows_that_decide(rows)
-    assert len(taken) == 750 and np.bincount(labels[taken]).min() >= 7
+    assert len(taken) == 750
+    assert np.bincount(labels[taken]).min() >= 7
 
 
 # ------------------------------------------------------------------------------------------------ temperature
@@ -403,7 +421,8 @@ def test_calibration_changes_confidence_and_no_prediction():
     X, y = noisy(n=500, signal=0.6)
     tempered = LateFusionClassifierCV(Cs=[30.0], modality_weights=None).fit(X[:100], y[:100])
     raw = LateFusionClassifierCV(Cs=[30.0], modality_weights=None, calibrate=False).fit(X[:100], y[:100])
-    assert tempered.temperature_ > 1.3 and raw.temperature_ == 1.0
+    assert tempered.temperature_ > 1.3
+    assert raw.temperature_ == 1.0
     np.testing.assert_allclose(tempered.coef_ * tempered.temperature_, raw.coef_, atol=1e-6)
     np.testing.assert_array_equal(tempered.predict(X), raw.predict(X))
 
@@ -438,9 +457,14 @@ def test_it_is_saved_cloned_and_pickled(tmp_path):
     ):
         assert type(again) is LateFusionClassifierCV
         np.testing.assert_array_equal(again.predict_proba(X), clf.predict_proba(X))
-        assert (again.C_, again.modality_weights_, again.temperature_) == (clf.C_, clf.modality_weights_, clf.temperature_)
+        assert (again.C_, again.modality_weights_, again.temperature_) == (
+            clf.C_,
+            clf.modality_weights_,
+            clf.temperature_,
+        )
         np.testing.assert_array_equal(again.cv_results_["gain"], clf.cv_results_["gain"])
-        assert again.best_params_ == clf.best_params_ and again.Cs == [0.1, 1.0]
+        assert again.best_params_ == clf.best_params_
+        assert again.Cs == [0.1, 1.0]
     assert clone(clf).get_params() == clf.get_params()
     LateFusionClassifier().fit(X, y).save(tmp_path / "plain")
     with pytest.raises(ValueError, match="does not describe a LateFusionClassifierCV"):
@@ -500,7 +524,8 @@ def test_learners_experiments_and_searches_take_it():
     learner = ActiveLearner(LateFusionClassifierCV(warm_start=True), "margin", X[:30], y[:30])
     picks, _ = learner.query(X[30:100], n_instances=10)
     learner.teach(X[30:100][picks], y[30:100][picks])
-    assert learner.estimator.C_ > 0 and learner.score(X[100:], y[100:]) > 0.4
+    assert learner.estimator.C_ > 0
+    assert learner.score(X[100:], y[100:]) > 0.4
     results = run_experiment(
         LateFusionClassifierCV(), ["random"], X[:100], y[:100], X_test=X[100:], y_test=y[100:],
         n_initial=20, n_instances=20, n_rounds=1, seeds=1,

@@ -62,9 +62,7 @@ def timed_fit(classifier: LateFusionClassifier, X: MultimodalArray, y: np.ndarra
 def calibration_error(classifier: LateFusionClassifier, X: MultimodalArray, y: np.ndarray) -> float:
     """Expected calibration error of the fused head."""
     probabilities = classifier.predict_proba(X)
-    return expected_calibration_error(
-        probabilities.max(axis=1), classifier.classes_[probabilities.argmax(axis=1)] == y
-    )
+    return expected_calibration_error(probabilities.max(axis=1), classifier.classes_[probabilities.argmax(axis=1)] == y)
 
 
 def compared(X: MultimodalArray, y: np.ndarray, n_labels: int, seed: int) -> dict[str, object]:

@@ -11,7 +11,7 @@ every=$every,galaxy,kmeans,least-confidence,margin,maxherding,mvopt,powerbald,pr
 every=$every,uncertaingcn
 
 run() { # name dataset batch rounds strategies [first batch]
-    python -m skmmal simulate --dataset "$2" --strategies "$5" --n-initial "$3" --n-instances "$3" \
+    python -m skmmal simulate --estimator late-fusion --dataset "$2" --strategies "$5" --n-initial "$3" --n-instances "$3" \
         --n-rounds "$4" --seeds 10 --initial "${6:-random}" --n-jobs "$jobs" --out "$work/$1"
 }
 

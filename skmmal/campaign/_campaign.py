@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from skmmal._paths import local_path
@@ -16,7 +17,7 @@ from skmmal.campaign._insight import InsightMixin
 from skmmal.campaign._labels import LabelsMixin
 from skmmal.campaign._settings import Settings, as_classes
 from skmmal.campaign._source import load
-from skmmal.classifier import LateFusionClassifier
+from skmmal.classifier import LateFusionClassifier, LateFusionClassifierCV
 
 __all__ = ["LabelingCampaign"]
 
@@ -127,8 +128,9 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
             Chooses the batches.
         initial : str or QueryStrategy, default="kmeans"
             Chooses as long as fewer than two classes have labels; one that needs no model.
-        estimator : LateFusionClassifier, optional
-            The model. Default: one with scikit-learn's defaults.
+        estimator : LateFusionClassifier or LateFusionClassifierCV, optional
+            The model. Default: `LateFusionClassifierCV`; in a folder that holds a campaign already, the one it was
+            begun with.
         scale : {"standard", "l2", "none"}, default="standard"
             See `ModalityScaler`.
         n_instances : int, default=100
@@ -167,7 +169,7 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
         settings = Settings(
             strategy=strategy,
             initial=initial,
-            estimator=LateFusionClassifier() if estimator is None else estimator,
+            estimator=_usual_estimator(folder) if estimator is None else estimator,
             scale=scale,
             n_instances=n_instances,
             random_fraction=random_fraction,
@@ -186,3 +188,10 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
         refusal = f"{folder} holds a campaign that was begun otherwise; give another folder"
         check_same({**read_sealed(folder / CONFIG), SEAL: None}, {**sealed(config), SEAL: None}, refusal)
         return cls(folder, features=loaded, lock_timeout=lock_timeout)
+
+
+def _usual_estimator(folder: Path) -> LateFusionClassifier:
+    """What a new campaign takes; one that was begun already keeps its own."""
+    if (folder / CONFIG).exists():
+        return Settings.from_json(read_sealed(folder / CONFIG)["settings"]).estimator
+    return LateFusionClassifierCV()

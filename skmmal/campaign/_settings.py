@@ -11,7 +11,7 @@ from skmmal._arrays import integer
 from skmmal._persistence import decode, encode
 from skmmal.campaign._checks import check_class_names
 from skmmal.campaign._files import CampaignError
-from skmmal.classifier import LateFusionClassifier
+from skmmal.classifier import LateFusionClassifier, LateFusionClassifierCV
 from skmmal.query import QueryStrategy, available_strategies, get_strategy
 from skmmal.query import strategy_name as registered_name
 from skmmal.query._strategies import saved_strategy
@@ -20,6 +20,11 @@ from skmmal.stopping import StoppingCriterion, as_criteria, available_criteria, 
 SCALES = ("standard", "l2", "none")
 DEFAULT_STOPPING = ("stabilizing-predictions", "classification-change", "overall-uncertainty")
 INCLUDABLE = ("pending", "skip", "unsure", "conflict")
+_CLASS = "estimator_class"
+_ESTIMATORS = {"": LateFusionClassifier, "LateFusionClassifierCV": LateFusionClassifierCV}
+"""By the name that is written; that of the first one is not, as in campaigns of versions that knew no other."""
+_LATER = ("modality_weights",)
+"""Parameters that campaigns of earlier versions do not name, where they have their default."""
 
 
 @dataclass
@@ -43,7 +48,10 @@ class Settings:
         if self.scale not in SCALES:
             raise ValueError(f"scale must be one of {list(SCALES)}, got {self.scale!r}")
         if not isinstance(self.estimator, LateFusionClassifier):
-            raise TypeError(f"estimator must be a LateFusionClassifier, got {type(self.estimator).__name__}")
+            raise TypeError(
+                "estimator must be a LateFusionClassifier, or a LateFusionClassifierCV, got "
+                f"{type(self.estimator).__name__}"
+            )
         _validate(self.estimator)
         self.strategy, self.initial = as_strategy(self.strategy), as_initial(self.initial)
         self.n_instances = integer(self.n_instances, "n_instances", 1)
@@ -64,6 +72,7 @@ class Settings:
             "strategy": describe_strategy(self.strategy),
             "initial": describe_strategy(self.initial),
             "estimator": _encoded("estimator", self.estimator),
+            **({_CLASS: "LateFusionClassifierCV"} if isinstance(self.estimator, LateFusionClassifierCV) else {}),
             "scale": self.scale,
             "n_instances": self.n_instances,
             "random_fraction": self.random_fraction,
@@ -83,7 +92,7 @@ class Settings:
             parts = dict(content)
             for name in ("strategy", "initial"):
                 parts[name] = saved_strategy(parts[name]["name"], _decoded(parts[name]["parameters"]))
-            parts["estimator"] = LateFusionClassifier(**_decoded(parts["estimator"]))
+            parts["estimator"] = _ESTIMATORS[parts.pop(_CLASS, "")](**_decoded(parts["estimator"]))
             parts["stopping"] = [
                 get_criterion(entry["name"], **_decoded(entry["parameters"])) for entry in parts["stopping"]
             ]
@@ -95,7 +104,12 @@ class Settings:
 def _encoded(name: str, estimator: Any) -> dict[str, Any]:
     # random states are left out: the campaign's seed replaces them
     params = {key: value for key, value in estimator.get_params(deep=False).items() if key != "random_state"}
-    return {key: encode(f"{name}: {key}", value) for key, value in params.items()}
+    defaults = type(estimator)().get_params(deep=False) if set(_LATER) & set(params) else params
+    return {
+        key: encode(f"{name}: {key}", value)
+        for key, value in params.items()
+        if key not in _LATER or value != defaults[key]
+    }
 
 
 def _decoded(params: dict[str, Any]) -> dict[str, Any]:

@@ -309,9 +309,7 @@ class FittingMixin(BaseEstimator):
         given = self.modality_weights
         return None if given is None else list(check_modality_weights(given, list(self._widths)).values())
 
-    def _solve(
-        self, heads: LinearHeads, data: LabeledRows, started: np.ndarray | None, strength: Strength
-    ) -> None:
+    def _solve(self, heads: LinearHeads, data: LabeledRows, started: np.ndarray | None, strength: Strength) -> None:
         """Find the weights of convex heads; `started` are the classes known before."""
         if self.device not in ("auto", "cpu"):
             import_torch(f"LateFusionClassifier(device={self.device!r})")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -123,7 +122,6 @@ class LateFusionClassifierCV(LateFusionClassifier):
     C_: float
     modality_weights_: dict[str, float]
     temperature_: float
-    _groups: np.ndarray | None
 
     # a convex problem, whose penalty is what is searched for
     encoder_dim: ClassVar[None] = None
@@ -206,17 +204,15 @@ class LateFusionClassifierCV(LateFusionClassifier):
         ValueError
             As of `LateFusionClassifier.fit`; or `Cs`, `cv` or `groups` cannot be used.
         """
-        work = copy.copy(self)
-        work._groups = None
         if groups is not None:
             check_same_rows({**rows_of(X, "X"), "y": y, "groups": groups})
-            named = column_or_1d(off_device(groups))
-            check_consistent_length(y, named)
-            work._groups = np.unique(named, return_inverse=True)[1]
-        work._fit(X, y, sample_weight, classes)
-        del work._groups
-        self.__dict__ = work.__dict__
-        return self
+            groups = np.unique(column_or_1d(off_device(groups)), return_inverse=True)[1]
+            check_consistent_length(y, groups)
+        self._groups: np.ndarray | None = groups
+        try:
+            return super().fit(X, y, sample_weight, classes=classes)
+        finally:
+            self.__dict__.pop("_groups", None)
 
     def _strength(self, data: LabeledRows, places: np.ndarray, *, is_sum: bool) -> Strength:
         if data.has_several_labels:

@@ -124,9 +124,11 @@ class SavedMixin(BaseEstimator):
             There is none, or it is damaged, foreign or from another version.
         """
         description, arrays = read_folder(path, _FORMAT, _VERSION)
-        saved = {each.__name__: each for each in cls.__subclasses__()}.get(description.get("class", ""), cls)
+        for each in cls.__subclasses__():
+            if each.__name__ == description.get("class"):
+                return each.load(path)
         try:
-            new = saved(**{name: decode(value, _saved_class) for name, value in description["parameters"].items()})
+            new = cls(**{name: decode(value, _saved_class) for name, value in description["parameters"].items()})
             new.multilabel_ = False  # earlier versions had one class a row
             for name, value in description["fitted"].items():
                 setattr(new, name, decode(value))
@@ -140,7 +142,7 @@ class SavedMixin(BaseEstimator):
                 arrays = {key.removeprefix(_ANCHOR): array for key, array in former.items()}
                 new.anchor_ = new._filled(arrays, new._anchor_classes, met.get("anchor_"), unmet.get("anchor_"))
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} does not describe a {saved.__name__}: {error}") from error
+            raise ValueError(f"{path} does not describe a {cls.__name__}: {error}") from error
         return new
 
     def _filled(

@@ -10,12 +10,17 @@ import typer
 
 from skmmal.cli._campaign_words import say_received, show_status
 from skmmal.cli._shared import (
+    Classifier,
+    ClassWeight,
+    ClassWeightOption,
     COption,
+    EstimatorOption,
     Fusion,
     FusionOption,
     Scale,
     complete_strategy,
     friendly,
+    make_classifier,
     new_app,
     note,
     path_to_write,
@@ -155,21 +160,24 @@ def init(
         typer.Option(help="Stopping criterion, such as budget=500 or target-accuracy=0.9; may be given several times."),
     ] = None,
     scale: Annotated[Scale, typer.Option(help="How each modality is brought to the same scale.")] = Scale.standard,
+    estimator: EstimatorOption = Classifier.cv,
     fusion: FusionOption = Fusion.concat,
-    C: COption = 1.0,
+    C: COption = None,
+    class_weight: ClassWeightOption = ClassWeight.none,
     seed: Annotated[int, typer.Option(help="Draws all that is left to chance.", min=0)] = 0,
     lock_timeout: LockOption = 60.0,
 ) -> None:
     """Begin a campaign. The same command again changes nothing."""
     from skmmal.campaign import LabelingCampaign
-    from skmmal.classifier import LateFusionClassifier
 
+    # the usual one of a campaign that is there already may be another
+    is_usual = (estimator, fusion, C, class_weight) == (Classifier.cv, Fusion.concat, None, ClassWeight.none)
     begun = LabelingCampaign.create(
         folder,
         features,
         strategy=strategy,
         initial=initial,
-        estimator=LateFusionClassifier(fusion=fusion.value, C=C),
+        estimator=None if is_usual else make_classifier(estimator, fusion, C, class_weight),
         scale=scale.value,
         n_instances=n_instances,
         random_fraction=random_fraction,

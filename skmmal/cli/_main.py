@@ -12,13 +12,18 @@ from skmmal.cli._campaign import campaign
 from skmmal.cli._examples import examples
 from skmmal.cli._featurize import featurize
 from skmmal.cli._shared import (
+    Classifier,
+    ClassWeight,
+    ClassWeightOption,
     COption,
+    EstimatorOption,
     Fusion,
     FusionOption,
     Scale,
     complete_last,
     complete_strategy,
     friendly,
+    make_classifier,
     new_app,
     note,
     out_console,
@@ -111,8 +116,10 @@ def simulate(
         typer.Option(help="Chooses the first rows; one that needs no model.", autocompletion=complete_strategy),
     ] = "random",
     scale: ScaleOption = Scale.standard,
+    estimator: EstimatorOption = Classifier.cv,
     fusion: FusionOption = Fusion.concat,
-    C: COption = 1.0,
+    C: COption = None,
+    class_weight: ClassWeightOption = ClassWeight.none,
     test_size: Annotated[
         float, typer.Option(help="Share of the rows to measure on, unless the labels have a column split.")
     ] = 0.3,
@@ -147,7 +154,6 @@ def simulate(
     import pandas as pd
 
     from skmmal._paths import local_path
-    from skmmal.classifier import LateFusionClassifier
     from skmmal.experiment import NoisyAnnotator, run_experiment
     from skmmal.experiment.sources import split
 
@@ -165,7 +171,7 @@ def simulate(
     data.X = _scaled(data.X, scale)
     pool, test = split(data, test_size, split_seed)
     results = run_experiment(
-        LateFusionClassifier(fusion=fusion.value, C=C),
+        make_classifier(estimator, fusion, C, class_weight),
         split_names(strategies),
         pool.X,
         pool.y,
@@ -298,8 +304,10 @@ def select(
     strategy: Annotated[str, typer.Option(help="Name of the strategy.", autocompletion=complete_strategy)] = "bmmal",
     n_instances: Annotated[int, typer.Option("--n-instances", "-n", help="Rows to choose.", min=1)] = 100,
     scale: ScaleOption = Scale.standard,
+    estimator: EstimatorOption = Classifier.cv,
     fusion: FusionOption = Fusion.concat,
-    C: COption = 1.0,
+    C: COption = None,
+    class_weight: ClassWeightOption = ClassWeight.none,
     seed: Annotated[int, typer.Option(help="Draws what the strategy leaves to chance.", min=0)] = 0,
     class_balance: Annotated[
         bool, typer.Option("--class-balance", help="Prefer rows of rare classes among the strategy's picks.")
@@ -317,7 +325,6 @@ def select(
 
     from skmmal._paths import local_path
     from skmmal.campaign import batch_table, choose
-    from skmmal.classifier import LateFusionClassifier
     from skmmal.experiment import sources
     from skmmal.experiment._problem import random_seed, resolve_strategies, set_random_states
     from skmmal.query import available_strategies, get_strategy
@@ -335,7 +342,7 @@ def select(
     pool = np.setdiff1d(np.arange(len(X)), rows)
     if n_instances > len(pool):
         raise ValueError(f"--n-instances {n_instances}: only {len(pool)} of {len(X)} rows are not labelled yet")
-    model = LateFusionClassifier(fusion=fusion.value, C=C, random_state=random_seed("fit", seed))
+    model = make_classifier(estimator, fusion, C, class_weight).set_params(random_state=random_seed("fit", seed))
     if query.requires_model and not len(rows):
         able = available_strategies(needs_model=False)
         raise ValueError(f"{strategy} needs labels (--labels); without any, use one of {able}")

@@ -15,6 +15,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from skmmal.classifier import LateFusionClassifier
+
 out_console = Console(soft_wrap=True)
 err_console = Console(stderr=True, soft_wrap=True)
 
@@ -34,8 +36,45 @@ class Fusion(StrEnum):
     sum = "sum"
 
 
+class Classifier(StrEnum):
+    """Estimators by name."""
+
+    cv = "late-fusion-cv"
+    plain = "late-fusion"
+
+
+class ClassWeight(StrEnum):
+    """Class weights of `LateFusionClassifier`."""
+
+    none = "none"
+    balanced = "balanced"
+
+
+EstimatorOption = Annotated[
+    Classifier,
+    typer.Option(help="late-fusion-cv finds C and the weights of the modalities in the labels; late-fusion does not."),
+]
 FusionOption = Annotated[Fusion, typer.Option(help="How the classifier fuses the modalities.")]
-COption = Annotated[float, typer.Option("--C", help="Inverse regularisation of the classifier.", min=1e-12)]
+COption = Annotated[
+    float | None,
+    typer.Option("--C", help="Inverse regularisation. Default: found, or 1 with late-fusion.", min=1e-12),
+]
+ClassWeightOption = Annotated[
+    ClassWeight, typer.Option(help="balanced: classes weigh the same, however many labels they have.")
+]
+
+
+def make_classifier(
+    estimator: Classifier, fusion: Fusion, C: float | None, class_weight: ClassWeight
+) -> LateFusionClassifier:
+    """Make the classifier that the options describe."""
+    from skmmal.classifier import LateFusionClassifier, LateFusionClassifierCV
+
+    weights = None if class_weight is ClassWeight.none else class_weight.value
+    if estimator is Classifier.plain:
+        return LateFusionClassifier(fusion=fusion.value, C=1.0 if C is None else C, class_weight=weights)
+    found = {} if C is None else {"Cs": (C,)}
+    return LateFusionClassifierCV(fusion=fusion.value, class_weight=weights, **found)
 
 
 def new_app(name: str, about: str, **options: Any) -> typer.Typer:

@@ -291,6 +291,10 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
+_LATER = ("modality_weights",)
+"""Parameters that runs of earlier versions do not name."""
+
+
 def _describe_estimator(estimator: Any) -> dict[str, Any]:
     # random states are left out: the seeds replace them
     params = {
@@ -298,6 +302,8 @@ def _describe_estimator(estimator: Any) -> dict[str, Any]:
         for name, value in sorted(estimator.get_params().items())
         if name.split("__")[-1] != "random_state" and not hasattr(value, "get_params")
     }
+    # a run without any is described as it always was
+    params = {name: value for name, value in params.items() if name.split("__")[-1] not in _LATER or value is not None}
     return {"class": _path_of(type(estimator)), "params": params}
 
 

@@ -371,4 +371,5 @@ class SumFusion(LinearFusion):
         shares = [factor / len(self.widths) for factor in self.factors or [1.0] * len(self.widths)]
         layers = self.class_layers()
         partial = [share * z @ layer.weight.T for share, z, layer in zip(shares, embeddings, layers, strict=True)]
-        return partial, torch.stack([share * layer.bias for share, layer in zip(shares, layers, strict=True)]).sum(dim=0)
+        intercepts = [share * layer.bias for share, layer in zip(shares, layers, strict=True)]
+        return partial, torch.stack(intercepts).sum(dim=0)

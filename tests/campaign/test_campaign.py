@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import skmmal
-from skmmal import LateFusionClassifier, ModalityScaler
+from skmmal import LateFusionClassifier, LateFusionClassifierCV, ModalityScaler
 from skmmal.campaign import CampaignError, LabelingCampaign
 from skmmal.campaign._batch import RANDOM_SLICE
 from skmmal.datasets import make_multimodal_classification
@@ -26,7 +26,7 @@ def test_a_round_by_hand(begin, answer, pool):
     ids = np.array(FeatureStore.open(pool[0]).ids)
     labeled = np.flatnonzero(np.isin(ids, first["id"]))
     rest = np.setdiff1d(np.arange(150), labeled)
-    clf = LateFusionClassifier().fit(X[labeled], [pool[1][name] for name in ids[labeled]])
+    clf = LateFusionClassifierCV().fit(X[labeled], [pool[1][name] for name in ids[labeled]])
     strategy = BMMAL(random_state=random_seed("campaign", 0, "query", 2, "random_state"))
     picked = rest[strategy.query(clf, X[rest], 12, X_labeled=X[labeled])]
     assert second["id"].tolist() == ids[picked].tolist()
@@ -151,7 +151,7 @@ def test_the_estimate_without_bias(begin, answer, pool):
     campaign.add_labels(answer(batch))
     X, ids = campaign.scaled_features()
     rest = np.flatnonzero(~np.isin(ids, batch["id"]))
-    clf = LateFusionClassifier().fit(
+    clf = LateFusionClassifierCV().fit(
         X[np.isin(ids, batch["id"])], [pool[1][name] for name in ids[np.isin(ids, batch["id"])]]
     )
     truth = np.array([pool[1][name] for name in ids[rest]])
@@ -345,6 +345,28 @@ def test_beginning(begin, pool, tmp_path):
         begin("new", estimator=17)
 
 
+def test_campaigns_of_earlier_versions_keep_the_plain_classifier(begin, answer):
+    """They name no class, and no parameter that came later; going on with one asks for no other model."""
+    plain = begin("old", estimator=LateFusionClassifier())
+    written = json.loads((plain.folder / "campaign.json").read_text())["settings"]
+    assert "estimator_class" not in written
+    assert "modality_weights" not in written["estimator"]
+    again = begin("old")
+    assert type(again.settings.estimator) is LateFusionClassifier
+    again.add_labels(answer(again.next_batch()))
+    again.next_batch()
+    assert type(again.model()) is LateFusionClassifier
+    new = begin("new")
+    assert type(new.settings.estimator) is LateFusionClassifierCV
+    new.add_labels(answer(new.next_batch()))
+    new.next_batch()
+    model = new.model()
+    assert type(model) is LateFusionClassifierCV
+    assert model.C_ > 0
+    with pytest.raises(ValueError, match="begun otherwise"):
+        begin("new", estimator=LateFusionClassifier())
+
+
 def test_both_can_be_moved(begin, pool, answer, tmp_path):
     import shutil
 
@@ -442,7 +464,7 @@ def test_doubts_find_planted_mistakes(begin, answer):
     rows = np.flatnonzero(np.isin(ids, list(labels)))
     y = np.array([labels[name] for name in ids[rows]])
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    p = cross_val_predict(LateFusionClassifier(), X[rows], y, cv=folds, method="predict_proba")
+    p = cross_val_predict(LateFusionClassifierCV(), X[rows], y, cv=folds, method="predict_proba")
     expected = dict(zip(ids[rows], p[np.arange(len(y)), np.unique(y, return_inverse=True)[1]], strict=True))
     assert doubts.set_index("id")["self_confidence"].to_dict() == pytest.approx(expected)
 
@@ -474,7 +496,7 @@ def test_likely_wrong_comes_from_cleanlab(begin, answer):
     X, ids = campaign.scaled_features()
     rows = np.flatnonzero(np.isin(ids, list(labels)))
     y = np.array([labels[name] for name in ids[rows]])
-    p = self_confidence(LateFusionClassifier(), X[rows], y)
+    p = self_confidence(LateFusionClassifierCV(), X[rows], y)
     issues = find_label_issues(np.unique(y, return_inverse=True)[1], p, n_jobs=1)
     assert set(doubts["id"][doubts["likely_wrong"]]) == set(ids[rows][issues])
 

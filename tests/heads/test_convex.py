@@ -202,13 +202,19 @@ def test_a_warm_start_takes_weights_of_modalities_into_account():
     assert curve[0] == pytest.approx(curve[-1], rel=1e-9)
 
 
-def test_sum_fusion_has_no_weights_of_modalities():
+def test_with_sum_fusion_weights_of_modalities_mix_the_logits():
+    """At the optimum of the mean of weighted logits and the heads' own, by the gradient."""
     blocks, y = make_blocks(n=30)
-    given = list(blocks.values())
+    given, factors = list(blocks.values()), [0.3, 2.0]
     layers = [LinearMap(np.zeros((3, block.shape[1])), np.zeros(3)) for block in given]
     rows = LabeledRows(given, np.ones((30, 2), bool), y, np.ones(30))
-    with pytest.raises(ValueError, match="modality_weights need a fused head with weights of its own"):
-        fit_layers(layers, rows, np.ones((3, 3), bool), C=1.0, max_iter=9, tol=1e-8, modality_weights=[1.0, 0.5])
+    params = {"C": 1.0, "max_iter": 1000, "tol": 1e-8}
+    fit_layers(layers, rows, np.ones((3, 3), bool), modality_weights=factors, **params)
+    own = [block @ each.weight.T + each.intercept for block, each in zip(given, layers, strict=True)]
+    fused = softmax(0.5 * (factors[0] * own[0] + factors[1] * own[1]), axis=1) - np.eye(3)[y]
+    for block, factor, logits, each in zip(given, factors, own, layers, strict=True):
+        residuals = 0.5 * factor * fused + softmax(logits, axis=1) - np.eye(3)[y]
+        np.testing.assert_allclose(residuals.T @ block + each.weight, 0, atol=1e-5)
 
 
 # ------------------------------------------------------------------------------------------------------- products

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -260,11 +261,12 @@ def _tasks(
     anchor: Anchor | None,
 ) -> list[Task]:
     """Independent heads are solved each on its own; with sum fusion, whose heads share their weights, all at once."""
-    tasks = [task_of_fused_head(blocks, rows, met, C, modality_weights, is_tied=is_tied, is_anchored=anchor is not None)]
+    given: Any = (blocks, rows, met, C)
+    kind: Any = {"is_anchored": anchor is not None}
+    tasks = [task_of_fused_head(*given, modality_weights, is_tied=is_tied, **kind)]
     if not is_tied:
-        alone = np.ones((1, 1))
-        for m in range(len(blocks.widths)):
-            tasks.append(_task(blocks, rows, met, C, [{m: 1.0}], alone, first=m + 1, is_anchored=anchor is not None))
+        own = [{m: 1.0} for m in range(len(blocks.widths))]
+        tasks += [_task(*given, [factors], np.ones((1, 1)), first=1 + m, **kind) for m, factors in enumerate(own)]
     if anchor is not None:
         for task in tasks:
             task.tie(anchor)

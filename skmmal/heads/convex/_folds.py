@@ -50,9 +50,7 @@ class FusedFolds:
         Most iterations of a fit.
     """
 
-    def __init__(
-        self, rows: LabeledRows, folds: Sequence[Fold], *, is_sum: bool, tol: float, max_iter: int
-    ) -> None:
+    def __init__(self, rows: LabeledRows, folds: Sequence[Fold], *, is_sum: bool, tol: float, max_iter: int) -> None:
         blocks = [_in_span(block, there) for block, there in zip(rows.blocks, rows.present.T, strict=True)]
         self._rows = replace(rows, blocks=blocks)
         means = mean_rows(blocks, rows.present, rows.weights)
