@@ -119,10 +119,16 @@ class FittingMixin(BaseEstimator):
         else:
             heads = self._train(heads, solver, features, data, rng, started)
         self.heads_ = heads
+        self._weigh_prior(X, rows, features, codes, weights)
+
+    def _weigh_prior(
+        self, X: Any, rows: np.ndarray, features: MultimodalArray, codes: np.ndarray, weights: np.ndarray
+    ) -> None:
+        """Find the weight of the prior, if there is one, from the rows that count."""
         for name in _OF_PRIORS:
             self.__dict__.pop(name, None)
         if self.prior is not None:
-            self.unmet_probability_ = room_for_unmet(len(rows), len(names))
+            self.unmet_probability_ = room_for_unmet(len(rows), len(self.classes_))
             self.prior_weight_ = prior_weight(self, features, codes, weights, log_prior(self, X)[rows])
 
     def _know_prior_alone(self, X: Any, y: Any, classes: Any) -> None:
