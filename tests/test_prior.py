@@ -314,6 +314,17 @@ def test_helpful_errors(prior, X, fit, error, match, problem):
         LateFusionClassifier(prior=prior).fit(data[rows], y[rows], **fit)
 
 
+def test_a_prior_of_too_few_rows(problem):
+    X, _, prior, y = problem
+
+    class Short:
+        def predict_proba(self, X):
+            return prior[: len(X) - 1]
+
+    with pytest.raises(ValueError, match=r"prior: Short.predict_proba.*29"):
+        LateFusionClassifier(prior=Short()).fit(X[:30], y[:30])
+
+
 def test_probabilities_that_are_none(problem):
     _, X, prior, y = problem
     logits = MultimodalArray({**X.blocks, "names": 3 * prior})
