@@ -237,9 +237,14 @@ def test_scaled_clones_and_saved_models(problem, tmp_path):
     loaded = LateFusionClassifier.load(tmp_path / "model")
     np.testing.assert_array_equal(loaded.predict_proba(with_prior), clf.predict_proba(with_prior))
     assert clone(clf).prior == "names"
+    names = np.random.default_rng(0).standard_normal((3, 3))
+    by_object = LateFusionClassifier(prior=ZeroShotPrior({"text": names}, 0.5)).fit(X[:30], y[:30])
+    by_object.save(tmp_path / "object")
+    loaded = LateFusionClassifier.load(tmp_path / "object")
+    np.testing.assert_array_equal(loaded.predict_proba(X), by_object.predict_proba(X))
     clf.set_params(prior=None).fit(X[:30], y[:30])
     assert not hasattr(clf, "prior_weight_")
-    embeddings = {"text": np.random.default_rng(0).standard_normal((3, 3))}
+    embeddings = {"text": names}
     pipeline = make_pipeline(ModalityScaler(method="l2"), LateFusionClassifier(prior=ZeroShotPrior(embeddings, 0.5)))
     raw = pipeline.fit(X[:30], y[:30]).predict_proba(X)
     scaled = pipeline[0].transform(X)
@@ -307,6 +312,17 @@ def test_helpful_errors(prior, X, fit, error, match, problem):
     rows = slice(0, 30) if X is None else X
     with pytest.raises(error, match=match):
         LateFusionClassifier(prior=prior).fit(data[rows], y[rows], **fit)
+
+
+def test_a_prior_of_too_few_rows(problem):
+    X, _, prior, y = problem
+
+    class Short:
+        def predict_proba(self, X):
+            return prior[: len(X) - 1]
+
+    with pytest.raises(ValueError, match=r"prior: Short.predict_proba.*29"):
+        LateFusionClassifier(prior=Short()).fit(X[:30], y[:30])
 
 
 def test_probabilities_that_are_none(problem):

@@ -112,11 +112,7 @@ class FittingMixin(BaseEstimator):
         else:
             heads = self._train(heads, solver, counted, data, rng, started)
         self.heads_ = heads
-        for name in _OF_PRIORS:
-            self.__dict__.pop(name, None)
-        if self.prior is not None:
-            self.unmet_probability_ = room_for_unmet(len(data), len(names))
-            self.prior_weight_ = prior_weight(self, counted, data.labels, data.weights, log_prior(self, X)[places])
+        self._weigh_prior(X, places, counted, data)
 
     def _counted(
         self, features: MultimodalArray, y: Any, sample_weight: Any, classes: Any
@@ -157,6 +153,14 @@ class FittingMixin(BaseEstimator):
             features, present = features[rows], present[rows]
             factors = factors if factors is None else factors[rows]
         return LabeledRows(list(features.blocks.values()), present, labels, weights, factors), names, rows
+
+    def _weigh_prior(self, X: Any, rows: np.ndarray, features: MultimodalArray, data: LabeledRows) -> None:
+        """Find the weight of the prior, if there is one, from the rows that count."""
+        for name in _OF_PRIORS:
+            self.__dict__.pop(name, None)
+        if self.prior is not None:
+            self.unmet_probability_ = room_for_unmet(len(rows), len(self.classes_))
+            self.prior_weight_ = prior_weight(self, features, data.labels, data.weights, log_prior(self, X)[rows])
 
     def _know_prior_alone(self, X: Any, y: Any, classes: Any) -> None:
         """Be fitted on no rows: the heads say the same of every class, and the prior what it says."""

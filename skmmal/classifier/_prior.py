@@ -236,7 +236,7 @@ def log_prior(estimator: Any, X: Any) -> np.ndarray:
         if not hasattr(prior, "predict_proba"):
             raise TypeError(f"prior must be the name of a block of X, or have predict_proba; got {prior!r}")
         said, source = np.asarray(prior.predict_proba(X)), f"prior: {type(prior).__name__}.predict_proba"
-        there = np.ones(len(said), dtype=bool)
+        there = np.ones(n_rows_of(X), dtype=bool)
     else:
         said, source = np.asarray(block, dtype=np.float64), f"prior={prior!r}: the block"
         there = ~np.isnan(said).all(axis=1)
@@ -250,9 +250,8 @@ def log_prior(estimator: Any, X: Any) -> np.ndarray:
         )
     found = np.zeros((n_rows_of(X), len(names)))
     rows = np.flatnonzero(there)
-    checked = check_distribution(
-        said[there], n_rows=len(rows), n_classes=n_columns, source=source, argument="X", rows=rows
-    )
+    said = said if there.all() else said[rows]
+    checked = check_distribution(said, n_rows=len(rows), n_classes=n_columns, source=source, argument="X", rows=rows)
     found[there] = log_softmax(np.log(np.maximum(checked[:, columns], _SMALLEST)), axis=1)
     return found
 

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmmal._persistence import decode, encode, read_folder, write_folder
 from skmmal._registry import entries, name_of
 from skmmal.balancing import Balancing
+from skmmal.classifier._prior import ZeroShotPrior
 from skmmal.heads import AttentionPooling, GatedUnit, LinearHeads, NLGate
 from skmmal.heads._classes import UNSEEN_LOGIT, classes_by_intercepts
 from skmmal.modalities._input import plain_layout
@@ -51,7 +52,7 @@ _FITTED = (
 """What `save` keeps beside the parameters and the network."""
 _ANCHOR, _CENTER = "anchor_.", "centre"
 """How names of the anchor's weights begin, and the name of the mean row."""
-_FUSIONS = (AttentionPooling, GatedUnit, NLGate)
+_OBJECTS = (AttentionPooling, GatedUnit, NLGate, ZeroShotPrior)
 """What `save` can write of objects among the parameters, beside balancing methods."""
 
 
@@ -193,12 +194,12 @@ def _shapes(arrays: dict[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
 
 def _is_saved(value: Any) -> bool:
     """Whether `save` can write an object by its class's name and its parameters."""
-    return type(value) in _FUSIONS or (isinstance(value, Balancing) and name_of("balancing", type(value)) is not None)
+    return type(value) in _OBJECTS or (isinstance(value, Balancing) and name_of("balancing", type(value)) is not None)
 
 
 def _saved_class(name: str) -> Any:
     """The class of such an object."""
-    for fusion in _FUSIONS:
-        if fusion.__name__ == name:
-            return fusion
+    for cls in _OBJECTS:
+        if cls.__name__ == name:
+            return cls
     return {entry.class_name: entry for entry in entries("balancing").values()}[name].load()

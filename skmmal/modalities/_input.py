@@ -73,7 +73,7 @@ def split_prior(estimator: Any, X: Any) -> tuple[Any, Any]:
         ``None`` where `prior` names none.
     """
     name = getattr(estimator, "prior", None)
-    if not isinstance(name, str):
+    if not isinstance(name, str) or not hasattr(estimator, "modalities"):
         return X, None
     blocks = as_multimodal(X, estimator.modalities if has_vectors(X) or not is_multimodal(X) else None)
     others = {key: block for key, block in blocks.blocks.items() if key != name}
