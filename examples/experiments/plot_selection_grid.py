@@ -1,0 +1,51 @@
+"""
+See what was chosen
+===================
+
+Numbers say how much a strategy gains; pictures say what it asks for. Here the rows are pictures: digits, of which the model
+sees pixels and Zernike moments.
+"""
+
+# %%
+# A short experiment with margin; the results hold which rows were chosen, round by round.
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from skmmal import LateFusionClassifier, ModalityScaler, run_experiment
+from skmmal.datasets import load_digits_views
+from skmmal.display import SelectionGridDisplay
+
+raw, y = load_digits_views(["pix", "zer"], return_X_y=True)
+X = ModalityScaler().fit_transform(raw)
+rows = np.random.default_rng(0).permutation(len(y))
+pool, test = rows[:800], rows[800:]
+results = run_experiment(
+    LateFusionClassifier(C=0.1, tol=1e-4),
+    ["margin", "random"],
+    X[pool],
+    y[pool],
+    X_test=X[test],
+    y_test=y[test],
+    n_initial=20,
+    n_instances=12,
+    n_rounds=4,
+    seeds=[0],
+)
+pictures = raw["pix"][pool].reshape(-1, 16, 15)
+for name in results.strategies:
+    frame = results.frame[results.frame["strategy"] == name]
+    print(f"{name:8s}", frame["accuracy"].round(3).tolist())
+
+# %%
+# What margin asked for, in the order of its doubt.
+
+SelectionGridDisplay.from_results(results, 6 - pictures, "margin", n_rounds=4)
+plt.set_cmap("gray")
+
+# %%
+# What random asked for: clearer digits.
+
+SelectionGridDisplay.from_results(results, 6 - pictures, "random", n_rounds=4)
+plt.set_cmap("gray")
+plt.show()
