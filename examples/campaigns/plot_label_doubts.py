@@ -46,8 +46,8 @@ doubts["wrong"] = doubts["id"].isin(wrong)
 print(doubts[["id", "label", "predicted", "self_confidence", "wrong"]].head(6).round(3).to_string(index=False))
 
 # %%
-# Right: looking at the 30 most doubtful labels finds nearly all that are wrong; looking at 30 at random would find two or
-# three.
+# Right: looking at the 30 most doubtful labels finds most of the wrong ones; looking at 30 at random would find two
+# or three. Left: some right labels have no confidence either. They are the digits that are hard to read.
 
 found = doubts["wrong"].cumsum()
 print(f"wrong labels among the first 30: {found[29]} of {len(wrong)}")

@@ -2,8 +2,8 @@
 What each modality is worth
 ===========================
 
-The accuracy with all modalities, split among them: each modality's Shapley value is what it adds to the accuracy, averaged
-over the orders in which modalities can come.
+The accuracy with all modalities, split among them: each modality's Shapley value is what it adds to the accuracy,
+averaged over the orders in which modalities can come.
 """
 
 # %%

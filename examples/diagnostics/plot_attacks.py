@@ -2,8 +2,8 @@
 Robust against steps of ill will
 ================================
 
-An adversary moves one modality's features a little, in the direction that hurts most (PGD). Does the other modality hold
-the fused head up?
+An adversary moves one modality's features a little, in the direction that hurts most (PGD). Does the other modality
+hold the fused head up?
 """
 
 # %%
@@ -32,9 +32,8 @@ attacked = {
 # %%
 # For comparison: Gaussian noise of the same length, drawn at random. It does next to nothing.
 
-deviations = [level for level in levels]
 noisy = {
-    name: noise_curve(model, X[test], y[test], modality=name, levels=deviations, n_repeats=1, random_state=0)
+    name: noise_curve(model, X[test], y[test], modality=name, levels=levels, n_repeats=1, random_state=0)
     for name in ("image", "text")
 }
 

@@ -2,8 +2,8 @@
 Can the probabilities be believed?
 ==================================
 
-Strategies and stopping criteria read probabilities. A reliability diagram holds them against what comes true, for the fused
-head and for each modality's own.
+Strategies and stopping criteria read probabilities. A reliability diagram holds them against what comes true, for the
+fused head and for each modality's own.
 """
 
 # %%

@@ -27,8 +27,8 @@ fused = table[table["head"] == "fused"].pivot_table(index="modality", columns="l
 print(fused.round(2))
 
 # %%
-# Without any text the fused head is left with the picture, and falls further than without any picture. A modality's own
-# head is measured on the rows that have the modality, so its line is level but for chance.
+# Without any text the fused head is left with the picture, and falls further than without any picture. A modality's
+# own head is measured on the rows that have the modality, so its line is level but for chance.
 
 RobustnessDisplay.from_table(table)
 plt.show()

@@ -21,7 +21,7 @@ X, y = load_emoji(return_X_y=True)
 X = PerModality(PCA(40, random_state=0)).fit_transform(ModalityScaler().fit_transform(X))
 X_pool, X_test, y_pool, y_test = train_test_split(X, y, test_size=0.4, stratify=y, random_state=0)
 results = run_experiment(
-    LateFusionClassifier(C=0.1, tol=1e-4),
+    LateFusionClassifier(C=0.1),
     ["mvopt", "margin", "random"],
     X_pool,
     y_pool,
@@ -29,7 +29,7 @@ results = run_experiment(
     y_test=y_test,
     n_initial=40,
     n_instances=40,
-    n_rounds=4,
+    n_rounds=3,
     seeds=3,
 )
 columns = {"accuracy": "fused", "accuracy_image": "image", "accuracy_text": "text"}
@@ -38,7 +38,8 @@ for name in results.strategies:
     print(f"{name:8s}", {title: round(float(area[name]), 3) for title, area in areas.items()})
 
 # %%
-# One panel for each head.
+# One panel for each head. MVOPT, which weighs every modality, is ahead in all three; margin, which asks the fused
+# head alone, gains on random with the fused head and the text, and nothing with the image.
 
 ModalityCurveDisplay.from_results(results)
 plt.show()

@@ -2,8 +2,8 @@
 Who said it? Contributions of the modalities
 ============================================
 
-The share of each modality in a prediction is its Shapley value: what it adds to the probability of the predicted class,
-averaged over the orders in which modalities can come. It is exact, and it is there for every row.
+The share of each modality in a prediction is its Shapley value: what it adds to the probability of the predicted
+class, averaged over the orders in which modalities can come. It is exact, and it is there for every row.
 """
 
 # %%
@@ -27,13 +27,17 @@ print("mean share of image and text:", shares.mean(axis=0).round(2))
 # **Rows that one modality decides, and rows that both do.** The names of a few.
 
 by_image = np.argsort(-shares[:, 0])
-for title, rows in (("image", by_image[:4]), ("both", np.argsort(np.abs(shares[:, 0] - 0.5))[:4]), ("text", by_image[-4:])):
+for title, rows in (
+    ("image", by_image[:4]),
+    ("both", np.argsort(np.abs(shares[:, 0] - 0.5))[:4]),
+    ("text", by_image[-4:]),
+):
     print(f"{title:6s}", "; ".join(emoji.names[test[rows]]))
 
 # %%
-# **By class.** Each dot is an emoji, the bar the median of its class. Food and activities are read from their names, people,
-# objects and symbols from picture and name alike; every class has rows on either side. BMMAL makes use of this: a modality
-# that trails in a row weighs less there, the more the other dominates.
+# **By class.** Each dot is an emoji, the bar the median of its class. Food and activities are read from their names,
+# people, objects and symbols from picture and name alike; every class has rows on either side. BMMAL makes use of
+# this: a modality that trails in a row weighs less there, the more the other dominates.
 
 order = np.argsort([np.median(shares[y[test] == code, 0]) for code in range(8)])
 figure, ax = plt.subplots(figsize=(7.5, 4.2), layout="constrained")

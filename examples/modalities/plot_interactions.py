@@ -2,8 +2,8 @@
 How modalities can go together
 ==============================
 
-Do all modalities say the same, does one of them know alone, or does only their combination tell? `make_multimodal_classification`
-makes data of each kind, with answers that can be worked out.
+Do all modalities say the same, does one of them know alone, or does only their combination tell?
+`make_multimodal_classification` makes data of each kind, with answers that can be worked out.
 """
 
 # %%
@@ -31,12 +31,12 @@ for kind in kinds:
     print(f"{kind:10s}", {name: round(scores[kind, name]["fused"], 2) for name in models})
 
 # %%
-# Top: the latent factor of modality a against that of b, marked by class. Redundant: either axis is enough. Unique: only a
-# tells. Synergy: an exclusive or; no line separates it. In mixed data each row is one of the three kinds (drawn are those
-# whose label is in the shared part).
+# Top: the latent factor of modality a against that of b, marked by class. Redundant: either axis is enough. Unique:
+# only a tells. Synergy: an exclusive or; no line separates it. In mixed data each row is one of the three kinds
+# (drawn are those whose label is in the shared part).
 #
-# Bottom: what linear heads reach, and the gate. In synergy each modality is at chance, and so is every linear model. No
-# strategy can choose labels that mend that: the model has to fit the data.
+# Bottom: what linear heads reach, and the gate. In synergy each modality is at chance, and so is every linear model.
+# No strategy can choose labels that mend that: the model has to fit the data.
 
 figure, axes = plt.subplots(2, 4, figsize=(11, 5.6), layout="constrained", height_ratios=[1.2, 1])
 for column, kind in enumerate(kinds):

@@ -2,12 +2,13 @@
 Strategies and rows that lack a modality
 ========================================
 
-A model is less sure of a row that lacks a modality. A strategy that asks for what is unsure then asks for incomplete rows
-more often than they come. How often depends on the strategy.
+A model is less sure of a row that lacks a modality. A strategy that asks for what is unsure then asks for incomplete
+rows more often than they come. How often depends on the strategy.
 """
 
 # %%
-# A generated pool of two modalities; text is missing from a quarter of the rows. 60 labels, a batch of 60, five draws.
+# A generated pool of two modalities; text is missing from a quarter of the rows. 60 labels, a batch of 60, five
+# draws.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,7 +39,9 @@ for name in names:
     print(f"{name:10s} {np.mean(share[name]):.2f} ± {np.std(share[name], ddof=1):.2f}")
 
 # %%
-# The dashed line is the share of incomplete rows in the pool; dots are the five draws.
+# The dashed line is the share of incomplete rows in the pool; dots are the five draws. Entropy asks for incomplete
+# rows more than twice as often as they come, margin and UHerding one and a half times. BADGE, MVOPT and BMMAL stay
+# near their share, CoreSet somewhat below it. On other data the numbers are others; measure on yours.
 
 figure, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
 for at, name in enumerate(names):

@@ -2,8 +2,8 @@
 A block of noise beside a good one
 ==================================
 
-More modalities are not always better. A wide block that says nothing gives a model many ways to fit 100 labels by chance.
-Each modality's own head is there to tell: look whether the fused head is behind one of them.
+More modalities are not always better. A wide block that says nothing gives a model many ways to fit 100 labels by
+chance. Each modality's own head is there to tell: look whether the fused head is behind one of them.
 """
 
 # %%
@@ -37,8 +37,8 @@ for C in fused:
     print(f"C={C}: fused {fused[C].mean(axis=1).round(3)}, the digits alone {alone[C].mean():.3f}")
 
 # %%
-# The dashed lines are the digits' own heads. The fused head is behind them wherever the block of noise is, by three to
-# nine points at C = 1, and a stronger regularization does not mend it. Leave such a block out, or weigh it down:
+# The dashed lines are the digits' own heads. The fused head is behind them wherever the block of noise is, by three
+# to nine points at C = 1, and a stronger regularization does not mend it. Leave such a block out, or weigh it down:
 # multiplied by a tenth before the fit (dotted) it does no harm.
 
 tenth = np.zeros((len(widths), len(seeds)))
@@ -50,7 +50,7 @@ for seed in seeds:
         tenth[at, seed] = LateFusionClassifier().fit(X[train], y[train]).score(X[test], y[test])
 print("weighed down, C=1.0: fused", tenth.mean(axis=1).round(3))
 
-figure, ax = plt.subplots(layout="constrained")
+figure, ax = plt.subplots(figsize=(8, 4), layout="constrained")
 for color, marker, C in (("C0", "o", 1.0), ("C4", "s", 0.01)):
     ax.plot(widths, fused[C].mean(axis=1), marker=marker, color=color, linestyle="-", label=f"fused, C={C:g}")
     ax.axhline(alone[C].mean(), color=color, linestyle="--", linewidth=1, label=f"digits alone, C={C:g}")
@@ -58,5 +58,5 @@ ax.plot(widths, tenth.mean(axis=1), marker="^", color="C2", linestyle=":", label
 ax.set(xscale="log", xlabel="columns of noise", ylabel="test accuracy", title="100 labels and a block of noise")
 ax.set_xticks(widths, widths)
 ax.minorticks_off()
-ax.legend(fontsize="small")
+figure.legend(loc="outside right upper", fontsize="small")
 plt.show()

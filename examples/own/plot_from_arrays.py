@@ -7,8 +7,8 @@ The model need not be ours: fine-tuned in another framework, or behind an interf
 """
 
 # %%
-# The stand-in for such a model: a random forest on all columns. All we keep of it are its probabilities, and features for
-# those strategies that measure distances.
+# The stand-in for such a model: a random forest on all columns. All we keep of it are its probabilities, and features
+# for those strategies that measure distances.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -52,7 +52,9 @@ for name, batch in batches.items():
     print(f"with 120 more by {name:8s} {accuracy[name]:.3f}")
 
 # %%
-# Left: how sure the forest was of the rows it was asked for. Right: what a new forest makes of them.
+# Left: how sure the forest was of the rows it was asked for. Right: what a new forest makes of them. Margin takes 120
+# rows of which the forest was least sure, all at once, and ends behind random; BADGE and CoreSet spread their batch,
+# and end ahead. (One run: a hint, not a comparison.)
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.8), layout="constrained", width_ratios=[3, 2])
 left.hist(probabilities.max(axis=1), np.linspace(0, 1, 26), density=True, color="0.85", label="pool")

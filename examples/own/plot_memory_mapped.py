@@ -2,12 +2,12 @@
 Features that stay on disk
 ==========================
 
-A pool of millions of rows does not fit into memory twice. A block may be a memory-mapped file, half precision included:
-rows are read a chunk at a time, and only the rows that are taught are copied.
+A pool of millions of rows does not fit into memory twice. A block may be a memory-mapped file, half precision
+included: rows are read a chunk at a time, and only the rows that are taught are copied.
 """
 
 # %%
-# 40,000 rows in two float16 files, as `numpy.save` writes them.
+# 60,000 rows in two float16 files, as `numpy.save` writes them.
 
 import tempfile
 import tracemalloc
@@ -21,10 +21,10 @@ from skmmal.query import BADGE
 
 folder = tempfile.TemporaryDirectory()
 rng = np.random.default_rng(0)
-y = rng.integers(0, 5, 40_000)
-for name, width in (("image", 256), ("text", 128)):
-    centers = rng.normal(size=(5, width))
-    block = centers[y] + 3 * rng.normal(size=(len(y), width)).astype(np.float32)
+y = rng.integers(0, 5, 60_000)
+for name, width in (("image", 384), ("text", 128)):
+    centers = rng.standard_normal((5, width), dtype=np.float32)
+    block = centers[y] + 3 * rng.standard_normal((len(y), width), dtype=np.float32)
     np.save(Path(folder.name) / f"{name}.npy", (8 * block / np.linalg.norm(block, axis=1)[:, None]).astype(np.float16))
 del block
 on_disk = sum(path.stat().st_size for path in Path(folder.name).iterdir())
@@ -67,6 +67,6 @@ figure, ax = plt.subplots(figsize=(7, 2.6), layout="constrained")
 sizes = {"query, loaded as float32": peak_loaded, "query, mapped": peak_mapped, "the files": on_disk}
 bars = ax.barh(list(sizes), [size / 1e6 for size in sizes.values()], color=["C4", "C0", "0.6"])
 ax.bar_label(bars, fmt="%.0f MB", color="0.45", padding=3)
-ax.set(xlabel="MB", xlim=(0, 1.2 * max(sizes.values()) / 1e6), title="Peak memory, 40,000 rows of 384 columns")
+ax.set(xlabel="MB", xlim=(0, 1.2 * max(sizes.values()) / 1e6), title="Peak memory, 60,000 rows of 512 columns")
 plt.show()
 folder.cleanup()

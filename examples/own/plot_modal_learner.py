@@ -7,13 +7,13 @@ modality and a scikit-learn classifier will do.
 """
 
 # %%
-# The classic: iris, a random forest, a strategy written as a function.
+# The classic: iris, a classifier of scikit-learn's, a strategy written as a function.
 
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
 
 from skmmal import ActiveLearner
 
@@ -25,10 +25,9 @@ def least_sure(learner, X_pool, n_instances=1):
     return np.argsort(confidence)[:n_instances]
 
 
-rng = np.random.default_rng(0)
-first = rng.choice(len(y), 3, replace=False)
+first = np.array([0, 50, 100])  # one of each species
 learner = ActiveLearner(
-    estimator=RandomForestClassifier(n_estimators=30, random_state=0),
+    estimator=LogisticRegression(C=10, max_iter=1000),
     query_strategy=least_sure,
     X_training=X[first],
     y_training=y[first],
@@ -49,8 +48,8 @@ for _ in range(15):
 print(f"accuracy with 3 labels {scores[0]:.2f}, with {len(learner.y_training)} labels {scores[-1]:.2f}")
 
 # %%
-# Left: iris in two principal components; triangles are the three first labels, numbers the rows asked for, in order, and
-# crosses what the forest of three labels had wrong. Right: the accuracy after each answer.
+# Left: iris in two principal components; triangles are the three first labels, numbers the rows asked for, in order,
+# and crosses what the model of three labels had wrong. Right: the accuracy after each answer.
 
 points = PCA(2).fit_transform(X)
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained")

@@ -2,13 +2,13 @@
 A fusion of your own
 ====================
 
-How modalities meet is a torch module: it gets each modality's embedding and returns logits. `LateFusionClassifier` trains
-it beside the modalities' own heads, and strategies and contributions work on it.
+How modalities meet is a torch module: it gets each modality's embedding and returns logits. `LateFusionClassifier`
+trains it beside the modalities' own heads, and strategies and contributions work on it.
 """
 
 # %%
-# **The idea**: beside both embeddings the fused head sees their products, so that it can learn what only a combination
-# tells. Ten lines.
+# **The idea**: beside both embeddings the fused head sees their products, so that it can learn what only a
+# combination tells. Ten lines.
 
 import matplotlib.pyplot as plt
 import torch
@@ -16,7 +16,6 @@ import torch
 from skmmal import LateFusionClassifier
 from skmmal.datasets import make_multimodal_classification
 from skmmal.heads import Fusion
-
 
 
 class Products(Fusion):
@@ -33,8 +32,8 @@ class Products(Fusion):
 
 
 # %%
-# **Train it** on data in which only the combination tells (an exclusive or), and on data in which every modality does, so
-# that there is nothing to gain.
+# **Train it** on data in which only the combination tells (an exclusive or), and on data in which every modality
+# does, so that there is nothing to gain.
 
 models = {
     "concat": LateFusionClassifier(),
@@ -50,8 +49,8 @@ for kind in ("synergy", "redundant"):
         print(f"{kind:10s} {name:9s}", {head: round(score, 2) for head, score in scores[kind, name].items()})
 
 # %%
-# Where the label is an exclusive or, the modalities' own heads and every linear fusion are at chance, and the products
-# know. Where each modality tells by itself, nothing is gained.
+# Where the label is an exclusive or, the modalities' own heads and every linear fusion are at chance, and the
+# products know. Where each modality tells by itself, nothing is gained.
 
 figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.6), sharey=True, layout="constrained")
 for ax, kind in zip(axes, ("synergy", "redundant"), strict=True):

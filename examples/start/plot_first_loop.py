@@ -4,8 +4,8 @@ The first loop
 
 A classifier, a strategy, and a pool of rows without labels: ask for a batch, label it, teach it, ask again.
 
-The data are handwritten digits seen in two ways (Fourier coefficients and Zernike moments): two modalities, as image and
-text would be.
+The data are handwritten digits seen in two ways (Fourier coefficients and Zernike moments): two modalities, as image
+and text would be.
 """
 
 # %%
@@ -53,16 +53,19 @@ for name, by_head in curves.items():
     print(f"{name}: {by_head['fused'][0]:.3f} with 20 labels, {by_head['fused'][-1]:.3f} with 140")
 
 # %%
-# **What it learned.** Both thick lines start from the same 20 random labels. After the first batch random is ahead, from
-# the second on BMMAL is. The dotted lines are the two modalities' own heads: either alone ends below both together.
+# **What it learned.** Both thick lines start from the same 20 random labels. After the first batch random is ahead,
+# from the second on BMMAL is. The dotted lines are the two modalities' own heads: either alone ends below both
+# together.
 #
-# This is one start. Strategies that are close can only be told apart over several:
-# see :ref:`sphx_glr_auto_examples_experiments_plot_learning_curves.py`.
+# This is one start. Strategies that are close can only be told apart over several: see
+# :ref:`sphx_glr_auto_examples_experiments_plot_learning_curves.py`.
 
 n_labels = np.arange(20, 141, 20)
 figure, ax = plt.subplots(layout="constrained")
-ax.plot(n_labels, curves["random"]["fused"], color="0.55", linestyle="-", linewidth=2.5, label="random, both modalities")
-ax.plot(n_labels, curves["bmmal"]["fused"], color="C0", linestyle="-", marker="o", label="BMMAL, both modalities")
+ax.plot(
+    n_labels, curves["random"]["fused"], color="0.55", linestyle="-", linewidth=2.5, label="random, both modalities"
+)
+ax.plot(n_labels, curves["bmmal"]["fused"], color="C0", linestyle="-", marker="o", label="BMMAL, both")
 for color, modality in (("C1", "fou"), ("C2", "zer")):
     ax.plot(n_labels, curves["bmmal"][modality], color=color, linestyle=":", label=f"BMMAL, {modality} alone")
 ax.set(xlabel="labels", ylabel="test accuracy", title="Digits in two modalities")

@@ -7,8 +7,8 @@ by two levels of column names, or with a vector in each cell. A modality that is
 """
 
 # %%
-# **A table as a sensor project has it**: columns of a camera and of a microphone, one number in each. In a fifth of the
-# rows the microphone was off, and its columns are empty.
+# **A table as a sensor project has it**: columns of a camera and of a microphone, one number in each. In a fifth of
+# the rows the microphone was off, and its columns are empty.
 
 import matplotlib.pyplot as plt
 import numpy as np

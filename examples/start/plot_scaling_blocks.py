@@ -2,8 +2,8 @@
 Scale your blocks
 =================
 
-Features of different backbones come in different units. A block of large numbers drowns the others, in the model and in
-every strategy that measures distances. `ModalityScaler` gives each block the same size; it needs no labels.
+Features of different backbones come in different units. A block of large numbers drowns the others, in the model and
+in every strategy that measures distances. `ModalityScaler` gives each block the same size; it needs no labels.
 """
 
 # %%
@@ -35,9 +35,9 @@ for title, data in (("as they come", X), ("scaled", scaled)):
     print(title, {head: round(score, 3) for head, score in accuracy[title].items()})
 
 # %%
-# Left: scaled, the fused head gains many points, and is better than either modality alone. Unscaled it is hardly better
-# than the image alone, for it hardly sees the text: right, the share of each modality in the probability of the true
-# class.
+# Left: scaled, the fused head gains many points, and is better than either modality alone. Unscaled it is hardly
+# better than the image alone, for it hardly sees the text: right, the share of each modality in the probability of
+# the true class.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained", width_ratios=[3, 2])
 at = np.arange(3)

@@ -2,8 +2,8 @@
 Labels one by one, and a label taken back
 =========================================
 
-Annotation is not a benchmark: labels come in one at a time, and some are slips of the mouse. `add` puts rows in without
-a fit, `fit` without rows fits on all that are held, `undo` takes the last lesson back, data and model.
+Annotation is not a benchmark: labels come in one at a time, and some are slips of the mouse. `add` puts rows in
+without a fit, `fit` without rows fits on all that are held, `undo` takes the last lesson back, data and model.
 """
 
 # %%

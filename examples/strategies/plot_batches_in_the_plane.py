@@ -2,8 +2,8 @@
 What a batch looks like
 =======================
 
-Six strategies choose 12 rows from the same pool with the same model. Two modalities of one column each, so that the pool
-is a plane: what a strategy looks at can be seen.
+Six strategies choose 12 rows from the same pool with the same model. Two modalities of one column each, so that the
+pool is a plane: what a strategy looks at can be seen.
 """
 
 # %%
@@ -50,11 +50,11 @@ for name, batch in batches.items():
     print(f"{name:10s} mean confidence in the batch {sure[batch].mean():.2f}, rows of the far cluster: {n_far}")
 
 # %%
-# Hollow marks are labeled, small ones the pool (by class), the shade is darker where the model is less sure. Margin lines
-# up along the borders of the classes: all rows unsure, several of them neighbors, none in the far cluster. CoreSet takes
-# the rim, outliers first. TypiClust does not ask the model; it goes where rows are dense. BADGE spreads over gradients,
-# which grow with the distance from the origin: five picks in the far cluster. UHerding and MVOPT take one of that cluster,
-# for it stands for the others, and spread the rest.
+# Hollow marks are labeled, small ones the pool (by class), the shade is darker where the model is less sure. Margin
+# lines up along the borders of the classes: all rows unsure, several of them neighbors, none in the far cluster.
+# CoreSet takes the rim, outliers first. TypiClust does not ask the model; it goes where rows are dense. BADGE spreads
+# over gradients, which grow with the distance from the origin: five picks in the far cluster. UHerding and MVOPT take
+# one of that cluster, for it stands for the others, and spread the rest.
 
 grid = np.stack(np.meshgrid(np.linspace(-5, 8, 140), np.linspace(-4, 8, 140)), axis=-1)
 area = model.predict_proba({"a": grid[..., 0].reshape(-1, 1), "b": grid[..., 1].reshape(-1, 1)}).max(axis=1)

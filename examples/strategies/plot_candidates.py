@@ -2,8 +2,9 @@
 Only these may be picked
 ========================
 
-Some rows cannot be labeled today: another site holds them, or an annotator reads one language only. `candidates=` says
-which rows may be picked. The others still count as what is to be covered, which is not the same as leaving them out.
+Some rows cannot be labeled today: another site holds them, or an annotator reads one language only. `candidates=`
+says which rows may be picked. The others still count as what is to be covered, which is not the same as leaving them
+out.
 """
 
 # %%
@@ -34,8 +35,8 @@ for title, batch in batches.items():
     print(f"{title:40s} mean distance of a row to the nearest pick: {mean_distance(batch):.2f}")
 
 # %%
-# With `candidates=` half of the picks move to the line, for from there they tell most of the crowds on the other side.
-# Without the other side in the pool they spread over the right as if there were nothing else.
+# With `candidates=` half of the picks move to the line, for from there they tell most of the crowds on the other
+# side. Without the other side in the pool they spread over the right as if there were nothing else.
 
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), sharex=True, sharey=True, layout="constrained")
 for ax, (title, batch) in zip(axes, batches.items(), strict=True):

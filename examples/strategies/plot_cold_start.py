@@ -2,12 +2,15 @@
 The first batch, without labels
 ===============================
 
-Before there are labels there is no model to ask. Some strategies need none: they look at how the pool lies. Which first
-20 rows teach most?
+Before there are labels there is no model to ask. Some strategies need none: they look at how the pool lies. Which
+first 20 rows teach most?
 """
 
 # %%
-# Digits in two views; five draws of the pool. MMCSAL trains an encoder first, here a short time. A model is fitted on nothing but the first batch.
+# Digits in two views; five draws of the pool. MMCSAL trains an encoder first, here a short time. A model is fitted on
+# nothing but the first batch.
+
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -23,7 +26,9 @@ strategies = {
     "random": RandomSampling,
     "k-means": KMeansSampling,
     "TypiClust": TypiClust,
-    "MMCSAL": lambda random_state: MMCSAL(encoder=CrossModalEncoder(max_iter=3), max_iter=30, random_state=random_state),
+    "MMCSAL": lambda random_state: MMCSAL(
+        encoder=CrossModalEncoder(max_iter=3), max_iter=30, random_state=random_state
+    ),
     "MVOPT": MVOPT,
 }
 seeds = range(5)

@@ -2,9 +2,9 @@
 D² sampling, and its law
 ========================
 
-BADGE and BMMAL draw their batches by D² sampling: each row with a probability proportional to its squared distance from
-what was drawn before. skmmal draws blocks of candidates and thins them; the law is still exactly that of drawing one at a
-time. Here it is held against the law worked out by hand.
+BADGE and BMMAL draw their batches by D² sampling: each row with a probability proportional to its squared distance
+from what was drawn before. skmmal draws blocks of candidates and thins them; the law is still exactly that of drawing
+one at a time. Here it is held against the law worked out by hand.
 """
 
 # %%
@@ -47,8 +47,8 @@ chi_square = ((observed - expected) ** 2 / expected).sum()
 print(f"χ² = {chi_square:.0f}, {len(law) - 1} degrees of freedom, standard deviation {np.sqrt(2 * (len(law) - 1)):.0f}")
 
 # %%
-# Left: the points, as large as they are often drawn. The two at the lower left are near each other: a batch rarely has
-# both. Right: every sequence, drawn against expected; the band is two standard deviations of counting.
+# Left: the points, as large as they are often drawn. The two at the lower left are near each other: a batch rarely
+# has both. Right: every sequence, drawn against expected; the band is two standard deviations of counting.
 
 share = np.array([sum(count for key, count in counts.items() if point in key) for point in range(7)]) / n_draws
 together = sum(count for key, count in counts.items() if {0, 1} <= set(key)) / n_draws

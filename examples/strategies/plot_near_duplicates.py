@@ -2,12 +2,13 @@
 Batches in a pool of near-copies
 ================================
 
-Frames of one video, a product photographed twice, a crawled text: pools hold near-copies. A strategy that scores rows one
-by one takes a copy together with its original, and pays twice. How many different things does a batch of 14 hold?
+Frames of one video, a product photographed twice, a crawled text: pools hold near-copies. A strategy that scores rows
+one by one takes a copy together with its original, and pays twice. How many different things does a batch of 14 hold?
 """
 
 # %%
-# 14 originals lie between the classes, where a model is unsure, each with 9 near-copies; 600 other rows are clear cases.
+# 14 originals lie between the classes, where a model is unsure, each with 9 near-copies; 600 other rows are clear
+# cases.
 
 import matplotlib.pyplot as plt
 import numpy as np

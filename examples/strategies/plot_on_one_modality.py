@@ -2,8 +2,8 @@
 Listen to one modality, or to all
 =================================
 
-Every strategy listens to the fused head. With `on=` it listens to one modality's own head, or to all of them. Which rows
-are asked for then?
+Every strategy listens to the fused head. With `on=` it listens to one modality's own head, or to all of them. Which
+rows are asked for then?
 """
 
 # %%
@@ -34,9 +34,9 @@ for on, batch in batches.items():
     print(f"on={on:6s}", {name: round(float(of_head[name][batch].mean()), 2) for name in ("fou", "kar")})
 
 # %%
-# Each dot is a row: left is where the Fourier view is unsure, below is where the Karhunen-Loève view is. Listening to one
-# view takes rows of any margin in the other. `all` takes those that the heads doubt on average, near the corner. The
-# fused head also asks for rows of which one view alone is sure.
+# Each dot is a row: left is where the Fourier view is unsure, below is where the Karhunen-Loève view is. Listening to
+# one view takes rows of any margin in the other. `all` takes those that the heads doubt on average, near the corner.
+# The fused head also asks for rows of which one view alone is sure.
 
 figure, axes = plt.subplots(1, 4, figsize=(12, 3.5), sharex=True, sharey=True, layout="constrained")
 for ax, (on, batch) in zip(axes, batches.items(), strict=True):
