@@ -27,8 +27,9 @@ fused = table[table["head"] == "fused"].pivot_table(index="modality", columns="l
 print(fused.round(2))
 
 # %%
-# Without any text the fused head is left with the picture, and falls further than without any picture. A modality's
-# own head is measured on the rows that have the modality, so its line is level but for chance.
+# Without any text the fused head is left with the picture and falls to 0.64, further than without any picture. There
+# the picture's own head is better, 0.72: it was fitted to do without. A modality's own head is measured on the rows
+# that have the modality, so its line is level but for chance, and ends where no row has it.
 
 RobustnessDisplay.from_table(table)
 plt.show()

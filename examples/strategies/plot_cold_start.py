@@ -26,9 +26,7 @@ strategies = {
     "random": RandomSampling,
     "k-means": KMeansSampling,
     "TypiClust": TypiClust,
-    "MMCSAL": lambda random_state: MMCSAL(
-        encoder=CrossModalEncoder(max_iter=3), max_iter=30, random_state=random_state
-    ),
+    "MMCSAL": partial(MMCSAL, encoder=CrossModalEncoder(max_iter=3), max_iter=30),
     "MVOPT": MVOPT,
 }
 seeds = range(5)
