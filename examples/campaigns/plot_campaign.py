@@ -76,7 +76,13 @@ ax.errorbar(
     estimates["round"], estimates["accuracy"], yerr=spread, fmt="o", capsize=3, label="random slice, 95 % interval"
 )
 ax.plot(estimates["round"], true_accuracy, color="C4", linestyle="-", marker="s", label="the truth")
-ax.set(xlabel="round", ylabel="accuracy of the model", ylim=(0, 1.02), title="What a campaign knows of its model")
+ax.set(
+    xlabel="round",
+    ylabel="accuracy of the model",
+    xticks=estimates["round"],
+    ylim=(0, 1.02),
+    title="What a campaign knows of its model",
+)
 ax.legend(loc="lower right")
 plt.show()
 folder.cleanup()

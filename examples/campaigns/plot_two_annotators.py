@@ -51,8 +51,8 @@ campaign.add_labels({name: truth[name] for name in open_cases}, annotator="lead"
 print("states:", {name: campaign.status().counts[name] for name in ("label", "conflict")})
 
 # %%
-# Who said what: off the diagonal they differ. Nine disagreements out of ten would be the same, a 4 that Bob calls 9:
-# a case for the guidelines, not for a vote.
+# Who said what: off the diagonal they differ. Nine of nineteen disagreements are the same, a 4 that Bob calls a 9: a
+# case for the guidelines, not for a vote.
 
 history = campaign.history
 by_name = {name: history[history["annotator"] == name].set_index("id")["label"] for name in ("ann", "bob")}

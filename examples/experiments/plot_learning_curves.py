@@ -7,7 +7,7 @@ under the learning curve sums a run up in one number.
 """
 
 # %%
-# Digits in two views; a small pool, three strategies, four seeds.
+# Digits in two views; a small pool, three strategies, three seeds.
 
 import matplotlib.pyplot as plt
 from sklearn.model_selection import train_test_split
@@ -29,7 +29,7 @@ results = run_experiment(
     n_initial=20,
     n_instances=20,
     n_rounds=3,
-    seeds=4,
+    seeds=3,
 )
 
 # %%
@@ -46,5 +46,5 @@ display = LearningCurveDisplay.from_results(results)
 area = results.area_under_curve()
 for text in display.ax_.get_legend().get_texts():
     text.set_text(f"{text.get_text()}: area {area['mean'][text.get_text()]:.3f}")
-display.ax_.set_title("Digits in two views, mean of four seeds")
+display.ax_.set_title("Digits in two views, mean of three seeds")
 plt.show()

@@ -37,7 +37,9 @@ matrix = results.pairwise_matrix()
 print(matrix.round(2))
 
 # %%
-# A row's numbers say whom it beats, a column's who beats it; the last row is a column's mean, and small is good.
+# A row's numbers say whom it beats, a column's who beats it; the last row is a column's mean, and small is good. Here
+# MVOPT beats margin, CoreSet and entropy in every round, random in two of three. None of the others ever beats
+# random, and random beats entropy once: on one data set, with four seeds, that is all that can be said.
 
 PairwiseMatrixDisplay.from_results(results)
 plt.show()

@@ -8,8 +8,8 @@ other.
 """
 
 # %%
-# Two classes that overlap in the middle, and a region on the right without labels. The committee are twelve small
-# networks, each fitted on a sample of the labels.
+# Two classes that overlap. The pool has 500 more rows like them, and 60 far from all labels. The committee are twelve
+# small networks, each fitted on a sample of the labels.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,7 +21,8 @@ from skmmal.query import BALD, EntropySampling
 rng = np.random.default_rng(0)
 overlap = np.concatenate([rng.normal([-2.0, 0.6], 0.9, size=(70, 2)), rng.normal([-2.0, -0.6], 0.9, size=(70, 2))])
 y = np.repeat([0, 1], 70)
-pool = np.concatenate([rng.uniform([-4.5, -3], [6, 3], size=(700, 2))])
+more = np.concatenate([rng.normal([-2.0, 0.6 * side], 0.9, size=(250, 2)) for side in (1, -1)])
+pool = np.concatenate([more, rng.normal([4.0, 1.8], 0.5, size=(60, 2))])
 member = MLPClassifier((16,), max_iter=300, learning_rate_init=0.02, tol=1e-3, random_state=0)
 committee = BaggingClassifier(member, 12, random_state=0).fit(overlap, y)
 
@@ -33,11 +34,12 @@ batches = {
     "BALD": BALD(source="committee", random_state=0).query(committee, pool, 25),
 }
 for name, batch in batches.items():
-    print(f"{name:8s} rows right of all labels (x > 1): {(pool[batch, 0] > 1).sum()} of 25")
+    print(f"{name:8s} rows far from all labels: {(batch >= 500).sum()} of 25")
 
 # %%
-# The shade is the score: dark is wanted. Entropy is high along the whole border, in the crowd of labels most of all.
-# BALD is low where the members agree that it is a matter of chance, and high where they fan out.
+# The shade is the score: dark is wanted. Entropy is highest along the border through the crowd of labels, and asks
+# there: for rows that stay a matter of chance, whatever their labels say. BALD is low there, since the members agree
+# that it is chance; it asks where they fan out.
 
 grid = np.stack(np.meshgrid(np.linspace(-4.5, 6, 90), np.linspace(-3, 3, 60)), axis=-1)
 draws = np.stack([one.predict_proba(grid.reshape(-1, 2)) for one in committee.estimators_])
@@ -50,6 +52,7 @@ for ax, (name, batch) in zip(axes, batches.items(), strict=True):
     ax.contourf(grid[..., 0], grid[..., 1], shades[name].reshape(60, 90), levels=14, cmap="Greys", alpha=0.5)
     for code, marker in enumerate("o^"):
         ax.scatter(*overlap[y == code].T, s=14, marker=marker, color=f"C{code}")
+    ax.scatter(*pool.T, s=3, color="0.6", linewidth=0)
     ax.scatter(*pool[batch].T, s=45, color="C4", edgecolor="white")
     ax.set_title(name)
 plt.show()

@@ -47,8 +47,9 @@ for name in names:
     print(f"{name:10s} rare rows {np.mean(n_rare[name]):4.1f}   balanced accuracy {plain:.3f}, {balanced:.3f} weighted")
 
 # %%
-# Left: how many of the 32 rare rows were found. Right: accuracy on test rows in which all classes are equally
-# frequent.
+# Left: how many of the 32 rare rows were found. All strategies that ask the model find more than random: BADGE half
+# as many again, the others more than twice as many. Right: accuracy on test rows in which all classes are equally
+# frequent. Class weights add five to ten points to each. (Two draws of the pool.)
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
 at = np.arange(len(names))
@@ -61,5 +62,5 @@ for offset, color, weight in ((-0.2, "0.6", None), (0.2, "C2", "balanced")):
     values = [np.mean(scores[name, weight]) for name in names]
     right.barh(at + offset, values, 0.38, color=color, label=f"class_weight={weight!r}")
 right.set(xlabel="balanced test accuracy", xlim=(0.5, 0.9), title="Learned")
-right.legend(fontsize="small", loc="lower right")
+figure.legend(loc="outside lower right", ncols=2, fontsize="small")
 plt.show()
