@@ -36,10 +36,13 @@ ink = 1 - raw["pix"][pool].reshape(-1, 16, 15, 1) / 6
 pictures = np.repeat(ink, 3, axis=3)  # gray, as red, green and blue
 for name in results.strategies:
     frame = results.frame[results.frame["strategy"] == name]
-    print(f"{name:8s}", frame["accuracy"].round(3).tolist())
+    asked = results.selected.query("strategy == @name and round > 0")["row"]
+    print(
+        f"{name:8s}", frame["accuracy"].round(3).tolist(), "of each digit:", np.bincount(y[pool][asked], minlength=10)
+    )
 
 # %%
-# What margin asked for, in the order of its doubt: hardly a zero, many digits that are blurred, slanted or cut.
+# What margin asked for, in the order of its doubt: not one zero, and digits that are blurred, slanted or cut.
 
 SelectionGridDisplay.from_results(results, pictures, "margin", n_rounds=4)
 
