@@ -35,8 +35,8 @@ for kind in kinds:
 # only a tells. Synergy: an exclusive or; no line separates it. In mixed data each row is one of the three kinds
 # (drawn are those whose label is in the shared part).
 #
-# Bottom: what linear heads reach, and the gate. In synergy each modality is at chance, and so is every linear model.
-# No strategy can choose labels that mend that: the model has to fit the data.
+# Bottom: what linear heads reach, and the gate. In synergy each modality is at chance, and no linear model gets far
+# from it. No strategy can choose labels that mend that: the model has to fit the data.
 
 figure, axes = plt.subplots(2, 4, figsize=(11, 5.6), layout="constrained", height_ratios=[1.2, 1])
 for column, kind in enumerate(kinds):

@@ -48,7 +48,7 @@ for name, values in accuracy.items():
 
 # %%
 # On complete rows all three are level, and concatenation is much the fastest. The more is missing, the further it
-# falls behind the gate that was trained with modalities dropped. The gate alone gains little.
+# falls behind the gate that was trained with modalities dropped. The gate alone gains hardly anything.
 
 figure, ax = plt.subplots(layout="constrained")
 for name, marker in zip(models, "os^", strict=True):

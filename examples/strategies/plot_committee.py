@@ -54,5 +54,5 @@ for ax, (name, batch) in zip(axes, batches.items(), strict=True):
         ax.scatter(*overlap[y == code].T, s=14, marker=marker, color=f"C{code}")
     ax.scatter(*pool.T, s=3, color="0.6", linewidth=0)
     ax.scatter(*pool[batch].T, s=45, color="C4", edgecolor="white")
-    ax.set_title(name)
+    ax.set(title=name, xlim=(-4.5, 6), ylim=(-3, 3))
 plt.show()
