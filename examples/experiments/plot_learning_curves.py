@@ -40,7 +40,8 @@ summary = results.summary()
 print(summary[["final", "area", "area_se", "labels", "saved"]].round(3))
 
 # %%
-# Bands are one standard error over the seeds.
+# Bands are one standard error over the seeds. MVOPT reaches random's last accuracy with some 45 labels in place of
+# 73. Margin's lead over random is hardly larger than the errors: with three seeds that is no result.
 
 display = LearningCurveDisplay.from_results(results)
 area = results.area_under_curve()

@@ -45,7 +45,8 @@ for name in strategies:
     print(f"classes among the 20: {np.mean(n_classes[name]):.1f}")
 
 # %%
-# Each dot is a draw of the pool, the bar their mean.
+# Each dot is a draw of the pool, the bar their mean. K-means and TypiClust teach six to nine points more than random
+# rows do; MVOPT three, within what four draws can tell. MMCSAL, trained so shortly, is no better than random here.
 
 figure, ax = plt.subplots(layout="constrained")
 for at, (name, values) in enumerate(accuracy.items()):
