@@ -7,8 +7,8 @@ presence, contributions. What it returns is checked, and it works everywhere a b
 """
 
 # %%
-# **The idea**: ask for rows whose modalities contradict each other, each being sure. The score is the probability
-# that two heads, each drawing a class at random, draw different ones.
+# **The idea**: ask for rows whose modalities contradict each other. The score is the probability that two heads, each
+# drawing a class at random, draw different ones.
 
 import matplotlib.pyplot as plt
 from sklearn.model_selection import train_test_split
