@@ -7,7 +7,7 @@ hold the fused head up?
 """
 
 # %%
-# Emoji; a step's radius is measured against the mean length of the block's rows.
+# Emoji; a step's radius is in units of the root-mean-square length of the block's rows.
 
 import matplotlib.pyplot as plt
 import numpy as np
