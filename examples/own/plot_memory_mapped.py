@@ -19,7 +19,7 @@ import numpy as np
 from skmmal import LateFusionClassifier, MultimodalArray
 from skmmal.query import BADGE
 
-folder = tempfile.TemporaryDirectory()
+folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 rng = np.random.default_rng(0)
 y = rng.integers(0, 5, 60_000)
 for name, width in (("image", 384), ("text", 128)):
