@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -40,7 +41,7 @@ templates_path = ["_templates"]
 exclude_patterns = ["_build", "README.md", "auto_examples/**/*.ipynb", "auto_examples/**/*.py"]
 nitpicky = True
 nitpick_ignore_regex = [("py:obj", r".*")]  # single backticks in docstrings: a link where there is one, else code
-suppress_warnings = ["config.cache"]
+suppress_warnings = ["config.cache", "ref.footnote"]  # functions in sphinx_gallery_conf; sources that no sentence cites
 
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath", "fieldlist"]
 myst_heading_anchors = 3
@@ -66,13 +67,24 @@ def start_figures_anew(gallery_conf: dict, fname: str) -> None:
     plt.style.use(DOCS / "_static" / "skmmal.mplstyle")
 
 
-examples = DOCS.parent / "examples"
+def gallery_sources() -> Path:
+    """Copy the folders of examples that belong to the gallery: the others hold scripts and results to run by hand."""
+    sources = DOCS / "_build" / "gallery"
+    shutil.rmtree(sources, ignore_errors=True)
+    for header in sorted((DOCS.parent / "examples").glob("**/GALLERY_HEADER.rst")):
+        to = sources / header.parent.relative_to(DOCS.parent / "examples")
+        to.mkdir(parents=True)
+        for file in (header, *header.parent.glob("plot_*.py")):
+            shutil.copy2(file, to)
+    return sources
+
+
+examples = gallery_sources()
 present = [topic for topic in TOPICS if (examples / topic).is_dir()]
 sphinx_gallery_conf = {
     "examples_dirs": [str(examples)],
     "gallery_dirs": ["auto_examples"],
     "filename_pattern": r"/plot_",
-    "ignore_pattern": r"^(?!.*[/\\]plot_[^/\\]*\.py$)",  # the folder holds other scripts, too
     "subsection_order": ExplicitOrder([*(str(examples / topic) for topic in present), "*"]),
     "within_subsection_order": FileNameSortKey,
     "reset_modules": (start_figures_anew,),

@@ -16,6 +16,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,11 @@ from skmmal.query import get_strategy
 
 OUT = Path(__file__).parent / "cards" / "measured.json"
 
-COPIES = {"groups": 14, "copies": 20, "n_labeled": 40, "n_instances": 14, "seeds": 10, "jitter": 0.01}
-MISSING = {"n_pool": 800, "n_labeled": 80, "n_instances": 40, "share_lacking": 0.3, "seeds": 5}
-COST = {"n_pool": 10_000, "n_labeled": 200, "n_instances": 50, "modalities": 2, "features": 128, "n_classes": 10}
-TRAINING = {"n_train": 400, "n_test": 655, "encoder_dim": 64, "max_iter": 60, "seeds": 3}
-FUSING = {"n_train": 400, "n_test": 655, "seeds": 3}
+COPIES = {"groups": 14, "copies": 20, "n_labeled": 40, "n_instances": 14, "seeds": 6, "jitter": 0.01}
+MISSING = {"n_pool": 800, "n_labeled": 80, "n_instances": 40, "share_lacking": 0.3, "seeds": 4}
+COST = {"n_pool": 5_000, "n_labeled": 200, "n_instances": 50, "modalities": 2, "features": 128, "n_classes": 10}
+TRAINING = {"n_train": 200, "encoder_dim": 64, "max_iter": 20}
+FUSING = {"n_train": 400, "n_test": 655, "seeds": 2}
 STOPPING = {"n_initial": 40, "n_instances": 20, "n_rounds": 25, "seeds": 2, "strategy": "margin"}
 
 
@@ -55,48 +56,67 @@ def strategy(name: str, seed: int) -> Any:
     return made.set_params(random_state=seed) if "random_state" in made.get_params() else made
 
 
-def groups_covered(name: str) -> float:
-    """Mean number of different groups in a batch from a pool that consists of near-copies of a few rows."""
-    X, y = emoji()
-    covered = []
-    for seed in range(COPIES["seeds"]):
-        rng = np.random.RandomState(seed)
-        rows = rng.permutation(len(y))
-        labeled, originals = rows[: COPIES["n_labeled"]], rows[-COPIES["groups"] :]
-        group = np.repeat(np.arange(COPIES["groups"]), COPIES["copies"])
-        blocks = {}
-        for modality in X.modalities:
-            block = np.asarray(X[modality])
-            copies = block[originals][group]
-            blocks[modality] = copies + COPIES["jitter"] * block.std(axis=0) * rng.standard_normal(copies.shape)
-        model = LateFusionClassifier().fit(X[labeled], y[labeled])
-        picked = strategy(name, seed).query(
-            model, MultimodalArray(blocks), COPIES["n_instances"], X_labeled=X[labeled], y_labeled=y[labeled]
+@dataclass(frozen=True)
+class Problem:
+    """A fitted model, its labeled rows, a pool, and of each row of the pool what is counted among the picks."""
+
+    model: LateFusionClassifier
+    labeled: MultimodalArray
+    labels: np.ndarray
+    pool: MultimodalArray
+    counted: np.ndarray
+
+    def picks(self, name: str, seed: int, n_instances: int) -> np.ndarray:
+        """What is counted, of the rows that a strategy picks."""
+        rows = strategy(name, seed).query(
+            self.model, self.pool, n_instances, X_labeled=self.labeled, y_labeled=self.labels
         )
-        covered.append(len(set(group[picked].tolist())))
-    return float(np.mean(covered))
+        return self.counted[rows]
+
+
+@functools.cache
+def near_copies(seed: int) -> Problem:
+    """A pool that consists of near-copies of a few rows; counted is the number of the original."""
+    X, y = emoji()
+    rng = np.random.RandomState(seed)
+    rows = rng.permutation(len(y))
+    labeled, originals = rows[: COPIES["n_labeled"]], rows[-COPIES["groups"] :]
+    group = np.repeat(np.arange(COPIES["groups"]), COPIES["copies"])
+    blocks = {}
+    for modality in X.modalities:
+        block = np.asarray(X[modality])
+        copies = block[originals][group]
+        blocks[modality] = copies + COPIES["jitter"] * block.std(axis=0) * rng.standard_normal(copies.shape)
+    model = LateFusionClassifier().fit(X[labeled], y[labeled])
+    return Problem(model, X[labeled], y[labeled], MultimodalArray(blocks), group)
+
+
+@functools.cache
+def rows_that_lack(seed: int) -> Problem:
+    """A pool of which some rows lack one modality or the other; counted is whether one does."""
+    X, y = emoji()
+    rng = np.random.RandomState(seed)
+    rows = rng.permutation(len(y))[: MISSING["n_pool"] + MISSING["n_labeled"]]
+    blocks = {modality: np.array(X[modality], dtype=float)[rows] for modality in X.modalities}
+    lacking = rng.random_sample(len(rows)) < MISSING["share_lacking"]
+    which = rng.randint(len(blocks), size=len(rows))
+    for i, block in enumerate(blocks.values()):
+        block[lacking & (which == i)] = np.nan
+    data, n = MultimodalArray(blocks), MISSING["n_labeled"]
+    model = LateFusionClassifier().fit(data[:n], y[rows[:n]])
+    return Problem(model, data[:n], y[rows[:n]], data[n:], lacking[n:])
+
+
+def groups_covered(name: str) -> float:
+    """Mean number of different groups in a batch from near-copies."""
+    n = COPIES["n_instances"]
+    return float(np.mean([len(np.unique(near_copies(seed).picks(name, seed, n))) for seed in range(COPIES["seeds"])]))
 
 
 def share_lacking(name: str) -> float:
-    """Share of the picks that lack a modality, where each lacks one in half of the cases."""
-    X, y = emoji()
-    shares = []
-    for seed in range(MISSING["seeds"]):
-        rng = np.random.RandomState(seed)
-        rows = rng.permutation(len(y))[: MISSING["n_pool"] + MISSING["n_labeled"]]
-        blocks = {modality: np.array(X[modality], dtype=float)[rows] for modality in X.modalities}
-        lacking = rng.random_sample(len(rows)) < MISSING["share_lacking"]
-        which = rng.randint(len(blocks), size=len(rows))
-        for i, block in enumerate(blocks.values()):
-            block[lacking & (which == i)] = np.nan
-        data = MultimodalArray(blocks)
-        n = MISSING["n_labeled"]
-        model = LateFusionClassifier().fit(data[:n], y[rows[:n]])
-        picked = strategy(name, seed).query(
-            model, data[n:], MISSING["n_instances"], X_labeled=data[:n], y_labeled=y[rows[:n]]
-        )
-        shares.append(lacking[n:][picked].mean())
-    return float(np.mean(shares))
+    """Mean share of the picks that lack a modality."""
+    n = MISSING["n_instances"]
+    return float(np.mean([rows_that_lack(seed).picks(name, seed, n).mean() for seed in range(MISSING["seeds"])]))
 
 
 def generated(n_rows: int) -> tuple[MultimodalArray, np.ndarray]:
@@ -134,27 +154,28 @@ def query_cost(name: str) -> dict[str, float]:
     }
 
 
-def split(seed: int) -> tuple[Any, Any, Any, Any]:
-    """Emoji to train on, and to test on."""
+def fit_seconds(X: Any, y: np.ndarray, **params: Any) -> tuple[LateFusionClassifier, float]:
+    """A fitted classifier, and the processor time it took."""
+    model = LateFusionClassifier(**params)
+    begin = time.process_time()
+    model.fit(X, y)
+    return model, time.process_time() - begin
+
+
+def measure_fusion(name: str) -> dict[str, float]:
+    """What the card of a fusion says."""
     X, y = emoji()
-    return train_test_split(
-        X, y, train_size=TRAINING["n_train"], test_size=TRAINING["n_test"], stratify=y, random_state=seed
-    )
-
-
-def fit_cost(**params: Any) -> dict[str, float]:
-    """Accuracy and processor time of a classifier's fit."""
-    seconds, accuracy = [], []
-    for seed in range(TRAINING["seeds"]):
-        X, X_test, y, y_test = split(seed)
-        model = LateFusionClassifier(random_state=seed, **params)
-        begin = time.process_time()
-        model.fit(X, y)
-        seconds.append(time.process_time() - begin)
-        accuracy.append(model.score_by_modality(X_test, y_test))
-    return {
-        "processor_seconds": round(float(np.median(seconds)), 3),
-        **{f"accuracy_{head}": round(float(np.mean([one[head] for one in accuracy])), 4) for head in accuracy[0]},
+    seconds, accuracies = [], []
+    for seed in range(FUSING["seeds"]):
+        X_train, X_test, y_train, y_test = train_test_split(
+            X, y, train_size=FUSING["n_train"], test_size=FUSING["n_test"], stratify=y, random_state=seed
+        )
+        model, took = fit_seconds(X_train, y_train, fusion=name, random_state=seed)
+        seconds.append(took)
+        accuracies.append(model.score_by_modality(X_test, y_test))
+    means = {head: float(np.mean([one[head] for one in accuracies])) for head in accuracies[0]}
+    return {"processor_seconds": round(float(np.median(seconds)), 3)} | {
+        f"accuracy_{head}": round(mean, 4) for head, mean in means.items()
     }
 
 
@@ -183,7 +204,7 @@ def stops(names: list[str]) -> dict[str, dict[str, float]]:
 
 def measure_strategy(name: str) -> dict[str, Any]:
     """What the card of a strategy says."""
-    with multiprocessing.get_context("spawn").Pool(1) as alone:
+    with multiprocessing.get_context("fork").Pool(1) as alone:
         cost = alone.apply(query_cost, (name,))
     return {
         "groups_covered": round(groups_covered(name), 2),
@@ -194,8 +215,11 @@ def measure_strategy(name: str) -> dict[str, Any]:
 
 def measure_balancing(name: str | None) -> dict[str, float]:
     """What the card of a balancing method says; None: plain training."""
+    X, y = emoji()
+    n = TRAINING["n_train"]
     params = {key: TRAINING[key] for key in ("encoder_dim", "max_iter")}
-    return fit_cost(balancing=name, solver="sgd", learning_rate=0.01, unimodal_weight=0.0, **params)
+    _, seconds = fit_seconds(X[:n], y[:n], balancing=name, solver="sgd", learning_rate=0.01, random_state=0, **params)
+    return {"processor_seconds": round(seconds, 3)}
 
 
 def write(measured: dict[str, Any]) -> None:
@@ -227,11 +251,11 @@ def main(wanted: list[str]) -> None:
     if names["stopping"]:
         measured["stopping"] |= stops(names["stopping"])
         write(measured)
-    measure_each(measured, "fusion", names["fusion"], lambda name: fit_cost(fusion=name))
+    measure_each(measured, "strategy", names["strategy"], measure_strategy)
+    measure_each(measured, "fusion", names["fusion"], measure_fusion)
     if names["balancing"]:
         measured["plain"] = measure_balancing(None)
         measure_each(measured, "balancing", names["balancing"], measure_balancing)
-    measure_each(measured, "strategy", names["strategy"], measure_strategy)
 
 
 if __name__ == "__main__":

@@ -49,11 +49,11 @@ class PublicName:
 
 @functools.cache
 def module_names() -> tuple[str, ...]:
-    """Names of all public modules, skmmal's own first."""
+    """Names of all public modules, skmmal's own first; the command line has a page of another kind."""
     found = [
         info.name
         for info in pkgutil.walk_packages(skmmal.__path__, "skmmal.")
-        if not any(part.startswith("_") for part in info.name.split(".")[1:])
+        if not any(part.startswith("_") or part == "cli" for part in info.name.split(".")[1:])
     ]
     return ("skmmal", *sorted(found))
 
