@@ -32,7 +32,6 @@ extensions = [
     # of this folder
     "api_reference",
     "command_line",
-    "landing_picture",
     "method_cards",
     "public_names",
     "repository_files",
