@@ -1,7 +1,7 @@
 """Build the site from a clone, without a network: ``python docs/build.py``.
 
-Needs ``pip install '.[docs]'``. The pages are in docs/_build/html. A warning is an error; afterwards every link within the
-site is followed (page and anchor), nothing may be loaded from elsewhere, and the search index must know the pages.
+Needs ``pip install '.[docs]'``. The pages are in docs/_build/html. A warning is an error; afterwards every link within
+the site is followed (page and anchor), nothing may be loaded from elsewhere, and the search index must know the pages.
 
     python docs/build.py --fresh        forget what was built before
     python docs/build.py --no-gallery   pages of the gallery without running its scripts
@@ -22,6 +22,9 @@ DOCS = Path(__file__).parent
 OUT = DOCS / "_build" / "html"
 MADE = ("_build", "auto_examples", "reference", "changelog.md", "contributing.md")
 """What a build writes, below docs."""
+
+LOADED = ("stylesheet", "icon", "preload", "modulepreload")
+"""Relations of a link whose file the browser fetches."""
 
 __all__ = ["Page", "build", "check", "main"]
 
@@ -44,7 +47,7 @@ class Page(HTMLParser):
             self.links.append(values["href"])
         if "src" in values:
             self.loads.append(values["src"])
-        if tag == "link" and values.get("rel") in ("stylesheet", "icon", "preload", "modulepreload") and "href" in values:
+        if tag == "link" and values.get("rel") in LOADED and "href" in values:
             self.loads.append(values["href"])
 
 

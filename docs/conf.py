@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """How the site is built: ``python docs/build.py``. Nothing is fetched, and a warning is an error."""
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from sphinx_gallery.sorting import ExplicitOrder, FileNameSortKey
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS / "_ext"))
 
-from skmmal import __version__  # noqa: E402
+from skmmal import __version__
 
 project = "skmmal"
 author = "the skmmal developers"

@@ -65,8 +65,8 @@ def index_page() -> str:
     return "\n".join(
         [
             heading("API reference"),
-            "Every public name, with its parameters, errors, sources and an example. Names with an underscore, and what",
-            "lies in files with one, may change without notice. The command is described in :doc:`command_line`.\n",
+            "Every public name, with its parameters, errors and sources. Names with an underscore, and what lies in",
+            "files with one, may change without notice. The command is described in :doc:`command_line`.\n",
             ".. list-table::\n   :widths: 30 70\n",
             *rows,
             "\n.. toctree::\n   :hidden:\n\n   command_line\n" + modules + "\n",

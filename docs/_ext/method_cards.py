@@ -1,7 +1,8 @@
 """The pages below docs/cards: one for each strategy, fusion, balancing method and stopping criterion.
 
-What a card says comes from the registry, from the docstring, from what was measured (docs/cards/measured.json, written by
-docs/measure_cards.py; the tables below examples/results), and, of formula and use alone, from docs/cards/methods.toml.
+What a card says comes from the registry, from the docstring, from what was measured (docs/cards/measured.json, which
+docs/measure_cards.py writes; the tables below examples/results), and, of formula and use alone, from
+docs/cards/methods.toml.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import textwrap
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +91,8 @@ class Method:
 @functools.cache
 def methods() -> tuple[Method, ...]:
     """Everything that has a card, by kind and name."""
-    fusions = {
-        name: made if inspect.isclass(made) else type(made) for name, made in heads.FUSIONS.items() if name not in _PLAIN
-    } | {name: getattr(heads, cls) for name, cls in _PLAIN.items()}
+    fusions = {name: type(made) for name, made in heads.FUSIONS.items() if name not in _PLAIN}
+    fusions |= {name: getattr(heads, cls) for name, cls in _PLAIN.items()}
     registered = [Method(entry.kind, entry.name, entry.load(), entry) for entry in ENTRIES]
     found = registered + [Method("fusion", name, cls) for name, cls in sorted(fusions.items())]
     return tuple(sorted(found, key=lambda method: (list(KINDS).index(method.kind), method.name)))
@@ -117,7 +118,7 @@ def written() -> dict[str, dict[str, str]]:
 
 _SENTENCE = re.compile(r"(?<=[.)])\s+(?=[A-Z`‘“])(?!e\.g\.)")
 _OURS = re.compile(
-    r"\b(ours?|extensions?|papers?('s)?|official code|authors?|published|reconstruction|substitute|the ALFM benchmark)\b",
+    r"\b(ours?|extensions?|papers?('s)?|official code|authors?|published|reconstruction|substitute|ALFM benchmark)\b",
     re.IGNORECASE,
 )
 
@@ -208,8 +209,8 @@ def needs(method: Method) -> dict[str, str]:
 def strategy_needs(entry: Entry) -> dict[str, str]:
     """Question and answer of a strategy."""
     return {
-        "Needs a fitted model": yes(entry.needs_model) + ("" if entry.needs_model else ": it can choose the first batch"),
-        "Looks at features": yes(entry.needs_features) + ("" if entry.needs_features else ": rows may be texts"),
+        "Needs a fitted model": "yes" if entry.needs_model else "no: it can choose the first batch",
+        "Looks at features": "yes" if entry.needs_features else "no: rows may be texts",
         "Needs labeled rows": yes(entry.needs_labels),
         "One modality's head, or all (``on``)": yes(entry.on),
         "Weighs modalities against each other": yes(entry.compares_modalities),
@@ -230,12 +231,12 @@ def areas(folder: str) -> dict[str, float]:
     curves: dict[tuple[str, str], list[tuple[int, float]]] = {}
     with open(RESULTS / folder / "results.csv", newline="", encoding="utf-8") as lines:
         for line in csv.DictReader(lines):
-            curves.setdefault((line["strategy"], line["seed"]), []).append((int(line["n_labeled"]), float(line["accuracy"])))
+            point = int(line["n_labeled"]), float(line["accuracy"])
+            curves.setdefault((line["strategy"], line["seed"]), []).append(point)
     heights: dict[str, list[float]] = {}
     for (strategy, _), points in curves.items():
         points.sort()
-        steps = zip(points, points[1:], strict=False)
-        area = sum((right - left) * (low + high) / 2 for (left, low), (right, high) in steps)
+        area = sum((right - left) * (low + high) / 2 for (left, low), (right, high) in pairwise(points))
         heights.setdefault(strategy, []).append(area / (points[-1][0] - points[0][0]))
     return {strategy: sum(values) / len(values) for strategy, values in heights.items()}
 
@@ -244,16 +245,16 @@ def strategy_facts(method: Method) -> list[str]:
     """Measured facts of a strategy, an item each."""
     facts, sizes = measured()["strategy"][method.name], measured()["sizes"]
     copies, missing, size = sizes["copies"], sizes["missing"], sizes["cost"]
-    by_chance = measured()["strategy"]["random"]
+    by_chance = measured()["strategy"]["random"]["groups_covered"]
     return [
-        f"**Near-copies.** A batch of {copies['n_instances']} covers {facts['groups_covered']:.1f} of {copies['groups']} "
-        f"groups of {copies['copies']} near-copies each (random: {by_chance['groups_covered']:.1f}; means of "
+        f"**Near-copies.** A batch of {copies['n_instances']} covers {facts['groups_covered']:.1f} of "
+        f"{copies['groups']} groups of {copies['copies']} near-copies each (random: {by_chance:.1f}; means of "
         f"{copies['seeds']} seeds).",
         f"**Rows that lack a modality.** {facts['share_lacking']:.0%} of its picks, where "
         f"{missing['share_lacking']:.0%} of the pool lack one (emoji, {missing['n_labeled']} labels, batches of "
         f"{missing['n_instances']}, {missing['seeds']} seeds).",
-        f"**Time and memory.** {facts['processor_seconds']:.2g} s of processor time and {facts['megabytes']:.0f} MB beyond "
-        f"the data for {size['n_instances']} of {size['n_pool']:,} rows, {size['modalities']} modalities of "
+        f"**Time and memory.** {facts['processor_seconds']:.2g} s of processor time and {facts['megabytes']:.0f} MB "
+        f"beyond the data for {size['n_instances']} of {size['n_pool']:,} rows, {size['modalities']} modalities of "
         f"{size['features']} features, {size['n_classes']} classes, {size['n_labeled']} labels, one thread.",
     ]
 
@@ -313,8 +314,8 @@ def fusion_facts(method: Method) -> list[str]:
 def stopping_facts(method: Method) -> list[str]:
     """Measured facts of a stopping criterion, an item each."""
     facts, size = measured()["stopping"][method.name], measured()["sizes"]["stopping"]
-    at = f"emoji, {facts['classes']} classes, {size['strategy']}, {size['n_initial']} labels and {size['n_rounds']} batches "
-    at += f"of {size['n_instances']}, defaults"
+    at = f"emoji, {facts['classes']} classes, {size['strategy']}, {size['n_initial']} labels and {size['n_rounds']} "
+    at += f"batches of {size['n_instances']}, defaults"
     if not facts["stopped"]:
         return [f"**Where it stops** ({at}): in none of {facts['runs']} runs."]
     return [
@@ -393,7 +394,8 @@ def link(method: Method) -> str:
 def decision_row(method: Method) -> list[str]:
     """A strategy's line of the table."""
     facts = measured()["strategy"].get(method.name)
-    gains = [areas(folder)[method.name] - areas(folder)["random"] for folder in DATA_SETS if method.name in areas(folder)]
+    means = [areas(folder) for folder in DATA_SETS if method.name in areas(folder)]
+    gains = [of_run[method.name] - of_run["random"] for of_run in means]
     on_fewer = "" if len(gains) == len(DATA_SETS) else f" ({len(gains)} set)"
     return [
         link(method),
@@ -422,14 +424,15 @@ def index_page() -> str:
     size = measured()["sizes"]["cost"]
     parts = [
         heading("Method cards"),
-        "A card says of one method what it does, when to use it, what it needs and costs, how it treats near-copies and "
-        "rows that lack a modality, how it departs from its source, and what we measured. Cards are made from the registry, "
-        "the docstrings and the measurements; nothing in them is kept by hand but the formula and the advice.\n",
+        "A card says of one method what it does, when to use it, what it needs and costs, how it treats near-copies "
+        "and rows that lack a modality, how it departs from its source, and what we measured. Cards are made from the "
+        "registry, the docstrings and the measurements; nothing in them is kept by hand but formula and advice.\n",
         heading("Query strategies", "-"),
-        "*needs*: a fitted model, or nothing (then it can choose the first batch). *groups*: how many groups of near-copies "
-        "a batch covers. *lack a modality*: share of such rows among its picks. *seconds*: of processor time for "
-        f"{size['n_instances']} of {size['n_pool']:,} rows. *points over random*: mean accuracy along the learning curve, "
-        "four data sets. No strategy serves several labels a row, whole groups or a pool that is spread over workers yet.\n",
+        "*needs*: a fitted model, or nothing (then it can choose the first batch). *groups*: how many groups of "
+        "near-copies a batch covers. *lack a modality*: share of such rows among its picks. *seconds*: of processor "
+        f"time for {size['n_instances']} of {size['n_pool']:,} rows. *points over random*: mean accuracy along the "
+        "learning curve, four data sets. No strategy serves several labels a row, whole groups or a pool that is spread "
+        "over workers yet.\n",
         decision_table(),
     ]
     for kind in ("fusion", "balancing", "stopping"):

@@ -23,6 +23,14 @@ class Batches:
         Classes, from 0 to K − 1.
     weights : tensor of shape (n,)
         Sample weight times class weight.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmmal.heads import Batches
+    >>> rows = Batches([torch.ones(5, 3)], torch.ones(5, 1, dtype=torch.bool), torch.zeros(5, dtype=torch.int64), torch.ones(5))
+    >>> rows.present.shape
+    torch.Size([5, 1])
     """
 
     blocks: list[torch.Tensor]
