@@ -28,7 +28,8 @@ class Batches:
     --------
     >>> import torch
     >>> from skmmal.heads import Batches
-    >>> rows = Batches([torch.ones(5, 3)], torch.ones(5, 1, dtype=torch.bool), torch.zeros(5, dtype=torch.int64), torch.ones(5))
+    >>> present, labels = torch.ones(5, 1, dtype=torch.bool), torch.zeros(5, dtype=torch.int64)
+    >>> rows = Batches([torch.ones(5, 3)], present, labels, torch.ones(5))
     >>> rows.present.shape
     torch.Size([5, 1])
     """
