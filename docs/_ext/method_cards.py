@@ -376,7 +376,7 @@ def card(method: Method) -> str:
         "Cost and memory": cost(method),
         "Rows that lack a modality": lacking(method) if method.kind != "stopping" else "",
         "Measured": bullets(facts(method) if is_measured else [not_yet]) + tabled(method),
-        "Differences from the source": bullets(departures(method)) if departures(method) else "",
+        "Compared with the source": bullets(departures(method)) if departures(method) else "",
         "Sources": method.section("References"),
         "Example": method.section("Examples"),
     }
