@@ -95,6 +95,7 @@ sphinx_gallery_conf = {
     "matplotlib_animations": False,
     "remove_config_comments": True,
     "show_memory": False,
+    "write_computation_times": False,  # those pages load a table's script from elsewhere
     "show_signature": False,
     "download_all_examples": False,
     "abort_on_example_error": False,

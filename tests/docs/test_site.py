@@ -92,7 +92,7 @@ def test_parts_of_a_docstring_are_found():
     assert method_cards.cost(badge).startswith("Cost: memory N (K + D)")
     assert method_cards.lacking(badge).startswith("Rows that lack a modality: an absent modality has no gradient")
     coreset = next(method for method in METHODS if method.name == "coreset")
-    assert any("as in the papers' code" in part for part in method_cards.departures(coreset)) is False  # about rows
+    assert any("as in the papers' code" in part for part in method_cards.departures(coreset))
     bmmal = next(method for method in METHODS if method.name == "bmmal")
     assert any("our extension" in part for part in method_cards.departures(bmmal))
     assert method_cards.sentences("One, e.g. this. Two `that`. (Three.)") == ["One, e.g. this.", "Two `that`. (Three.)"]
