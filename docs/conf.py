@@ -122,6 +122,7 @@ html_theme_options = {
     "footer_center": [],
     "footer_end": [],
     "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
+    "collapse_navigation": True,  # the reference has hundreds of pages; and its arrows have no names to read out
     "show_toc_level": 2,
     "show_prev_next": False,
     "pygments_light_style": "a11y-high-contrast-light",
