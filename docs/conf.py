@@ -46,6 +46,8 @@ suppress_warnings = ["config.cache", "ref.footnote"]  # functions in sphinx_gall
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath", "fieldlist"]
 myst_heading_anchors = 3
 default_role = "py:obj"
+smartquotes_action = "qe"  # two dashes begin an option
+toc_object_entries_show_parents = "hide"
 
 autosummary_generate = True
 autosummary_ignore_module_all = False
