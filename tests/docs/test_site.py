@@ -46,7 +46,10 @@ def test_formula_and_use_are_written_for_every_method_and_for_no_other():
         assert set(own) == {"formula", "when"}, name
         assert all(text.strip() for text in own.values()), name
         assert own["formula"].count("{") == own["formula"].count("}"), name
-        assert own["formula"].count("\\left") == own["formula"].count("\\right"), name
+        for opening, closing in (("left", "right"), ("bigl", "bigr"), ("Bigl", "Bigr")):
+            assert len(re.findall(rf"\\{opening}\b", own["formula"])) == len(
+                re.findall(rf"\\{closing}\b", own["formula"])
+            ), name
 
 
 @pytest.mark.parametrize("method", METHODS, ids=named)
