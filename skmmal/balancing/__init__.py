@@ -81,6 +81,11 @@ def balancing_classes() -> list[type[Balancing]]:
     Returns
     -------
     list of type
+
+    Examples
+    --------
+    >>> [cls.__name__ for cls in balancing_classes()][:3]
+    ['CRMT', 'MMPareto', 'ModalityDropout']
     """
     return [entry.load() for entry in entries("balancing").values()]
 

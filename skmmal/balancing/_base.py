@@ -42,6 +42,12 @@ class Balancing(TrainingHooks, BaseEstimator):
     `LateFusionClassifier` trains with a clone, so a fit leaves the object it was given as it is; what a method has
     to remember during the training, it may keep on itself. A method of your own overrides hooks of
     `skmmal.heads.TrainingHooks`.
+
+    Examples
+    --------
+    >>> from skmmal.balancing import OGM, Balancing, CRMT
+    >>> isinstance(OGM(), Balancing), OGM.needs_encoders, CRMT.fusion.__name__
+    (True, True, 'CRMTFusion')
     """
 
     needs_encoders = True

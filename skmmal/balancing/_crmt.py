@@ -113,6 +113,14 @@ class CRMTFusion(ConcatFusion):
         K.
     generator : torch.Generator or None
         Draws the initial weights; the factors a start at 0.1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmmal.balancing import CRMTFusion
+    >>> head = CRMTFusion([3, 2], 4, torch.Generator().manual_seed(0))
+    >>> head([torch.ones(5, 3), torch.ones(5, 2)]).shape
+    torch.Size([5, 4])
     """
 
     def __init__(self, widths: Sequence[int], n_classes: int, generator: torch.Generator | None = None) -> None:

@@ -28,7 +28,14 @@ __all__ = [
 
 
 class CampaignError(ValueError):
-    """A campaign's folder, or a file in it, is not what it should be."""
+    """A campaign's folder, or a file in it, is not what it should be.
+
+    Examples
+    --------
+    >>> from skmmal.campaign import CampaignError
+    >>> issubclass(CampaignError, ValueError)
+    True
+    """
 
 
 def sealed(content: dict[str, Any]) -> dict[str, Any]:

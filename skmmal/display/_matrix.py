@@ -25,6 +25,15 @@ class PairwiseMatrixDisplay:
     Attributes
     ----------
     ax_, figure_
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skmmal.display import PairwiseMatrixDisplay
+    >>> matrix = pd.DataFrame([[0.0, 0.5], [0.25, 0.0]], index=["bmmal", "random"], columns=["bmmal", "random"])
+    >>> display = PairwiseMatrixDisplay(matrix, largest=1.0)
+    >>> display.largest
+    1.0
     """
 
     def __init__(self, matrix: pd.DataFrame, largest: float | None = None) -> None:
@@ -104,6 +113,14 @@ class CriticalDifferenceDisplay:
     References
     ----------
     .. [1] Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 2006.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skmmal.display import CriticalDifferenceDisplay
+    >>> scores = pd.DataFrame({"bmmal": [0.8, 0.7, 0.9], "random": [0.7, 0.6, 0.8]})
+    >>> CriticalDifferenceDisplay(scores, confidence=0.9).confidence
+    0.9
     """
 
     def __init__(self, scores: pd.DataFrame, confidence: float = 0.95) -> None:

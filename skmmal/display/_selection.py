@@ -29,6 +29,15 @@ class SelectionGridDisplay:
     Attributes
     ----------
     axes_, figure_
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skmmal.display import SelectionGridDisplay
+    >>> selected = pd.DataFrame({"strategy": "bmmal", "seed": 0, "round": 1, "rank": [0, 1], "row": [4, 2]})
+    >>> SelectionGridDisplay(selected, lambda row: np.zeros((8, 8, 3))).n_per_round
+    12
     """
 
     def __init__(self, selected: pd.DataFrame, image: Callable[[int], Any], n_per_round: int = 12) -> None:

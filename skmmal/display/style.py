@@ -27,6 +27,13 @@ def strategy_styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     -------
     dict of str to dict
         Keywords of matplotlib's ``plot``.
+
+    Examples
+    --------
+    >>> from skmmal.display.style import strategy_styles
+    >>> styles = strategy_styles(["random", "bmmal", "badge"])
+    >>> styles["bmmal"]["marker"], styles["badge"]["marker"]
+    ('o', 's')
     """
     styles: dict[str, dict[str, Any]] = {}
     for name in names:
@@ -58,6 +65,13 @@ def new_axes(ax: Any, size: tuple[float, float] = (6.4, 4.4)) -> Any:
     -------
     matplotlib Axes
         To draw on.
+
+    Examples
+    --------
+    >>> from skmmal.display.style import new_axes
+    >>> ax = new_axes(None, (4.0, 3.0))
+    >>> ax.figure.get_size_inches()
+    array([4., 3.])
     """
     if ax is not None:
         return ax
@@ -86,6 +100,12 @@ def grid_of_axes(
     -------
     list of matplotlib Axes
         To draw on.
+
+    Examples
+    --------
+    >>> from skmmal.display.style import grid_of_axes
+    >>> len(grid_of_axes(5, None))
+    5
     """
     if ax is not None:
         given = list(np.ravel(ax))

@@ -54,7 +54,15 @@ def check_once(frame: pd.DataFrame) -> None:
 
 
 class UnfinishedWarning(UserWarning):
-    """Runs have different rounds or seeds: only what all of them have is compared."""
+    """Runs have different rounds or seeds: only what all of them have is compared.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skmmal.experiment import UnfinishedWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", UnfinishedWarning)  # in here whole runs are compared or none
+    """
 
 
 def common_range(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:

@@ -37,6 +37,12 @@ class Evaluation(ABC, BaseEstimator):
     ----------
     every_round : bool, default=False
         Evaluate after every round; otherwise after the last.
+
+    Examples
+    --------
+    >>> from skmmal.experiment import Evaluation
+    >>> sorted(Evaluation.__abstractmethods__)  # what one of your own says
+    ['__call__']
     """
 
     def __init__(self, *, every_round: bool = False) -> None:

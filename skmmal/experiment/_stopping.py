@@ -56,6 +56,19 @@ def stopping_history(
     ------
     list of RoundState
         One for each round so far.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmmal.experiment import run_experiment, stopping_history
+    >>> X, y = load_iris(return_X_y=True)
+    >>> results = run_experiment(
+    ...     LogisticRegression(), ["margin"], X[::2], y[::2], X_test=X[1::2], y_test=y[1::2],
+    ...     n_initial=10, n_instances=5, n_rounds=2, seeds=1, initial="kmeans",
+    ... )
+    >>> [len(history) for history in stopping_history(results, "margin", 0)]
+    [1, 2, 3]
     """
     run = results.frame[(results.frame["strategy"] == strategy) & (results.frame["seed"] == seed)].sort_values("round")
     if run.empty:

@@ -32,6 +32,14 @@ def class_accuracies(y: np.ndarray, predicted: np.ndarray, classes: np.ndarray, 
     -------
     ndarray of shape (n_classes,)
         NaN for a class without any row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.experiment.metrics import class_accuracies
+    >>> y, predicted = np.array([0, 0, 1]), np.array([0, 1, 1])
+    >>> class_accuracies(y, predicted, np.array([0, 1]), np.ones(3, dtype=bool))
+    array([0.5, 1. ])
     """
     hits = predicted == y
     return np.array([_mean(hits[rows & (y == label)]) for label in classes])

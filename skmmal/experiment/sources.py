@@ -35,6 +35,14 @@ class Features:
         The rows.
     ids : ndarray of str, shape (n,)
         Their names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal import MultimodalArray
+    >>> from skmmal.experiment.sources import Features
+    >>> Features(MultimodalArray({"image": np.zeros((2, 3))}), np.array(["a", "b"])).ids.tolist()
+    ['a', 'b']
     """
 
     X: MultimodalArray
@@ -55,6 +63,13 @@ class Labelled:
         Their names.
     test : ndarray of bool, shape (n,), optional
         Where a file says which rows to test on.
+
+    Examples
+    --------
+    >>> from skmmal.experiment.sources import load_dataset
+    >>> data = load_dataset("digits:fou,pix")
+    >>> len(data.X) == len(data.y) == len(data.ids)
+    True
     """
 
     X: MultimodalArray
@@ -135,6 +150,18 @@ def load_features(path: Path) -> Features:
     Returns
     -------
     Features
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from skmmal.experiment.sources import load_features
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "features.npz"
+    ...     np.savez(path, image=np.zeros((3, 4)), text=np.zeros((3, 2)))
+    ...     list(load_features(path).X.modalities)
+    ['image', 'text']
     """
     path = local_path(path, "--features")
     if put_back(path).is_dir():
@@ -158,7 +185,7 @@ def load_features(path: Path) -> Features:
 
 
 def read_labels(path: Path) -> pd.DataFrame:
-    """Read ``id,label`` and, where there is one, ``split`` (train or test); rows without a label are kept.
+    r"""Read ``id,label`` and, where there is one, ``split`` (train or test); rows without a label are kept.
 
     Parameters
     ----------
@@ -174,6 +201,17 @@ def read_labels(path: Path) -> pd.DataFrame:
     ------
     ValueError
         A column is missing, an id is empty or there twice, a split is neither train nor test.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from skmmal.experiment.sources import read_labels
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "labels.csv"
+    ...     _ = path.write_text("id,label\na,cat\nb,dog\n")
+    ...     read_labels(path)["label"].tolist()
+    ['cat', 'dog']
     """
     path = local_path(path, "--labels")
     table = _read_text_table(path)
@@ -255,6 +293,17 @@ def labelled_rows(features: Features, labels: pd.DataFrame, path: Path) -> np.nd
     Returns
     -------
     ndarray of int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from pathlib import Path
+    >>> from skmmal import MultimodalArray
+    >>> from skmmal.experiment.sources import Features, labelled_rows
+    >>> features = Features(MultimodalArray({"image": np.zeros((3, 2))}), np.array(["a", "b", "c"]))
+    >>> labelled_rows(features, pd.DataFrame({"id": ["c", "a"], "label": ["x", "y"]}), Path("labels.csv"))
+    array([2, 0])
     """
     rows = pd.Index(features.ids).get_indexer(pd.Index(labels["id"]))
     unknown = np.flatnonzero(rows < 0)
@@ -303,6 +352,13 @@ def split(data: Labelled, test_size: float, seed: int) -> tuple[Labelled, Labell
         The rows to learn from.
     test : Labelled
         The others.
+
+    Examples
+    --------
+    >>> from skmmal.experiment.sources import load_dataset, split
+    >>> pool, test = split(load_dataset("digits:fou,pix"), 0.25, seed=0)
+    >>> len(pool.y), len(test.y)
+    (1500, 500)
     """
     test = data.test
     if test is None:

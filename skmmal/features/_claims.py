@@ -14,7 +14,14 @@ from skmmal.features._ranges import Range, progress_folder
 
 
 class CacheInUseError(RuntimeError):
-    """Another process is writing the same rows."""
+    """Another process is writing the same rows.
+
+    Examples
+    --------
+    >>> from skmmal.features import CacheInUseError
+    >>> issubclass(CacheInUseError, RuntimeError)  # two jobs on the same rows: the second is refused
+    True
+    """
 
 
 @contextmanager

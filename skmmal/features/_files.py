@@ -16,7 +16,17 @@ _BFLOAT16_NAN = np.uint16(0x7FC0)
 
 
 class CacheError(ValueError):
-    """A feature cache, or a file in it, is not what it should be."""
+    """A feature cache, or a file in it, is not what it should be.
+
+    Examples
+    --------
+    >>> from skmmal.features import CacheError, FeatureStore
+    >>> try:
+    ...     FeatureStore.open("no-such-folder")
+    ... except CacheError as error:
+    ...     print("refused")
+    refused
+    """
 
 
 def mutex(folder: Path) -> AbstractContextManager[None]:

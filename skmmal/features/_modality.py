@@ -19,7 +19,14 @@ from skmmal.features._ranges import default_range_rows, progress_folder
 
 
 class FingerprintError(CacheError):
-    """A modality was made by a different job than the one that wants to continue it."""
+    """A modality was made by a different job than the one that wants to continue it.
+
+    Examples
+    --------
+    >>> from skmmal.features import CacheError, FingerprintError
+    >>> issubclass(FingerprintError, CacheError)  # what handles damage handles this, too
+    True
+    """
 
 
 def check_width(width: Any) -> Width:

@@ -41,6 +41,13 @@ class Range:
         Number of the range.
     start, stop : int
         Its first row, and the first row after it.
+
+    Examples
+    --------
+    >>> from skmmal.features import Range
+    >>> rows = Range(index=1, start=256, stop=300)
+    >>> rows.stop - rows.start
+    44
     """
 
     index: int

@@ -197,7 +197,7 @@ class RowWriter:
         Returns
         -------
         tuple of ndarray
-            Values of shape (n_rows, *width), and presence of shape (n_rows,).
+            Values of shape ``(n_rows, *width)``, and presence of shape ``(n_rows,)``.
         """
         part = slice(rows.start, rows.stop)
         return np.array(decode_block(self._values[part], self.dtype)), np.array(self._present[part])
@@ -219,7 +219,7 @@ class RowWriter:
         ----------
         rows : Range
             One of `ranges`.
-        values : ndarray of shape (n_rows, *width)
+        values : ndarray of shape ``(n_rows, *width)``
             Rows that are not present are written as NaN whatever they hold. Fewer rows than the range has are
             written without a marker: the range will be handed out again.
         present : ndarray of bool, shape (n_rows,), optional

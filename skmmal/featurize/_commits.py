@@ -23,11 +23,25 @@ RATE_FROM = 100
 
 
 class StrictError(RuntimeError):
-    """An item failed, or was noted as doubtful, and the job was told to stop then."""
+    """An item failed, or was noted as doubtful, and the job was told to stop then.
+
+    Examples
+    --------
+    >>> from skmmal.featurize import StrictError
+    >>> issubclass(StrictError, RuntimeError)  # of a job with strict=True
+    True
+    """
 
 
 class ErrorRateError(RuntimeError):
-    """More items failed than the job was told to bear."""
+    """More items failed than the job was told to bear.
+
+    Examples
+    --------
+    >>> from skmmal.featurize import ErrorRateError
+    >>> issubclass(ErrorRateError, RuntimeError)  # of a job with max_error_rate
+    True
+    """
 
 
 @dataclass

@@ -31,7 +31,14 @@ Work = list[tuple[Range, np.ndarray]]
 
 
 class JobError(RuntimeError):
-    """A job that had begun stopped at what it cannot go on with."""
+    """A job that had begun stopped at what it cannot go on with.
+
+    Examples
+    --------
+    >>> from skmmal.featurize import JobError
+    >>> issubclass(JobError, RuntimeError)  # the rows that are written stay; the same job goes on later
+    True
+    """
 
 
 def build(options: JobOptions, manifest: Manifest) -> Backbone:

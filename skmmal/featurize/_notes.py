@@ -33,6 +33,14 @@ def remark(notes: dict[str, int] | None, kind: str, text: str) -> None:
         One word, such as ``truncated``: what is counted.
     text : str
         What stands in ``notes.jsonl``.
+
+    Examples
+    --------
+    >>> from skmmal.featurize import remark
+    >>> notes = {}
+    >>> remark(notes, "truncated", "600 words, 512 read")
+    >>> list(notes)
+    ['truncated']
     """
     if notes is None or (isinstance(notes, Notes) and kind in notes.remarks):
         return

@@ -60,6 +60,13 @@ class JobOptions:
         Of random weights.
     threads : int, optional
         torch's threads. Default: torch's own choice.
+
+    Examples
+    --------
+    >>> from skmmal.featurize import JobOptions
+    >>> options = JobOptions("image", "manifest.csv", "features", "torchvision/resnet101")
+    >>> options.weights, options.script
+    ('DEFAULT', 'image')
     """
 
     script: str

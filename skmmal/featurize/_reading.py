@@ -37,6 +37,13 @@ class Unit:
         Units of equal length share a batch; where a reader pads, similar ones do.
     slot : int
         Place among an item's units, where these are kept apart.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmmal.featurize import Unit
+    >>> Unit({"pixels": torch.zeros(3, 8, 8)}).weight
+    1.0
     """
 
     inputs: Mapping[str, torch.Tensor]
@@ -56,6 +63,12 @@ class Reader(ABC):
         Whether all rows of a range are read together, so that they can be sorted by length.
     pads : bool
         Whether `collate` pads units of different length.
+
+    Examples
+    --------
+    >>> from skmmal.featurize import FileReader, Reader
+    >>> issubclass(FileReader, Reader)
+    True
     """
 
     whole_range = False
@@ -134,6 +147,13 @@ class FileReader(Reader):
     ----------
     root : path
         The manifest's folder.
+
+    Examples
+    --------
+    >>> from skmmal.featurize import FileReader
+    >>> from skmmal.featurize.backbones import ImageReader
+    >>> issubclass(ImageReader, FileReader)
+    True
     """
 
     def __init__(self, root: Path) -> None:

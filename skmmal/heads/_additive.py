@@ -29,6 +29,12 @@ class AdditiveFusion(Fusion):
         Number K of classes.
     generator : torch.Generator, optional
         Draws the initial weights.
+
+    Examples
+    --------
+    >>> from skmmal.heads import AdditiveFusion, AttentionFusion, GatedFusion, NLGateFusion
+    >>> all(issubclass(head, AdditiveFusion) for head in (AttentionFusion, GatedFusion, NLGateFusion))
+    True
     """
 
     uses_presence = True

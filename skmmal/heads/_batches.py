@@ -25,6 +25,15 @@ class Batches:
         Sample weight times class weight.
     label_weights : tensor of shape (n, L), optional
         Factors of the labels' losses.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmmal.heads import Batches
+    >>> present, labels = torch.ones(5, 1, dtype=torch.bool), torch.zeros(5, dtype=torch.int64)
+    >>> rows = Batches([torch.ones(5, 3)], present, labels, torch.ones(5))
+    >>> rows.present.shape
+    torch.Size([5, 1])
     """
 
     blocks: list[torch.Tensor]

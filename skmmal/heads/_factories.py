@@ -26,6 +26,14 @@ class FusionFactory(BaseEstimator):
 
     It has scikit-learn's `get_params`, `set_params` and `clone`, so that searches reach its settings
     (``fusion__width``). A factory of your own overrides `build`.
+
+    Examples
+    --------
+    >>> from skmmal.heads import FusionFactory, GatedUnit
+    >>> isinstance(GatedUnit(), FusionFactory)
+    True
+    >>> GatedUnit(width=32).get_params()
+    {'gate': 'softmax', 'width': 32}
     """
 
     uses_tokens = True

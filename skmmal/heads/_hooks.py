@@ -44,6 +44,12 @@ class TrainingRun:
         On the device of `data`.
     log : list of dict
         What a method has to say of itself; see `record`.
+
+    Examples
+    --------
+    >>> from skmmal.heads import TrainingRun
+    >>> callable(TrainingRun.record)  # what a balancing method notes goes to the classifier's balancing_log_
+    True
     """
 
     module: LateFusionModule
@@ -115,6 +121,13 @@ class Step:
         Outputs of the encoders, through which gradients flow back.
     discrepancy : pair of tensors of shape (M,) or None
         Of `discrepancy_sums`, on these embeddings; ``None`` where nobody asks.
+
+    Examples
+    --------
+    >>> from dataclasses import fields
+    >>> from skmmal.heads import Step
+    >>> [field.name for field in fields(Step)][:3]
+    ['epoch', 'batch', 'embeddings']
     """
 
     epoch: int
@@ -140,6 +153,13 @@ class EpochRows(NamedTuple):
         Rows of the data; one may come several times.
     kept : bool tensor of shape (n, M), optional
         Modalities that are left in each; the others are taken as absent.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmmal.heads import EpochRows
+    >>> EpochRows(torch.tensor([0, 1, 1])).kept is None  # the second row twice, with all its modalities
+    True
     """
 
     rows: torch.Tensor
@@ -151,6 +171,13 @@ class TrainingHooks:
 
     `begin` is called once, then for every epoch `epoch_rows`, its steps, and `end_epoch`; in the end `finish`. The
     hooks of a step are called in the order in which they stand here.
+
+    Examples
+    --------
+    >>> from skmmal.balancing import OGM
+    >>> from skmmal.heads import TrainingHooks
+    >>> isinstance(OGM(), TrainingHooks)
+    True
     """
 
     run: TrainingRun

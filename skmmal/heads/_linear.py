@@ -37,6 +37,15 @@ class LinearHeads:
         What heads say of classes that they have not met.
     network : LateFusionModule or None
         The same heads in torch, on the same memory, once somebody asked for them (`skmmal.heads._linear_network`).
+
+    Examples
+    --------
+    >>> from skmmal import LateFusionClassifier
+    >>> from skmmal.datasets import load_digits_views
+    >>> from skmmal.heads import LinearHeads
+    >>> X, y = load_digits_views(["fou", "zer"], return_X_y=True)
+    >>> isinstance(LateFusionClassifier().fit(X[::20], y[::20]).heads_, LinearHeads)
+    True
     """
 
     def __init__(

@@ -83,6 +83,13 @@ class Encoder(nn.Module):
     n_tokens : int, default=1
         The columns are a flattened grid of that many tokens: every token goes through the same layers, and the
         output is a flattened grid again.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmmal.heads import Encoder
+    >>> Encoder(6, [16, 4], 0.0, torch.Generator().manual_seed(0))(torch.ones(3, 6)).shape
+    torch.Size([3, 4])
     """
 
     def __init__(
@@ -136,6 +143,16 @@ class Fusion(nn.Module):
         Number K of classes.
     generator : torch.Generator, optional
         Draws the initial weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmmal.heads import Fusion
+    >>> class Strongest(Fusion):
+    ...     def forward(self, embeddings):
+    ...         return torch.stack(self.unimodal_logits(embeddings)).max(dim=0).values
+    >>> Strongest([3, 2], 4)([torch.ones(5, 3), torch.ones(5, 2)]).shape
+    torch.Size([5, 4])
     """
 
     linear = False
@@ -288,6 +305,12 @@ class LinearFusion(Fusion):
         Number K of classes.
     generator : torch.Generator, optional
         Draws the initial weights.
+
+    Examples
+    --------
+    >>> from skmmal.heads import ConcatFusion, LinearFusion, SumFusion
+    >>> issubclass(ConcatFusion, LinearFusion) and issubclass(SumFusion, LinearFusion)
+    True
     """
 
     linear = True
@@ -325,6 +348,14 @@ class ConcatFusion(LinearFusion):
         Number K of classes.
     generator : torch.Generator, optional
         Draws the initial weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmmal.heads import ConcatFusion
+    >>> head = ConcatFusion([3, 2], 4, torch.Generator().manual_seed(0))
+    >>> head([torch.ones(5, 3), torch.ones(5, 2)]).shape
+    torch.Size([5, 4])
     """
 
     ties_classifiers = False
@@ -357,6 +388,16 @@ class SumFusion(LinearFusion):
     ----------
     factors : sequence of M float or None
         Of the unimodal logits in the mean; ``None``: all are one.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmmal.heads import SumFusion
+    >>> head = SumFusion([3, 2], 4, torch.Generator().manual_seed(0))
+    >>> embeddings = [torch.ones(5, 3), torch.ones(5, 2)]
+    >>> own = head.unimodal_logits(embeddings)
+    >>> torch.allclose(head(embeddings), (own[0] + own[1]) / 2)
+    True
     """
 
     factors: Sequence[float] | None = None

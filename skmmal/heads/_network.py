@@ -38,6 +38,14 @@ class LateFusionModule(nn.Module):
     learned_absence : bool, default=False
         Whether a learned embedding (zero at first) stands in for an absent modality's. Otherwise it is zero, and
         heads that attend leave it out.
+
+    Examples
+    --------
+    >>> from skmmal.heads import ConcatFusion, Encoder, LateFusionModule
+    >>> encoders = [Encoder(width, [4], 0.0, None) for width in (6, 3)]
+    >>> module = LateFusionModule(encoders, ConcatFusion([4, 4], 2))
+    >>> len(module.encoders)
+    2
     """
 
     def __init__(self, encoders: Sequence[Encoder], head: Fusion, learned_absence: bool = False) -> None:

@@ -34,6 +34,14 @@ class NLGateFusion(AdditiveFusion):
         Number of classes.
     generator : torch.Generator, optional
         Draws the initial weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmmal.heads import NLGateFusion
+    >>> head = NLGateFusion([(4, 3), (2, 6)], query=0, width=2, n_heads=1, n_classes=5)
+    >>> head([torch.ones(7, 12), torch.ones(7, 12)]).shape
+    torch.Size([7, 5])
     """
 
     def __init__(

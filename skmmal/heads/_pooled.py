@@ -28,6 +28,14 @@ class GatedFusion(AdditiveFusion):
         Number of classes.
     generator : torch.Generator, optional
         Draws the initial weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmmal.heads import GatedFusion
+    >>> head = GatedFusion([(1, 3), (1, 2)], 8, "softmax", 4, torch.Generator().manual_seed(0))
+    >>> head([torch.ones(5, 3), torch.ones(5, 2)]).shape
+    torch.Size([5, 4])
     """
 
     def __init__(
@@ -67,6 +75,14 @@ class AttentionFusion(AdditiveFusion):
         Number of classes.
     generator : torch.Generator, optional
         Draws the initial weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmmal.heads import AttentionFusion
+    >>> head = AttentionFusion([(1, 3), (1, 2)], 8, 4, torch.Generator().manual_seed(0))
+    >>> head([torch.ones(5, 3), torch.ones(5, 2)]).shape
+    torch.Size([5, 4])
     """
 
     def __init__(

@@ -238,6 +238,13 @@ def is_multimodal(X: Any) -> bool:
     Returns
     -------
     bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.modalities import is_multimodal
+    >>> is_multimodal({"image": np.zeros((2, 3))}), is_multimodal(np.zeros((2, 3)))
+    (True, False)
     """
     if sparse.issparse(X):  # a dok_matrix is a mapping
         return False
@@ -345,6 +352,14 @@ def unpack(matrix: Any, modalities: Mapping[str, Any] | Layout | None) -> Multim
     Returns
     -------
     MultimodalArray
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.modalities import unpack
+    >>> unpack(np.arange(6).reshape(2, 3), {"image": 2, "text": 1})["text"]
+    array([[2],
+           [5]])
     """
     matrix = np.asarray(matrix)
     if matrix.ndim != 2:
@@ -371,6 +386,14 @@ def concatenate(arrays: Sequence[MultimodalArray]) -> MultimodalArray:
     ------
     TypeError, ValueError
         There is nothing to stack, something that is no `MultimodalArray`, or other modalities.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.modalities import MultimodalArray, concatenate
+    >>> one = MultimodalArray({"image": np.zeros((2, 3)), "text": np.zeros((2, 4))})
+    >>> len(concatenate([one, one]))
+    4
     """
     arrays = list(arrays)
     if not arrays:

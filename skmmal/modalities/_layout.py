@@ -49,6 +49,13 @@ class Layout:
         Columns of each modality, in the order of the modalities.
     grids : dict of str to (int, int)
         ``(tokens, dim)`` of those modalities that are flattened token grids.
+
+    Examples
+    --------
+    >>> from skmmal.modalities import Layout
+    >>> layout = Layout({"image": slice(0, 8), "text": slice(8, 11)}, grids={"image": (4, 2)})
+    >>> layout.widths
+    {'image': (4, 2), 'text': 3}
     """
 
     columns: dict[str, Columns]

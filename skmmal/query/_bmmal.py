@@ -34,15 +34,17 @@ class BMMAL(GradientSampling):
     Asks the estimator for `embed` and `modality_contributions` (`LateFusionClassifier` has them). There is no `on`:
     what is balanced are the modalities' shares in the fused head; on one modality alone this would be BADGE with `on`.
     More than two modalities, and rows with a missing modality, are our extension: exact Shapley values over the
-    modalities that are present; an absent one has no gradient, and one that is alone keeps weight 1: a single modality
-    is no dominance. Such rows come more often than their share. Where every Shapley value is zero the modalities weigh
-    the same (the paper has 0/0 there). Fusions that gate or attend have one last layer for all modalities; to have
+    modalities that are present. Where every Shapley value is zero the modalities weigh the same (the paper has 0/0
+    there). Fusions that gate or attend have one last layer for all modalities; to have
     blocks that can be weighted, each modality's part of its input counts as if it met weights of its own, which is an
     extension, too: with equal weights this is not BADGE there. A committee's contributions are those to the class that
     the committee predicts, its coalitions' values being the mean of its members'. Gradients use the features as they
     come: scale them (`ModalityScaler`), or the block with the larger values decides. Cost as for BADGE, plus the
     contributions: with concat and sum fusion N K 2^M multiplications in one small product a row, otherwise 2^M
     evaluations of the head; sampled beyond twelve modalities.
+
+    Rows that lack a modality: an absent one has no gradient, and one that is alone keeps weight 1: a single modality is
+    no dominance. Such rows come more often than their share.
 
     References
     ----------

@@ -104,11 +104,12 @@ class MMCSAL(QueryStrategy):
     they are evaluated lazily, and exactly. The score is the gain.
 
     Labelled rows are centroids that stay fixed, or rows of S; the rows at which centroids start do not look at them,
-    so that later batches are better left to the greedy optimiser. A row that lacks a modality has no part in that
-    modality's terms; where it has no pair, a_i is the average over the rows that have one. Sums over fewer modalities
-    are smaller, so such rows come less often than their share. Rows with the very same
-    features are taken once before any twice; when all distinct ones are taken, the rest is drawn at random, with
-    score 0. Needs no model: with an unfitted estimator the features are used, with a fitted one its embedding.
+    so that later batches are better left to the greedy optimiser. Rows with the very same features are taken once
+    before any twice; when all distinct ones are taken, the rest is drawn at random, with score 0. Needs no model: with
+    an unfitted estimator the features are used, with a fitted one its embedding.
+
+    Rows that lack a modality have no part in that modality's terms; where one has no pair, a_i is the average over the
+    rows that have one. Sums over fewer modalities are smaller, so such rows come less often than their share.
 
     Cost, D the dimensions of all modalities together (raw columns, or M × `n_components`): continuous
     O(max_iter · B · D · (min(N, batch_size) + B)) and one product N × D × B; greedy one product max_references × D ×

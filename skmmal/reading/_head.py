@@ -176,6 +176,15 @@ class Head(HeadOnRows):
     ----------
     positions : ndarray of int
         The head's rows, as positions in the reading.
+
+    Examples
+    --------
+    >>> from skmmal import LateFusionClassifier
+    >>> from skmmal.datasets import load_digits_views
+    >>> X, y = load_digits_views(["fou", "zer"], return_X_y=True)
+    >>> reading = LateFusionClassifier().fit(X[::20], y[::20]).read(X[1:6])
+    >>> reading.head.probabilities.shape, reading.head.features.shape
+    ((5, 10), (5, 123))
     """
 
     @property

@@ -78,6 +78,16 @@ class NetworkSource(LateFusionSource):
         passes, and no subclass asked.
     **options
         As of `ModelSource`.
+
+    Examples
+    --------
+    >>> from skmmal import LateFusionClassifier
+    >>> from skmmal.datasets import load_digits_views
+    >>> from skmmal.reading import NetworkSource
+    >>> X, y = load_digits_views(["fou", "zer"], return_X_y=True)
+    >>> clf = LateFusionClassifier(encoder_dim=8, max_iter=2, random_state=0).fit(X[::20], y[::20])
+    >>> isinstance(clf.read(X[:5]).source, NetworkSource)
+    True
     """
 
     _kept: list[np.ndarray] | None = None

@@ -102,6 +102,16 @@ def read_with_labels(
     ------
     TypeError, ValueError
         As of `read`; there are labels without rows, or labelled rows have other columns than the pool.
+
+    Examples
+    --------
+    >>> from skmmal import LateFusionClassifier
+    >>> from skmmal.datasets import load_digits_views
+    >>> from skmmal.reading import read_with_labels
+    >>> X, y = load_digits_views(["fou", "zer"], return_X_y=True)
+    >>> clf = LateFusionClassifier().fit(X[::20], y[::20])
+    >>> len(read_with_labels(clf, X[1:6], X[::20], y[::20]).labelled)
+    100
     """
     X_labeled, y_labeled = (None if is_empty(each) else each for each in (X_labeled, y_labeled))
     check_labels(X_labeled, y_labeled)

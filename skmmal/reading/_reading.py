@@ -43,6 +43,15 @@ class Reading(SelectedRows):
         Which of the rows may be picked, by default all.
     labelled : Reading, optional
         The labelled rows that go with a pool, by default none.
+
+    Examples
+    --------
+    >>> from skmmal import LateFusionClassifier
+    >>> from skmmal.datasets import load_digits_views
+    >>> X, y = load_digits_views(["fou", "zer"], return_X_y=True)
+    >>> reading = LateFusionClassifier().fit(X[::20], y[::20]).read(X[1:6])
+    >>> len(reading), list(reading.heads), reading.contributions.shape
+    (5, ['fused', 'fou', 'zer'], (5, 2))
     """
 
     @classmethod

@@ -108,7 +108,16 @@ class RowAnswers(ABC):
 
 
 class Source(RowAnswers):
-    """What a model says of N rows, and what it would say elsewhere: at new points, in draws, fitted on other rows."""
+    """What a model says of N rows, and what it would say elsewhere: at new points, in draws, fitted on other rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.reading import Reading, Source
+    >>> reading = Reading.from_arrays(np.array([[0.9, 0.1], [0.5, 0.5]]))
+    >>> isinstance(reading.source, Source)
+    True
+    """
 
     def linear_head(self, head: str, width: int) -> LinearHead | None:
         """Weights and intercepts of a head whose logits are linear in its features, if it is one.

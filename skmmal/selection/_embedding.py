@@ -42,6 +42,14 @@ class Embedding:
     ----------
     terms : sequence of Term
         With the same rows, in memory, in files or on one device.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.selection import DenseEmbedding, Embedding
+    >>> points = DenseEmbedding(np.array([[3.0, 4.0], [0.0, 1.0]]))
+    >>> isinstance(points, Embedding), points.sq_norms()
+    (True, array([25.,  1.]))
     """
 
     is_euclidean = True

@@ -29,6 +29,13 @@ class Candidates:
         To their nearest centre, or their squared norms where there is no centre yet.
     embedding : Embedding
         They themselves.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.selection import Candidates, DenseEmbedding
+    >>> Candidates(np.array([7]), np.array([1.0]), DenseEmbedding(np.eye(1))).rows
+    array([7])
     """
 
     rows: np.ndarray
@@ -82,6 +89,13 @@ class Points(ABC):
 
     D² sampling and greedy k-centre are loops over these questions, wherever the points are. Only `Candidates` travel
     to the loop; all numbers of rows are among the points asked. A row is open as long as it may be picked.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.selection import DenseEmbedding, EmbeddingPoints, Points
+    >>> isinstance(EmbeddingPoints(DenseEmbedding(np.eye(4))), Points)
+    True
     """
 
     @abstractmethod
@@ -185,6 +199,14 @@ class EmbeddingPoints(Points):
         The points.
     candidates : array-like of int or bool, optional
         Rows that are open; by default all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.selection import DenseEmbedding, EmbeddingPoints
+    >>> points = EmbeddingPoints(DenseEmbedding(np.eye(4)), candidates=[0, 2])
+    >>> len(points), points.open_rows()
+    (4, array([0, 2]))
     """
 
     def __init__(self, embedding: Embedding, candidates: Any = None) -> None:

@@ -48,6 +48,12 @@ class RoundState:
         Of this round's model on the whole next batch, known once its labels are there.
     n_batch : int, default=0
         Labelled rows of that batch.
+
+    Examples
+    --------
+    >>> from skmmal.stopping import RoundState
+    >>> RoundState(3, 120, validation_accuracy=0.8, n_validation=50).n_labeled
+    120
     """
 
     round: int
@@ -137,6 +143,12 @@ class Advice:
         What was measured.
     sentence : str
         The same in words.
+
+    Examples
+    --------
+    >>> from skmmal.stopping import Budget, RoundState
+    >>> Budget(100).advise([RoundState(1, 120)])
+    Advice(criterion='budget', stop=True, ...)
     """
 
     criterion: str
@@ -165,6 +177,15 @@ class StoppingCriterion(BaseEstimator):
         Fields of `RoundState` without which it can say nothing, beside the number of labels.
     watches_model : bool
         Whether a model that predicts one class only fools the criterion.
+
+    Examples
+    --------
+    >>> from skmmal.stopping import RoundState, StoppingCriterion
+    >>> class EvenRounds(StoppingCriterion):
+    ...     def _judge(self, history):
+    ...         return history[-1].round % 2 == 0, None, f"round {history[-1].round}."
+    >>> EvenRounds().advise([RoundState(2, 40)]).stop
+    True
     """
 
     name: ClassVar[str]

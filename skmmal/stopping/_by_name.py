@@ -95,6 +95,12 @@ def as_criteria(criteria: Any) -> list[StoppingCriterion]:
         Something in it is neither a criterion nor a name.
     ValueError
         A name is not known, or a parameter cannot be used.
+
+    Examples
+    --------
+    >>> from skmmal.stopping import Patience, as_criteria
+    >>> as_criteria(["budget=500", Patience()])
+    [Budget(max_labels=500), Patience()]
     """
     if isinstance(criteria, str | StoppingCriterion):
         criteria = [criteria]

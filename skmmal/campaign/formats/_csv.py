@@ -275,7 +275,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines of a text file in UTF-8 or UTF-16, without blank ones and blanks around them.
+    r"""Lines of a text file in UTF-8 or UTF-16, without blank ones and blanks around them.
 
     Parameters
     ----------
@@ -286,6 +286,17 @@ def read_lines(path: Path) -> list[str]:
     -------
     list of str
         In their order.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from skmmal.campaign.formats import read_lines
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "classes.txt"
+    ...     _ = path.write_text("cat\n\n dog \n")
+    ...     read_lines(path)
+    ['cat', 'dog']
     """
     content = path.read_bytes()
     encoding = _unicode(content)

@@ -52,7 +52,14 @@ class ModelSpec:
 
 
 class TextReader(Reader):
-    """A reader whose cells are texts; those of a range are sorted by length, so that little is padded."""
+    """A reader whose cells are texts; those of a range are sorted by length, so that little is padded.
+
+    Examples
+    --------
+    >>> from skmmal.featurize.backbones import TextReader
+    >>> TextReader.whole_range
+    True
+    """
 
     whole_range = True
     pads = True

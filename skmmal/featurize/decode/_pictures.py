@@ -47,6 +47,16 @@ def image(data: bytes, notes: dict[str, int] | None = None) -> Image.Image:
         No image that Pillow reads, or floats in an unknown range.
     OSError
         It is damaged.
+
+    Examples
+    --------
+    >>> import io
+    >>> from PIL import Image
+    >>> from skmmal.featurize.decode import image
+    >>> file = io.BytesIO()
+    >>> Image.new("RGBA", (4, 3)).save(file, "PNG")
+    >>> image(file.getvalue()).getpixel((0, 0))  # transparency on white
+    (255, 255, 255)
     """
     try:
         picture: Image.Image = Image.open(io.BytesIO(data))
@@ -85,6 +95,13 @@ def bounded(picture: Image.Image, notes: dict[str, int] | None = None) -> Image.
     -------
     PIL.Image.Image
         The picture itself, or its middle.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from skmmal.featurize.decode import bounded
+    >>> bounded(Image.new("RGB", (2000, 10))).size
+    (1000, 10)
     """
     width, height = picture.size
     most = LONGEST * min(width, height)

@@ -149,6 +149,13 @@ def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
     -------
     ndarray of float32, shape (n_samples * target / rate,)
         Rounded up.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.featurize.decode import resample
+    >>> resample(np.zeros(44_100, dtype=np.float32), 44_100, 16_000).shape
+    (16000,)
     """
     if rate == target:
         return samples

@@ -32,6 +32,13 @@ def mean_rows(blocks: Sequence[np.ndarray], present: np.ndarray, weights: np.nda
     -------
     list of M ndarrays of float64, shape (D_m,)
         Zero where no row has the modality.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.heads.convex import mean_rows
+    >>> mean_rows([np.array([[2.0], [4.0], [9.0]])], np.array([[True], [True], [False]]), np.ones(3))
+    [array([3.])]
     """
     means = []
     for m, block in enumerate(blocks):

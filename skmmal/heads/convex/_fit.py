@@ -44,6 +44,14 @@ class LabeledRows:
         Positive.
     label_weights : ndarray of shape (n, K), optional
         With several labels in a row, factors of each label's loss; all are one by default.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.heads.convex import LabeledRows
+    >>> rows = LabeledRows([np.ones((4, 2))], np.ones((4, 1), dtype=bool), np.array([0, 1, 0, 1]), np.ones(4))
+    >>> len(rows.labels)
+    4
     """
 
     blocks: list[np.ndarray]
@@ -117,6 +125,14 @@ class Anchor:
         Which classes each of its heads knows; towards zero it pulls the others.
     centre : list of M ndarrays of shape (D_m,)
         A row; in place of intercepts, which are free otherwise, its logits are held.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.heads.convex import Anchor, LinearMap
+    >>> layers = [LinearMap(np.zeros((2, 3)), np.zeros(2)) for _ in ("fused", "own")]
+    >>> Anchor(layers, np.ones((2, 2), dtype=bool), [np.zeros(3)]).known.shape
+    (2, 2)
     """
 
     layers: list[LinearMap]

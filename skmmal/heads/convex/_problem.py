@@ -28,6 +28,13 @@ class LinearMap:
         A row for each class.
     intercept : ndarray of shape (K,)
         One for each class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.heads.convex import LinearMap
+    >>> LinearMap(np.zeros((3, 5)), np.zeros(3)).weight.shape
+    (3, 5)
     """
 
     weight: np.ndarray
