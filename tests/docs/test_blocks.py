@@ -9,7 +9,8 @@ One page is one test, one namespace and one folder. What a block is follows from
   to succeed, unless ``<!-- fails -->`` stands above the block: then the block's last command has to fail.
 - ``text``, and whatever is no code, is not run. Other languages are an error, so that no block escapes.
 
-Outputs are compared as doctests are: white space counts as one space, ``...`` is anything.
+Outputs are compared as doctests are: white space counts as one space, ``...`` is anything, and fractions count to the digits
+that are shown (``0.64`` is printed as 0.6442).
 
 The pages are those beside this file's folder (``../..``), skmmal is whatever is installed: copy ``tests/docs``, ``docs``
 and ``README.md`` into an empty folder to be sure that nothing is imported from a clone.
@@ -29,7 +30,7 @@ from pathlib import Path
 
 import pytest
 from sybil import Document, Example
-from sybil.evaluators.doctest import DocTest, DocTestRunner, OutputChecker
+from sybil.evaluators.doctest import NUMBER, DocTest, DocTestRunner, OutputChecker
 from sybil.evaluators.python import PythonEvaluator
 from sybil.example import SybilFailure
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
@@ -38,7 +39,7 @@ from sybil.parsers.myst import CodeBlockParser
 ROOT = Path(__file__).resolve().parents[2]
 MADE_BY_THE_BUILD = {"auto_examples", "cards", "generated"}
 NOT_RUN = re.compile(r"text|output|\{.*\}")  # a directive's content is no code of its own, or nested and seen for itself
-FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | NUMBER
 SECONDS = 300
 ENVIRONMENT = {
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
@@ -184,10 +185,12 @@ GOOD = """
 import skmmal
 value = 41 + 1
 print("value is", value)
+print(2 / 3)
 ```
 
 ```output
-value is ...
+value is 42
+0.667
 ```
 
 - in a list:
@@ -233,7 +236,8 @@ def test_a_page_that_is_right_passes(tmp_path):
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
-        ("value is ...", "value was ..."),
+        ("value is 42", "value was 42"),
+        ("0.667", "0.65"),
         ("  42\n", "  43\n"),
         ("one two", "one three"),
         ("a    b", ""),
