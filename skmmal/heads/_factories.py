@@ -183,11 +183,11 @@ class NLGate(FusionFactory):
     Notes
     -----
     It is meant for token grids: the result lives in the space of the query's tokens. On single feature vectors
-    `GatedUnit` is the better choice (README).
+    `GatedUnit` is the better choice (:doc:`/results/fusion`).
 
     Multiplications per row, with T tokens of width d in all and T_q of them asking: (T + T_q) d w for keys and
     queries, T_q T w for the attention; values cost next to nothing, as the mean over the queries is taken first
-    (README: measured cost). Differences from the papers' gate: tokens of the modalities stand one after the
+    (measured: :doc:`/results/fusion`). Differences from the papers' gate: tokens of the modalities stand one after the
     other (theirs are stacked as channels after pooling the video in space, which needs grids that match), scores are
     divided by √(w / n_heads), several heads are possible, H has no intercept (the last layer has one), the
     result is averaged and classified (theirs goes through another convolution stage). Absent modalities are ours.

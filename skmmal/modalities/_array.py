@@ -259,7 +259,7 @@ def as_multimodal(X: Any, modalities: Mapping[str, Any] | None = None) -> Multim
     Parameters
     ----------
     X : array-like, DataFrame, mapping or MultimodalArray
-        See the package's README for the forms.
+        The forms: :doc:`/how_to/data`.
     modalities : mapping, optional
         The layout of a plain matrix, or of a table whose cells hold vectors (see `resolve_layout`). For the other
         forms, the expected names, widths and order.

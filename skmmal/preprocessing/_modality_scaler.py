@@ -26,7 +26,7 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
     Parameters
     ----------
     modalities : mapping, optional
-        The layout of a plain matrix (see the README); other forms of X carry their own.
+        The layout of a plain matrix (:doc:`/how_to/data`); other forms of X carry their own.
     method : {"standard", "l2", "none"}, default="standard"
         ``"standard"``: centre and standardise every column, then multiply the block so that its rows have a
         root-mean-square norm of `norm`. Constant columns become zero: those whose values differ by no more than their
@@ -55,7 +55,7 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
     Notes
     -----
     Raw blocks are dominated by whatever has the largest values or the most columns: logistic heads regularise them
-    unequally, and distances between gradient embeddings see little else. The README shows what that costs.
+    unequally, and distances between gradient embeddings see little else. What that costs: :doc:`/results/strategies`.
     float64 features stay float64, everything else becomes float32.
 
     Examples

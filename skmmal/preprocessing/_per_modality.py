@@ -38,7 +38,7 @@ class PerModality(BlockTransformer):
         Cloned for every modality; or one for each modality's name. ``"passthrough"`` and ``None`` leave a block as it
         is.
     modalities : mapping, optional
-        The layout of a plain matrix (see the README); other forms of X carry their own.
+        The layout of a plain matrix (:doc:`/how_to/data`); other forms of X carry their own.
 
     Attributes
     ----------

@@ -41,7 +41,7 @@ class CrossModalEncoder(ClassNamePrefixFeaturesOutMixin, BlockTransformer):
     Parameters
     ----------
     modalities : mapping, optional
-        The layout of a plain matrix (see the README); other forms of X carry their own.
+        The layout of a plain matrix (:doc:`/how_to/data`); other forms of X carry their own.
     n_components : int, default=64
         Dimensions of the shared space.
     hidden_dim : int, optional
