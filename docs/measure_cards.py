@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """Measure what the method cards say of every method, and write it to docs/cards/measured.json.
 
 python docs/measure_cards.py                 everything (some minutes on one core)

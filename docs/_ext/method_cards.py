@@ -431,8 +431,8 @@ def index_page() -> str:
         "*needs*: a fitted model, or nothing (then it can choose the first batch). *groups*: how many groups of "
         "near-copies a batch covers. *lack a modality*: share of such rows among its picks. *seconds*: of processor "
         f"time for {size['n_instances']} of {size['n_pool']:,} rows. *points over random*: mean accuracy along the "
-        "learning curve, four data sets. No strategy serves several labels a row, whole groups or a pool that is spread "
-        "over workers yet.\n",
+        "learning curve, four data sets. No strategy serves several labels a row, whole groups or a pool that is "
+        "spread over workers yet.\n",
         decision_table(),
     ]
     for kind in ("fusion", "balancing", "stopping"):
