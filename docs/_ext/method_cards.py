@@ -253,9 +253,9 @@ def strategy_facts(method: Method) -> list[str]:
         f"**Rows that lack a modality.** {facts['share_lacking']:.0%} of its picks, where "
         f"{missing['share_lacking']:.0%} of the pool lack one (emoji, {missing['n_labeled']} labels, batches of "
         f"{missing['n_instances']}, {missing['seeds']} seeds).",
-        f"**Time and memory.** {facts['processor_seconds']:.2g} s of processor time and {facts['megabytes']:.0f} MB "
-        f"beyond the data for {size['n_instances']} of {size['n_pool']:,} rows, {size['modalities']} modalities of "
-        f"{size['features']} features, {size['n_classes']} classes, {size['n_labeled']} labels, one thread.",
+        f"**Time.** {facts['processor_seconds']:.2g} s of processor time for {size['n_instances']} of "
+        f"{size['n_pool']:,} rows, {size['modalities']} modalities of {size['features']} features, "
+        f"{size['n_classes']} classes, {size['n_labeled']} labels, one thread.",
     ]
 
 

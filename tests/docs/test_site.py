@@ -52,7 +52,7 @@ def test_formula_and_use_are_written_for_every_method_and_for_no_other():
             ), name
 
 
-NOT_MEASURED = {"attention", "gated", "mmcsal", "mvopt", "nl-gate"}
+NOT_MEASURED = {"mmcsal"}
 """Methods that docs/measure_cards.py has yet to measure; their cards say so."""
 
 
@@ -66,7 +66,6 @@ def test_every_method_is_measured(method):
     if method.kind == "strategy":
         assert 1 <= facts["groups_covered"] <= method_cards.measured()["sizes"]["copies"]["groups"]
         assert 0 <= facts["share_lacking"] <= 1
-        assert facts["megabytes"] >= 0
     if method.kind == "stopping":
         assert 0 <= facts["stopped"] <= facts["runs"]
     else:
