@@ -111,6 +111,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"skmmal {version}"
 html_static_path = ["_static"]
 html_css_files = ["skmmal.css"]
+html_js_files = ["names.js"]
 html_favicon = "_static/favicon.svg"
 html_copy_source = False
 html_show_sourcelink = False

@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """Measure what the method cards say of every method, and write it to docs/cards/measured.json.
 
 python docs/measure_cards.py                 everything (some minutes on one core)
@@ -130,28 +131,17 @@ def generated(n_rows: int) -> tuple[MultimodalArray, np.ndarray]:
     return MultimodalArray(blocks), y
 
 
-def peak_memory() -> int:
-    """Most memory that this process has held since it was last asked to forget it, in bytes (Linux)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
-
-
 def query_cost(name: str) -> dict[str, float]:
-    """Processor time and memory of one query, without imports; run this in a process of its own."""
+    """Processor time of one query, without imports; run this in a process of its own."""
     n = COST["n_labeled"]
     X, y = generated(COST["n_pool"] + n)
     model = LateFusionClassifier().fit(X[:n], y[:n])
     chooser = strategy(name, 0)
     chooser.query(model, X[n : n + 300], 5, X_labeled=X[:n], y_labeled=y[:n])  # what is imported on first use
     pool = X[n:]
-    Path("/proc/self/clear_refs").write_text("5")
-    before = peak_memory()
     begin = time.process_time()
     chooser.query(model, pool, COST["n_instances"], X_labeled=X[:n], y_labeled=y[:n])
-    return {
-        "processor_seconds": round(time.process_time() - begin, 3),
-        "megabytes": round((peak_memory() - before) / 1e6, 1),
-    }
+    return {"processor_seconds": round(time.process_time() - begin, 3)}
 
 
 def fit_seconds(X: Any, y: np.ndarray, **params: Any) -> tuple[LateFusionClassifier, float]:

@@ -253,9 +253,9 @@ def strategy_facts(method: Method) -> list[str]:
         f"**Rows that lack a modality.** {facts['share_lacking']:.0%} of its picks, where "
         f"{missing['share_lacking']:.0%} of the pool lack one (emoji, {missing['n_labeled']} labels, batches of "
         f"{missing['n_instances']}, {missing['seeds']} seeds).",
-        f"**Time and memory.** {facts['processor_seconds']:.2g} s of processor time and {facts['megabytes']:.0f} MB "
-        f"beyond the data for {size['n_instances']} of {size['n_pool']:,} rows, {size['modalities']} modalities of "
-        f"{size['features']} features, {size['n_classes']} classes, {size['n_labeled']} labels, one thread.",
+        f"**Time.** {facts['processor_seconds']:.2g} s of processor time for {size['n_instances']} of "
+        f"{size['n_pool']:,} rows, {size['modalities']} modalities of {size['features']} features, "
+        f"{size['n_classes']} classes, {size['n_labeled']} labels, one thread.",
     ]
 
 
@@ -431,8 +431,8 @@ def index_page() -> str:
         "*needs*: a fitted model, or nothing (then it can choose the first batch). *groups*: how many groups of "
         "near-copies a batch covers. *lack a modality*: share of such rows among its picks. *seconds*: of processor "
         f"time for {size['n_instances']} of {size['n_pool']:,} rows. *points over random*: mean accuracy along the "
-        "learning curve, four data sets. No strategy serves several labels a row, whole groups or a pool that is spread "
-        "over workers yet.\n",
+        "learning curve, four data sets. No strategy serves several labels a row, whole groups or a pool that is "
+        "spread over workers yet.\n",
         decision_table(),
     ]
     for kind in ("fusion", "balancing", "stopping"):
