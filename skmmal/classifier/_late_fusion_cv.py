@@ -25,7 +25,7 @@ _CS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _WEIGHTS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
 _MOST, _MOST_OF_LARGE = 60, 14
 """Candidates that are tried, and of a problem so large that a share of the rows decides."""
-_TOL_OF_LARGE = 1e-4
+_TOL_OF_LARGE = 1e-3
 """What ``tol="auto"`` means there: a large C needs many iterations, of which the last change no prediction."""
 
 
@@ -109,7 +109,7 @@ class LateFusionClassifierCV(LateFusionClassifier):
 
     *Its cost.* The folds of a candidate are solved in step, to a relative precision of 3e-4, from the best candidate's
     weights. Beyond 100 million rows × features × classes, 15 % of the rows (and no fewer than make up that number)
-    decide, at most 14 candidates are tried (otherwise 60), and ``tol="auto"`` is 1e-4. The modalities' own heads are
+    decide, at most 14 candidates are tried (otherwise 60), and ``tol="auto"`` is 1e-3. The modalities' own heads are
     fitted once, with `C_`.
 
     References
