@@ -396,6 +396,20 @@ def test_of_large_problems_a_share_of_every_class_decides():
     assert np.bincount(labels[taken]).min() >= 7
 
 
+def test_where_a_share_decides_the_last_fit_is_of_all_rows(monkeypatch):
+    monkeypatch.setattr("skmmal.classifier._divisions._LARGE", 1000)
+    X, y = noisy(n=400)
+    groups = np.arange(400) // 2
+    clf = LateFusionClassifierCV(tol=1e-8).fit(X, y, groups=groups)
+    assert clf.modality_weights_["noise"] < 1
+    assert len(clf.cv_results_["params"]) <= 14
+    plain = LateFusionClassifier(C=clf.C_, modality_weights=clf.modality_weights_).fit(X, y)
+    np.testing.assert_allclose(clf.decision_function(X) * clf.temperature_, plain.decision_function(X), atol=1e-4)
+    loose = LateFusionClassifierCV().fit(X, y, groups=groups)
+    assert (loose.C_, loose.modality_weights_) == (clf.C_, clf.modality_weights_)
+    assert (loose.predict(X) == clf.predict(X)).mean() > 0.98
+
+
 # ------------------------------------------------------------------------------------------------ temperature
 
 

@@ -126,7 +126,7 @@ def main() -> None:
     lines = []
     for name, X, y in data_sets(arguments.sources, arguments.scale):
         for n_labels in map(int, arguments.labels.split(",")):
-            if 2 * n_labels > len(y):
+            if n_labels > 0.8 * len(y):
                 continue
             if arguments.query:
                 table = queried(X, y, n_labels, arguments.seeds, arguments.query.split(","))

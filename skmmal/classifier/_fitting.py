@@ -53,10 +53,11 @@ _OF_BATCHES = ("loss_curve_by_head_", "discrepancy_", "balancing_log_")
 
 
 class Strength(NamedTuple):
-    """How strong the penalty of convex heads is, and what the fused logits are divided by."""
+    """How strong the penalty of convex heads is, how near they come to the optimum, the fused head's temperature."""
 
     C: float
     factors: list[float] | None
+    tol: float | str
     temperature: float = 1.0
 
 
@@ -306,7 +307,7 @@ class FittingMixin(BaseEstimator):
 
     def _strength(self, data: LabeledRows, places: np.ndarray, *, is_sum: bool) -> Strength:
         """How strong the penalty of convex heads is; `places` are those of the rows among all that were given."""
-        return Strength(self.C, self._factors())
+        return Strength(self.C, self._factors(), self.tol)
 
     def _factors(self) -> list[float] | None:
         """Factors of the modalities before the fused head; ``None`` where all are one."""
@@ -338,7 +339,7 @@ class FittingMixin(BaseEstimator):
             met,
             C=strength.C,
             max_iter=self.max_iter,
-            tol=self.tol,
+            tol=strength.tol,
             warm=started is not None,
             anchor=anchor,
             modality_weights=strength.factors,

@@ -23,8 +23,10 @@ __all__ = ["LateFusionClassifierCV"]
 
 _CS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _WEIGHTS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
-_MOST, _MOST_OF_LARGE = 60, 20
-"""Candidates that are tried, and of a problem of which a share of the rows decides."""
+_MOST, _MOST_OF_LARGE = 60, 14
+"""Candidates that are tried, and of a problem so large that a share of the rows decides."""
+_TOL_OF_LARGE = 1e-3
+"""What ``tol="auto"`` means there: a large C needs many iterations, of which the last change no prediction."""
 
 
 class LateFusionClassifierCV(LateFusionClassifier):
@@ -52,8 +54,14 @@ class LateFusionClassifierCV(LateFusionClassifier):
         held near one while there are few (log T has a standard deviation of 0.3 beforehand). No prediction changes.
     fusion : {"concat", "sum"}, default="concat"
         As of `LateFusionClassifier`. With sum fusion the heads share their weights, and so the temperature.
-    ablation_point, max_iter, tol, class_weight
+    ablation_point : {"embedding", "input"}, default="embedding"
         As of `LateFusionClassifier`.
+    max_iter : int, default=200
+        Iterations of the last fit.
+    tol : float or "auto", default="auto"
+        Of the last fit, as of `LateFusionClassifier`.
+    class_weight : dict, "balanced" or None
+        As of `LateFusionClassifier`; it counts in the search, too.
     warm_start : bool, default=False
         Start the last fit from the former weights. The search is made anew, and finds what it would have found.
     random_state : int, RandomState, Generator or None
@@ -71,10 +79,14 @@ class LateFusionClassifierCV(LateFusionClassifier):
         What was tried: ``params`` (dicts), ``mean_test_score`` (minus the mean out-of-fold cross-entropy after
         tempering), ``rank_test_score``, ``gain`` and ``standard_error`` (of the mean loss, beside the first candidate,
         which has C nearest to 1 and weights of one) and ``temperature``. Empty where no row could be held out.
-    best_index_, best_params_, best_score_
-        Of the chosen candidate: not the one of the highest score, where that is no clear improvement.
-    classes_, modalities_, heads_, coef_, intercept_ and others
-        As of `LateFusionClassifier`.
+    best_index_ : int
+        Which candidate was chosen: not the one of the highest score, where that is no clear improvement.
+    best_params_ : dict
+        Its C and modality_weights.
+    best_score_ : float
+        Its mean_test_score; NaN where nothing could be held out.
+    classes_ : ndarray of shape (n_classes,)
+        All other attributes, from this one on, are those of `LateFusionClassifier`.
 
     See Also
     --------
@@ -87,9 +99,9 @@ class LateFusionClassifierCV(LateFusionClassifier):
     any row, and the strategies that go by probabilities are then misled. Rows of a class that the rest of the folds
     lacks do not count.
 
-    *The search.* It begins at C = 1 and weights of one and goes along one axis after another (C, each modality's
-    weight), by two positions and then by one, as long as loss and prior become better. The prior is normal in log C
-    (standard deviation 2) and log w (1.5), and counts as much as one row's loss counts.
+    *The search.* It begins at C = 1 and weights of one and changes C, one modality's weight, or C and all weights but
+    one against each other, by two positions and then by one, as long as loss and prior become better. The prior is
+    normal in log C (standard deviation 2) and log w (1.5), and counts as much as one row's loss counts.
 
     *When in doubt.* The best candidate is taken where its gain over the first one, after the prior, is more than one
     standard error of the gain (over groups, if there are). Otherwise the candidate is whose gain is largest after one
@@ -97,7 +109,8 @@ class LateFusionClassifierCV(LateFusionClassifier):
 
     *Its cost.* The folds of a candidate are solved in step, to a relative precision of 3e-4, from the best candidate's
     weights. Beyond 100 million rows × features × classes, 15 % of the rows (and no fewer than make up that number)
-    decide, and at most 20 candidates are tried, otherwise 60. The modalities' own heads are fitted once, with `C_`.
+    decide, at most 14 candidates are tried (otherwise 60), and ``tol="auto"`` is 1e-3. The modalities' own heads are
+    fitted once, with `C_`.
 
     References
     ----------
@@ -221,14 +234,14 @@ class LateFusionClassifierCV(LateFusionClassifier):
                 "LateFusionClassifier, and search its C and modality_weights by sklearn.model_selection.GridSearchCV"
             )
         grid, groups = self._grid(), None if self._groups is None else self._groups[places]
-        deciding, most = rows_that_decide(data), _MOST
+        deciding, most, tol = rows_that_decide(data), _MOST, self.tol
         if len(deciding) < len(data):
-            most = _MOST_OF_LARGE
+            most, tol = _MOST_OF_LARGE, _TOL_OF_LARGE if tol == "auto" else tol
             data, places, groups = data.at(deciding), places[deciding], None if groups is None else groups[deciding]
         folds = divided(data, self.cv, places, groups, len(self.classes_))
         chosen = choose(grid, data, folds, is_sum=is_sum, most=most, clusters=groups)
         self._keep(chosen)
-        return Strength(chosen.C, chosen.factors, self.temperature_)
+        return Strength(chosen.C, chosen.factors, tol, self.temperature_)
 
     def _grid(self) -> Grid:
         """What is tried."""

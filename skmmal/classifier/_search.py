@@ -107,7 +107,7 @@ def search(
     *,
     most: int,
 ) -> dict[Place, Candidate]:
-    """Move from the plain candidate to better ones, along one axis after another, until none near by is better.
+    """Move from the plain candidate to better ones until none near by is better.
 
     Parameters
     ----------
@@ -128,11 +128,10 @@ def search(
     best = evaluate(plain, None)
     seen = {plain: best}
     for step in _STEPS:
-        moves = [(axis, way) for axis in range(len(plain)) for way in (-step, step)]
+        moves = [tuple(step * way for way in move) for move in _moves(len(plain))]
         since = 0  # moves in a row that led nowhere
         while since < len(moves):
-            axis, way = moves[0]
-            place = (*best.place[:axis], best.place[axis] + way, *best.place[axis + 1 :])
+            place = tuple(at + way for at, way in zip(best.place, moves[0], strict=True))
             if place not in seen and has(place) and len(seen) < most:
                 seen[place] = evaluate(place, best)
             if place in seen and seen[place].score < best.score:
@@ -144,6 +143,20 @@ def search(
             moves.append(moves.pop(0))
             since += 1
     return seen
+
+
+def _moves(n_axes: int) -> list[Place]:
+    """Ways from a place to others near by.
+
+    One axis, up and down. And a larger C with smaller weights of all modalities but one, which frees that one alone:
+    where C has become small for the sake of a noisy modality, neither C nor a weight is a way out.
+    """
+    moves = []
+    for axis in range(n_axes):
+        moves += [tuple(way * (at == axis) for at in range(n_axes)) for way in (-1, 1)]
+    for freed in range(1, n_axes):
+        moves += [tuple(way * (at != freed) for at in range(n_axes)) for way in (1, -1)]
+    return moves
 
 
 def gain_of(

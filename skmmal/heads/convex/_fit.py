@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -277,12 +276,11 @@ def _tasks(
     anchor: Anchor | None,
 ) -> list[Task]:
     """Independent heads are solved each on its own; with sum fusion, whose heads share their weights, all at once."""
-    given: Any = (blocks, rows, met, C)
-    kind: Any = {"is_anchored": anchor is not None}
-    tasks = [task_of_fused_head(*given, modality_weights, is_tied=is_tied, **kind)]
-    if not is_tied:
-        own = [{m: 1.0} for m in range(len(blocks.widths))]
-        tasks += [_task(*given, [factors], np.ones((1, 1)), first=1 + m, **kind) for m, factors in enumerate(own)]
+    is_anchored = anchor is not None
+    tasks = [task_of_fused_head(blocks, rows, met, C, modality_weights, is_tied=is_tied, is_anchored=is_anchored)]
+    for m in range(0 if is_tied else len(blocks.widths)):
+        own = [{m: 1.0}]
+        tasks.append(_task(blocks, rows, met, C, own, np.ones((1, 1)), first=1 + m, is_anchored=is_anchored))
     if anchor is not None:
         for task in tasks:
             task.tie(anchor)

@@ -83,7 +83,8 @@ class FusedFolds:
             rows = replace(self._rows, weights=self._rows.weights * fold.train)
             tasks.append(task_of_fused_head(self._blocks, rows, fold.met, C, factors, is_tied=self._is_sum))
         problems = [task.problem for task in tasks]
-        found = solve(problems, start or [None] * len(tasks), max_iter=self._max_iter, tol=self._tol, patient=True)
+        given = [None] * len(tasks) if start is None else start
+        found = solve(problems, given, max_iter=self._max_iter, tol=self._tol, patient=True)
         parts = [solution.part for solution in found]
         images = self._blocks.images([(problem, part) for problem, part in zip(problems, parts, strict=True)])
         of_folds = []
@@ -99,4 +100,4 @@ def _in_span(block: np.ndarray, present: np.ndarray) -> np.ndarray:
     if block.shape[1] <= len(block):
         return block
     values = np.where(present[:, None], block, 0.0).astype(np.float64)
-    return np.linalg.qr(values.T, mode="r").T
+    return np.asarray(np.linalg.qr(values.T, mode="r")).T

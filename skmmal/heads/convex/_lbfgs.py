@@ -8,7 +8,7 @@ small, double precision has the last word on whether the optimum is reached.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ _Steps = Generator[_Request, Any, Any]
 
 def solve(
     problems: list[Problem],
-    initial: list[np.ndarray | None],
+    initial: Sequence[np.ndarray | None],
     *,
     max_iter: int,
     tol: float,
@@ -82,7 +82,7 @@ def solve(
     ----------
     problems : list of Problem
         On the same blocks: these are read once for all of them.
-    initial : list of (ndarray of shape (K, P) or None)
+    initial : sequence of (ndarray of shape (K, P) or None)
         Parameters at which each starts, if that is better than zero.
     max_iter : int
     tol : float
