@@ -15,7 +15,7 @@ from skmmal.reading._late_fusion import LateFusionSource
 
 __all__ = ["DeepFool"]
 
-LARGEST = np.finfo(np.float64).max
+_LARGEST = np.finfo(np.float64).max
 """The distance where there is no boundary."""
 
 
@@ -136,4 +136,4 @@ def boundary_distances(
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         distances = np.where(sq_norms > 0, gaps / np.sqrt(sq_norms), np.where(gaps > 0, np.inf, 0.0))
     distances[rows, predicted] = np.inf
-    return np.minimum(distances.min(axis=1), LARGEST)
+    return np.minimum(distances.min(axis=1), _LARGEST)

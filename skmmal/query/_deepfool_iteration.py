@@ -12,7 +12,6 @@ from torch import nn
 
 from skmmal._chunks import row_chunks
 from skmmal.heads import LateFusionModule
-from skmmal.query._deepfool import LARGEST
 from skmmal.reading import FUSED, Head
 from skmmal.reading._late_fusion import LateFusionSource
 
@@ -61,7 +60,7 @@ def feature_distances(source: LateFusionSource, head: Head, max_iter: int, overs
             return module.head.own_logits(embeddings)[index]
 
         found = deep_fool(logits_of, torch.cat(blocks, dim=1), max_iter, overshoot)
-        distances[part] = np.minimum(found.numpy(), LARGEST)
+        distances[part] = np.minimum(found.numpy(), np.finfo(np.float64).max)
     return distances
 
 

@@ -80,16 +80,6 @@ class HeadOnRows:
         """The same head on the labelled rows."""
         return type(self)(self._reading.labelled, self.name)
 
-    @property
-    def target(self) -> Target:
-        """Whether a row has one class or several labels."""
-        return self._source.target
-
-    @property
-    def is_predicted(self) -> bool:
-        """Whether `codes` are what the head predicts, for want of labels."""
-        return self._reading.y is None
-
     @cached_property
     def codes(self) -> np.ndarray:
         """Columns of the rows' classes, shape (n,), or which labels they have, (n, L); without labels, as predicted."""
@@ -186,6 +176,16 @@ class Head(HeadOnRows):
     >>> reading.head.probabilities.shape, reading.head.features.shape
     ((5, 10), (5, 123))
     """
+
+    @property
+    def target(self) -> Target:
+        """Whether a row has one class or several labels."""
+        return self._source.target
+
+    @property
+    def is_predicted(self) -> bool:
+        """Whether `codes` are what the head predicts, for want of labels."""
+        return self._reading.y is None
 
     @property
     def is_linear_in_features(self) -> bool:

@@ -91,13 +91,9 @@ class Problem(Layout):
         super().__init__(blocks.widths, factors, n_classes, counts_absent)
         self.blocks, self.losses, self.mixing, self.l2 = blocks, losses, mixing, l2
         self.offset, self.ties_intercepts = offset, ties_intercepts
+        self.is_shared = losses[0].is_shared
         self.penalty = np.full(self.size, l2)
         self.penalty[self.intercepts] = l2 if ties_intercepts else 0.0
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether the classes share a row's probability."""
-        return self.losses[0].is_shared
 
     def mix(self, images: list[np.ndarray]) -> list[np.ndarray]:
         """Changes of the heads' logits for changes of the maps'."""
