@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from samples import make_blocks
 
+import skmmal.classifier._counted_rows
 import skmmal.classifier._fitting
 import skmmal.heads._training
 import skmmal.heads.convex._lbfgs
@@ -70,9 +71,9 @@ def test_a_refused_fit_leaves_the_model(params, name):
 
 
 DEPTHS = [
-    (skmmal.classifier._fitting, "encode_labels"),
-    (skmmal.classifier._fitting, "class_weights"),
-    (skmmal.classifier._fitting, "LabeledRows"),
+    (skmmal.classifier._counted_rows, "encode_labels"),
+    (skmmal.classifier._counted_rows, "class_weights"),
+    (skmmal.classifier._counted_rows, "LabeledRows"),
     (skmmal.classifier._fitting, "classes_met"),
     (skmmal.classifier._fitting, "fit_layers"),
     (skmmal.heads.convex._lbfgs, "_line_search"),

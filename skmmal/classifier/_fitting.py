@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from numbers import Integral, Real
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
-from sklearn.base import BaseEstimator, clone
-from sklearn.utils.validation import check_consistent_length
 
-from skmmal._arrays import naming, off_device
-from skmmal._labels import class_weights, encode_labels, label_weights, several_labels
-from skmmal._names import did_you_mean, find_name
+from skmmal._labels import encode_labels
+from skmmal._names import did_you_mean
 from skmmal._random import check_rng, draw_seed
-from skmmal._sklearn import check_sample_weight
 from skmmal._torch import import_torch
-from skmmal.balancing import Balancing, get_balancing
+from skmmal.classifier._counted_rows import counted_rows
+from skmmal.classifier._new_heads import BATCH_SOLVERS, NewHeadsMixin
 from skmmal.classifier._prior import absent_row, log_prior, prior_classes, prior_weight, room_for_unmet
-from skmmal.heads import FUSIONS, FusionFactory, LinearHeads
+from skmmal.heads import LinearHeads
 from skmmal.heads._classes import (
     class_positions,
     classes_met,
@@ -31,7 +27,7 @@ from skmmal.heads._classes import (
 )
 from skmmal.heads._precision import warn_of_lost_digits
 from skmmal.heads.convex import Anchor, LabeledRows, fit_layers, mean_rows
-from skmmal.modalities import MultimodalArray, presence_mask
+from skmmal.modalities import MultimodalArray
 from skmmal.modalities._containers import n_rows_of
 from skmmal.modalities._input import validate_features
 from skmmal.modalities._rows import check_same_rows, rows_of
@@ -42,10 +38,8 @@ if TYPE_CHECKING:
     from skmmal.heads._curves import TrainingCurves
     from skmmal.heads._hooks import TrainingRun
 
-__all__ = ["BATCH_SOLVERS", "CONVEX_SOLVERS", "FittingMixin", "Strength", "check_modality_weights"]
+__all__ = ["FittingMixin", "Strength", "check_modality_weights"]
 
-CONVEX_SOLVERS = ("newton-cg", "lbfgs")
-BATCH_SOLVERS = ("adamw", "sgd")
 _OF_ANCHORS = ("anchor_", "_anchor_classes")
 """Attributes that only a fit with ``warm_start="anchor"`` sets."""
 _OF_BATCHES = ("loss_curve_by_head_", "discrepancy_", "balancing_log_")
@@ -65,7 +59,7 @@ _OF_PRIORS = ("prior_weight_", "unmet_probability_")
 """Attributes that only a fit with a `prior` sets."""
 
 
-class FittingMixin(BaseEstimator):
+class FittingMixin(NewHeadsMixin):
     """The parts of a fit; parameters as of `LateFusionClassifier`."""
 
     heads_: LinearHeads | LateFusionModule
@@ -87,7 +81,8 @@ class FittingMixin(BaseEstimator):
         features = validate_features(self, X, reset=former is None)
         if FUSED in features.modalities:
             raise ValueError(f"a modality cannot be named {FUSED!r}: that is the key of the fused head's scores")
-        data, names, places = self._counted(features, y, sample_weight, classes)
+        of_anchor = getattr(self, "_anchor_classes", None)
+        data, names, places = counted_rows(self, features, y, sample_weight, classes, of_anchor)
         self.classes_, self.multilabel_ = names, data.has_several_labels
         if self.multilabel_ and self.prior is not None:
             raise ValueError("prior says which class a row has, and y is an indicator matrix: leave prior=None")
@@ -114,46 +109,6 @@ class FittingMixin(BaseEstimator):
             heads = self._train(heads, solver, counted, data, rng, started)
         self.heads_ = heads
         self._weigh_prior(X, places, counted, data)
-
-    def _counted(
-        self, features: MultimodalArray, y: Any, sample_weight: Any, classes: Any
-    ) -> tuple[LabeledRows, np.ndarray, np.ndarray]:
-        """The rows that count, with labels and weights; the names of the classes; which of the given rows they are."""
-        present = presence_mask(features)
-        several = several_labels(y, classes)
-        labels, names = encode_labels(self, y, classes, features) if several is None else several
-        with naming("sample_weight"):
-            # `present` is an array of as many rows: scikit-learn may ask for X's namespace, and features have none
-            weights = check_sample_weight(
-                off_device(sample_weight), present, dtype=np.float64, ensure_non_negative=True
-            )
-        if not (weights > 0).any():
-            raise ValueError("sample_weight is zero for every row; at least one row must count")
-        factors = None
-        if several is not None:
-            check_consistent_length(features, labels)
-            if hasattr(self, "anchor_"):
-                labels, names = _with_former_labels(labels, names, self._anchor_classes)
-            weights = weights * ~np.isnan(labels).all(axis=1)
-            if not (weights > 0).any():
-                raise ValueError("y is NaN throughout: at least one label of one row must be known")
-            factors = label_weights(self.class_weight, labels, names, weights)
-        rows = np.flatnonzero(weights > 0)
-        # rows of weight zero end here: nothing that follows knows of them
-        labels, weights = labels[rows], weights[rows]
-        if several is None:
-            if classes is None:
-                labels, names = _without_unused(labels, names)
-                if hasattr(self, "anchor_"):
-                    labels, names = _with_former(labels, names, self._anchor_classes)
-            weights = weights * class_weights(self.class_weight, labels, names, weights)[labels]
-            rows, labels, weights = (each[weights > 0] for each in (rows, labels, weights))
-            if len(rows) == 0:
-                raise ValueError(f"class_weight={self.class_weight!r} is zero for the class of every row that counts")
-        if len(rows) < len(present):
-            features, present = features[rows], present[rows]
-            factors = factors if factors is None else factors[rows]
-        return LabeledRows(list(features.blocks.values()), present, labels, weights, factors), names, rows
 
     def _weigh_prior(self, X: Any, rows: np.ndarray, features: MultimodalArray, data: LabeledRows) -> None:
         """Find the weight of the prior, if there is one, from the rows that count."""
@@ -190,120 +145,6 @@ class FittingMixin(BaseEstimator):
                 self.__dict__.pop(name, None)
         elif not hasattr(self, "anchor_"):
             self.anchor_, self._anchor_classes = former, self.classes_
-
-    def _warn_if_tokens_stay_zero(self, present: np.ndarray) -> None:
-        dropped = (self.modality_dropout > 0 or self.balancing is not None) and present.shape[1] > 1
-        if present.all() and not dropped:
-            warnings.warn(
-                "missing='token', but nothing trains the learned embeddings, and they stay zero: no row misses a "
-                "modality and none is dropped; set modality_dropout (0.1 to 0.3 is usual)",
-                UserWarning,
-                stacklevel=5,
-            )
-
-    def _new_heads(self, rng: np.random.RandomState, n_classes: int) -> tuple[LinearHeads | LateFusionModule, str]:
-        """Heads to be fitted, and by which solver."""
-        seed, method = draw_seed(rng), self._balancing_method()
-        hidden = _hidden_widths(self.encoder_dim, list(self._widths))
-        heads, network = self._linear_heads(hidden, n_classes, method), None
-        if heads is None:
-            network = self._network(hidden, n_classes, method, seed)
-            heads = _linear_heads_like(network)
-        if method is not None and self.multilabel_:
-            raise ValueError(
-                f"balancing={self.balancing!r} goes by the probability of a row's one class, and y has several labels "
-                "a row; leave balancing=None (modality_dropout serves both)"
-            )
-        if method is not None:
-            _check_balancing(method, self, list(hidden.values()))
-        convex = heads is not None and method is None and self.modality_dropout == 0
-        if self.solver in CONVEX_SOLVERS and not convex:
-            raise ValueError(
-                f"solver={self.solver!r} needs the convex case: fusion 'concat' or 'sum', no encoder_dim, dropout=0, "
-                "modality_dropout=0, missing='zero' and no balancing; use solver='adamw'"
-            )
-        solver = "adamw" if self.solver == "auto" and not convex else self.solver
-        if self.warm_start == "anchor" and solver in BATCH_SOLVERS:
-            raise ValueError(
-                f"warm_start='anchor' is a penalty of the convex solvers, and solver={solver!r} trains in mini-batches"
-                f"{'' if convex else ' (the network or its training is not convex)'}; set warm_start=True: few epochs "
-                "(max_iter) from the former weights stay near them"
-            )
-        if solver in BATCH_SOLVERS and self.modality_weights is not None:
-            raise ValueError(
-                f"modality_weights={self.modality_weights!r} are of the convex case, whose penalty they scale: "
-                "solver='lbfgs', fusion 'concat' or 'sum', no encoder_dim, dropout=0, modality_dropout=0, "
-                f"missing='zero' and no balancing; solver={solver!r} trains in mini-batches. Leave them out"
-            )
-        if solver in BATCH_SOLVERS:
-            return network or self._network(hidden, n_classes, method, seed), solver
-        assert heads is not None
-        return heads, solver
-
-    def _unfitted_heads(self, n_classes: int) -> LinearHeads | LateFusionModule:
-        """Heads of the form that a fit leaves."""
-        hidden, method = _hidden_widths(self.encoder_dim, list(self._widths)), self._balancing_method()
-        return self._linear_heads(hidden, n_classes, method) or self._network(hidden, n_classes, method, 0)
-
-    def _linear_heads(
-        self, hidden: dict[str, tuple[int, ...]], n_classes: int, method: Balancing | None
-    ) -> LinearHeads | None:
-        """Heads of arrays, where the parameters say that they are linear in the features."""
-        changes_features = any(hidden.values()) or self.dropout > 0 or self.missing == "token"
-        if changes_features or not isinstance(self.fusion, str) or (method is not None and method.fusion is not None):
-            return None
-        fusion = _name_of_fusion(self.fusion)
-        if fusion not in ("concat", "sum"):
-            return None
-        widths = [int(np.prod(width)) for width in self._widths.values()]
-        return LinearHeads.zeros(widths, n_classes, is_sum=fusion == "sum")
-
-    def _network(
-        self, hidden: dict[str, tuple[int, ...]], n_classes: int, method: Balancing | None, seed: int
-    ) -> LateFusionModule:
-        """A network, its weights drawn."""
-        torch = import_torch(f"LateFusionClassifier({self._reason_for_a_network(hidden)})")
-        from skmmal.heads import Encoder, LateFusionModule
-
-        generator = torch.Generator().manual_seed(seed)
-        fusion: Any = FUSIONS[_name_of_fusion(self.fusion)] if isinstance(self.fusion, str) else self.fusion
-        if method is not None and method.fusion is not None:
-            fusion = method.fusion
-        if isinstance(fusion, type) and issubclass(fusion, FusionFactory):
-            raise TypeError(f"fusion is the class {fusion.__name__}; give an object, {fusion.__name__}()")
-        by_token = getattr(fusion, "uses_tokens", False)
-        encoders, grids = [], {}
-        for name, width in self._widths.items():
-            n_tokens, dim = width if isinstance(width, tuple) else (1, width)
-            encoder = Encoder(n_tokens * dim, hidden[name], self.dropout, generator, n_tokens if by_token else 1)
-            encoders.append(encoder)
-            grids[name] = (encoder.n_tokens, encoder.n_out // encoder.n_tokens)
-        if hasattr(fusion, "build"):
-            head = fusion.build(grids, n_classes, generator)
-        else:
-            head = fusion([encoder.n_out for encoder in encoders], n_classes, generator)
-        return LateFusionModule(encoders, head, learned_absence=self.missing == "token")
-
-    def _reason_for_a_network(self, hidden: dict[str, tuple[int, ...]]) -> str:
-        """The first parameter that array heads and convex solvers cannot serve, as one would write it."""
-        reasons = {
-            "encoder_dim": any(hidden.values()),
-            "fusion": not isinstance(self.fusion, str) or _name_of_fusion(self.fusion) not in ("concat", "sum"),
-            "dropout": self.dropout > 0,
-            "missing": self.missing == "token",
-            "balancing": self.balancing is not None,
-            "modality_dropout": self.modality_dropout > 0,
-        }
-        name = next((name for name, needed in reasons.items() if needed), "solver")
-        return f"{name}={getattr(self, name)!r}"
-
-    def _balancing_method(self) -> Balancing | None:
-        """Make the method of one fit; it may change, the parameter stays as it is."""
-        if self.balancing is None:
-            return None
-        method = get_balancing(self.balancing) if isinstance(self.balancing, str) else clone(self.balancing)
-        method._validate_params()
-        return method
 
     def _strength(self, data: LabeledRows, places: np.ndarray, *, is_sum: bool) -> Strength:
         """How strong the penalty of convex heads is; `places` are those of the rows among all that were given."""
@@ -425,9 +266,6 @@ class FittingMixin(BaseEstimator):
         self.balancing_log_ = run.log
 
 
-# --------------------------------------------------------------------------------------------------- structure
-
-
 def check_modality_weights(given: Mapping[str, Any], names: list[str]) -> dict[str, float]:
     """Return a factor for every modality; one where none was given.
 
@@ -459,48 +297,6 @@ def check_modality_weights(given: Mapping[str, Any], names: list[str]) -> dict[s
     return {name: float(given.get(name, 1.0)) for name in names}
 
 
-def _hidden_widths(encoder_dim: Any, names: list[str]) -> dict[str, tuple[int, ...]]:
-    """Hidden layer widths of each modality's encoder."""
-    if isinstance(encoder_dim, Mapping):
-        for name in encoder_dim:
-            if name not in names:
-                raise ValueError(f"encoder_dim names the unknown modality {name!r}; there are {names}")
-        given = dict(encoder_dim)
-    else:
-        given = dict.fromkeys(names, encoder_dim)
-    hidden = {}
-    for name in names:
-        value = given.get(name)
-        widths = () if value is None else (value,) if isinstance(value, Integral) else tuple(value)
-        if not all(isinstance(width, Integral) and int(width) >= 1 for width in widths):
-            raise ValueError(f"encoder_dim of modality {name!r} must be positive integers, got {value!r}")
-        hidden[name] = tuple(int(width) for width in widths)
-    return hidden
-
-
-def _without_unused(codes: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Leave out the classes that no row has."""
-    used, codes = np.unique(codes, return_inverse=True)
-    return codes, names[used]
-
-
-def _with_former(codes: np.ndarray, names: np.ndarray, former: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Add the classes of a former model; in order where those are, otherwise with the new ones at the end."""
-    known = pd.Index(former)
-    together = np.concatenate([former, names[~pd.Index(names).isin(known)]])
-    if known.is_monotonic_increasing:
-        together = np.sort(together)
-    return pd.Index(together).get_indexer(pd.Index(names))[codes], together
-
-
-def _with_former_labels(
-    states: np.ndarray, names: np.ndarray, former: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Add the labels of a former model; nobody knows which rows have them."""
-    absent = former[~pd.Index(former).isin(names)]
-    return np.hstack([states, np.full((len(states), len(absent)), np.nan)]), np.concatenate([names, absent])
-
-
 def _warn_of_forgetting(before: int, now: int) -> None:
     warnings.warn(
         f"warm_start=True only starts from the last fit's weights; the optimum is that of the {now} rows given, and "
@@ -519,20 +315,6 @@ def _check_finite(weights: list[np.ndarray], solver: str) -> None:
         )
 
 
-def _name_of_fusion(fusion: str) -> str:
-    return find_name(fusion, FUSIONS, "value of the 'fusion' parameter")
-
-
-def _linear_heads_like(network: LateFusionModule) -> LinearHeads | None:
-    """Heads to be fitted in place of a network's that a callable of the user's made, where they are linear."""
-    from skmmal.heads._linear_network import is_linear, linear_heads_of
-
-    if not is_linear(network):
-        return None
-    heads = linear_heads_of(network)
-    return LinearHeads.zeros(heads.widths, network.head.n_classes, is_sum=heads.is_sum)
-
-
 def _go_on(former: Any, position: np.ndarray, heads: LinearHeads | LateFusionModule, option: str) -> np.ndarray:
     """Start from what was fitted before, in the form of the new heads; which of their classes that knows."""
     if not isinstance(heads, LinearHeads):
@@ -544,31 +326,3 @@ def _go_on(former: Any, position: np.ndarray, heads: LinearHeads | LateFusionMod
     return continue_from(former, position, heads, option)
 
 
-def _check_balancing(method: Balancing, estimator: FittingMixin, hidden: list[tuple[int, ...]]) -> None:
-    """Refuse settings under which a method would do nothing, or something else."""
-    from skmmal.balancing import ModalityDropout
-
-    given = f"balancing={estimator.balancing!r}"
-    if method.fusion is not None and not _is_concat(estimator.fusion):
-        raise ValueError(f"{given} brings its own fusion: leave fusion='concat', got fusion={estimator.fusion!r}")
-    if isinstance(method, ModalityDropout) and estimator.modality_dropout > 0:
-        raise ValueError(
-            f"{given} and modality_dropout={estimator.modality_dropout} would drop modalities twice; set one of them"
-        )
-    if not method.needs_encoders:
-        return
-    if len(hidden) < 2:
-        raise ValueError(f"{given} evens out modalities, and X has one; leave balancing=None")
-    if not any(hidden):
-        raise ValueError(
-            f"{given} evens out how the modalities' encoders are trained, and there are none: on fixed features "
-            "there is nothing to balance. Set encoder_dim (for example encoder_dim=64), or leave balancing=None"
-        )
-
-
-def _is_concat(fusion: Any) -> bool:
-    if isinstance(fusion, str):
-        return _name_of_fusion(fusion) == "concat"
-    from skmmal.heads import ConcatFusion
-
-    return fusion in (ConcatFusion, FUSIONS["concat"])

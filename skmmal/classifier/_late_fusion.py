@@ -19,8 +19,9 @@ from skmmal._targets import target_of
 from skmmal._torch import import_torch
 from skmmal.balancing import Balancing
 from skmmal.classifier._coefficients import CoefficientsMixin
-from skmmal.classifier._fitting import BATCH_SOLVERS, CONVEX_SOLVERS, FittingMixin
+from skmmal.classifier._fitting import FittingMixin
 from skmmal.classifier._modality_answers import ModalityAnswersMixin, source_of
+from skmmal.classifier._new_heads import BATCH_SOLVERS, CONVEX_SOLVERS
 from skmmal.classifier._saved import SavedMixin
 from skmmal.heads import FusionFactory, LinearHeads
 from skmmal.modalities._rows import check_same_rows, rows_of
