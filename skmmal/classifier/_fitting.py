@@ -58,6 +58,7 @@ class FittingMixin(BaseEstimator):
 
     heads_: LinearHeads | LateFusionModule
     anchor_: LinearHeads
+    loss_curve_: list[float]
     classes_: np.ndarray
     _anchor_classes: np.ndarray
     _widths: dict[str, Any]
