@@ -64,6 +64,7 @@ class FittingMixin(NewHeadsMixin):
 
     heads_: LinearHeads | LateFusionModule
     anchor_: LinearHeads
+    loss_curve_: list[float]
     classes_: np.ndarray
     multilabel_: bool
     _anchor_classes: np.ndarray

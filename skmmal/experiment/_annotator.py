@@ -110,7 +110,7 @@ class NoisyAnnotator(BaseEstimator):
             said = (rng.random_sample(len(codes))[:, None] >= below).sum(axis=1)
             votes[rows, said] += rng.random_sample(len(codes)) >= skip
         most = (votes + rng.random_sample(votes.shape)).argmax(axis=1)  # less than one: ties are drawn
-        return names[most], votes.any(axis=1)
+        return names[most], np.asarray(votes.any(axis=1))
 
     def _rates(self, name: str) -> np.ndarray:
         """A rate for each annotator."""
