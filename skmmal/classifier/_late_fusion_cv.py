@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array, column_or_1d
@@ -137,13 +137,13 @@ class LateFusionClassifierCV(LateFusionClassifier):
     temperature_: float
 
     # a convex problem, whose penalty is what is searched for
-    encoder_dim: ClassVar[None] = None
-    dropout: ClassVar[float] = 0.0
-    balancing: ClassVar[None] = None
-    missing: ClassVar[str] = "zero"
-    modality_dropout: ClassVar[float] = 0.0
-    solver: ClassVar[str] = "lbfgs"
-    device: ClassVar[str] = "auto"
+    encoder_dim = None
+    dropout = 0.0
+    balancing = None
+    missing = "zero"
+    modality_dropout = 0.0
+    solver = "lbfgs"
+    device = "auto"
 
     _parameter_constraints: dict = {
         **{
