@@ -23,7 +23,7 @@ INCLUDABLE = ("pending", "skip", "unsure", "conflict")
 _CLASS = "estimator_class"
 _ESTIMATORS = {"": LateFusionClassifier, "LateFusionClassifierCV": LateFusionClassifierCV}
 """By the name that is written; that of the first one is not, as in campaigns of versions that knew no other."""
-_LATER = ("modality_weights",)
+_LATER = ("modality_weights", "prior", "aggregate")
 """Parameters that campaigns of earlier versions do not name, where they have their default."""
 
 

@@ -305,7 +305,7 @@ class LateFusionClassifier(
         self.modality_dropout = modality_dropout
         self.solver = solver
         self.C = C
-        self.modality_weights = modality_weights
+        self.modality_weights: str | Mapping[str, float] | None = modality_weights
         self.max_iter = max_iter
         self.tol = tol
         self.learning_rate = learning_rate

@@ -73,8 +73,8 @@ def make_classifier(
     weights = None if class_weight is ClassWeight.none else class_weight.value
     if estimator is Classifier.plain:
         return LateFusionClassifier(fusion=fusion.value, C=1.0 if C is None else C, class_weight=weights)
-    chosen = LateFusionClassifierCV(fusion=fusion.value, class_weight=weights)
-    return chosen if C is None else chosen.set_params(Cs=(C,))
+    classifier = LateFusionClassifierCV(fusion=fusion.value, class_weight=weights)
+    return classifier if C is None else classifier.set_params(Cs=(C,))
 
 
 def new_app(name: str, about: str, **options: Any) -> typer.Typer:

@@ -291,8 +291,8 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
-_LATER = ("modality_weights",)
-"""Parameters that runs of earlier versions do not name."""
+_LATER = {"modality_weights": None, "prior": None, "aggregate": "mean"}
+"""Parameters that runs of earlier versions do not name, and what they have stood for."""
 
 
 def _describe_estimator(estimator: Any) -> dict[str, Any]:
@@ -303,7 +303,12 @@ def _describe_estimator(estimator: Any) -> dict[str, Any]:
         if name.split("__")[-1] != "random_state" and not hasattr(value, "get_params")
     }
     # a run without any is described as it always was
-    params = {name: value for name, value in params.items() if name.split("__")[-1] not in _LATER or value is not None}
+    later = {name for name in params if name.split("__")[-1] in _LATER}
+    params = {
+        name: value
+        for name, value in params.items()
+        if name not in later or value != _describe_value(_LATER[name.split("__")[-1]])
+    }
     return {"class": _path_of(type(estimator)), "params": params}
 
 
