@@ -120,6 +120,7 @@ class LinearHeads:
         Parameters
         ----------
         temperature : float
+            Positive; above one it makes the head less sure.
         """
         for each in self.maps if self.is_sum else self.maps[:1]:
             each.weight /= temperature

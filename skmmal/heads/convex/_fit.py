@@ -68,6 +68,7 @@ class LabeledRows:
         Parameters
         ----------
         positions : int ndarray
+            Which of the rows, in which order.
 
         Returns
         -------

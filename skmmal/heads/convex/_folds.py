@@ -41,7 +41,9 @@ class FusedFolds:
     Parameters
     ----------
     rows : LabeledRows
+        Of all folds.
     folds : list of Fold
+        Which rows each trains on, and which it holds out.
     is_sum : bool
         Whether the fused head is the mean of the others.
     tol : float
