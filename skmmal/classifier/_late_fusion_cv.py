@@ -177,7 +177,7 @@ class LateFusionClassifierCV(LateFusionClassifier):
     ) -> None:
         self.modalities = modalities
         self.Cs = Cs
-        self.modality_weights = modality_weights  # type: ignore[assignment]
+        self.modality_weights = modality_weights
         self.cv = cv
         self.calibrate = calibrate
         self.fusion = fusion
