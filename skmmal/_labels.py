@@ -109,11 +109,16 @@ def several_labels(y: Any, classes: Any = None) -> tuple[np.ndarray, np.ndarray]
         A matrix of something else than zeros and ones, or as many names as it has not columns.
     """
     y = off_device(y)
-    if y is None or isinstance(y, str) or not (sparse.issparse(y) or np.ndim(y) == 2):
+    if not (sparse.issparse(y) or isinstance(y, pd.DataFrame)):
+        try:
+            y = np.asarray(y)
+        except ValueError:  # lists of different lengths
+            return None
+    if len(y.shape) != 2:
         return None
-    if not sparse.issparse(y) and np.shape(y)[1] < 2 and classes is None:
+    if not sparse.issparse(y) and y.shape[1] < 2 and classes is None:
         return None  # scikit-learn takes a single column as a vector
-    names = y.columns.to_numpy() if isinstance(y, pd.DataFrame) else np.arange(np.shape(y)[1])
+    names = y.columns.to_numpy() if isinstance(y, pd.DataFrame) else np.arange(y.shape[1])
     with naming("y"):
         states = _states(y)
     if classes is not None:

@@ -198,6 +198,9 @@ def test_warm_starts_and_anchors():
     warm = LateFusionClassifier(tol=1e-10, warm_start=True).fit(X[:60], Y[:60])
     warm.fit(X, Y)
     np.testing.assert_allclose(warm.coef_, cold.coef_, atol=1e-5)
+    for y, then in ((Y, Y[:, 0]), (Y[:, 0], Y)):
+        with pytest.raises(ValueError, match="warm_start=True, but the model was fitted on"):
+            LateFusionClassifier(warm_start=True).fit(X, y).fit(X, then)
     anchored = LateFusionClassifier(C=1e-9, warm_start="anchor").fit(X, Y)
     before = anchored.predict_proba(X)
     anchored.fit(X[:10], 1 - Y[:10])

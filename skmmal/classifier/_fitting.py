@@ -84,9 +84,8 @@ class FittingMixin(NewHeadsMixin):
             raise ValueError(f"a modality cannot be named {FUSED!r}: that is the key of the fused head's scores")
         of_anchor = getattr(self, "_anchor_classes", None)
         data, names, places = counted_rows(self, features, y, sample_weight, classes, of_anchor)
+        self._check_target(former, data)
         self.classes_, self.multilabel_ = names, data.has_several_labels
-        if self.multilabel_ and self.prior is not None:
-            raise ValueError("prior says which class a row has, and y is an indicator matrix: leave prior=None")
         self._n_rows = len(data)
         rng = check_rng(self.random_state)
         heads, solver = self._new_heads(rng, len(names))
@@ -110,6 +109,17 @@ class FittingMixin(NewHeadsMixin):
             heads = self._train(heads, solver, counted, data, rng, started)
         self.heads_ = heads
         self._weigh_prior(X, places, counted, data)
+
+    def _check_target(self, former: Any, data: LabeledRows) -> None:
+        """Refuse labels of another kind than a model has from which the fit would go on, or a prior."""
+        kinds = ["one class a row", "several labels a row (an indicator matrix)"]
+        if former is not None and self.multilabel_ != data.has_several_labels:
+            raise ValueError(
+                f"warm_start={self.warm_start!r}, but the model was fitted on {kinds[self.multilabel_]}, and y has "
+                f"{kinds[data.has_several_labels]}; set warm_start=False"
+            )
+        if data.has_several_labels and self.prior is not None:
+            raise ValueError("prior says which class a row has, and y is an indicator matrix: leave prior=None")
 
     def _weigh_prior(self, X: Any, rows: np.ndarray, features: MultimodalArray, data: LabeledRows) -> None:
         """Find the weight of the prior, if there is one, from the rows that count."""

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skmmal import LateFusionClassifier
 from skmmal.campaign import LabelingCampaign
 from skmmal.datasets import load_emoji, make_multimodal_classification
 from skmmal.features import FeatureStore
@@ -42,7 +43,7 @@ def begin(pool, tmp_path):
     """Begin a campaign on the small pool; keywords are `create`'s."""
 
     def call(name="campaign", **options):
-        options = {"n_instances": 12, "initial": "random", **options}
+        options = {"n_instances": 12, "initial": "random", "estimator": LateFusionClassifier(), **options}
         return LabelingCampaign.create(tmp_path / name, pool[0], **options)
 
     return call

@@ -24,7 +24,7 @@ def small(pool, server, tmp_path_factory, write_labels):
     folder = root / "whole" / "campaign"
     labels, shorter = root / "labels.csv", root / "shorter.csv"
     commands = [
-        ("init", "FOLDER", "--features", str(pool[0]), "-n", "12", "--initial", "random"),
+        ("init", "FOLDER", "--features", str(pool[0]), "-n", "12", "--initial", "random", "--estimator", "late-fusion"),
         ("next", "FOLDER", "--round", "1", "--out", "OUT"),
         ("add-labels", "FOLDER", str(labels), "--annotator", "ann"),
         ("next", "FOLDER", "--round", "2"),
@@ -106,7 +106,7 @@ class Script:
 
     def play(self, features):
         self.do(
-            "init", "--features", features, "--classes", ",".join(sorted(set(self.truth.values()) - {"Symbols"})), "-n", 30, "--random-fraction", 0.1, "--stop", "budget=300",
+            "init", "--features", features, "--classes", ",".join(sorted(set(self.truth.values()) - {"Symbols"})), "-n", 30, "--random-fraction", 0.1, "--stop", "budget=300", "--estimator", "late-fusion",
             "--stop", "stabilizing-predictions",
         )  # fmt: skip
         for number in range(1, 11):

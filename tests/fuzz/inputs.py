@@ -390,7 +390,7 @@ def draw_labels(draw: Any, n: int, bad: bool = True, n_classes: int | None = Non
         "short": lambda: codes[:-1],
         "long": lambda: np.append(codes, 0),
         "continuous": lambda: codes + 0.5,
-        "two-columns": lambda: np.stack([codes, codes], axis=1),
+        "two-columns": lambda: np.stack([codes, codes], axis=1) + 2,  # zeros and ones would be labels
         "missing": lambda: None,
         "mixed": lambda: np.array([0, *["one"] * (n - 1)], dtype=object),
         "scalar": lambda: 1,
