@@ -18,7 +18,7 @@ from skmmal.stopping import Budget, StabilizingPredictions
 
 
 def test_a_round_by_hand(begin, answer, pool):
-    campaign = begin(strategy="bmmal")
+    campaign = begin(strategy="bmmal", estimator=None)
     first = campaign.next_batch()
     campaign.add_labels(answer(first), annotator="ann")
     second = campaign.next_batch()
@@ -351,12 +351,12 @@ def test_campaigns_of_earlier_versions_keep_the_plain_classifier(begin, answer):
     written = json.loads((plain.folder / "campaign.json").read_text())["settings"]
     assert "estimator_class" not in written
     assert "modality_weights" not in written["estimator"]
-    again = begin("old")
+    again = begin("old", estimator=None)
     assert type(again.settings.estimator) is LateFusionClassifier
     again.add_labels(answer(again.next_batch()))
     again.next_batch()
     assert type(again.model()) is LateFusionClassifier
-    new = begin("new")
+    new = begin("new", estimator=None)
     assert type(new.settings.estimator) is LateFusionClassifierCV
     new.add_labels(answer(new.next_batch()))
     new.next_batch()
@@ -444,7 +444,7 @@ def test_class_balance_helps_rare_classes(tmp_path):
 
 
 def test_doubts_find_planted_mistakes(begin, answer):
-    campaign = begin(n_instances=110)
+    campaign = begin(n_instances=110, estimator=None)
     batch = campaign.next_batch()
     labels = answer(batch)
     wrong = list(labels)[::15]
@@ -485,7 +485,7 @@ def test_doubts_with_a_class_of_one(begin, answer):
 
 def test_likely_wrong_comes_from_cleanlab(begin, answer):
     find_label_issues = pytest.importorskip("cleanlab.filter").find_label_issues
-    campaign = begin(n_instances=110)
+    campaign = begin(n_instances=110, estimator=None)
     labels = answer(campaign.next_batch())
     for name in list(labels)[::15]:
         labels[name] = {"cat": "dog", "dog": "eel", "eel": "cat"}[labels[name]]
