@@ -211,5 +211,6 @@ def _looks_like(array: np.ndarray) -> str:
     return (
         "They look like independent probabilities, one for each class (sigmoid outputs, or a multi-label classifier "
         "such as OneVsRestClassifier on an indicator matrix). Rows are chosen by the probabilities of one class a "
-        f"row: fit the classifier on one column of labels, end the network in a softmax, or {calibrate}"
+        f"row: fit the classifier on one column of labels, end the network in a softmax, or {calibrate}. Where rows "
+        "have several labels, fit it on an indicator matrix, or say Reading.from_arrays(..., multilabel=True)"
     )

@@ -125,7 +125,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("strategy", "probcover", "skmmal.query._probcover:ProbCover", on=True, multi_label=True),
     Entry("strategy", "random", "skmmal.query._random:RandomSampling", needs_features=False, multi_label=True),
     Entry("strategy", "refine", "skmmal.query._refine:Refine", needs_model=True),
-    Entry("strategy", "tcm", "skmmal.query._tcm:TCM", on=True),
+    Entry("strategy", "tcm", "skmmal.query._tcm:TCM", on=True, multi_label=True),
     Entry("strategy", "typiclust", "skmmal.query._typiclust:TypiClust", on=True, multi_label=True),
     Entry("strategy", "uherding", "skmmal.query._uherding:UHerding", on=True, multi_label=True),
     Entry("strategy", "uncertaingcn", "skmmal.query._uncertaingcn:UncertainGCN", on=True),

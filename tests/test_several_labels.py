@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -146,8 +147,14 @@ def test_labels_in_one_state_are_said_at_a_smoothed_rate():
         n_rows = int((Y[:, 0] == 0).sum())
         np.testing.assert_allclose(clf.predict_proba_by_modality(blocks)["b"][:, 0], 0.5 / (n_rows + 1))
         assert np.ptp(clf.predict_proba(blocks)[:, 0]) > 0.1
-        own = clf.module_.eval().head.own_logits
-        assert own is not None
+        # the same heads as a network, whose layers the sum shares
+        known = [torch.from_numpy(np.nan_to_num(block)) for block in blocks.values()]
+        with torch.inference_mode():
+            by_network = clf.module_.head.own_logits(known)
+        there = ~np.isnan(blocks["b"]).all(axis=1)
+        own = clf.predict_proba_by_modality(blocks)
+        np.testing.assert_allclose(torch.sigmoid(by_network[0]).numpy(), own["a"], atol=1e-12)
+        np.testing.assert_allclose(torch.sigmoid(by_network[1]).numpy()[there], own["b"][there], atol=1e-12)
 
 
 @pytest.mark.parametrize("params", [{}, {"fusion": "sum"}, {"encoder_dim": 8, "random_state": 0, "max_iter": 30}])

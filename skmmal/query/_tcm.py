@@ -61,6 +61,7 @@ class TCM(QueryStrategy):
     """
 
     requires_model = False
+    supports_multi_label = True
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "labels_per_class": [Interval(Real, 0, None, closed="left")],

@@ -220,7 +220,7 @@ class Reading(SelectedRows):
         if self.y is None or len(self) == 0:
             return self.source.target.decided(self.head.probabilities)
         labels = np.asarray(self.y)
-        if self.source.target is SEVERAL_LABELS:
+        if labels.ndim == 2:
             return labels
         names = self.source.classes
         found = pd.Index(np.unique(labels) if names is None else names).get_indexer(pd.Index(labels))

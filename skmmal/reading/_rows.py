@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from skmmal._arrays import naming, off_device
-from skmmal._labels import several_labels
 from skmmal._sklearn import num_samples
 from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal
 from skmmal.modalities._blocks import refuse_unread
@@ -93,9 +92,10 @@ def check_labels(X: Any, y: Any, argument: str = "X_labeled", labels: str = "y_l
         raise ValueError(
             f"{labels} is given ({n_labels} labels), {argument} is not: give the labelled rows too, or neither"
         )
-    indicator = several_labels(y)  # in which NaN says that nobody knows
-    absent = np.flatnonzero(pd.isna(np.asarray(y, dtype=object)))
-    if len(absent) and indicator is None:
+    values = np.asarray(y, dtype=object)
+    # in an indicator matrix NaN says that nobody knows
+    absent = np.flatnonzero(pd.isna(values)) if values.ndim != 2 or values.shape[1] == 1 else np.empty(0, np.intp)
+    if len(absent):
         raise ValueError(f"{labels} is missing (None or NaN) in row {absent[0]} ({len(absent)} such rows)")
     if n_rows_of(X) != n_labels:
         raise ValueError(f"{argument} has {n_rows_of(X)} rows, {labels} has {n_labels}")

@@ -26,6 +26,14 @@ class Fold:
         Rows they are asked about; those of classes without a row to train on have no say.
     met : bool ndarray of shape (M + 1, K)
         Classes that each head meets among the rows to train on, the fused head first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.heads.convex import Fold
+    >>> fold = Fold(np.array([True, True, True, False]), np.array([3]), np.ones((2, 2), dtype=bool))
+    >>> fold.train[fold.test]
+    array([False])
     """
 
     train: np.ndarray
@@ -50,6 +58,17 @@ class FusedFolds:
         How far, relatively, objectives may be above their optimum.
     max_iter : int
         Most iterations of a fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.heads.convex import Fold, FusedFolds, LabeledRows
+    >>> x, labels = np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([0, 0, 1, 1])
+    >>> rows = LabeledRows([x], np.ones((4, 1), dtype=bool), labels, np.ones(4))
+    >>> fold = Fold(np.array([True, False, True, True]), np.array([1]), np.ones((2, 2), dtype=bool))
+    >>> logits, _ = FusedFolds(rows, [fold], is_sum=False, tol=1e-6, max_iter=100).fitted(1.0, None)
+    >>> logits.argmax(axis=1)  # of the row that was held out
+    array([0])
     """
 
     def __init__(self, rows: LabeledRows, folds: Sequence[Fold], *, is_sum: bool, tol: float, max_iter: int) -> None:
