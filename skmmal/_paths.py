@@ -7,10 +7,21 @@ import re
 from pathlib import Path
 from typing import Any
 
-__all__ = ["local_path"]
+__all__ = ["is_url", "local_path"]
 
 # two letters or more before the colon: "C:/" is a drive. ``Path`` makes "s3:/bucket" of "s3://bucket"
 _URL = re.compile(r"[a-z][a-z0-9+.-]+(::[a-z][a-z0-9+.-]+)*:/", re.IGNORECASE)
+
+
+def is_url(path: Any) -> bool:
+    """Whether a path is a URL, ``file://`` too.
+
+    Examples
+    --------
+    >>> is_url("s3://bucket/features"), is_url("C:/features")
+    (True, False)
+    """
+    return isinstance(path, str | os.PathLike) and _URL.match(os.fspath(path)) is not None
 
 
 def local_path(path: Any, argument: str = "path") -> Path:

@@ -27,6 +27,7 @@ from skmmal.experiment._annotator import check_annotator
 from skmmal.experiment._evaluations import resolve_evaluations
 from skmmal.modalities import as_multimodal, is_multimodal
 from skmmal.modalities._blocks import refuse_unread
+from skmmal.modalities._mapped import in_memory_bytes, opened, packed
 from skmmal.modalities._rows import check_same_rows, rows_of
 from skmmal.query import QueryStrategy, available_strategies, get_strategy, strategy_name
 
@@ -72,11 +73,16 @@ class Problem:
         # joblib's Dask backend sends arguments that are large once to every worker, not once per task
         return sum(_n_bytes(part) for part in (self.X, self.X_test, self.y, self.y_test))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: packed(value) for name, value in vars(self).items()}  # a mapped matrix: where it lies
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update({name: opened(value) for name, value in state.items()})
+
 
 def _n_bytes(X: Any) -> int:
-    if is_multimodal(X):
-        return sum(block.nbytes for block in X.blocks.values())
-    return int(getattr(X, "nbytes", 0))
+    """Bytes that are sent with X: none of what lies in mapped files."""
+    return sum(map(in_memory_bytes, X.blocks.values() if is_multimodal(X) else [X]))
 
 
 def make_problem(

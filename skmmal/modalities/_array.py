@@ -33,7 +33,7 @@ from skmmal.modalities._layout import (
     n_columns_of,
     resolve_layout,
 )
-from skmmal.modalities._mapped import released_chunks
+from skmmal.modalities._mapped import opened, packed, released_chunks
 from skmmal.modalities._rows import check_same_rows
 from skmmal.modalities._tables import column_names, has_vectors, in_memory, vector_blocks
 
@@ -58,7 +58,8 @@ class MultimodalArray:
 
     Rows are indexed as in numpy and give another `MultimodalArray`; scikit-learn's splitters and searches
     therefore take it as they take an array. Blocks may be memory-mapped: indexing rows reads those rows only.
-    The container never changes and never copies its blocks.
+    The container never changes and never copies its blocks. Memory-mapped ones are pickled as path, type, shape, offset
+    and strides, never as their values: joblib's, Dask's and Ray's workers open the file themselves, for reading.
 
     Parameters
     ----------
@@ -172,6 +173,14 @@ class MultimodalArray:
 
     def _repr_html_(self) -> str:
         return blocks_table(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # mapped blocks are pickled as where they lie, and whoever unpickles them opens the file
+        return {"blocks": {name: packed(block) for name, block in self._blocks.items()}, "modalities": self.modalities}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.modalities = state["modalities"]
+        self._blocks = {name: opened(block) for name, block in state.get("blocks", state.get("_blocks")).items()}
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))

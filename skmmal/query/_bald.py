@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
+from skmmal.distributed import ShardedReading
 from skmmal.query._base import Selection
-from skmmal.query._information import InformationSampling
+from skmmal.query._information import InformationSampling, fork, on_every_shard
 from skmmal.reading import Reading
 
 __all__ = ["BALD"]
@@ -68,3 +71,6 @@ class BALD(InformationSampling):
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         return pool.highest(self._information(pool, rng), n_instances)
+
+    def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        return shards.highest(partial(on_every_shard, self._information, fork(rng)), n_instances)

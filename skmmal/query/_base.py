@@ -18,8 +18,10 @@ from skmmal._names import did_you_mean
 from skmmal._random import check_rng
 from skmmal._registry import entries
 from skmmal._targets import SEVERAL_LABELS
+from skmmal.distributed import ShardedPool, ShardedReading
 from skmmal.modalities._containers import stack_labels, stack_rows
 from skmmal.query._heads import Selection, select
+from skmmal.query._on_shards import refusal, select_on_shards
 from skmmal.reading import FUSED, Reading, read_with_labels
 
 __all__ = ["QueryStrategy", "Selection"]
@@ -97,6 +99,9 @@ class QueryStrategy(BaseEstimator):
     _looks_beyond_candidates = False
     """Whether rows that may not be picked matter: they are to be covered, say. If not, `_select` does not see them."""
 
+    _reads_labelled_on_shards = True
+    """Whether labelled rows are to be sent to the workers of a `ShardedPool`."""
+
     _parameter_constraints: dict = {}
 
     @abstractmethod
@@ -114,6 +119,22 @@ class QueryStrategy(BaseEstimator):
         -------
         rows, scores : ndarray of shape (n_instances,)
         """
+
+    def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        """Pick `n_instances` rows of a pool that is spread over workers.
+
+        Parameters
+        ----------
+        shards : ShardedReading
+            Listens to the heads that the parameter `on` names.
+        n_instances : int
+        rng : RandomState
+
+        Returns
+        -------
+        positions, scores : ndarray of shape (n_instances,)
+        """
+        raise TypeError(refusal(type(self).__name__))
 
     @overload
     def query(
@@ -160,9 +181,10 @@ class QueryStrategy(BaseEstimator):
             through, however they are nested. Where a Pipeline is not fitted, clones of its steps are, on the rows at
             hand.
         X_pool : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
-            The unlabelled rows, or a `skmmal.reading.Reading` of them (then `estimator` may be ``None``). Where the
-            estimator takes them, also an array of more dimensions, or a list or Series
-            of texts; strategies that look at features need a Pipeline that makes numbers of texts.
+            The unlabelled rows, or a `skmmal.reading.Reading` of them (then `estimator` may be ``None``), or a
+            `skmmal.distributed.ShardedPool`, where the strategy serves one. Where the estimator takes them, also an
+            array of more dimensions, or a list or Series of texts; strategies that look at features need a Pipeline
+            that makes numbers of texts.
         n_instances : int, default=1
             How many to choose, from 1 to n_samples.
         X_labeled, y_labeled : optional
@@ -198,6 +220,9 @@ class QueryStrategy(BaseEstimator):
         """
         self._validate_params()
         boolean(return_scores, "return_scores")
+        if isinstance(X_pool, ShardedPool):
+            indices, scores = self._query_shards(estimator, X_pool, n_instances, X_labeled, y_labeled, candidates)
+            return (indices, scores) if return_scores else indices
         if isinstance(estimator, Reading) and X_pool is None:
             estimator, X_pool = None, estimator
         pool = read_with_labels(estimator, X_pool, X_labeled, y_labeled)
@@ -216,6 +241,20 @@ class QueryStrategy(BaseEstimator):
         elif estimator is not None:
             warn_if_lost(X_pool, modalities_of(estimator))
         return (indices, scores) if return_scores else indices
+
+    def _query_shards(
+        self, estimator: Any, pool: ShardedPool, n_instances: Any, X_labeled: Any, y_labeled: Any, candidates: Any
+    ) -> Selection:
+        if type(self)._select_shards is QueryStrategy._select_shards:
+            raise TypeError(refusal(type(self).__name__))
+        n_instances = _check_n_instances(n_instances, len(pool))
+        mask = _check_candidates(candidates, len(pool), n_instances)
+        on, rng = getattr(self, "on", FUSED), check_rng(getattr(self, "random_state", None))
+        labelled = (X_labeled, y_labeled)
+        selection, names = select_on_shards(self, estimator, pool, n_instances, labelled, mask, on, rng)
+        if names:
+            warn_if_alone(names, type(self).__name__ + ("" if on == FUSED else f"(on={on!r})"))
+        return _checked(type(self).__name__, selection, n_instances, len(pool), mask)
 
     def __call__(self, learner: Any, X_pool: Any, n_instances: int = 1, **kwargs: Any) -> Selection:
         """ModAL's protocol: choose for a learner, and return a pair.

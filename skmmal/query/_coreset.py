@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from skmmal.distributed import ShardedPoints, ShardedReading, View
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading
-from skmmal.selection import DenseEmbedding, Embedding, PartialEmbedding, k_center_greedy
-from skmmal.selection._partial import mean_sq_distances
+from skmmal.selection import DenseEmbedding, Embedding, EmbeddingPoints, PartialEmbedding, k_center_greedy
+from skmmal.selection._partial import Moments, block_moments, mean_sq_distances, scales_of
 
 __all__ = ["CoreSet"]
 
@@ -60,13 +61,46 @@ class CoreSet(QueryStrategy):
         return indices, np.sqrt(sq_distances)
 
 
-def _embeddings(pool: Reading, labelled: Reading) -> tuple[Embedding, Embedding | None]:
+    def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        parts, (known, known_whole) = shards.ask(_moments), shards.ask_one(_labelled_moments)
+        is_whole = known_whole and all(whole for _, whole in parts)
+        moments = [each for each, _ in parts] + ([known] if known else [])
+        scales = None if is_whole else scales_of(moments)
+        points = ShardedPoints(shards, _points, scales)
+        indices, sq_distances = k_center_greedy(points, n_instances, return_sq_distances=True)
+        return indices, np.sqrt(sq_distances)
+
+
+def _moments(view: View) -> tuple[list[Moments], bool]:
+    return block_moments(view.reading.head.blocks, view.reading.present), bool(view.reading.present.all())
+
+
+def _labelled_moments(view: View) -> tuple[list[Moments], bool]:
+    labelled = view.reading.labelled
+    if len(labelled) == 0:
+        return [], True
+    return block_moments(labelled.head.blocks, labelled.present), bool(labelled.present.all())
+
+
+def _points(view: View, scales: np.ndarray | None) -> EmbeddingPoints:
+    """A shard's points, the labelled rows their centres."""
+    points, centres = _embeddings(view.reading, view.reading.labelled, scales, find_scales=False)
+    found = EmbeddingPoints(points)
+    if centres is not None:
+        found.add(centres, np.empty(0, dtype=np.intp))
+    return found
+
+
+def _embeddings(
+    pool: Reading, labelled: Reading, scales: np.ndarray | None = None, *, find_scales: bool = True
+) -> tuple[Embedding, Embedding | None]:
     """The pool's points and the labelled ones; with distances over what both rows have, where something is missing."""
     readings = [pool, labelled] if len(labelled) else [pool]
     sets, masks = [reading.head.blocks for reading in readings], [reading.present for reading in readings]
-    if all(mask.all() for mask in masks):
+    if find_scales and not all(mask.all() for mask in masks):
+        scales = mean_sq_distances(sets, masks)
+    if scales is None:
         points: list[Embedding] = [DenseEmbedding(blocks) for blocks in sets]
     else:
-        scales = mean_sq_distances(sets, masks)
         points = [PartialEmbedding(blocks, mask, scales) for blocks, mask in zip(sets, masks, strict=True)]
     return points[0], points[1] if len(labelled) else None

@@ -10,9 +10,10 @@ import numpy as np
 
 from skmmal._random import RandomState, draw_seed
 from skmmal._sklearn import Interval, StrOptions
+from skmmal.distributed import ShardedPoints, ShardedReading, View
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading, read_with_labels
-from skmmal.selection import Embedding, d2_sampling
+from skmmal.selection import Embedding, EmbeddingPoints, d2_sampling
 
 __all__ = ["GradientSampling"]
 
@@ -21,6 +22,7 @@ class GradientSampling(QueryStrategy):
     """D² sampling of gradient embeddings; subclasses say what the embedding is."""
 
     supports_multi_label = True
+    _reads_labelled_on_shards = False
     _parameter_constraints: dict = {
         "first": [StrOptions({"norm", "random"}), Interval(Integral, 0, None, closed="left")],
         "random_state": ["random_state", np.random.Generator],
@@ -64,8 +66,19 @@ class GradientSampling(QueryStrategy):
             return_sq_distances=True,
         )
 
+    def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        points = ShardedPoints(shards, self._points)
+        first = self.first
+        if not isinstance(first, str) and first < len(shards.pool):
+            at = shards.positions_of(first)
+            first = "norm" if at is None else at
+        return d2_sampling(points, n_instances, random_state=draw_seed(rng), first=first, return_sq_distances=True)
+
     def _first_in(self, pool: Reading) -> str | int:
         if isinstance(self.first, str) or self.first >= len(pool.source):  # d2_sampling says that there is no such row
             return self.first
         at = np.flatnonzero(pool.rows == self.first)
         return int(at[0]) if len(at) else "norm"
+
+    def _points(self, view: View) -> EmbeddingPoints:
+        return EmbeddingPoints(self._embedding(view.reading))

@@ -12,7 +12,7 @@ import numpy as np
 from skmmal._names import did_you_mean
 from skmmal.reading import ALL, FUSED, Reading
 
-__all__ = ["Selection", "check_on", "select"]
+__all__ = ["Selection", "check_on", "in_turns", "select"]
 
 Selection = tuple[np.ndarray, np.ndarray]
 """Pool rows in the order picked, and the score of each when it was picked."""
@@ -45,7 +45,7 @@ def select(strategy: Any, pool: Reading, on: str, n_instances: int, rng: np.rand
     if on == ALL:
         if not strategy._heads_take_turns:
             return _select_among(strategy, pool.on(ALL), n_instances, rng)
-        return _in_turns([_select_own(strategy, pool, name, n_instances, rng) for name in pool.heads], n_instances)
+        return in_turns([_select_own(strategy, pool, name, n_instances, rng) for name in pool.heads], n_instances)
     indices, scores = _select_own(strategy, pool, on, n_instances, rng)
     if len(indices) < n_instances:
         rest = np.setdiff1d(np.arange(len(pool)), indices)
@@ -54,7 +54,7 @@ def select(strategy: Any, pool: Reading, on: str, n_instances: int, rng: np.rand
     return indices, scores
 
 
-def check_on(on: Any, pool: Reading) -> None:
+def check_on(on: Any, pool: Any) -> None:
     """Raise `TypeError` or `ValueError` where `on` names none of a pool's heads."""
     if not isinstance(on, str):
         raise TypeError(f"on must be {FUSED!r}, {ALL!r} or the name of a modality, got {on!r}")
@@ -89,7 +89,7 @@ def _select_among(strategy: Any, pool: Reading, n_instances: int, rng: np.random
     return rows[indices], scores
 
 
-def _in_turns(selections: list[Selection], n_instances: int) -> Selection:
+def in_turns(selections: list[Selection], n_instances: int) -> Selection:
     """Take the next best row, not yet taken, of each selection in turn; the first has `n_instances` rows."""
     queues = [iter(zip(indices.tolist(), scores.tolist(), strict=True)) for indices, scores in selections]
     taken: dict[int, float] = {}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from numbers import Integral
 
 import numpy as np
 from scipy.special import entr
 
-from skmmal._random import RandomState
+from skmmal._random import RandomState, draw_seed
 from skmmal._sklearn import Interval, StrOptions
 from skmmal.query._base import QueryStrategy
-from skmmal.reading import Reading
+from skmmal.reading import FUSED, Head, Reading
 
-__all__ = ["InformationSampling", "mutual_information", "predictive_information"]
+__all__ = ["InformationSampling", "fork", "mutual_information", "on_every_shard", "predictive_information"]
 
 _JOINT_ELEMENTS = 2**17
 """Numbers of the joint distributions of labels that are held at a time: 1 MB, which stays in a core's cache."""
@@ -101,6 +103,20 @@ def predictive_information(draws: np.ndarray, targets: np.ndarray) -> np.ndarray
     return np.maximum(found, 0.0)
 
 
+def fork(rng: np.random.RandomState) -> np.random.RandomState:
+    """A generator that goes on where one is, for all shards; that one moves on by a draw."""
+    forked = copy.deepcopy(rng)
+    draw_seed(rng)
+    return forked
+
+
+def on_every_shard(
+    score: Callable[..., np.ndarray], rng: np.random.RandomState, reading: Reading, *place: int
+) -> np.ndarray:
+    """Scores of a shard's rows, with draws that are the same on every shard."""
+    return score(reading, copy.deepcopy(rng), *place)
+
+
 class InformationSampling(QueryStrategy):
     """What BALD and its relatives share: where the draws come from."""
 
@@ -120,4 +136,12 @@ class InformationSampling(QueryStrategy):
 
     def _information(self, pool: Reading, rng: np.random.RandomState) -> np.ndarray:
         """Mutual information of each row's label and the parameters."""
-        return pool.mean_score(lambda head: mutual_information(head.draws(self.n_draws, rng, source=self.source)))
+        if len(pool.listening) == 1:
+            return pool.mean_score(lambda head: mutual_information(head.draws(self.n_draws, rng, source=self.source)))
+        # a seed for every head, also for one that no row has: draws do not depend on which rows are there
+        seeds = {name: draw_seed(rng) for name in (FUSED, *pool.source.modality_names)}
+
+        def information(head: Head) -> np.ndarray:
+            return mutual_information(head.draws(self.n_draws, seeds[head.name], source=self.source))
+
+        return pool.mean_score(information)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Real
 
 import numpy as np
 
 from skmmal._random import RandomState
 from skmmal._sklearn import Interval
+from skmmal.distributed import ShardedReading
 from skmmal.query._base import Selection
-from skmmal.query._information import InformationSampling
+from skmmal.query._information import InformationSampling, fork, on_every_shard
 from skmmal.reading import Reading
 
 __all__ = ["PowerBALD"]
@@ -75,6 +77,13 @@ class PowerBALD(InformationSampling):
         self.beta = beta
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        return pool.highest(self._noisy_scores(pool, rng, 0, len(pool)), n_instances)
+
+    def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        return shards.highest(partial(on_every_shard, self._noisy_scores, fork(rng)), n_instances, placed=True)
+
+    def _noisy_scores(self, pool: Reading, rng: np.random.RandomState, start: int, n_rows: int) -> np.ndarray:
+        """Scores of the rows that begin at `start`, of `n_rows` in all: every row has the noise of its number."""
         information = self._information(pool, rng)
         logarithm = np.log(np.maximum(information, np.finfo(np.float64).tiny))
-        return pool.highest(self.beta * logarithm + rng.gumbel(size=len(pool)), n_instances)
+        return self.beta * logarithm + rng.gumbel(size=n_rows)[start : start + len(pool)]

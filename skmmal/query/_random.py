@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skmmal._random import RandomState
+from skmmal.distributed import ShardedReading
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading
 
@@ -34,6 +35,7 @@ class RandomSampling(QueryStrategy):
 
     requires_model = False
     supports_multi_label = True
+    _reads_labelled_on_shards = False
     _parameter_constraints: dict = {"random_state": ["random_state", np.random.Generator]}
 
     def __init__(self, random_state: RandomState = None) -> None:
@@ -41,3 +43,6 @@ class RandomSampling(QueryStrategy):
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         return rng.permutation(len(pool))[:n_instances], np.zeros(n_instances)
+
+    def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        return rng.permutation(len(shards))[:n_instances], np.zeros(n_instances)

@@ -9,6 +9,7 @@ import numpy as np
 
 from skmmal._sklearn import StrOptions
 from skmmal._targets import ONE_CLASS, Target
+from skmmal.distributed import ShardedReading
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Head, Reading
 
@@ -63,6 +64,7 @@ class UncertaintySampling(QueryStrategy):
     """Pick the rows of highest uncertainty; on ties the lowest index."""
 
     supports_multi_label = True
+    _reads_labelled_on_shards = False
     _parameter_constraints: dict = {"aggregate": [StrOptions({"mean", "max"})]}
 
     def __init__(self, *, on: str = "fused", aggregate: str = "mean") -> None:
@@ -75,7 +77,13 @@ class UncertaintySampling(QueryStrategy):
         """Uncertainty of each row of (N, K) probabilities."""
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        return pool.highest(self._scores(pool), n_instances)
+
+    def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        return shards.highest(self._scores, n_instances)
+
+    def _scores(self, pool: Reading) -> np.ndarray:
         def score(head: Head) -> np.ndarray:
             return over_labels(self._uncertainty, head.probabilities, head.target, self.aggregate)
 
-        return pool.highest(pool.mean_score(score), n_instances)
+        return pool.mean_score(score)

@@ -241,7 +241,8 @@ class Reading(SelectedRows):
         if len(self.listening) == 1:
             return OuterProductEmbedding(self.head.residuals, self.head.layer_blocks)
         fused, *own = self.by_head(lambda head: head.residuals)
-        residuals = dict(zip((head.name for head in self.listening[1:]), own, strict=True))
+        residuals = dict.fromkeys(self.modality_names, np.zeros_like(fused))  # of a modality that no row has
+        residuals.update(zip((head.name for head in self.listening[1:]), own, strict=True))
         own_blocks = [at_least_float32(block[self.taken]) for block in self.source.own_blocks]
         own_of = dict(zip(self.modality_names, own_blocks, strict=True))
         if self.source.shares_last_layer:
@@ -251,10 +252,9 @@ class Reading(SelectedRows):
         same = [own is block for own, block in zip(self.source.own_blocks, self.source.blocks, strict=True)]
         blocks = [at_least_float32(block) for block in self.head.blocks]
         for name, block, is_own in zip(self.modality_names, blocks, same, strict=True):
-            if name in residuals and is_own:
+            if is_own:
                 parts.append(OuterProductEmbedding(np.hstack([fused, residuals[name]]), block))
-                continue
-            parts.append(OuterProductEmbedding(fused, block))
-            if name in residuals:
+            else:
+                parts.append(OuterProductEmbedding(fused, block))
                 parts.append(OuterProductEmbedding(residuals[name], own_of[name]))
         return StackedEmbedding(parts)

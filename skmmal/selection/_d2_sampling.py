@@ -103,18 +103,17 @@ def d2_sampling(
     [4, 2, 0]
     """
     points = as_points(embedding, candidates)
-    n_samples = check_n_samples(n_samples, len(points.open_rows()))
+    n_samples = check_n_samples(n_samples, points.n_open())
     rng = check_rng(random_state)
     picked, distances = _d2_sampling(points, n_samples, rng, _first(points, first, rng))
     return (picked, distances) if return_sq_distances else picked
 
 
 def _first(points: Points, first: str | int, rng: np.random.RandomState) -> Candidates:
-    rows = points.open_rows()
     if isinstance(first, Integral) and not isinstance(first, bool):
         if not 0 <= first < len(points):
             raise ValueError(f"first must be an index within 0..{len(points) - 1}, got {first}")
-        if first not in rows:
+        if first not in points.open_rows():
             raise ValueError(f"first must be one of the candidates, got {first}")
         return points.take(np.asarray([first], dtype=np.intp))
     if first not in ("norm", "random"):
@@ -122,7 +121,7 @@ def _first(points: Points, first: str | int, rng: np.random.RandomState) -> Cand
     if first == "norm" and (largest := points.largest()).sq_distances[0] > 0:
         return largest
     # nothing tells zero points apart
-    return points.take(rows[[rng.randint(len(rows))]])
+    return points.take(points.open_rows()[[rng.randint(points.n_open())]])
 
 
 def _d2_sampling(

@@ -74,19 +74,16 @@ def k_center_greedy(
     [3, 2]
     """
     points = as_points(embedding, candidates)
-    has_centres = False
     if initial is not None and not isinstance(initial, Embedding) and np.ndim(initial) == 1:
         rows = check_rows(initial, "initial", len(points))
-        has_centres = len(rows) > 0
-        if has_centres:
+        if len(rows):
             points.add(points.take(rows).embedding, rows)
     elif initial is not None:
         labeled = as_embedding(initial, "initial")
         _check_alike(labeled, points)
-        has_centres = len(labeled) > 0
         points.add(labeled, np.empty(0, dtype=np.intp))
-    n_samples = check_n_samples(n_samples, len(points.open_rows()))
-    picked, distances = _k_center(points, n_samples, has_centres)
+    n_samples = check_n_samples(n_samples, points.n_open())
+    picked, distances = _k_center(points, n_samples)
     return (picked, distances) if return_sq_distances else picked
 
 
@@ -97,16 +94,15 @@ def _check_alike(labeled: Embedding, points: Points) -> None:
             raise ValueError(f"initial is {labeled!r}, which does not match {points.embedding!r}")
 
 
-def _k_center(points: Points, n_samples: int, has_centres: bool) -> tuple[np.ndarray, np.ndarray]:
+def _k_center(points: Points, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
     picked: list[np.ndarray] = []
     found: list[np.ndarray] = []
     n_left = n_samples
     while n_left > 0:
-        new = _farthest_block(points, n_left) if has_centres else points.largest()
+        new = _farthest_block(points, n_left) if points.has_centres else points.largest()
         picked.append(new.rows)
         found.append(new.sq_distances)
         n_left -= len(new.rows)
-        has_centres = True
         if n_left > 0:
             points.add(new.embedding, new.rows)
     return np.concatenate(picked).astype(np.intp), np.concatenate(found)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import reduce
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from skmmal.selection._embedding import Measures, inner_products
 from skmmal.selection._factored import DenseEmbedding
 from skmmal.selection._terms import Factors, Term
 
-__all__ = ["PartialEmbedding", "mean_sq_distances"]
+__all__ = ["Moments", "PartialEmbedding", "block_moments", "mean_sq_distances", "scales_of"]
 
 
 def mean_sq_distances(sets: Sequence[Sequence[Any]], present: Sequence[Any]) -> np.ndarray:
@@ -36,21 +37,45 @@ def mean_sq_distances(sets: Sequence[Sequence[Any]], present: Sequence[Any]) -> 
     >>> mean_sq_distances([[[[0.0], [2.0], [9.0]]]], [[[True], [True], [False]]])
     array([2.])
     """
-    masks = [np.asarray(mask, dtype=bool) for mask in present]
-    found = np.zeros(masks[0].shape[1])
-    for m in range(len(found)):
-        count, mean, squares = 0, 0.0, 0.0
-        for blocks, mask in zip(sets, masks, strict=True):
-            block = np.asarray(blocks[m])
-            for part in row_chunks(*block.shape):
-                rows = block[part].astype(np.float64)[mask[part, m]]
-                if len(rows):  # Chan's update: a difference of large sums would cancel
-                    middle, total = rows.mean(axis=0), count + len(rows)
-                    between = np.square(middle - mean).sum() * count * len(rows) / total
-                    squares += float(np.square(rows - middle).sum() + between)
-                    mean, count = mean + (middle - mean) * (len(rows) / total), total
-        found[m] = 2.0 * squares / max(count, 1)
+    return scales_of([block_moments(blocks, mask) for blocks, mask in zip(sets, present, strict=True)])
+
+
+class Moments(NamedTuple):
+    """Of the rows of a block that are there: how many, their mean, and the sum of their squared distances to it."""
+
+    count: int
+    mean: np.ndarray
+    squares: float
+
+    def join(self, other: Moments) -> Moments:
+        """Those of the rows of both; Chan's update: a difference of large sums would cancel."""
+        total = self.count + other.count
+        if self.count == 0 or other.count == 0:
+            return other if self.count == 0 else self
+        apart = other.mean - self.mean
+        between = float(np.square(apart).sum()) * other.count * self.count / total
+        return Moments(total, self.mean + apart * (other.count / total), self.squares + other.squares + between)
+
+
+def block_moments(blocks: Sequence[Any], present: Any) -> list[Moments]:
+    """Moments of every block over the rows that have it."""
+    mask, found = np.asarray(present, dtype=bool), []
+    for m, each in enumerate(blocks):
+        block = np.asarray(each)
+        moments = Moments(0, np.zeros(block.shape[1]), 0.0)
+        for part in row_chunks(*block.shape):
+            rows = block[part].astype(np.float64)[mask[part, m]]
+            if len(rows):
+                middle = rows.mean(axis=0)
+                moments = moments.join(Moments(len(rows), middle, float(np.square(rows - middle).sum())))
+        found.append(moments)
     return found
+
+
+def scales_of(parts: Sequence[Sequence[Moments]]) -> np.ndarray:
+    """Mean squared distance of two random rows in each block, of the moments of all parts of the rows."""
+    joined = [reduce(Moments.join, of_block) for of_block in zip(*parts, strict=True)]
+    return np.array([2.0 * moments.squares / max(moments.count, 1) for moments in joined])
 
 
 class PartialEmbedding(DenseEmbedding):

@@ -112,6 +112,15 @@ class Points(ABC):
             In ascending order.
         """
 
+    def n_open(self) -> int:
+        """Return how many points may be picked."""
+        return len(self.open_rows())
+
+    @property
+    @abstractmethod
+    def has_centres(self) -> bool:
+        """Whether there is any centre yet."""
+
     @abstractmethod
     def take(self, rows: np.ndarray) -> Candidates:
         """Points by their row numbers, with their squared norms.
@@ -213,6 +222,7 @@ class EmbeddingPoints(Points):
         self.embedding = embedding
         self._is_open = check_candidates(candidates, len(embedding))
         self._nearest = NearestCentre(embedding, self._is_open)
+        self._n_centres = 0
         self._known: np.ndarray | None = None
         self._cumulative: np.ndarray = np.empty(0)
 
@@ -221,6 +231,13 @@ class EmbeddingPoints(Points):
 
     def open_rows(self) -> np.ndarray:
         return np.flatnonzero(self._is_open)
+
+    def n_open(self) -> int:
+        return int(self._is_open.sum())
+
+    @property
+    def has_centres(self) -> bool:
+        return self._n_centres > 0
 
     def take(self, rows: np.ndarray) -> Candidates:
         return self._candidates(rows, to_numpy(self.embedding.measures.sq_norms))
@@ -250,6 +267,7 @@ class EmbeddingPoints(Points):
 
     def add(self, centres: Embedding, rows: np.ndarray) -> None:
         self._is_open[rows] = False
+        self._n_centres += len(centres)
         self._nearest.add(centres, rows)
         self._known = None
 

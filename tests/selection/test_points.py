@@ -34,6 +34,10 @@ class ShardedPoints(Points):
     def __len__(self):
         return self.n_rows
 
+    @property
+    def has_centres(self):
+        return self.shards[0].has_centres
+
     def _owners(self, rows):
         return np.searchsorted(self.starts, rows, side="right") - 1
 

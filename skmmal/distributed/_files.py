@@ -1,0 +1,106 @@
+"""Files that hold rows of a pool: how many, and some of them, from a local path or a URL that fsspec serves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import numpy as np
+
+from skmmal._paths import is_url, local_path
+
+__all__ = ["is_remote", "npy_rows", "npy_shape", "opened", "place_of", "suffix_of"]
+
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+def place_of(path: Any, argument: str = "paths") -> str:
+    """Where a file or folder is: an absolute local path (also for ``file://``), or a URL that fsspec knows.
+
+    Raises
+    ------
+    ValueError
+        The URL's protocol is not known, or what serves it is not installed.
+    """
+    text = str(path)
+    if not is_url(path):
+        return str(local_path(path, argument).absolute())
+    if re.match(r"file:/", text, re.IGNORECASE):
+        return str(local_path(re.sub(r"^file:/+", "/", text, flags=re.IGNORECASE), argument))
+    try:
+        import fsspec
+
+        fsspec.core.url_to_fs(text)
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"{argument}: {text!r} cannot be served here: {error}") from None
+    return text
+
+
+def is_remote(place: str) -> bool:
+    """Whether a place is a URL."""
+    return is_url(place)
+
+
+def suffix_of(place: str) -> str:
+    """What a place's name ends with, ``".npy"`` say; empty for a folder."""
+    name = place.rstrip("/").rpartition("/")[2]
+    return name[name.rindex(".") :].lower() if "." in name else ""
+
+
+@contextmanager
+def opened(place: str) -> Iterator[IO[bytes]]:
+    """Open a file for reading bytes.
+
+    Raises
+    ------
+    ValueError
+        There is no such file, or it cannot be read.
+    """
+    try:
+        if is_remote(place):
+            import fsspec
+
+            with fsspec.open(place, "rb") as file:
+                yield file
+        else:
+            with open(place, "rb") as file:
+                yield file
+    except OSError as error:
+        raise ValueError(f"{place} cannot be read: {error.strerror or error}") from None
+
+
+def npy_shape(place: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of the matrix in an .npy file."""
+    with opened(place) as file:
+        shape, _, dtype = _header(place, file)
+    return shape, dtype
+
+
+def npy_rows(place: str, start: int, stop: int) -> np.ndarray:
+    """Rows of an .npy file: mapped where it is local, else these alone are read."""
+    if not is_remote(place):
+        with opened(place) as file:
+            _header(place, file)
+        return np.load(place, mmap_mode="r", allow_pickle=False)[start:stop]
+    with opened(place) as file:
+        shape, in_columns, dtype = _header(place, file)
+        if in_columns:
+            raise ValueError(f"{place} is stored by columns; write it with np.ascontiguousarray, or use a local file")
+        row = int(np.prod(shape[1:])) * dtype.itemsize
+        file.seek(row * start, 1)
+        content = file.read(row * (stop - start))
+    if len(content) != row * (stop - start):
+        raise ValueError(f"{place} ends before row {stop}, of the {shape[0]} that its header tells of")
+    return np.frombuffer(content, dtype=dtype).reshape(stop - start, *shape[1:])
+
+
+def _header(place: str, file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    try:
+        shape, in_columns, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
+    except (ValueError, KeyError, EOFError) as error:
+        raise ValueError(f"{place} is no .npy file that can be read ({error})") from None
+    if len(shape) not in (2, 3) or dtype.kind not in "fiub":
+        raise ValueError(f"{place} must hold a matrix of numbers, found shape {shape}, dtype {dtype}")
+    return shape, in_columns, dtype

@@ -1,0 +1,329 @@
+"""`ShardedPool`: rows that lie in files, each opened by the worker that answers for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from skmmal._arrays import integer
+from skmmal._fitted import known_fitted, open_model
+from skmmal.distributed._parts import Part, cut, find_parts
+from skmmal.distributed._reading import ShardedReading, open_view
+from skmmal.distributed._workers import Shard, Workers, packed, unpacked, workers_of
+from skmmal.modalities import MultimodalArray
+
+__all__ = ["ShardedPool"]
+
+
+class ShardedPool:
+    """A pool whose rows stay where they are: on the workers of a Dask or Ray cluster, or in files of this machine.
+
+    Query strategies take it as `X_pool`, where the registry says that they serve shards (``skmmal strategies``). Every
+    worker opens its own rows by their path, is sent the model once, and answers what selection asks; only candidates
+    and numbers travel, as many whatever the number of rows. The rows picked are those of one machine, in the same
+    order, up to ties by rounding where sums over rows are put together.
+
+    Make one with `open`; it is a context manager.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        What `open` found.
+    workers : Workers
+    n_workers : int
+    ids : list of str, optional
+
+    Attributes
+    ----------
+    ids : ndarray of str, shape (n_samples,), or None
+        The rows' ids, where the files have them.
+    counts, starts : ndarray of int
+        Rows of each shard, and the first one's number in the pool.
+    traffic : dict of str to int
+        Bytes ``"sent"`` and ``"received"``, and the number of ``"questions"``, since the pool was opened.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from skmmal import LateFusionClassifier
+    >>> from skmmal.datasets import load_digits_views
+    >>> from skmmal.distributed import ShardedPool
+    >>> from skmmal.query import BMMAL
+    >>> X, y = load_digits_views(["fou", "zer"], return_X_y=True)
+    >>> clf = LateFusionClassifier().fit(X[::20], y[::20])
+    >>> folder = tempfile.mkdtemp()
+    >>> for name, block in X[1::2].blocks.items():
+    ...     np.save(f"{folder}/{name}.npy", block)
+    >>> paths = {name: f"{folder}/{name}.npy" for name in X.modalities}
+    >>> with ShardedPool.open(paths, n_workers=3) as pool:
+    ...     print(pool, BMMAL(random_state=0).query(clf, pool, 3))
+    ...     print(pool.take([5, 2]))
+    ShardedPool(1000 rows in 3 shards: fou 76, zer 47) [645 482 345]
+    MultimodalArray(2 rows: fou 76, zer 47)
+    >>> BMMAL(random_state=0).query(clf, X[1::2], 3)
+    array([645, 482, 345])
+    """
+
+    def __init__(self, parts: Sequence[Part], workers: Workers, n_workers: int, ids: list[str] | None = None) -> None:
+        self._parts, self._workers, self._n_workers = list(parts), workers, n_workers
+        self.ids = None if ids is None else np.array(ids, dtype=np.str_)
+        self.traffic = {"sent": 0, "received": 0, "questions": 0}
+        self._n_keys = 0
+        self._start()
+
+    @classmethod
+    def open(
+        cls,
+        paths: Any,
+        client: Any = None,
+        *,
+        n_workers: int | None = None,
+        ids: Sequence[str] | None = None,
+        id_column: str = "id",
+    ) -> ShardedPool:
+        """Open files, each row on one worker.
+
+        Parameters
+        ----------
+        paths : mapping, path, or list of paths
+            ``{"image": "image.npy", "text": ["text-0.npy", "text-1.npy"]}``: one .npy file for each modality, or
+            several that follow one another; or folders of feature caches (`skmmal.FeatureStore`), or Parquet files or
+            folders of them, whose columns of vectors are the modalities. Rows that lack a modality are NaN, in Parquet
+            null. Local paths are mapped and must be the same for all workers; URLs that fsspec serves
+            (``s3://``, ``gs://``, ``memory://``) are read into the worker's memory, for .npy and Parquet.
+        client : None, dask.distributed.Client or the module ray, optional
+            Whose workers open them; by default this process.
+        n_workers : int, optional
+            How many workers, each with as many rows as the files allow; by default all that the client has, one
+            without a client. A worker may hold rows of several files.
+        ids : sequence of str, optional
+            One for each row; by default those of the caches, or of the Parquet column `id_column`.
+        id_column : str, default="id"
+            Parquet's column of ids.
+
+        Returns
+        -------
+        ShardedPool
+
+        Raises
+        ------
+        TypeError, ValueError
+            A path or URL that cannot be served, files that do not go together, no rows, or ids that are not as many.
+        """
+        workers = workers_of(client)
+        parts, found = find_parts(paths, id_column)
+        n_rows = sum(map(len, parts))
+        if n_rows == 0:
+            raise ValueError("paths: the files hold no rows")
+        wanted = workers.count if n_workers is None else integer(n_workers, "n_workers", 1)
+        if ids is not None and len(ids) != n_rows:
+            raise ValueError(f"ids has {len(ids)} entries, and the files have {n_rows} rows")
+        return cls(parts, workers, min(max(wanted, 1), n_rows), found if ids is None else [str(each) for each in ids])
+
+    def _start(self) -> None:
+        dealt = [parts for parts in cut(self._parts, self._n_workers) if parts]
+        self._counts_by_worker = [len(parts) for parts in dealt]
+        self.counts = np.array([len(part) for parts in dealt for part in parts])
+        self.starts = self.counts.cumsum() - self.counts
+        self._workers.start(dealt)
+        facts = self.ask(_facts)
+        if any(fact != facts[0] for fact in facts):
+            raise ValueError(f"the shards differ in modalities or their widths: {facts}")
+        self.modalities: dict[str, Any] = facts[0]
+
+    def reopen(self) -> None:
+        """Open all rows again on the workers that there are now, after one was lost."""
+        self._start()
+
+    def close(self) -> None:
+        """Let the workers go of the rows."""
+        self._workers.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return int(self.counts.sum())
+
+    def __repr__(self) -> str:
+        widths = ", ".join(f"{name} {width}" for name, width in self.modalities.items())
+        return f"ShardedPool({len(self)} rows in {len(self.counts)} shards: {widths})"
+
+    def ask(self, function: Callable[..., Any], *shared: Any, own: Sequence[tuple | None] | None = None) -> list[Any]:
+        """Call a function with every shard, where it is.
+
+        Parameters
+        ----------
+        function : callable
+            Takes a shard (``shard.X`` are its rows), then the arguments.
+        *shared : object
+            Sent once to every worker.
+        own : sequence of tuple or None, optional
+            Further arguments for each shard; ``None``: it is not asked.
+
+        Returns
+        -------
+        list
+            Their answers, ``None`` of those that were not asked.
+
+        Raises
+        ------
+        WorkerLostError
+            A worker is gone.
+        """
+        arguments = [()] * len(self.counts) if own is None else list(own)
+        messages, at = [], 0
+        for count in self._counts_by_worker:
+            own_of_worker, at = arguments[at : at + count], at + count
+            asked = any(each is not None for each in own_of_worker)
+            messages.append(packed((function, shared, own_of_worker)) if asked else None)
+        answers = self._workers.ask(messages)
+        self.traffic["sent"] += sum(len(message) for message in messages if message is not None)
+        self.traffic["received"] += sum(len(answer) for answer in answers if answer is not None)
+        self.traffic["questions"] += 1
+        found: list[Any] = []
+        for answer, count in zip(answers, self._counts_by_worker, strict=True):
+            found += [None] * count if answer is None else unpacked(answer)
+        return found
+
+    def ask_block(self, name: str, function: Callable[..., Any], *shared: Any) -> list[Any]:
+        """Call a function with a modality's block and which rows have it, for every shard.
+
+        Parameters
+        ----------
+        name : str
+            The modality.
+        function : callable
+            Takes the block (n, D_m), an array of bool (n,), then the arguments.
+        *shared : object
+
+        Returns
+        -------
+        list
+        """
+        return self.ask(_of_block, name, function, *shared)
+
+    def take(self, rows: Any) -> MultimodalArray:
+        """Fetch rows, to be labelled or fitted.
+
+        Parameters
+        ----------
+        rows : array-like of int
+            Numbers of a few rows.
+
+        Returns
+        -------
+        MultimodalArray
+            In the order asked.
+        """
+        rows = np.asarray(rows, dtype=np.intp).reshape(-1)
+        outside = rows[(rows < 0) | (rows >= len(self))]
+        if len(outside):
+            raise IndexError(f"rows has {outside[0]}, but the pool's rows go from 0 to {len(self) - 1}")
+        if len(rows) == 0:
+            rows_of_none = self.take([0])
+            return rows_of_none[:0]
+        owners = np.searchsorted(self.starts, rows, side="right") - 1
+        own = [(rows[owners == w] - start,) if (owners == w).any() else None for w, start in enumerate(self.starts)]
+        found = [each for each in self.ask(_take, own=own) if each is not None]
+        order = np.argsort(np.argsort(owners, kind="stable"))
+        blocks = {name: np.concatenate([each[name] for each in found])[order] for name in self.modalities}
+        return MultimodalArray(blocks, self.modalities)
+
+    def predict(self, model: Any) -> np.ndarray:
+        """Predict every row where it is.
+
+        Parameters
+        ----------
+        model : fitted classifier
+            Sent once to every worker.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        return np.concatenate(self.ask(_predicted, model, "predict"))
+
+    def predict_proba(self, model: Any) -> np.ndarray:
+        """Probabilities of every row; they come together here.
+
+        Parameters
+        ----------
+        model : fitted classifier
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return np.concatenate(self.ask(_predicted, model, "predict_proba"))
+
+    def read(
+        self, model: Any, X_labeled: Any = None, y_labeled: Any = None, *, candidates: np.ndarray | None = None
+    ) -> ShardedReading:
+        """Read the pool with a model, every shard where it is.
+
+        Parameters
+        ----------
+        model : classifier or None
+            As of `skmmal.reading.read`; sent once to every worker.
+        X_labeled, y_labeled : optional
+            Labelled rows, which are sent, too.
+        candidates : ndarray of bool, optional
+            Which rows may be picked.
+
+        Returns
+        -------
+        ShardedReading
+
+        Raises
+        ------
+        ValueError
+            A Pipeline whose steps are not fitted: each shard would fit its own.
+        """
+        opened = open_model(model)
+        if opened.steps and not opened.steps_are_fitted and known_fitted(opened.final) is not True:
+            raise ValueError(
+                "the Pipeline is not fitted, and on shards its steps cannot be fitted on the pool by themselves: fit "
+                "them first, for example scaler = ModalityScaler().fit(pool) and "
+                "make_pipeline(scaler, classifier.fit(scaler.transform(X_labeled), y_labeled))"
+            )
+        own = None
+        if candidates is not None:
+            cuts = zip(self.starts, self.counts, strict=True)
+            own = [(np.flatnonzero(candidates[start : start + count]),) for start, count in cuts]
+        else:
+            own = [(None,)] * len(self.counts)
+        key = self.new_key()
+        found = np.array(self.ask(open_view, key, model, X_labeled, y_labeled, own=own))
+        return ShardedReading(self, key, found[:, 0], found[:, 1])
+
+    def new_key(self) -> int:
+        """A name for what is to be kept on the shards."""
+        self._n_keys += 1
+        return self._n_keys
+
+
+# ------------------------------------------------------------------------------------------------- on the shards
+
+
+def _facts(shard: Shard) -> dict[str, Any]:
+    return dict(shard.X.modalities)
+
+
+def _of_block(shard: Shard, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(shard.X[name], shard.present[:, list(shard.X.modalities).index(name)], *arguments)
+
+
+def _take(shard: Shard, rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: np.asarray(block[rows]) for name, block in shard.X.blocks.items()}
+
+
+def _predicted(shard: Shard, model: Any, method: str) -> np.ndarray:
+    return np.asarray(getattr(model, method)(shard.X))
