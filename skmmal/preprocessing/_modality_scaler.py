@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -91,7 +92,8 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
         Parameters
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
-            All features there are, labelled or not.
+            All features there are, labelled or not; a `skmmal.distributed.ShardedPool`, too, whose rows stay where
+            they are.
         y : None
             Ignored.
 
@@ -99,14 +101,16 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
         -------
         ModalityScaler
         """
-        blocks, present = self._read_for_fit(X)
+        on_workers = hasattr(X, "ask_block")
+        blocks, present = self._read_for_fit(X.take([0]) if on_workers else X)
         means, scales = {}, {}
         for m, (name, block) in enumerate(blocks.items()):
             if self.method != "standard":
                 means[name], scales[name] = np.zeros(block.shape[1]), np.ones(block.shape[1])
                 continue
+            ask = partial(X.ask_block, name) if on_workers else partial(_asked, block, present[:, m])
             with np.errstate(over="ignore", invalid="ignore"):
-                means[name], deviation = _moments(block, present[:, m])
+                means[name], deviation = _moments(ask)
                 squares = deviation**2
             check_squares(name, squares)
             varies = deviation > 0
@@ -164,36 +168,65 @@ _ROUNDED = 2
 """Steps of a floating-point type that two roundings of the same number can lie apart."""
 
 
-def _moments(block: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _asked(block: np.ndarray, present: np.ndarray, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+    return [function(block, present, *arguments)]
+
+
+Ask = Callable[..., list[Any]]
+"""Calls a function with a block and which rows have it, then further arguments, for every part of the rows."""
+
+
+def _moments(ask: Ask) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of the columns over present rows, in two passes of bounded size.
 
     Constant columns have deviation zero: those whose values do not differ, or by no more than the type that they come
     in rounds at their size. What is small beside the mean alone is no rounding: times in seconds since 1970 vary in
     the seventh digit.
     """
-    n_columns, rows_there = block.shape[1], np.flatnonzero(present)
-    if len(rows_there) == 0:
+    firsts = ask(_first_row)
+    origin = next((row for row, _ in firsts if row is not None), None)
+    if origin is None:
+        n_columns = firsts[0][1].shape[0]
         return np.zeros(n_columns), np.zeros(n_columns)
-    count = len(rows_there)
     # from one of the values on, nothing of the column's offset is left to be rounded
-    origin = block[rows_there[0]].astype(np.float64)
-    total, low, high = np.zeros(n_columns), np.zeros(n_columns), np.zeros(n_columns)
-    for values in present_chunks(block, present):
-        offsets = values - origin
-        total += offsets.sum(axis=0)
-        low, high = np.minimum(low, offsets.min(axis=0)), np.maximum(high, offsets.max(axis=0))
-    shift, spread = total / count, high - low
-    kind = block.dtype if block.dtype.kind == "f" else np.dtype(np.float64)
+    counts, totals, lows, highs, kinds = zip(*ask(_offsets, origin), strict=True)
+    count, low, high = sum(counts), np.min(lows, axis=0), np.max(highs, axis=0)
+    shift, spread = np.sum(totals, axis=0) / count, high - low
     largest = np.maximum(np.abs(origin + low), np.abs(origin + high))
-    varies = spread > _ROUNDED * np.finfo(kind).eps * largest
+    varies = spread > _ROUNDED * np.finfo(np.result_type(*kinds)).eps * largest
     spread = np.where(varies, spread, 1.0)
-    squares, rest = np.zeros(n_columns), np.zeros(n_columns)
-    for values in present_chunks(block, present):
-        offsets = (values - origin - shift) / spread  # in these units squares neither overflow nor vanish
-        squares += (offsets**2).sum(axis=0)
-        rest += offsets.sum(axis=0)
+    squares, rest = (np.sum(parts, axis=0) for parts in zip(*ask(_squares, origin, shift, spread), strict=True))
     rest /= count  # what rounding left of the mean
     deviation = spread * np.sqrt(np.maximum(squares / count - rest**2, 0.0))
     # below it the factor that brings a column to its scale would overflow
     varies &= deviation >= np.finfo(np.float64).tiny
     return origin + (shift + rest * spread), np.where(varies, deviation, 0.0)
+
+
+def _first_row(block: np.ndarray, present: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+    """The first row that has the modality, if any has, and a row of zeros."""
+    rows_there = np.flatnonzero(present)
+    first = block[rows_there[0]].astype(np.float64) if len(rows_there) else None
+    return first, np.zeros(block.shape[1])
+
+
+def _offsets(block: np.ndarray, present: np.ndarray, origin: np.ndarray) -> tuple:
+    """How many rows are there, the sum, the least and the largest of what they are off `origin`, and their type."""
+    total, low, high = np.zeros(len(origin)), np.zeros(len(origin)), np.zeros(len(origin))
+    for values in present_chunks(block, present):
+        offsets = values - origin
+        total += offsets.sum(axis=0)
+        low, high = np.minimum(low, offsets.min(axis=0)), np.maximum(high, offsets.max(axis=0))
+    return int(present.sum()), total, low, high, block.dtype if block.dtype.kind == "f" else np.dtype(np.float64)
+
+
+def _squares(
+    block: np.ndarray, present: np.ndarray, origin: np.ndarray, shift: np.ndarray, spread: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of the squares, and of what is left, of values in units of their spread."""
+    squares, rest = np.zeros(len(origin)), np.zeros(len(origin))
+    for values in present_chunks(block, present):
+        offsets = (values - origin - shift) / spread  # in these units squares neither overflow nor vanish
+        squares += (offsets**2).sum(axis=0)
+        rest += offsets.sum(axis=0)
+    return squares, rest
