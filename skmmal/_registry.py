@@ -117,7 +117,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("strategy", "label-cardinality", "skmmal.query._label_cardinality:LabelCardinality", needs_model=True, needs_features=False, on=True, multi_label=True),
     Entry("strategy", "least-confidence", "skmmal.query._least_confidence:LeastConfidenceSampling", needs_model=True, needs_features=False, on=True, multi_label=True, shards=True),
     Entry("strategy", "margin", "skmmal.query._margin:MarginSampling", needs_model=True, needs_features=False, on=True, multi_label=True, shards=True),
-    Entry("strategy", "maxherding", "skmmal.query._maxherding:MaxHerding", on=True, multi_label=True),
+    Entry("strategy", "maxherding", "skmmal.query._maxherding:MaxHerding", on=True, multi_label=True, shards=True),
     Entry("strategy", "mmc", "skmmal.query._mmc:MMC", needs_model=True, needs_features=False, on=True, multi_label=True),
     Entry("strategy", "mmcsal", "skmmal.query._mmcsal:MMCSAL", compares_modalities=True, multi_label=True),
     Entry("strategy", "mvopt", "skmmal.query._mvopt:MVOPT", multi_label=True),
@@ -127,7 +127,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("strategy", "refine", "skmmal.query._refine:Refine", needs_model=True),
     Entry("strategy", "tcm", "skmmal.query._tcm:TCM", on=True, multi_label=True),
     Entry("strategy", "typiclust", "skmmal.query._typiclust:TypiClust", on=True, multi_label=True),
-    Entry("strategy", "uherding", "skmmal.query._uherding:UHerding", on=True, multi_label=True),
+    Entry("strategy", "uherding", "skmmal.query._uherding:UHerding", on=True, multi_label=True, shards=True),
     Entry("strategy", "uncertaingcn", "skmmal.query._uncertaingcn:UncertainGCN", on=True),
 )
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from skmmal._random import RandomState
 from skmmal._sklearn import Interval
+from skmmal.distributed import ShardedReading
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.query._coverage import REFERENCES, labeled_unit_rows
+from skmmal.query._coverage import REFERENCES, herding_on_shards, labeled_unit_rows
 from skmmal.reading import Reading
 from skmmal.selection._dense import draw_references, unit_rows
 from skmmal.selection._herding import kernel_herding
@@ -91,4 +92,9 @@ class MaxHerding(QueryStrategy):
             bandwidth=self.bandwidth,
             random_state=rng,
             candidates=pool.candidates,
+        )
+
+    def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        return herding_on_shards(
+            shards, n_instances, rng, max_references=self.max_references, bandwidth=self.bandwidth
         )

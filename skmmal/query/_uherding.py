@@ -9,8 +9,9 @@ import numpy as np
 from skmmal._random import RandomState
 from skmmal._sklearn import Interval, StrOptions
 from skmmal._targets import ONE_CLASS
+from skmmal.distributed import ShardedReading
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.query._coverage import REFERENCES, labeled_unit_rows
+from skmmal.query._coverage import REFERENCES, herding_on_shards, labeled_unit_rows
 from skmmal.query._uncertainty import negative_margin, over_labels
 from skmmal.reading import Head, Reading
 from skmmal.selection._dense import draw_references, nearest_distance, unit_rows
@@ -100,14 +101,25 @@ class UHerding(QueryStrategy):
             unit_rows(pool.head.features),
             n_instances,
             references=draw_references(len(pool), self.max_references, rng),
-            weights=pool.mean_score(lambda head: self._weights(head, labelled.y is not None))
-            if pool.is_fitted
-            else None,
+            weights=self._worth(pool) if pool.is_fitted else None,
             initial=known,
             bandwidth=nearest_distance(known) if self.bandwidth == "adaptive" else float(self.bandwidth),
             random_state=rng,
             candidates=pool.candidates,
         )
+
+    def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        return herding_on_shards(
+            shards,
+            n_instances,
+            rng,
+            max_references=self.max_references,
+            bandwidth=self.bandwidth,
+            worth=self._worth if shards.is_fitted else None,
+        )
+
+    def _worth(self, pool: Reading) -> np.ndarray:
+        return pool.mean_score(lambda head: self._weights(head, pool.labelled.y is not None))
 
     def _weights(self, head: Head, has_labels: bool) -> np.ndarray:
         temperature = None

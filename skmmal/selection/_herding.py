@@ -11,7 +11,7 @@ from skmmal._arrays import number
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState
 from skmmal.selection._dense import as_floats, sq_distances, sq_norms
-from skmmal.selection._lazy_greedy import lazy_greedy, with_the_rest
+from skmmal.selection._lazy_greedy import LazySearch, lazy_greedy, with_the_rest
 from skmmal.selection._validation import (
     check_candidates,
     check_centres,
@@ -20,7 +20,7 @@ from skmmal.selection._validation import (
     check_worth,
 )
 
-__all__ = ["KernelCoverage", "diverse_herding", "kernel_herding"]
+__all__ = ["Herding", "KernelCoverage", "diverse_herding", "kernel_herding"]
 
 _LARGE_KERNEL = 2**24
 """Elements from which on a kernel that is kept is float32: its memory matters more than its last digits."""
@@ -88,18 +88,61 @@ def kernel_herding(
     bandwidth = number(bandwidth, "bandwidth", 0.0)
     rows = check_references(references, len(points))
     worth = np.ones(len(points)) if weights is None else check_worth(weights, "weights", len(points))
-    shares = (worth[rows] / len(rows)).astype(points.dtype)
-    coverage = KernelCoverage([points], rows, shares, bandwidth)
-    if initial is not None:
-        coverage.add([check_centres(initial, points)])
-
-    def take(row: int) -> np.ndarray:
-        coverage.take(row)
-        return np.asarray([row])
-
-    floor = (1e-6 if points.dtype == np.float32 else 1e-14) * float(shares.sum())
-    picked, gains = lazy_greedy(open_rows, n_samples, coverage.gains, take, width=len(rows), floor=floor)
+    centres = None if initial is None else check_centres(initial, points)
+    herding = Herding(points, open_rows, points[rows], worth[rows], bandwidth, centres)
+    picked: list[int] = []
+    gains: list[float] = []
+    while len(picked) < n_samples:
+        best, gain = herding.best()
+        if best < 0:
+            break
+        picked.append(best)
+        gains.append(gain)
+        herding.take(points[best : best + 1], np.asarray([best]))
     return with_the_rest(picked, gains, open_rows, n_samples, random_state)
+
+
+class Herding:
+    """The point that adds most to the coverage of targets, as points from here or elsewhere are picked.
+
+    Parameters
+    ----------
+    points : ndarray of shape (N, D)
+    open_rows : ndarray of bool, shape (N,)
+        Which may be picked.
+    targets : ndarray of shape (R, D)
+        What is to be covered.
+    worth : ndarray of shape (R,)
+        How much covering each of them is worth.
+    bandwidth : float
+    initial : ndarray of shape (L, D), optional
+        Points that cover from the beginning.
+    """
+
+    def __init__(
+        self,
+        points: np.ndarray,
+        open_rows: np.ndarray,
+        targets: np.ndarray,
+        worth: np.ndarray,
+        bandwidth: float,
+        initial: np.ndarray | None = None,
+    ) -> None:
+        shares = (worth / len(targets)).astype(points.dtype)
+        self._coverage = KernelCoverage([points], [targets], shares, bandwidth)
+        if initial is not None:
+            self._coverage.add([initial])
+        floor = (1e-6 if points.dtype == np.float32 else 1e-14) * float(shares.sum())
+        self._search = LazySearch(open_rows, self._coverage.gains, width=len(targets), floor=floor)
+
+    def best(self) -> tuple[int, float]:
+        """Return the row that adds most, the first on ties, and what it adds; -1 where nothing adds anything."""
+        return self._search.best()
+
+    def take(self, point: np.ndarray, rows: np.ndarray) -> None:
+        """Let a point (1, D) cover; it is that of some row here, or of none."""
+        self._coverage.add([point])
+        self._search.drop(rows)
 
 
 class KernelCoverage:
@@ -110,12 +153,12 @@ class KernelCoverage:
     Parameters
     ----------
     blocks : list of M ndarrays of shape (N, D_m)
-    references : ndarray of int, shape (R,)
-        Rows that are to be covered.
+    targets : list of M ndarrays of shape (R, D_m)
+        What is to be covered.
     shares : ndarray of shape (R,)
         u, how much covering each of them is worth.
     bandwidth : float
-    present : ndarray of bool, shape (N, M), optional
+    present, target_present : ndarray of bool, shapes (N, M) and (R, M), optional
         By default everything is present.
     keep : bool, default=False
         Whether to keep the kernel of all rows, M N R numbers, in place of computing it again for every gain.
@@ -124,21 +167,22 @@ class KernelCoverage:
     def __init__(
         self,
         blocks: Sequence[np.ndarray],
-        references: np.ndarray,
+        targets: Sequence[np.ndarray],
         shares: np.ndarray,
         bandwidth: float,
         present: np.ndarray | None = None,
+        target_present: np.ndarray | None = None,
         *,
         keep: bool = False,
     ) -> None:
         self._blocks, self._shares, self._bandwidth, self._present = blocks, shares, bandwidth, present
-        self._targets = [block[references] for block in blocks]
-        self._target_norms = [sq_norms(targets) for targets in self._targets]
-        self._target_present = None if present is None else present[references]
+        self._targets = targets
+        self._target_norms = [sq_norms(each) for each in targets]
+        self._target_present = target_present
         self._kept: list[np.ndarray] = []
         if keep:
             self._kept = [self._whole_kernel(m) for m in range(len(blocks))]
-        self._covered = [np.zeros(len(references), dtype=each.dtype) for each in self._kept or blocks]
+        self._covered = [np.zeros(len(shares), dtype=each.dtype) for each in self._kept or blocks]
 
     def _whole_kernel(self, m: int) -> np.ndarray:
         shape = len(self._blocks[m]), len(self._shares)
@@ -240,7 +284,8 @@ def diverse_herding(
     """
     blocks, present = [np.asarray(block) for block in blocks], np.asarray(present)
     shares = np.full(len(references), 1.0 / len(references), dtype=blocks[0].dtype)
-    coverage = KernelCoverage(blocks, references, shares, bandwidth, present, keep=True)
+    targets = [block[references] for block in blocks]
+    coverage = KernelCoverage(blocks, targets, shares, bandwidth, present, present[references], keep=True)
     similarity = _Similarity(blocks, present)
     has_known = known is not None and known_present is not None and len(known_present) > 0
     if has_known:

@@ -9,7 +9,7 @@ import numpy as np
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState, check_rng
 
-__all__ = ["lazy_greedy", "with_the_rest"]
+__all__ = ["LazySearch", "lazy_greedy", "with_the_rest"]
 
 _BLOCK = 64
 
@@ -55,29 +55,54 @@ def lazy_greedy(
     >>> lazy_greedy(left > 0, 2, lambda rows: left[rows], lambda row: np.array([row]), width=1)
     ([0, 2], [3.0, 2.0])
     """
-    bounds = np.full(len(candidates), -np.inf)
-    rows = np.flatnonzero(candidates)
-    for part in row_chunks(len(rows), width):
-        bounds[rows[part]] = gains_of(rows[part])
-    fresh = np.ones(len(bounds), dtype=bool)
+    search = LazySearch(candidates, gains_of, width=width, floor=floor)
     picked: list[int] = []
     gains: list[float] = []
     while len(picked) < n_samples:
+        best, gain = search.best()
+        if best < 0:
+            break
+        picked.append(best)
+        gains.append(gain)
+        search.drop(take(best))
+    return picked, gains
+
+
+class LazySearch:
+    """The row of largest gain, as gains fall; parameters as of `lazy_greedy`."""
+
+    def __init__(
+        self,
+        candidates: np.ndarray,
+        gains_of: Callable[[np.ndarray], np.ndarray],
+        *,
+        width: int,
+        floor: float = -np.inf,
+    ) -> None:
+        self._gains_of, self._floor = gains_of, floor
+        self._bounds = np.full(len(candidates), -np.inf)
+        rows = np.flatnonzero(candidates)
+        for part in row_chunks(len(rows), width):
+            self._bounds[rows[part]] = gains_of(rows[part])
+        self._fresh = np.ones(len(self._bounds), dtype=bool)
+
+    def best(self) -> tuple[int, float]:
+        """Return the row of largest gain, the first on ties, and its gain; -1 where no gain is above the floor."""
+        bounds, fresh = self._bounds, self._fresh
         best = int(np.argmax(bounds))
-        while not fresh[best] and bounds[best] > floor:
+        while not fresh[best] and bounds[best] > self._floor:
             stale = np.where(fresh, -np.inf, bounds)
             n_block = min(_BLOCK, int((stale > -np.inf).sum()))
             block = np.sort(np.argpartition(-stale, n_block - 1)[:n_block])
-            bounds[block] = np.minimum(gains_of(block), bounds[block])
+            bounds[block] = np.minimum(self._gains_of(block), bounds[block])
             fresh[block] = True
             best = int(np.argmax(bounds))
-        if bounds[best] <= floor:
-            break
-        picked.append(best)
-        gains.append(float(bounds[best]))
-        fresh[:] = False
-        bounds[take(best)] = -np.inf
-    return picked, gains
+        return (best, float(bounds[best])) if bounds[best] > self._floor else (-1, 0.0)
+
+    def drop(self, rows: np.ndarray) -> None:
+        """Take note that something was picked, and that some rows may not be picked any more."""
+        self._fresh[:] = False
+        self._bounds[rows] = -np.inf
 
 
 def with_the_rest(

@@ -139,7 +139,7 @@ def test_what_travels_does_not_depend_on_the_number_of_rows(tmp_path, strategy):
             before = sum(pool.traffic[way] for way in ("sent", "received"))
             strategy.query(clf, pool, 40)
             moved.append(sum(pool.traffic[way] for way in ("sent", "received")) - before)
-    assert moved[1] < 1.3 * moved[0]
+    assert moved[1] < 1.5 * moved[0]
     assert moved[1] < 0.2 * values.nbytes
 
 
