@@ -98,7 +98,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("stopping", "target-accuracy", "skmmal.stopping:TargetAccuracy"),
     Entry("strategy", "alfamix", "skmmal.query._alfamix:ALFAMix", needs_model=True, on=True),
     Entry("strategy", "badge", "skmmal.query._badge:BADGE", needs_model=True, on=True, multi_label=True, shards=True),
-    Entry("strategy", "bait", "skmmal.query._bait:BAIT", needs_model=True, on=True),
+    Entry("strategy", "bait", "skmmal.query._bait:BAIT", needs_model=True, on=True, shards=True),
     Entry("strategy", "bald", "skmmal.query._bald:BALD", needs_model=True, on=True, shards=True),
     Entry("strategy", "batchbald", "skmmal.query._batchbald:BatchBALD", needs_model=True, on=True),
     Entry("strategy", "bmmal", "skmmal.query._bmmal:BMMAL", needs_model=True, compares_modalities=True, multi_label=True, shards=True),

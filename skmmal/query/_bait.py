@@ -9,8 +9,9 @@ import numpy as np
 
 from skmmal._chunks import row_chunks
 from skmmal._sklearn import Interval, StrOptions
+from skmmal.distributed import ShardedReading, View
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.reading import Head, Reading
+from skmmal.reading import FUSED, Head, Reading
 
 __all__ = ["BAIT"]
 
@@ -27,7 +28,8 @@ class BAIT(QueryStrategy):
     fisher : {"auto", "full", "trace"}, default="auto"
         ``"full"``: as in the paper, matrices of (K D)². ``"trace"``: a row's information is ``(1 − Σ p²) z zᵀ``, the
         trace over the classes in place of the class block; ours, so that many classes and columns can be served.
-        ``"auto"``: ``"full"`` where K D is at most 512 and the rows' factors N K² D at most 2·10⁷ numbers.
+        ``"auto"``: ``"full"`` where K D is at most 512 and the rows' factors N K² D at most 2·10⁷ numbers; of a
+        `ShardedPool` always ``"trace"``.
     regularization : float, default=1.0
         λ of ``M₀ = λ I + n/(n + B) F_labelled`` (the paper's default).
     n_directions : int or None, default=256
@@ -101,6 +103,34 @@ class BAIT(QueryStrategy):
             candidates=pool.candidates,
         )
 
+    def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        if self.fisher == "full":
+            raise ValueError("BAIT(fisher='full') does not serve a ShardedPool; fisher='trace' does")
+        names = shards.ask_one(_listening)
+        most, (widths, n_labelled) = self.n_directions, shards.ask_one(_widths, names)
+        axes: list[np.ndarray | None] = [None] * len(names)
+        if most is not None and any(width > most for width in widths):
+            totals = [sum(parts) for parts in zip(*shards.ask(_informations, names), strict=True)]
+            wide = [width > most for width in widths]
+            axes = [np.linalg.eigh(t)[1][:, -most:] if w else None for t, w in zip(totals, wide, strict=True)]
+        grams = [sum(parts) / len(shards) for parts in zip(*shards.ask(_keep_factors, names, axes), strict=True)]
+        settings = (n_instances, n_labelled, self.regularization)
+        best = shards.ask(_begin, names, axes, grams, settings)
+        picked: list[int] = []
+        scores: list[float] = []
+        chosen: list[list[np.ndarray]] = []
+        n_wanted = min(2 * n_instances, shards.n_open)
+        while len(picked) < n_wanted:
+            part = int(np.argmax([gain for _, gain, _ in best]))
+            row, gain, factors = best[part]
+            picked.append(row + int(shards.starts[part]))
+            scores.append(gain)
+            chosen.append(factors)
+            best = shards.ask(_go_on, factors, own=[[row] if w == part else [] for w in range(len(best))])
+        searches = shards.ask_one(_state)
+        kept = _kept([np.stack(of_head) for of_head in zip(*chosen, strict=True)], searches, n_instances)
+        return np.asarray(picked, dtype=np.intp)[kept], np.asarray(scores)[kept]
+
     def _is_full(self, head: Head) -> bool:
         # the same for all heads, whose traces are added: the fused head has most columns
         n_classes, n_columns = head.probabilities.shape[1], head.layer_features.shape[1]
@@ -140,37 +170,77 @@ def fisher_batch(
     scores : ndarray of float64, shape (n_samples,)
     """
     n_rows = len(factors[0])
-    share = n_samples / (n_labelled + n_samples)
-    searches = []
-    for index, head_factors in enumerate(factors):
-        width = head_factors.shape[2]
-        flat = head_factors.reshape(-1, width)
-        start = regularization * np.eye(width)
-        known = None if labelled is None else labelled[index]
-        if known is not None:
-            flat_known = known.reshape(-1, width)
-            start += flat_known.T @ flat_known / (n_labelled + n_samples)
-        searches.append(_Search(head_factors * np.sqrt(share), np.linalg.inv(start), flat.T @ flat / n_rows))
+    known = [None] * len(factors) if labelled is None else labelled
+    searches = [
+        _search(one, n_samples, n_labelled, regularization, _gram(one) / n_rows, None if own is None else _gram(own))
+        for one, own in zip(factors, known, strict=True)
+    ]
+    left = np.ones(n_rows, dtype=bool) if candidates is None else candidates.copy()
+    forward = _Forward(searches, left)
     picked: list[int] = []
     scores: list[float] = []
-    left = np.ones(n_rows, dtype=bool) if candidates is None else candidates.copy()
     for _ in range(min(2 * n_samples, int(left.sum()))):
-        gains = np.where(left, sum(search.changes(+1) for search in searches), -np.inf)
-        best = int(np.argmax(gains))
+        best, gain, chosen = forward.best()
         picked.append(best)
-        scores.append(float(max(gains[best], 0.0)))
-        left[best] = False
-        for search in searches:
-            search.update(best, +1)
-    searches = [_Search(search.factors[picked], search.inverse, search.target) for search in searches]
-    kept = np.ones(len(picked), dtype=bool)
-    for _ in range(len(picked) - n_samples):
-        losses = np.where(kept, sum(search.changes(-1) for search in searches), np.inf)
+        scores.append(gain)
+        forward.take(chosen, [best])
+    kept = _kept([search.factors[picked] for search in searches], searches, n_samples)
+    return np.asarray(picked, dtype=np.intp)[kept], np.asarray(scores)[kept]
+
+
+def _gram(factors: np.ndarray) -> np.ndarray:
+    flat = factors.reshape(-1, factors.shape[2])
+    return flat.T @ flat
+
+
+def _search(
+    factors: np.ndarray,
+    n_samples: int,
+    n_labelled: int,
+    regularization: float,
+    target: np.ndarray,
+    known: np.ndarray | None,
+) -> _Search:
+    """The search over rows' factors, from the pool's information and the sum of that of the labelled rows."""
+    start = regularization * np.eye(factors.shape[2])
+    if known is not None:
+        start += known / (n_labelled + n_samples)
+    share = n_samples / (n_labelled + n_samples)
+    return _Search(factors * np.sqrt(share), np.linalg.inv(start), target)
+
+
+def _kept(factors: Sequence[np.ndarray], searches: Sequence[_Search], n_samples: int) -> np.ndarray:
+    """Which picks remain when the least useful are put back one after the other."""
+    backward = [_Search(of_head, each.inverse, each.target) for of_head, each in zip(factors, searches, strict=True)]
+    kept = np.ones(len(factors[0]), dtype=bool)
+    for _ in range(len(kept) - n_samples):
+        losses = np.where(kept, sum(search.changes(-1) for search in backward), np.inf)
         worst = int(np.argmin(losses))
         kept[worst] = False
-        for search in searches:
-            search.update(worst, -1)
-    return np.asarray(picked, dtype=np.intp)[kept], np.asarray(scores)[kept]
+        for search in backward:
+            search.update(search.factors[worst], -1)
+    return kept
+
+
+class _Forward:
+    """The row that takes most off the trace, and what follows when some row, from here or elsewhere, is picked."""
+
+    def __init__(self, searches: list[_Search], left: np.ndarray) -> None:
+        self.searches, self._left = searches, left
+
+    def best(self) -> tuple[int, float, list[np.ndarray]]:
+        """Return the row, the first on ties, what it takes off, and its factors by each head; -1 where none is left."""
+        gains = np.where(self._left, sum(search.changes(+1) for search in self.searches), -np.inf)
+        best = int(np.argmax(gains))
+        if not self._left[best]:
+            return -1, -np.inf, []
+        return best, float(max(gains[best], 0.0)), [search.factors[best] for search in self.searches]
+
+    def take(self, chosen: list[np.ndarray], rows: list[int]) -> None:
+        """Pick what has these factors; it is some row here, or none."""
+        for search, factors in zip(self.searches, chosen, strict=True):
+            search.update(factors, +1)
+        self._left[rows] = False
 
 
 class _Search:
@@ -185,6 +255,10 @@ class _Search:
         self._flat = factors.reshape(-1, factors.shape[2])
         self.A = self._with_itself(inverse)
         self.C = self._with_itself(inverse @ target @ inverse)
+
+    def without_rows(self) -> _Search:
+        """The same with no rows to choose from."""
+        return _Search(self.factors[:0], self.inverse, self.target)
 
     def _with_itself(self, middle: np.ndarray) -> np.ndarray:
         n, q, width = self.factors.shape
@@ -201,11 +275,11 @@ class _Search:
         eye = np.eye(self.A.shape[1])
         return np.trace(np.linalg.solve(eye + sign * self.A, self.C), axis1=1, axis2=2)
 
-    def update(self, row: int, sign: int) -> None:
-        """Add or remove a row."""
+    def update(self, row: np.ndarray, sign: int) -> None:
+        """Add or remove a row by its factors (q, P)."""
         n, q, _ = self.factors.shape
-        W = self.inverse @ self.factors[row].T
-        S = np.linalg.inv(np.eye(q) + sign * (self.factors[row] @ W))
+        W = self.inverse @ row.T
+        S = np.linalg.inv(np.eye(q) + sign * (row @ W))
         FW = self.target @ W
         both = self._flat @ np.hstack([W, self.inverse @ FW])
         T, U = both[:, :q].reshape(n, q, q), both[:, q:].reshape(n, q, q)
@@ -234,14 +308,82 @@ def _informative_axes(points: np.ndarray, spread: np.ndarray, most: int | None) 
     """Leading eigenvectors (D, R) of ``Σ spread_i z_i z_iᵀ``; ``None`` where all columns are kept."""
     if most is None or points.shape[1] <= most:
         return None
+    return np.linalg.eigh(_information(points, spread))[1][:, -most:]
+
+
+def _information(points: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """``Σ spread_i z_i z_iᵀ``, shape (D, D)."""
     total = np.zeros((points.shape[1], points.shape[1]))
     for part in row_chunks(*points.shape):
         rows = np.asarray(points[part], dtype=np.float64) * np.sqrt(spread[part])[:, None]
         total += rows.T @ rows
-    return np.linalg.eigh(total)[1][:, -most:]
+    return total
 
 
 def _project(points: np.ndarray, axes: np.ndarray | None) -> np.ndarray:
     if axes is None:
         return np.asarray(points, dtype=np.float64)
     return points @ axes
+
+
+# ------------------------------------------------------------------------------------------------- on shards
+
+
+def _listening(view: View) -> list[str]:
+    """Names of the heads that count, also of a modality that none of these rows has."""
+    reading = view.reading
+    if len(reading.listening) == 1 and reading.head.name != FUSED:
+        return [reading.head.name]
+    return [FUSED, *reading.modality_names] if len(reading.listening) > 1 else [FUSED]
+
+
+def _heads(view: View, names: list[str]) -> list[Head]:
+    return [Head(view.reading, name) for name in names]
+
+
+def _widths(view: View, names: list[str]) -> tuple[list[int], int]:
+    return [head.layer_features.shape[1] for head in _heads(view, names)], len(view.reading.labelled)
+
+
+def _informations(view: View, names: list[str]) -> list[np.ndarray]:
+    return [_information(head.layer_features, _spread(head.probabilities)) for head in _heads(view, names)]
+
+
+def _trace_factors(head: Head, axes: np.ndarray | None) -> np.ndarray:
+    return _row_factors(head.probabilities, _project(head.layer_features, axes), full=False)
+
+
+def _keep_factors(view: View, names: list[str], axes: list[np.ndarray | None]) -> list[np.ndarray]:
+    """Make the rows' factors by every head, and return the sums of their information."""
+    pairs = zip(_heads(view, names), axes, strict=True)
+    view.kept["factors"] = [head.spread(_trace_factors(head, own)) for head, own in pairs]
+    return [_gram(factors) for factors in view.kept["factors"]]
+
+
+def _begin(
+    view: View,
+    names: list[str],
+    axes: list[np.ndarray | None],
+    targets: list[np.ndarray],
+    settings: tuple[int, int, float],
+) -> tuple:
+    searches = []
+    for head, own, factors, target in zip(
+        _heads(view, names), axes, view.kept.pop("factors"), targets, strict=True
+    ):
+        known = _gram(_trace_factors(head.labelled, own)) if len(head.labelled) else None
+        searches.append(_search(factors, *settings, target, known))
+    candidates = view.reading.candidates
+    left = np.ones(len(view.reading), dtype=bool) if candidates is None else candidates.copy()
+    view.kept["forward"] = _Forward(searches, left)
+    return view.kept["forward"].best()
+
+
+def _go_on(view: View, chosen: list[np.ndarray], own: list[int]) -> tuple:
+    view.kept["forward"].take(chosen, own)
+    return view.kept["forward"].best()
+
+
+def _state(view: View) -> list[_Search]:
+    """Where the search is, without rows: the inverse and what is to be matched, the same on every shard."""
+    return [each.without_rows() for each in view.kept["forward"].searches]
