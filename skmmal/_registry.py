@@ -120,7 +120,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("strategy", "maxherding", "skmmal.query._maxherding:MaxHerding", on=True, multi_label=True, shards=True),
     Entry("strategy", "mmc", "skmmal.query._mmc:MMC", needs_model=True, needs_features=False, on=True, multi_label=True),
     Entry("strategy", "mmcsal", "skmmal.query._mmcsal:MMCSAL", compares_modalities=True, multi_label=True),
-    Entry("strategy", "mvopt", "skmmal.query._mvopt:MVOPT", multi_label=True),
+    Entry("strategy", "mvopt", "skmmal.query._mvopt:MVOPT", multi_label=True, shards=True),
     Entry("strategy", "powerbald", "skmmal.query._powerbald:PowerBALD", needs_model=True, on=True, shards=True),
     Entry("strategy", "probcover", "skmmal.query._probcover:ProbCover", on=True, multi_label=True),
     Entry("strategy", "random", "skmmal.query._random:RandomSampling", needs_features=False, multi_label=True, shards=True),

@@ -294,12 +294,10 @@ class ShardedPool:
                 "them first, for example scaler = ModalityScaler().fit(pool) and "
                 "make_pipeline(scaler, classifier.fit(scaler.transform(X_labeled), y_labeled))"
             )
-        own = None
+        own: list[tuple] = [(None,)] * len(self.counts)
         if candidates is not None:
             cuts = zip(self.starts, self.counts, strict=True)
             own = [(np.flatnonzero(candidates[start : start + count]),) for start, count in cuts]
-        else:
-            own = [(None,)] * len(self.counts)
         key = self.new_key()
         found = np.array(self.ask(open_view, key, model, X_labeled, y_labeled, own=own))
         return ShardedReading(self, key, found[:, 0], found[:, 1])

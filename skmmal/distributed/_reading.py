@@ -136,7 +136,8 @@ class ShardedReading:
 
     def positions_of(self, pool_row: int) -> int | None:
         """Where a row of the pool is among these, or ``None``."""
-        own, order = [None] * len(self.starts), self.pool.starts[self._asked]
+        own: list[Any] = [None] * len(self.starts)
+        order = self.pool.starts[self._asked]
         part = int(np.searchsorted(order, pool_row, side="right")) - 1
         if part < 0:
             return None

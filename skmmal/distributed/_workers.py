@@ -201,6 +201,4 @@ def workers_of(client: Any) -> Workers:
         return OnRay(client)
     if hasattr(client, "submit") and hasattr(client, "nthreads"):
         return OnDask(client)
-    raise TypeError(
-        f"client must be None, a dask.distributed.Client, or the module ray, got {type(client).__name__}"
-    )
+    raise TypeError(f"client must be None, a dask.distributed.Client, or the module ray, got {type(client).__name__}")

@@ -180,7 +180,7 @@ class MultimodalArray:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.modalities = state["modalities"]
-        self._blocks = {name: opened(block) for name, block in state.get("blocks", state.get("_blocks")).items()}
+        self._blocks = {name: opened(block) for name, block in (state.get("blocks") or state["_blocks"]).items()}
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))

@@ -368,9 +368,7 @@ def _begin(
     settings: tuple[int, int, float],
 ) -> tuple:
     searches = []
-    for head, own, factors, target in zip(
-        _heads(view, names), axes, view.kept.pop("factors"), targets, strict=True
-    ):
+    for head, own, factors, target in zip(_heads(view, names), axes, view.kept.pop("factors"), targets, strict=True):
         known = _gram(_trace_factors(head.labelled, own)) if len(head.labelled) else None
         searches.append(_search(factors, *settings, target, known))
     candidates = view.reading.candidates

@@ -95,6 +95,4 @@ class MaxHerding(QueryStrategy):
         )
 
     def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
-        return herding_on_shards(
-            shards, n_instances, rng, max_references=self.max_references, bandwidth=self.bandwidth
-        )
+        return herding_on_shards(shards, n_instances, rng, max_references=self.max_references, bandwidth=self.bandwidth)

@@ -11,13 +11,14 @@ from skmmal._random import RandomState
 from skmmal._sklearn import Interval, StrOptions
 from skmmal._targets import ONE_CLASS
 from skmmal._torch import import_torch, installed_torch
+from skmmal.distributed import ShardedReading
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._uncertainty import margin_uncertainty
 from skmmal.reading import Reading
 from skmmal.selection._gaussian_kernels import average_kernel, fourier_features, median_sq_distance
-from skmmal.selection._v_optimal import v_optimal_dense, v_optimal_features
+from skmmal.selection._v_optimal import greedy_design, v_optimal_dense, v_optimal_features
 
-__all__ = ["MVOPT"]
+__all__ = ["MVOPT", "beliefs_of", "unsureness", "width_rows"]
 
 _EXACT_ROWS = 5_000
 _WIDTH_ROWS = 1_000
@@ -41,7 +42,8 @@ class MVOPT(QueryStrategy):
         What makes two rows alike: their features and what the heads say of them, or the features alone.
     kernel_approximation : {"auto", "exact", "fourier"}, default="auto"
         ``"exact"``: the kernel between all rows, as matrices of float64. ``"fourier"``: inner products of random
-        features. ``"auto"``: exact for up to 5,000 rows, pool and labelled together (matrices of at most 200 MB).
+        features. ``"auto"``: exact for up to 5,000 rows, pool and labelled together (matrices of at most 200 MB), but
+        for those of a `ShardedPool`.
     n_components : int, default=512
         Random Fourier features per modality.
     device : str, default="auto"
@@ -138,13 +140,15 @@ class MVOPT(QueryStrategy):
             ([reading.head.blocks[m] for m in order], reading.present[:, order]) for reading in (pool, labelled)
         )
         sq_widths = [_sq_width(rows[m], present[:, m], known[m], known_present[:, m]) for m in range(len(order))]
-        weights = _weights(pool)
+        weights = unsureness(pool)
+        if weights is not None and weights.max() <= 0:
+            weights = None  # a model that is sure of every row says nothing of where to look
         is_exact = self._is_exact(len(pool) + len(labelled))
         beliefs = None
-        # a model that is sure of every row says nothing: neither where to look, nor which rows are alike
+        # nor of which rows are alike
         if self.kernel == "predictions" and weights is not None:
             dtype = np.float64 if is_exact else np.float32
-            beliefs = _beliefs(pool, order, dtype), _beliefs(labelled, order, dtype)
+            beliefs = beliefs_of(pool, order, dtype), beliefs_of(labelled, order, dtype)
         device = _search_device(self.device)
         if is_exact:
             of_pool, of_known = (None, None) if beliefs is None else beliefs
@@ -185,9 +189,18 @@ class MVOPT(QueryStrategy):
             candidates=pool.candidates,
         )
 
+    def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        if self.kernel_approximation == "exact" or self.device not in ("auto", "cpu"):
+            raise ValueError(
+                "MVOPT picks from a ShardedPool with random features, on the workers' processors: "
+                f"kernel_approximation={self.kernel_approximation!r} and device={self.device!r} do not"
+            )
+        from skmmal.query._mvopt_on_shards import ShardedDesign
+
+        return greedy_design(ShardedDesign(shards, self, rng), n_instances)
+
     def _is_exact(self, n_rows: int) -> bool:
         return self.kernel_approximation == "exact" or (self.kernel_approximation == "auto" and n_rows <= _EXACT_ROWS)
-
 
 
 def _search_device(device: str) -> Any:
@@ -204,15 +217,22 @@ def _search_device(device: str) -> Any:
 def _sq_width(pool: np.ndarray, pool_present: np.ndarray, known: np.ndarray, known_present: np.ndarray) -> float:
     """Median squared distance between at most 1,000 present rows, evenly spaced so that none has to be drawn."""
     there, known_there = np.flatnonzero(pool_present), np.flatnonzero(known_present)
-    n_rows = len(there) + len(known_there)
+    of_pool, of_known = width_rows(len(there), len(known_there))
+    return median_sq_distance(np.concatenate([pool[there[of_pool]], known[known_there[of_known]]]))
+
+
+def width_rows(n_pool: int, n_known: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of so many rows of the pool, and of the labelled ones, the width of a kernel comes of."""
+    n_rows = n_pool + n_known
     rows = np.arange(n_rows) if n_rows <= _WIDTH_ROWS else np.linspace(0, n_rows - 1, _WIDTH_ROWS).astype(np.intp)
-    is_pool = rows < len(there)
-    drawn = pool[there[rows[is_pool]]], known[known_there[rows[~is_pool] - len(there)]]
-    return median_sq_distance(np.concatenate(drawn))
+    return rows[rows < n_pool], rows[rows >= n_pool] - n_pool
 
 
-def _weights(pool: Reading) -> np.ndarray | None:
-    """How much each row's variance counts: how unsure the fused head is, and the modalities' own heads on average."""
+def unsureness(pool: Reading) -> np.ndarray | None:
+    """How much each row's variance counts: how unsure the fused head is, and the modalities' own heads on average.
+
+    ``None`` without a model.
+    """
     if not pool.is_fitted:
         return None
     target = pool.source.target
@@ -223,11 +243,10 @@ def _weights(pool: Reading) -> np.ndarray | None:
         # a head has no say in rows that lack its modality; as a mean over those that have, such rows, of which the
         # fused head is less sure anyway, would be picked twice as often again, for nothing gained
         weights = weights + (np.column_stack(own) * pool.present).mean(axis=1)
-    # a model that is sure of every row says nothing of where to look
-    return weights if weights.max() > 0 else None
+    return weights
 
 
-def _beliefs(reading: Reading, order: list[int], dtype: type) -> list[np.ndarray]:
+def beliefs_of(reading: Reading, order: list[int], dtype: type) -> list[np.ndarray]:
     """Columns of each modality whose squared distances are h.
 
     They are the roots of the probabilities of the fused head and of the modality's own, if it has one.

@@ -84,9 +84,7 @@ def _select_own(
     return _select_among(strategy, own, min(n_instances, own.n_open), rng)
 
 
-def _select_among(
-    strategy: Any, shards: ShardedReading, n_instances: int, rng: np.random.RandomState
-) -> Selection:
+def _select_among(strategy: Any, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
     """Select among the candidates; a strategy that cares for no other rows sees no others."""
     if shards.n_open < len(shards) and not strategy._looks_beyond_candidates:
         shards = shards.among_candidates()

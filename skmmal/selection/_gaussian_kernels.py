@@ -15,7 +15,7 @@ from skmmal._random import RandomState, check_rng
 from skmmal.selection._backend import Array, cast, namespace, row_sq_norms, to_device, to_numpy
 from skmmal.selection._gaussian_process import finite_matrix
 
-__all__ = ["average_kernel", "fourier_features", "median_sq_distance"]
+__all__ = ["average_kernel", "fourier_features", "median_sq_distance", "sum_of_present"]
 
 
 def median_sq_distance(block: Any) -> float:
@@ -131,6 +131,7 @@ def fourier_features(
     n_components: int,
     *,
     extra: Sequence[Sequence[Any]] | None = None,
+    centres: Sequence[np.ndarray] | None = None,
     random_state: RandomState = None,
     device: Any = None,
 ) -> list[Array]:
@@ -148,6 +149,8 @@ def fourier_features(
         R, features per modality: a cosine and a sine of each of R / 2 frequencies (rounded up).
     extra : sequence of sequences of M array-likes of shape (n, E_m), optional
         Further columns of each set, as in `average_kernel`; finite also where absent. By default none.
+    centres : sequence of M ndarrays of shape (D_m,), optional
+        Where the points are centred; by default at the mean of the rows that have the modality.
     random_state : int, RandomState, Generator or None
         Draws the frequencies.
     device : torch.device or str, optional
@@ -204,7 +207,10 @@ def fourier_features(
         if len(widths) != 1:
             raise ValueError(f"modality {m} must have the same columns in all sets, found {sorted(widths)}")
         n_columns = sum(widths.pop())
-        centre = _mean_of_present([points[m].block for points in columns], [mask[:, m] for mask in masks])
+        if centres is not None:
+            centre = centres[m]
+        else:
+            centre = _mean_of_present([points[m].block for points in columns], [mask[:, m] for mask in masks])
         frequencies = _placed(cast(_orthogonal_frequencies(n_columns, half, rng) * np.sqrt(2.0), "float32"), device)
         cosines, sines = (slice(at, at + half) for at in (2 * m * half, (2 * m + 1) * half))
         for points, scale, phi in zip(columns, scales, features, strict=True):
@@ -272,11 +278,16 @@ def _check_widths(sq_widths: Any, n_modalities: int) -> np.ndarray:
 
 def _mean_of_present(blocks: list[np.ndarray], there: list[np.ndarray]) -> np.ndarray:
     """Mean of the rows that are there, in float64; zero without any."""
-    total = np.zeros(blocks[0].shape[1])
-    for block, mask in zip(blocks, there, strict=True):
-        for part in row_chunks(*block.shape):
-            total += mask[part] @ cast(block[part], "float64")
-    return total / max(1.0, sum(float(mask.sum()) for mask in there))
+    parts = [sum_of_present(block, mask) for block, mask in zip(blocks, there, strict=True)]
+    return np.sum([total for total, _ in parts], axis=0) / max(1.0, sum(count for _, count in parts))
+
+
+def sum_of_present(block: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, float]:
+    """Sum of the rows that are there, in float64, and their number."""
+    total = np.zeros(block.shape[1])
+    for part in row_chunks(*block.shape):
+        total += there[part] @ cast(block[part], "float64")
+    return total, float(there.sum())
 
 
 def _orthogonal_frequencies(n_columns: int, n_frequencies: int, rng: np.random.RandomState) -> np.ndarray:

@@ -108,6 +108,11 @@ class FeatureProcess(Process):
     labeled : array of shape (L, Q), or None
     weights : array of shape (N,)
     noise : float
+
+    Attributes
+    ----------
+    target : array of shape (Q, Q)
+        ``Σ_j v_j φ_j φ_jᵀ`` over all rows; where these are not all here, whoever knows sets it.
     """
 
     def __init__(self, features: Array, labeled: Array | None, weights: Array, noise: float) -> None:
@@ -121,10 +126,12 @@ class FeatureProcess(Process):
         self._inverse = like(inverse, features)
         self._dtype = "float64" if "float64" in str(features.dtype) else "float32"
         self._is_converted = False
-        self._target = self._weighted_gram()
+        self.target = self.own_target(precise=False)
 
-    def _weighted_gram(self) -> Array:
-        """F, with products as precise as the moments."""
+    def own_target(self, *, precise: bool) -> Array:
+        """The part of these rows in `target`, with products as precise as the moments will be."""
+        if precise and self._dtype != "float64":
+            self._dtype, self._is_converted = "float64", True
         gram = self._inverse * 0.0
         roots = cast(self._weights**0.5, self._dtype)
         for part in row_chunks(*self._features.shape):
@@ -134,9 +141,8 @@ class FeatureProcess(Process):
 
     def moments(self, *, precise: bool) -> tuple[Array, Array]:
         if precise and self._dtype != "float64":
-            self._dtype, self._is_converted = "float64", True
-            self._target = self._weighted_gram()
-        inverse, target = cast(self._inverse, self._dtype), cast(self._target, self._dtype)
+            self.target = self.own_target(precise=True)
+        inverse, target = cast(self._inverse, self._dtype), cast(self.target, self._dtype)
         library = namespace(inverse)
         variances, curvature = (full(len(self._weights), 0.0, "float64", inverse) for _ in range(2))
         for part in row_chunks(*self._features.shape):
@@ -147,8 +153,16 @@ class FeatureProcess(Process):
         return variances, curvature
 
     def directions(self, rows: np.ndarray) -> tuple[Array, Array]:
-        columns = self._inverse @ cast(gather(self._features, rows), "float64").T
-        return columns, self._inverse @ (self._target @ columns)
+        return self.directions_of(gather(self._features, rows))
+
+    def directions_of(self, features: Array) -> tuple[Array, Array]:
+        """`directions` of rows from here or elsewhere, by their features (n, Q)."""
+        columns = self._inverse @ cast(features, "float64").T
+        return columns, self._inverse @ (self.target @ columns)
+
+    def features_of(self, rows: np.ndarray) -> Array:
+        """Features of some rows, as they are kept."""
+        return gather(self._features, rows)
 
     def values(self, directions: Array, rows: np.ndarray | None = None) -> Array:
         if rows is not None:

@@ -43,18 +43,18 @@ def mean_sq_distances(sets: Sequence[Sequence[Any]], present: Sequence[Any]) -> 
 class Moments(NamedTuple):
     """Of the rows of a block that are there: how many, their mean, and the sum of their squared distances to it."""
 
-    count: int
+    n_rows: int
     mean: np.ndarray
     squares: float
 
     def join(self, other: Moments) -> Moments:
         """Those of the rows of both; Chan's update: a difference of large sums would cancel."""
-        total = self.count + other.count
-        if self.count == 0 or other.count == 0:
-            return other if self.count == 0 else self
+        total = self.n_rows + other.n_rows
+        if self.n_rows == 0 or other.n_rows == 0:
+            return other if self.n_rows == 0 else self
         apart = other.mean - self.mean
-        between = float(np.square(apart).sum()) * other.count * self.count / total
-        return Moments(total, self.mean + apart * (other.count / total), self.squares + other.squares + between)
+        between = float(np.square(apart).sum()) * other.n_rows * self.n_rows / total
+        return Moments(total, self.mean + apart * (other.n_rows / total), self.squares + other.squares + between)
 
 
 def block_moments(blocks: Sequence[Any], present: Any) -> list[Moments]:
@@ -75,7 +75,7 @@ def block_moments(blocks: Sequence[Any], present: Any) -> list[Moments]:
 def scales_of(parts: Sequence[Sequence[Moments]]) -> np.ndarray:
     """Mean squared distance of two random rows in each block, of the moments of all parts of the rows."""
     joined = [reduce(Moments.join, of_block) for of_block in zip(*parts, strict=True)]
-    return np.array([2.0 * moments.squares / max(moments.count, 1) for moments in joined])
+    return np.array([2.0 * moments.squares / max(moments.n_rows, 1) for moments in joined])
 
 
 class PartialEmbedding(DenseEmbedding):

@@ -8,11 +8,11 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from skmmal._arrays import number, numeric
-from skmmal.selection._backend import Array, cast, full, gather, like, namespace, to_numpy
+from skmmal.selection._backend import Array, cast, full, like, namespace, to_numpy
 from skmmal.selection._gaussian_process import DenseProcess, FeatureProcess, Process, finite_matrix
 from skmmal.selection._validation import check_candidates, check_n_samples
 
-__all__ = ["v_optimal_dense", "v_optimal_features"]
+__all__ = ["Design", "Guess", "greedy_design", "v_optimal_dense", "v_optimal_features"]
 
 _FIRST_BLOCK, _LARGEST_BLOCK = 8, 64
 _CANDIDATES_PER_PICK, _MOST_CANDIDATES = 8, 256
@@ -99,7 +99,7 @@ def v_optimal_dense(
         _check_weights(weights, prior),
         number(noise, "noise", 0.0),
     )
-    return _greedy(process, n_samples, available)
+    return greedy_design(Design(process, available), n_samples)
 
 
 def v_optimal_features(
@@ -167,7 +167,7 @@ def v_optimal_features(
     is_small = "float64" not in str(phi.dtype) and float(abs(phi).max()) < _LARGEST_FLOAT32
     phi = cast(phi, "float32" if is_small else "float64")
     process = FeatureProcess(phi, known, _check_weights(weights, phi), number(noise, "noise", 0.0))
-    return _greedy(process, n_samples, available)
+    return greedy_design(Design(process, available), n_samples)
 
 
 def _optional(values: Any, argument: str) -> Array | None:
@@ -184,43 +184,107 @@ def _check_weights(weights: Any, rows: Array) -> Array:
     return like(values, rows)
 
 
-def _greedy(process: Process, n_samples: int, available: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Greedy search: guess a block of picks among candidates, then check it against all other rows."""
+def greedy_design(design: Any, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Greedy search: guess a block of picks among candidates, then check it against all other rows.
+
+    Parameters
+    ----------
+    design : Design
+        The rows, or what answers for them in the same way.
+    n_samples : int
+
+    Returns
+    -------
+    rows, gains : ndarray of shape (n_samples,)
+    """
     precise, fresh, n_repairs = False, True, 0
-    c, t = process.moments(precise=precise)
-    available = available.copy()
+    design.refresh(precise)
     picked: list[int] = []
     gains: list[float] = []
     size = _FIRST_BLOCK
     while len(picked) < n_samples:
         size = min(size, n_samples - len(picked))
-        n_candidates = min(_CANDIDATES_PER_PICK * size, _MOST_CANDIDATES)
-        rows = _highest(to_numpy(_gains(c, t, process.noise)), available, n_candidates)
-        G, H = process.directions(rows)
-        C, M = (to_numpy(process.values(directions, rows)) for directions in (G, H))
-        exact = _gains(C.diagonal(), M.diagonal(), process.noise)
-        tracked = _gains(to_numpy(gather(c, rows)), to_numpy(gather(t, rows)), process.noise)
+        rows, tracked = design.highest(min(_CANDIDATES_PER_PICK * size, _MOST_CANDIDATES))
+        G, H = design.directions(rows)
+        C, M = (to_numpy(design.values(directions, rows)) for directions in (G, H))
+        exact = _gains(C.diagonal(), M.diagonal(), design.noise)
         if not precise and abs(tracked - exact).max() > _DRIFT * exact.max():
             # errors are relative to what c and t were when they were last computed, and both fall by orders of
             # magnitude; where they are off as soon as they are computed, or again and again, float32 is not enough
             precise = fresh or n_repairs == _MOST_REPAIRS
-            c, t = process.moments(precise=precise)
+            design.refresh(precise)
             fresh, n_repairs = True, n_repairs + 1
             continue
         fresh = False
-        c[rows], t[rows] = like(C.diagonal(), c), like(M.diagonal(), t)
-        guess = _guess(C, M, process.noise, min(size, len(rows)))
+        guess = _guess(C, M, design.noise, min(size, len(rows)))
         G, H = guess.directions(G, H)
-        others = available.copy()
-        others[rows] = False
-        n_right = _check(guess, process.values(G), process.values(H), c, t, like(others, c), process.noise)
-        process.observe(G[:, :n_right], like(guess.c[:n_right] + process.noise, G))
+        n_right = design.check(guess, G, H, rows, C.diagonal(), M.diagonal())
         chosen = rows[guess.order[:n_right]]
-        available[chosen] = False
+        design.observe(G[:, :n_right], like(guess.c[:n_right] + design.noise, G), chosen)
         picked += chosen.tolist()
-        gains += _gains(guess.c, guess.t, process.noise)[:n_right].tolist()
+        gains += _gains(guess.c, guess.t, design.noise)[:n_right].tolist()
         size = min(2 * size if n_right == len(guess.order) else max(_FIRST_BLOCK, n_right), _LARGEST_BLOCK)
     return np.asarray(picked, dtype=np.intp), np.asarray(gains)
+
+
+class Design:
+    """Rows of a process, which of them may be picked, and the gain of each, kept up to date.
+
+    Parameters
+    ----------
+    process : Process
+    available : ndarray of bool, shape (N,)
+        Which may be picked.
+    """
+
+    def __init__(self, process: Process, available: np.ndarray) -> None:
+        self.process, self.noise = process, process.noise
+        self._available = available.copy()
+        self._before: tuple[Array, Array] | None = None
+        self._columns: tuple[Guess, Array, Array] | None = None
+
+    def refresh(self, precise: bool) -> None:
+        """Compute c and t of all rows anew."""
+        self._c, self._t = self.process.moments(precise=precise)
+
+    def highest(self, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the available rows of highest gain, in the order of the rows, and their gains as far as tracked."""
+        gains = to_numpy(_gains(self._c, self._t, self.noise))
+        rows = _highest(gains, self._available, n_rows)
+        return rows, gains[rows]
+
+    def directions(self, rows: np.ndarray) -> tuple[Array, Array]:
+        """As of the process."""
+        return self.process.directions(rows)
+
+    def values(self, directions: Array, rows: np.ndarray) -> Array:
+        """As of the process."""
+        return self.process.values(directions, rows)
+
+    def check(self, guess: Guess, G: Array, H: Array, rows: np.ndarray, c: np.ndarray, t: np.ndarray) -> int:
+        """Put right c and t of the candidates, bring all rows' up to date; return how many picks none surpasses."""
+        self._c[rows], self._t[rows] = like(c, self._c), like(t, self._t)
+        others = self._available.copy()
+        others[rows] = False
+        A, E = self.process.values(G), self.process.values(H)
+        self._before = self._c + 0.0, self._t + 0.0
+        self._columns = guess, A, E
+        return _check(guess, A, E, self._c, self._t, like(others, self._c), self.noise)
+
+    def check_less(self, n_right: int) -> None:
+        """Go back to fewer right picks than `check` found: rows elsewhere surpass the others."""
+        assert self._before is not None
+        assert self._columns is not None
+        guess, A, E = self._columns
+        self._c, self._t = self._before
+        for k in range(n_right):
+            _observe_pick(guess, A, E, self._c, self._t, k, self.noise)
+
+    def observe(self, directions: Array, variances: Array, chosen: np.ndarray) -> None:
+        """Condition on picks, of which some rows here may not be picked again."""
+        self.process.observe(directions, variances)
+        self._available[chosen] = False
+        self._columns = self._before = None  # N numbers for each pick
 
 
 def _gains(c: Array, t: Array, noise: float) -> Array:
@@ -233,7 +297,7 @@ def _highest(gains: np.ndarray, available: np.ndarray, n_rows: int) -> np.ndarra
     return np.sort(order[: min(n_rows, int(available.sum()))])
 
 
-class _Guess(NamedTuple):
+class Guess(NamedTuple):
     """Picks among candidates, in order, and how the columns of C and M at each pick follow from those before any."""
 
     order: np.ndarray
@@ -249,7 +313,7 @@ class _Guess(NamedTuple):
         return a, (H[:, self.order] - a @ like(self.shift, G)) @ inverse
 
 
-def _guess(C: np.ndarray, M: np.ndarray, noise: float, n_picks: int) -> _Guess:
+def _guess(C: np.ndarray, M: np.ndarray, noise: float, n_picks: int) -> Guess:
     """Plain greedy search among the candidates, by the formulas of `v_optimal_dense`.
 
     With C_k and M_k the columns before the block, those after picks l < k are ``a_k = C_k − Σ_l a_l r_lk`` and
@@ -272,10 +336,10 @@ def _guess(C: np.ndarray, M: np.ndarray, noise: float, n_picks: int) -> _Guess:
         c_picked[k], t_picked[k] = c[best], t[best]
         A[:, k], E[:, k], triangle[:k, k], shift[:k, k] = a, e, r, s
         _observe_moments(c, t, a, e, c_picked[k] + noise, t_picked[k])
-    return _Guess(order, c_picked, t_picked, triangle, shift)
+    return Guess(order, c_picked, t_picked, triangle, shift)
 
 
-def _check(guess: _Guess, A: Array, E: Array, c: Array, t: Array, others: Array, noise: float) -> int:
+def _check(guess: Guess, A: Array, E: Array, c: Array, t: Array, others: Array, noise: float) -> int:
     """Number of picks that no other row surpasses; brings c and t of all rows up to date with these."""
     slack = 1.0 + (_ROUNDING["float64"] if "float64" in str(A.dtype) else _ROUNDING["float32"])
     library = namespace(c)
@@ -284,9 +348,13 @@ def _check(guess: _Guess, A: Array, E: Array, c: Array, t: Array, others: Array,
         # the first pick is the best of all: no row has a higher gain than the candidates
         if k > 0 and float(library.where(others, _gains(c, t, noise), -1.0).max()) > slack * gain:
             return k
-        a, e = (cast(columns[:, k], "float64") for columns in (A, E))
-        _observe_moments(c, t, a, e, float(guess.c[k]) + noise, float(guess.t[k]))
+        _observe_pick(guess, A, E, c, t, k, noise)
     return len(wanted)
+
+
+def _observe_pick(guess: Guess, A: Array, E: Array, c: Array, t: Array, k: int, noise: float) -> None:
+    a, e = (cast(columns[:, k], "float64") for columns in (A, E))
+    _observe_moments(c, t, a, e, float(guess.c[k]) + noise, float(guess.t[k]))
 
 
 def _observe_moments(c: Array, t: Array, a: Array, e: Array, d: float, t_pick: float) -> None:

@@ -14,8 +14,6 @@ from skmmal.selection import d2_sampling
 SERVING = [entry for entry in ENTRIES if entry.kind == "strategy" and entry.shards]
 OTHERS = [entry for entry in ENTRIES if entry.kind == "strategy" and not entry.shards]
 SETTINGS = {"mvopt": {"kernel_approximation": "fourier", "n_components": 64}, "bait": {"fisher": "trace"}}
-OF_ONE_MACHINE = [entry for entry in SERVING if entry.name != "kmeans"]
-"""k-means draws its first centres by another rule: tests/distributed/test_k_means.py."""
 
 
 def named(entry):
@@ -37,19 +35,19 @@ def assert_same(strategy, problem, n_instances, n_workers=3, **options):
     np.testing.assert_allclose(found[1], expected[1], rtol=2e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("entry", OF_ONE_MACHINE, ids=named)
+@pytest.mark.parametrize("entry", SERVING, ids=named)
 def test_the_rows_of_one_machine_in_their_order(entry, problem):
     labelled = {"X_labeled": problem.X_labeled, "y_labeled": problem.y_labeled}
     assert_same(strategy_of(entry), problem, 50, **labelled)
 
 
-@pytest.mark.parametrize("entry", OF_ONE_MACHINE, ids=named)
+@pytest.mark.parametrize("entry", SERVING, ids=named)
 def test_among_candidates(entry, lacking):
     rows = np.flatnonzero(np.random.default_rng(0).random(len(lacking.X)) < 0.3)
     assert_same(strategy_of(entry), lacking, 20, candidates=rows, X_labeled=lacking.X_labeled, y_labeled=lacking.y_labeled)
 
 
-@pytest.mark.parametrize("entry", [entry for entry in OF_ONE_MACHINE if not entry.needs_model], ids=named)
+@pytest.mark.parametrize("entry", [entry for entry in SERVING if not entry.needs_model], ids=named)
 def test_a_cold_start(entry, lacking):
     strategy = strategy_of(entry)
     with lacking.pool(2) as pool:
@@ -58,7 +56,7 @@ def test_a_cold_start(entry, lacking):
 
 
 @pytest.mark.parametrize("on", ["text", "all"])
-@pytest.mark.parametrize("entry", [entry for entry in OF_ONE_MACHINE if entry.on], ids=named)
+@pytest.mark.parametrize("entry", [entry for entry in SERVING if entry.on], ids=named)
 def test_on_other_heads(entry, on, lacking):
     labelled = {"X_labeled": lacking.X_labeled, "y_labeled": lacking.y_labeled}
     assert_same(strategy_of(entry, on=on), lacking, 30, **labelled)
@@ -77,7 +75,7 @@ def test_the_first_row_of_a_batch(first, whole):
         assert_same(BADGE(first=first, random_state=0), whole, 12, candidates=np.arange(100, 140))
 
 
-@pytest.mark.parametrize("entry", OF_ONE_MACHINE, ids=named)
+@pytest.mark.parametrize("entry", SERVING, ids=named)
 def test_all_rows_can_be_picked(entry, lacking):
     strategy = strategy_of(entry)
     with lacking.pool(2) as pool:
