@@ -36,6 +36,7 @@ _SUBPACKAGES = (
     "datasets",
     "diagnostics",
     "display",
+    "distributed",
     "experiment",
     "features",
     "featurize",
