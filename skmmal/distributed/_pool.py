@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,8 +34,11 @@ class ShardedPool:
     parts : sequence of Part
         What `open` found.
     workers : Workers
+        Who is to hold them.
     n_workers : int
+        How many of these.
     ids : list of str, optional
+        One for each row.
 
     Attributes
     ----------
@@ -42,6 +46,8 @@ class ShardedPool:
         The rows' ids, where the files have them.
     counts, starts : ndarray of int
         Rows of each shard, and the first one's number in the pool.
+    keys : iterator of int
+        Names for what is to be kept on the shards.
     traffic : dict of str to int
         Bytes ``"sent"`` and ``"received"``, and the number of ``"questions"``, since the pool was opened.
 
@@ -72,7 +78,7 @@ class ShardedPool:
         self._parts, self._workers, self._n_workers = list(parts), workers, n_workers
         self.ids = None if ids is None else np.array(ids, dtype=np.str_)
         self.traffic = {"sent": 0, "received": 0, "questions": 0}
-        self._n_keys = 0
+        self.keys = count(1)
         self._start()
 
     @classmethod
@@ -180,8 +186,8 @@ class ShardedPool:
         """
         arguments = [()] * len(self.counts) if own is None else list(own)
         messages, at = [], 0
-        for count in self._counts_by_worker:
-            own_of_worker, at = arguments[at : at + count], at + count
+        for n_shards in self._counts_by_worker:
+            own_of_worker, at = arguments[at : at + n_shards], at + n_shards
             asked = any(each is not None for each in own_of_worker)
             messages.append(packed((function, shared, own_of_worker)) if asked else None)
         answers = self._workers.ask(messages)
@@ -189,8 +195,8 @@ class ShardedPool:
         self.traffic["received"] += sum(len(answer) for answer in answers if answer is not None)
         self.traffic["questions"] += 1
         found: list[Any] = []
-        for answer, count in zip(answers, self._counts_by_worker, strict=True):
-            found += [None] * count if answer is None else unpacked(answer)
+        for answer, n_shards in zip(answers, self._counts_by_worker, strict=True):
+            found += [None] * n_shards if answer is None else unpacked(answer)
         return found
 
     def ask_block(self, name: str, function: Callable[..., Any], *shared: Any) -> list[Any]:
@@ -203,6 +209,7 @@ class ShardedPool:
         function : callable
             Takes the block (n, D_m), an array of bool (n,), then the arguments.
         *shared : object
+            Sent once to every worker.
 
         Returns
         -------
@@ -257,6 +264,7 @@ class ShardedPool:
         Parameters
         ----------
         model : fitted classifier
+            Sent once to every worker.
 
         Returns
         -------
@@ -297,15 +305,10 @@ class ShardedPool:
         own: list[tuple] = [(None,)] * len(self.counts)
         if candidates is not None:
             cuts = zip(self.starts, self.counts, strict=True)
-            own = [(np.flatnonzero(candidates[start : start + count]),) for start, count in cuts]
-        key = self.new_key()
+            own = [(np.flatnonzero(candidates[start : start + n_rows]),) for start, n_rows in cuts]
+        key = next(self.keys)
         found = np.array(self.ask(open_view, key, model, X_labeled, y_labeled, own=own))
         return ShardedReading(self, key, found[:, 0], found[:, 1])
-
-    def new_key(self) -> int:
-        """A name for what is to be kept on the shards."""
-        self._n_keys += 1
-        return self._n_keys
 
 
 # ------------------------------------------------------------------------------------------------- on the shards

@@ -20,7 +20,28 @@ __all__ = ["ShardedReading", "View"]
 
 @dataclass
 class View:
-    """Some of a shard's rows as a model reads them, and what is kept of them between questions."""
+    """Some of a shard's rows as a model reads them, and what is kept of them between questions.
+
+    Parameters
+    ----------
+    shard : Shard
+        Whose rows they are.
+    reading : Reading
+        With the labelled rows, where they were sent.
+    rows : ndarray of int
+        Which rows of the shard.
+    kept : dict
+        What the functions that `ShardedReading.ask` calls keep for the next question.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from skmmal.distributed import ShardedPool, View
+    >>> np.save(tempfile.gettempdir() + "/v.npy", np.eye(5))
+    >>> pool = ShardedPool.open({"v": tempfile.gettempdir() + "/v.npy"}, n_workers=2)
+    >>> pool.read(None).ask(lambda view: isinstance(view, View))
+    [True, True]
+    """
 
     shard: Shard
     reading: Reading
@@ -28,31 +49,8 @@ class View:
     kept: dict[str, Any] = field(default_factory=dict)
 
 
-class ShardedReading:
-    """What a model says of a pool that is spread over workers; all rows stay where they are.
-
-    Strategies ask it in place of a `Reading`: `ask` calls a function with every shard's part. Positions are those of
-    the rows that it is about, one shard after the other; `pool_rows` says which rows of the pool they are.
-
-    Parameters
-    ----------
-    pool : ShardedPool
-    key : int
-        What the parts are called on the shards.
-    counts : ndarray of int
-        Rows in each shard.
-    open_counts : ndarray of int
-        Rows in each shard that may be picked.
-
-    Examples
-    --------
-    >>> import tempfile, numpy as np
-    >>> from skmmal.distributed import ShardedPool
-    >>> np.save(tempfile.gettempdir() + "/a.npy", np.eye(5))
-    >>> pool = ShardedPool.open({"a": tempfile.gettempdir() + "/a.npy"}, n_workers=2)
-    >>> pool.read(None).ask(lambda view: len(view.reading))
-    [3, 2]
-    """
+class ShardedRows:
+    """Rows that are spread over workers, and how they are asked; parameters as of `ShardedReading`."""
 
     def __init__(self, pool: ShardedPool, key: int, counts: np.ndarray, open_counts: np.ndarray) -> None:
         self.pool, self._key, self._counts, self.open_counts = pool, key, counts, open_counts
@@ -96,13 +94,38 @@ class ShardedReading:
         return [answers[shard] for shard in self._asked]
 
     def ask_one(self, function: Callable[..., Any], *shared: Any) -> Any:
-        """Ask the first part alone: for what is the same everywhere."""
+        """Ask the first part alone: for what is the same everywhere.
+
+        Parameters
+        ----------
+        function : callable
+            As for `ask`.
+        *shared : object
+            Its further arguments.
+
+        Returns
+        -------
+        object
+        """
         arguments: list[tuple | None] = [None] * len(self._counts)
         arguments[self._asked[0]] = ()
         return self.pool.ask(_with_view, self._key, function, *shared, own=arguments)[self._asked[0]]
 
     def dealt(self, positions: np.ndarray) -> tuple[list[Any], np.ndarray]:
-        """Positions by the parts in which they are, as positions there; and the order that undoes the dealing."""
+        """Deal positions out to the parts in which they are.
+
+        Parameters
+        ----------
+        positions : ndarray of int
+            Among all rows.
+
+        Returns
+        -------
+        own : list
+            Positions in each part, ``None`` where it has none of them.
+        order : ndarray of int
+            Puts what the parts answer, one after the other, into the order of the positions.
+        """
         owners = np.searchsorted(self.starts, positions, side="right") - 1
         own = [positions[owners == w] - start if (owners == w).any() else None for w, start in enumerate(self.starts)]
         return own, np.argsort(np.argsort(owners, kind="stable"))
@@ -115,7 +138,9 @@ class ShardedReading:
         function : callable
             Returns an array with one entry for each of its positions, or a list of such arrays.
         positions : ndarray of int
+            Among all rows.
         *shared : object
+            Sent once to every worker.
 
         Returns
         -------
@@ -128,14 +153,35 @@ class ShardedReading:
         return np.concatenate(found)[order]
 
     def pool_rows(self, positions: np.ndarray) -> np.ndarray:
-        """Rows of the pool at some positions."""
+        """Rows of the pool at some positions.
+
+        Parameters
+        ----------
+        positions : ndarray of int
+            Among all rows.
+
+        Returns
+        -------
+        ndarray of int
+        """
         own, order = self.dealt(np.asarray(positions, dtype=np.intp))
         starts = self.pool.starts[self._asked]
         found = zip(self.ask(_rows, own=own), starts, strict=True)
         return np.concatenate([rows + start for rows, start in found if rows is not None])[order]
 
     def positions_of(self, pool_row: int) -> int | None:
-        """Where a row of the pool is among these, or ``None``."""
+        """Where a row of the pool is among these.
+
+        Parameters
+        ----------
+        pool_row : int
+            Its number in the pool.
+
+        Returns
+        -------
+        int or None
+            ``None`` where it is not among them.
+        """
         own: list[Any] = [None] * len(self.starts)
         order = self.pool.starts[self._asked]
         part = int(np.searchsorted(order, pool_row, side="right")) - 1
@@ -144,6 +190,34 @@ class ShardedReading:
         own[part] = pool_row - int(order[part])
         found = self.ask(_position, own=own)[part]
         return None if found is None else found + int(self.starts[part])
+
+
+class ShardedReading(ShardedRows):
+    """What a model says of a pool that is spread over workers; all rows stay where they are.
+
+    Strategies ask it in place of a `Reading`: `ask` calls a function with every shard's part. Positions are those of
+    the rows that it is about, one shard after the other; `pool_rows` says which rows of the pool they are.
+
+    Parameters
+    ----------
+    pool : ShardedPool
+        Whose rows they are.
+    key : int
+        What the parts are called on the shards.
+    counts : ndarray of int
+        Rows in each shard.
+    open_counts : ndarray of int
+        Rows in each shard that may be picked.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from skmmal.distributed import ShardedPool
+    >>> np.save(tempfile.gettempdir() + "/a.npy", np.eye(5))
+    >>> pool = ShardedPool.open({"a": tempfile.gettempdir() + "/a.npy"}, n_workers=2)
+    >>> pool.read(None).ask(lambda view: len(view.reading))
+    [3, 2]
+    """
 
     def highest(self, score: Callable[..., np.ndarray], n_instances: int, *, placed: bool = False) -> tuple:
         """The rows of highest score, highest first, and their scores; on ties the first.
@@ -172,15 +246,41 @@ class ShardedReading:
     # -- other rows, other heads
 
     def on(self, name: str) -> ShardedReading:
-        """Listen to one head, or to all; for a modality, of the rows that have it (see `Reading.on`)."""
+        """Listen to one head, or to all (see `Reading.on`).
+
+        Parameters
+        ----------
+        name : str
+            ``"fused"``, ``"all"``, or a modality.
+
+        Returns
+        -------
+        ShardedReading
+            For a modality, of the rows that have it.
+        """
         return self._derived(_listening, name)
 
     def among_candidates(self) -> ShardedReading:
-        """The rows that may be picked."""
+        """Leave out the rows that may not be picked.
+
+        Returns
+        -------
+        ShardedReading
+        """
         return self._derived(_candidates)
 
     def without(self, pool_rows: np.ndarray) -> ShardedReading:
-        """The rows that are not among some rows of the pool."""
+        """Leave out some rows.
+
+        Parameters
+        ----------
+        pool_rows : ndarray of int
+            Their numbers in the pool.
+
+        Returns
+        -------
+        ShardedReading
+        """
         starts = self.pool.starts[self._asked]
         own = [pool_rows[(pool_rows >= start) & (pool_rows < end)] - start for start, end in self._spans(starts)]
         return self._derived(_others, own=own)
@@ -189,7 +289,7 @@ class ShardedReading:
         return [(start, start + self.pool.counts[shard]) for start, shard in zip(starts, self._asked, strict=True)]
 
     def _derived(self, function: Callable[..., Any], *shared: Any, own: list[Any] | None = None) -> ShardedReading:
-        key = self.pool.new_key()
+        key = next(self.pool.keys)
         counts, open_counts = (np.zeros(len(self._counts), dtype=np.intp) for _ in range(2))
         found = self.ask(_derive, key, function, *shared, own=own)
         counts[self._asked], open_counts[self._asked] = np.array(found).reshape(-1, 2).T

@@ -113,7 +113,12 @@ class Points(ABC):
         """
 
     def n_open(self) -> int:
-        """Return how many points may be picked."""
+        """Return how many points may be picked.
+
+        Returns
+        -------
+        int
+        """
         return len(self.open_rows())
 
     @property
