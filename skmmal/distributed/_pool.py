@@ -55,23 +55,24 @@ class ShardedPool:
     --------
     >>> import tempfile
     >>> import numpy as np
-    >>> from skmmal import LateFusionClassifier
+    >>> from skmmal import LateFusionClassifier, ModalityScaler
     >>> from skmmal.datasets import load_digits_views
     >>> from skmmal.distributed import ShardedPool
     >>> from skmmal.query import BMMAL
     >>> X, y = load_digits_views(["fou", "zer"], return_X_y=True)
+    >>> X = ModalityScaler().fit_transform(X)
     >>> clf = LateFusionClassifier().fit(X[::20], y[::20])
     >>> folder = tempfile.mkdtemp()
     >>> for name, block in X[1::2].blocks.items():
     ...     np.save(f"{folder}/{name}.npy", block)
-    >>> paths = {name: f"{folder}/{name}.npy" for name in X.modalities}
-    >>> with ShardedPool.open(paths, n_workers=3) as pool:
-    ...     print(pool, BMMAL(random_state=0).query(clf, pool, 3))
-    ...     print(pool.take([5, 2]))
-    ShardedPool(1000 rows in 3 shards: fou 76, zer 47) [645 482 345]
+    >>> pool = ShardedPool.open({name: f"{folder}/{name}.npy" for name in X.modalities}, n_workers=3)
+    >>> pool
+    ShardedPool(1000 rows in 3 shards: fou 76, zer 47)
+    >>> pool.take([5, 2])
     MultimodalArray(2 rows: fou 76, zer 47)
-    >>> BMMAL(random_state=0).query(clf, X[1::2], 3)
-    array([645, 482, 345])
+    >>> batch = BMMAL(random_state=0).query(clf, pool, 5)
+    >>> bool((batch == BMMAL(random_state=0).query(clf, X[1::2], 5)).all())
+    True
     """
 
     def __init__(self, parts: Sequence[Part], workers: Workers, n_workers: int, ids: list[str] | None = None) -> None:
