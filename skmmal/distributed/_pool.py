@@ -144,6 +144,7 @@ class ShardedPool:
 
     def reopen(self) -> None:
         """Open all rows again on the workers that there are now, after one was lost."""
+        self._workers.stop()
         self._start()
 
     def close(self) -> None:
