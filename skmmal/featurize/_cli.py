@@ -128,6 +128,14 @@ def parser(script: str, prog: str | None = None) -> argparse.ArgumentParser:
     run.add_argument("--workers", type=int, help="processes that read ahead, 0 for none (default: by cores)")
     run.add_argument("--threads", type=int, help="torch's threads (default: torch's choice)")
     run.add_argument("--range-rows", type=int, help="rows committed together; fixed by the first run")
+    run.add_argument(
+        "--extend",
+        nargs="?",
+        const="stat",
+        choices=("stat", "content"),
+        help="go on with a manifest that has more rows, or other texts and files, than the cache: what is still right "
+        "stays. Files are known by path, size and time, with 'content' by their contents",
+    )
     run.add_argument("--shard", type=shard, default=(0, 1), metavar="I/N", help="do the I-th of N parts, from 0")
     run.add_argument("--jobs", type=int, help="do N shards at once on this machine, a GPU each where there are some")
     run.add_argument("--limit", type=int, help="stop after this many rows")

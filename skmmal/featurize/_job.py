@@ -7,27 +7,29 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from skmmal.features import FeatureStore, Range, RowWriter
+from skmmal.features import CacheError, FeatureStore, Range, RowWriter
 from skmmal.featurize import decode
 from skmmal.featurize._commits import Committer, RangeBuffer
 from skmmal.featurize._encoding import Backbone, Encoder, Pieces, resolve_device
+from skmmal.featurize._extension import SHA, Extension, grown, renew
 from skmmal.featurize._manifest import Manifest, read_manifest
 from skmmal.featurize._options import JobOptions
 from skmmal.featurize._progress import Progress
 from skmmal.featurize._read_ahead import ReadAhead, Task, default_workers
-from skmmal.featurize._reading import Batch, Chunk, failure
+from skmmal.featurize._reading import Batch, Chunk, failure, root_of
 from skmmal.featurize.backbones import build_backbone
 
 RANGE_ROWS = {"image": 256, "text": 1024, "audio": 64, "video": 32}
 """Rows that are committed together: seconds of work, not hours, and not thousands of small files either."""
 
-Work = list[tuple[Range, np.ndarray]]
-"""Ranges, and the positions in them that a run encodes."""
+Work = list[tuple[Range, np.ndarray, bool]]
+"""Ranges, the positions in them that a run encodes, and whether the other positions are there already."""
 
 
 class JobError(RuntimeError):
@@ -60,7 +62,7 @@ def fingerprint(backbone: Backbone, manifest: Manifest, amp: torch.dtype | None,
         **backbone.description,
         "tokens": options.tokens,
         "amp": str(amp).removeprefix("torch.") if amp is not None else "off",
-        "manifest_sha256": manifest.sha256,
+        SHA: manifest.sha256,
         **({} if options.script == "text" else {"decoding": decode.VERSION}),
     }
 
@@ -105,22 +107,44 @@ def run(options: JobOptions, backbone: Backbone | None = None, *, quiet: bool = 
         manifest = read_manifest(options.manifest, options.column or options.script, options.id_column, files=files)
         backbone = backbone or build(options, manifest)
         encoder = Encoder(backbone, resolve_device(options.device), options.amp)
-        store = FeatureStore.create(options.out, manifest.ids)
+        store, manifest, extension = _open(options, manifest, backbone, encoder)
         description = backbone.description
         with store.writer(
             options.name,
             backbone.width,
             dtype=options.dtype,
             fingerprint=fingerprint(backbone, manifest, encoder.dtype, options),
+            inputs=True,
             metadata={key: description[key] for key in ("backbone", "weights", "preprocessing") if key in description},
             range_rows=options.range_rows or RANGE_ROWS.get(options.script, 256),
             shard=options.shard,
         ) as writer:
             job = _Run(options, manifest, encoder, writer, quiet)
+            if extension is not None:
+                job.progress.say(f"{options.name}: {extension}")
             try:
-                return job.go()
+                receipt = job.go()
+                return receipt if extension is None else {**receipt, "extension": asdict(extension)}
             except ValueError as error:  # which says before a job begins that it cannot
                 raise JobError(str(error)) from error
+
+
+def _open(
+    options: JobOptions, manifest: Manifest, backbone: Backbone, encoder: Encoder
+) -> tuple[FeatureStore, Manifest, Extension | None]:
+    """Return the cache, the manifest in its order, and what is to be extended, if that was asked for."""
+    if options.extend is None:
+        try:
+            return FeatureStore.create(options.out, manifest.ids), manifest, None
+        except CacheError as error:
+            raise CacheError(f"{error}. A longer or changed manifest goes on with --extend") from None
+    asked = fingerprint(backbone, manifest, encoder.dtype, options)
+    store, manifest, extension = grown(
+        options.out, manifest, lambda before: before.check_same_job(options.name, asked, but=(SHA,))
+    )
+    made_by = fingerprint(backbone, manifest, encoder.dtype, options)
+    n_changed = renew(store, options.name, made_by, manifest, root_of(backbone.reader), options.extend)
+    return store, manifest, replace(extension, changed=n_changed)
 
 
 @contextmanager
@@ -134,17 +158,33 @@ def _threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def choose_work(options: JobOptions, writer: RowWriter) -> Work:
-    """Return what is not done yet; or, to retry errors, what has failed or was noted, and nothing else."""
-    if not options.retry_errors:
-        pending = [(rows, np.arange(rows.stop - rows.start)) for rows in writer.pending()]
-        if options.limit is None or not writer.ranges:
-            return pending
-        stop = writer.ranges[0].start + options.limit  # a limit counts rows of the shard, also those that are done
-        return [(rows, chosen[: stop - rows.start]) for rows, chosen in pending if rows.start < stop]
-    recorded = sorted({line["row"] for line in (*writer.errors(), *writer.remarks())})[: options.limit]
-    by_range = itertools.groupby(recorded, key=writer.range_of)
-    return [(rows, np.array(list(members)) - rows.start) for rows, members in by_range]
+def choose_work(options: JobOptions, writer: RowWriter, manifest: Manifest) -> Work:
+    """Return what is not done yet or has changed; or, to retry errors, what has failed or was noted, and no more."""
+    if options.retry_errors:
+        recorded = {line["row"] for line in (*writer.errors(), *writer.remarks())}
+        return _single_rows(sorted(recorded)[: options.limit], writer)
+    work: Work = []
+    for rows in writer.pending():
+        chosen = np.arange(rows.stop - rows.start)
+        there = np.array([manifest.cells[row] is not None for row in range(rows.start, rows.stop)])
+        keep = bool(there.any() and not there.all())  # rows that are in the cache alone stay as they are
+        work.append((rows, chosen[there] if keep else chosen, keep))
+    pending = {rows.index for rows, _, _ in work}
+    changed = [row for row in writer.changed if writer.range_of(row).index not in pending]
+    work = sorted([*work, *_single_rows(changed, writer)], key=lambda part: part[0].start)
+    if options.limit is None or not writer.ranges:
+        return work
+    stop = writer.ranges[0].start + options.limit  # a limit counts rows of the shard, also those that are done
+    return [
+        (rows, chosen if keep else chosen[: stop - rows.start], keep)
+        for rows, chosen, keep in work
+        if rows.start < stop
+    ]
+
+
+def _single_rows(rows: list[int], writer: RowWriter) -> Work:
+    by_range = itertools.groupby(rows, key=writer.range_of)
+    return [(part, np.array(list(members)) - part.start, True) for part, members in by_range]
 
 
 class _Run:
@@ -154,9 +194,9 @@ class _Run:
         self, options: JobOptions, manifest: Manifest, encoder: Encoder, writer: RowWriter, quiet: bool
     ) -> None:
         self.options, self.manifest, self.encoder, self.writer = options, manifest, encoder, writer
-        self.work = choose_work(options, writer)
-        n_items = sum(len(chosen) for _, chosen in self.work)
-        self.committer = Committer(options, manifest, writer, n_items)
+        self.work = choose_work(options, writer, manifest)
+        n_items = sum(len(chosen) for _, chosen, _ in self.work)
+        self.committer = Committer(options, manifest, writer, n_items, root_of(encoder.backbone.reader))
         self.progress = Progress(options.name, n_items, quiet)
         self.precision: dict[str, float] | None = None
         # features stay on a GPU while the next batch is launched, so that it never idles
@@ -176,11 +216,11 @@ class _Run:
         return receipt
 
     def _tasks(self) -> Iterator[Task]:
-        for rows, chosen in self.work:
+        for rows, chosen, _ in self.work:
             step = len(chosen) if self.encoder.backbone.reader.whole_range else self.options.batch_size
             for start in range(0, len(chosen), step):
                 part = tuple(int(rows.start + position) for position in chosen[start : start + step])
-                cells = tuple(self.manifest.cells[row] for row in part)
+                cells = tuple(self.manifest.cells[row] or "" for row in part)
                 yield Task(part, cells, start + step >= len(chosen))
 
     def _encode_all(self, ahead: ReadAhead) -> None:
@@ -188,8 +228,8 @@ class _Run:
         buffer: RangeBuffer | None = None
         for task, chunk in ahead.read(self._tasks()):
             if buffer is None:
-                rows, chosen = next(work)
-                buffer = RangeBuffer.empty(rows, self.writer.shape[1:], chosen)
+                rows, chosen, keep = next(work)
+                buffer = RangeBuffer.empty(rows, self.writer.shape[1:], chosen, keep)
             self._encode(buffer, chunk, np.array(task.rows) - buffer.rows.start)
             if chunk.rest is not None:
                 continue
@@ -246,7 +286,7 @@ class _Run:
             "shard": list(self.options.shard),
             "total": total,
             "done": writer.rows_done,
-            "complete": writer.rows_done == total,
+            "complete": writer.rows_done == total and not writer.changed,
             "encoded": committer.encoded,
             "failed": committer.failed,
             "noted": committer.noted,

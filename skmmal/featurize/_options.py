@@ -50,6 +50,9 @@ class JobOptions:
         ``(i, n)``: the i-th of n contiguous parts.
     strict : bool
         Stop at the first item that fails, or is noted as doubtful, instead of recording it.
+    extend : {None, "stat", "content"}
+        Go on with a manifest that has more rows, or other ones, than the cache: rows that are still right stay. Files
+        are compared by path, size and modification time, and by contents where these differ, or at once.
     retry_errors : bool
         Try only the items that failed, or were noted, before.
     max_error_rate : float
@@ -87,6 +90,7 @@ class JobOptions:
     limit: int | None = None
     shard: tuple[int, int] = (0, 1)
     strict: bool = False
+    extend: str | None = None
     retry_errors: bool = False
     max_error_rate: float = 1.0
     range_rows: int | None = None
@@ -102,6 +106,8 @@ class JobOptions:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if self.workers is not None and self.workers < 0:
             raise ValueError(f"workers must not be negative, got {self.workers}")
+        if self.extend not in (None, "stat", "content"):
+            raise ValueError(f"extend must be None, 'stat' or 'content', got {self.extend!r}")
         if not 0 <= self.max_error_rate <= 1:
             raise ValueError(f"max_error_rate must lie in 0..1, got {self.max_error_rate}")
         index, count = self.shard

@@ -55,6 +55,10 @@ class Progress:
                 f"{left / 60:.0f} min left"
             )
 
+    def say(self, line: str) -> None:
+        """Print a line, on a terminal and in a log file."""
+        self.console.print(line, highlight=False, soft_wrap=True)
+
     def summary(self, receipt: dict[str, Any]) -> None:
         """Print what a run did."""
         seconds = receipt["seconds"]
@@ -77,4 +81,4 @@ class Progress:
                 f"({precision['relative']:.1e} of the largest), over {precision['units']} units"
             )
         for line in lines:
-            self.console.print(line, highlight=False)
+            self.say(line)

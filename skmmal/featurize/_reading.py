@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from skmmal.featurize._contents import content_number
 from skmmal.featurize._manifest import Cell, Embedded
 from skmmal.featurize._notes import Notes
 
@@ -238,6 +239,7 @@ class Chunk:
     notes: dict[str, int] = field(default_factory=dict)
     remarks: dict[int, dict[str, str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "decode": 0.0})
+    contents: dict[int, int] = field(default_factory=dict)
     rest: tuple[int, int] | None = None
 
     def add_notes(self, position: int, notes: Notes) -> None:
@@ -247,6 +249,11 @@ class Chunk:
                 self.notes[kind] = self.notes.get(kind, 0) + count
         if notes.remarks:
             self.remarks[position] = notes.remarks
+
+
+def root_of(reader: Reader) -> Path | None:
+    """Return the folder that a reader's cells are relative to; None where they name no files."""
+    return reader.root if isinstance(reader, FileReader) else None
 
 
 def failure(position: int, stage: str, error: BaseException, cell: object = "", root: Path | None = None) -> Failure:
@@ -282,7 +289,7 @@ def read_chunk(
     units: list[Unit] = []
     owners: list[int] = []
     n_bytes = 0
-    root = getattr(reader, "root", None)
+    root = root_of(reader)
     for position in range(first[0], len(cells)):
         if position in deadly:
             death = ChildProcessError("reading it kills the process that reads, twice")
@@ -293,6 +300,7 @@ def read_chunk(
         n_given = begin
         try:
             raw = reader.fetch(cells[position])
+            chunk.contents[position] = content_number(cells[position], raw, root)
             stage, between = "decode", time.perf_counter()
             chunk.seconds["read"] += between - began
             began = between
@@ -311,6 +319,8 @@ def read_chunk(
                 chunk.add_notes(position, notes)
         except Exception as error:
             chunk.failures.append(failure(position, stage, error, cells[position], root))
+            if stage == "read":
+                chunk.contents[position] = content_number(cells[position], root=root)
             del units[n_before:], owners[n_before:]
         chunk.seconds[stage] += time.perf_counter() - began
         if chunk.rest is not None:
