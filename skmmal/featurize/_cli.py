@@ -10,12 +10,14 @@ from typing import Any
 
 from skmmal.features import CacheInUseError
 from skmmal.featurize._options import JobOptions
+from skmmal.featurize._signals import Terminated, terminable
 
 EPILOG = """
 Exit status: 0, the rows are done (items without features are in errors.jsonl, doubtful ones, such as recordings that
 are cut short, in notes.jsonl; {status} counts them); 1, the job stopped (--strict,
 --max-error-rate, a full disk, another job on the same rows) or not one item could be encoded; 2, it cannot begin (the
-manifest, the options, or a cache that another job made); 130, interrupted. The same command goes on where it stopped.
+manifest, the options, or a cache that another job made); 130, interrupted; 143, terminated (SIGTERM). The same
+command goes on where it stopped.
 """
 
 
@@ -146,7 +148,7 @@ def parser(script: str, prog: str | None = None) -> argparse.ArgumentParser:
     bad.add_argument(
         "--retry-errors", action="store_true", help="try the items in errors.jsonl and notes.jsonl again, and no others"
     )
-    bad.add_argument("--max-error-rate", type=float, default=1.0, help="stop when more than this share fails")
+    bad.add_argument("--max-error-rate", type=float, help="stop when more than this share fails (default: 0.5)")
     return made
 
 
@@ -172,15 +174,18 @@ def run_script(script: str, arguments: list[str] | None = None, *, prog: str | N
     """
     parsed = parser(script, prog).parse_args(arguments)
     try:
-        receipt = _run(options(script, parsed), parsed)
+        with terminable():
+            receipt = _run(options(script, parsed), parsed)
     except ImportError as error:
         return _say(f"{error} (pip install 'skmmal[featurize]')", 2)
     except (CacheInUseError, OSError, RuntimeError) as error:  # and what strict, an error rate and a job's end raise
         return _say(error, 1)
     except ValueError as error:
         return _say(error, 2)
-    except KeyboardInterrupt:
-        return _say("interrupted; the same command resumes", 130)
+    except Terminated as stopped:
+        return _say(f"terminated; {stopped}", 143)
+    except KeyboardInterrupt as stopped:
+        return _say(f"interrupted; {stopped or 'the same command goes on'}", 130)
     return 0 if receipt["problem"] is None else _say(receipt["problem"], 1)
 
 

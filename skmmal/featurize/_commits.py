@@ -162,12 +162,16 @@ class Committer:
         self.encoded += len(buffer.chosen)
         self.failed += len(buffer.failures)
         self.noted += len(buffer.noted)
-        limit = self.options.max_error_rate
-        if self.failed / self.encoded > limit and self.encoded >= min(RATE_FROM, self.n_items):
+        limit = self.options.error_limit
+        at_end = self.encoded == self.n_items
+        if at_end and self.failed == self.encoded and self.options.max_error_rate is None:
+            return  # the receipt says that nothing could be encoded
+        if self.failed / self.encoded > limit and (at_end or self.encoded >= RATE_FROM):
             self.wait()
             last = f" The last: {_spelled(self._failed_row(buffer, max(buffer.failures)))}" if buffer.failures else ""
             raise ErrorRateError(
-                f"{self.failed} of {self.encoded} items failed, more than --max-error-rate {limit:g} bears.{last}"
+                f"{self.failed} of {self.encoded} items failed, more than --max-error-rate {limit:g} bears "
+                f"(errors.jsonl).{last}"
             )
 
     def check_strict(self, buffer: RangeBuffer) -> None:

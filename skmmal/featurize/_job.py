@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
@@ -67,7 +67,9 @@ def fingerprint(backbone: Backbone, manifest: Manifest, amp: torch.dtype | None,
     }
 
 
-def run(options: JobOptions, backbone: Backbone | None = None, *, quiet: bool = False) -> dict[str, Any]:
+def run(
+    options: JobOptions, backbone: Backbone | None = None, *, quiet: bool = False, bar: bool = True
+) -> dict[str, Any]:
     """Featurize what is not featurized yet.
 
     The rows are the same whatever the number of workers and shards, and however often the job was killed, on the
@@ -82,7 +84,9 @@ def run(options: JobOptions, backbone: Backbone | None = None, *, quiet: bool = 
         A model of your own: a module, a function that calls it, what reads its inputs, and a description. Default: the
         one that `options` names.
     quiet : bool, default=False
-        No progress bar and no summary.
+        No progress, no first and no last lines.
+    bar : bool, default=True
+        Draw a bar on a terminal. Without one there is a line a minute, as in a log file.
 
     Returns
     -------
@@ -119,9 +123,8 @@ def run(options: JobOptions, backbone: Backbone | None = None, *, quiet: bool = 
             range_rows=options.range_rows or RANGE_ROWS.get(options.script, 256),
             shard=options.shard,
         ) as writer:
-            job = _Run(options, manifest, encoder, writer, quiet)
-            if extension is not None:
-                job.progress.say(f"{options.name}: {extension}")
+            job = _Run(options, manifest, encoder, writer, Progress(options, quiet, bar))
+            job.say_start(extension)
             try:
                 receipt = job.go()
                 return receipt if extension is None else {**receipt, "extension": asdict(extension)}
@@ -191,20 +194,54 @@ class _Run:
     """One run of a job: reads ahead, encodes, and commits while the next range is being encoded."""
 
     def __init__(
-        self, options: JobOptions, manifest: Manifest, encoder: Encoder, writer: RowWriter, quiet: bool
+        self, options: JobOptions, manifest: Manifest, encoder: Encoder, writer: RowWriter, progress: Progress
     ) -> None:
         self.options, self.manifest, self.encoder, self.writer = options, manifest, encoder, writer
         self.work = choose_work(options, writer, manifest)
-        n_items = sum(len(chosen) for _, chosen, _ in self.work)
+        self.n_items = n_items = sum(len(chosen) for _, chosen, _ in self.work)
         self.committer = Committer(options, manifest, writer, n_items, root_of(encoder.backbone.reader))
-        self.progress = Progress(options.name, n_items, quiet)
+        self.progress = progress
+        progress.expect(n_items)
         self.precision: dict[str, float] | None = None
         # features stay on a GPU while the next batch is launched, so that it never idles
         self.lag = 1 if encoder.device.type == "cuda" else 0
         self.in_flight: deque[tuple[RangeBuffer, Batch, np.ndarray, Pieces]] = deque()
 
+    def say_start(self, extension: Extension | None) -> None:
+        """Say what is about to happen, and where the first items are looked for."""
+        total = sum(rows.stop - rows.start for rows in self.writer.ranges)
+        amp = "" if self.encoder.dtype is None else f", autocast {str(self.encoder.dtype).removeprefix('torch.')}"
+        options, say = self.options, self.progress.say
+        say(f"{options.model} ({options.weights}) on {self.encoder.device}{amp}: {self.n_items} of {total} rows to do")
+        if extension is not None:
+            say(str(extension))
+        root = root_of(self.encoder.backbone.reader)
+        rows = itertools.chain.from_iterable(part.start + chosen for part, chosen, _ in self.work)
+        paths = [
+            cell for row in itertools.islice(rows, 10) if isinstance(cell := self.manifest.cells[row], str) and cell
+        ]
+        if root is not None and paths:
+            say(f"the first: {', '.join(str((root / cell).resolve()) for cell in paths[:2])}")
+            if not any((root / cell).exists() for cell in paths):
+                say(f"none of the first {len(paths)} is there; paths are relative to the manifest's folder")
+
     def go(self) -> dict[str, Any]:
-        """Encode everything, and return the receipt."""
+        """Encode everything, and return the receipt.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            As it came, with a word on what is done.
+        """
+        try:
+            return self._go()
+        except KeyboardInterrupt as stopped:
+            total = sum(rows.stop - rows.start for rows in self.writer.ranges)
+            raise type(stopped)(
+                f"{self.writer.rows_done} of {total} rows are done and written; the same command goes on"
+            ) from None
+
+    def _go(self) -> dict[str, Any]:
         began = time.perf_counter()
         workers = default_workers() if self.options.workers is None else self.options.workers
         reader = self.encoder.backbone.reader
@@ -292,6 +329,7 @@ class _Run:
             "noted": committer.noted,
             "present": writer.rows_present,
             "errors": len(writer.errors()),
+            "reasons": dict(Counter(error["exception"] for error in writer.errors()).most_common()),
             "notes": len(writer.remarks()),
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
             "items_per_second": round(committer.encoded / wall, 3) if wall else 0.0,

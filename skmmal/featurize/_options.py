@@ -55,8 +55,9 @@ class JobOptions:
         are compared by path, size and modification time, and by contents where these differ, or at once.
     retry_errors : bool
         Try only the items that failed, or were noted, before.
-    max_error_rate : float
-        Stop when more than this share of the items fails (looked at from 100 items on).
+    max_error_rate : float, optional
+        Stop when more than this share of the items fails (looked at from 100 items on, and at the end). Default: a
+        half; with `retry_errors`, which takes up what is bad, all may fail.
     range_rows : int, optional
         Rows that are committed together. Fixed when the modality is created.
     seed : int
@@ -92,7 +93,7 @@ class JobOptions:
     strict: bool = False
     extend: str | None = None
     retry_errors: bool = False
-    max_error_rate: float = 1.0
+    max_error_rate: float | None = None
     range_rows: int | None = None
     seed: int = 0
     threads: int | None = None
@@ -108,13 +109,20 @@ class JobOptions:
             raise ValueError(f"workers must not be negative, got {self.workers}")
         if self.extend not in (None, "stat", "content"):
             raise ValueError(f"extend must be None, 'stat' or 'content', got {self.extend!r}")
-        if not 0 <= self.max_error_rate <= 1:
+        if self.max_error_rate is not None and not 0 <= self.max_error_rate <= 1:
             raise ValueError(f"max_error_rate must lie in 0..1, got {self.max_error_rate}")
         index, count = self.shard
         if not 0 <= index < count:
             raise ValueError(f"shard (i, n) needs 0 <= i < n, got {self.shard}")
         for name in ("manifest", "out"):
             object.__setattr__(self, name, local_path(getattr(self, name), name))
+
+    @property
+    def error_limit(self) -> float:
+        """The share of failures that the job bears."""
+        if self.max_error_rate is None:
+            return 1.0 if self.retry_errors else 0.5
+        return self.max_error_rate
 
     @property
     def name(self) -> str:

@@ -178,7 +178,7 @@ class FileReader(Reader):
         if not path.exists():
             if re.match(r"[a-z][a-z0-9+.-]+://", cell.strip(), re.IGNORECASE):
                 raise FileNotFoundError("a URL; the job reads files, so download it first")
-            raise FileNotFoundError("no such file")
+            raise FileNotFoundError(f"no such file{_near_miss(cell)}")
         return path
 
     def source(self, cell: Cell) -> Path | io.BytesIO:
@@ -205,6 +205,17 @@ class FileReader(Reader):
         if not data:
             raise ValueError("empty file (0 bytes)")
         return data
+
+
+def _near_miss(cell: str) -> str:
+    """What is often meant by a path that is not there."""
+    if cell.lstrip().startswith("~"):
+        return "; '~' is not expanded in a manifest, write the whole path"
+    if "\\" in cell:
+        return "; it has backslashes, write the path with /"
+    if ";" in cell or "|" in cell:
+        return "; a cell holds one path"
+    return ""
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from concurrent.futures import BrokenExecutor
 from typing import Any
 
@@ -32,7 +33,7 @@ def run_shards(options: JobOptions, n_shards: int, *, n_jobs: int | None = None,
     n_jobs : int, optional
         How many run at once, as in joblib.
     quiet : bool, default=False
-        Print nothing.
+        Print nothing. Otherwise each shard says when it begins, once a minute how far it is, and what it did.
 
     Returns
     -------
@@ -44,7 +45,7 @@ def run_shards(options: JobOptions, n_shards: int, *, n_jobs: int | None = None,
     todo = list(range(n_shards))
     receipts: dict[int, dict[str, Any]] = {}
     for attempt in range(ATTEMPTS):
-        tasks = (delayed(_run_shard)(options, index, n_shards) for index in todo)
+        tasks = (delayed(_run_shard)(options, index, n_shards, quiet) for index in todo)
         try:
             found = Parallel(n_jobs=n_jobs)(tasks)
         except BrokenExecutor:  # joblib loses all results of a round in which a worker died; the cache does not
@@ -56,9 +57,9 @@ def run_shards(options: JobOptions, n_shards: int, *, n_jobs: int | None = None,
     return _sum(options, [receipts[index] for index in sorted(receipts)])
 
 
-def _run_shard(options: JobOptions, index: int, count: int) -> dict[str, Any]:
+def _run_shard(options: JobOptions, index: int, count: int, quiet: bool) -> dict[str, Any]:
     device = _device(options.device, index)
-    return run(dataclasses.replace(options, shard=(index, count), device=device), quiet=True)
+    return run(dataclasses.replace(options, shard=(index, count), device=device), quiet=quiet, bar=False)
 
 
 def _device(name: str, index: int) -> str:
@@ -74,6 +75,10 @@ def _sum(options: JobOptions, receipts: list[dict[str, Any]]) -> dict[str, Any]:
     total: dict[str, Any] = {"modality": options.name, "shards": receipts}
     for key in ("total", "done", "encoded", "failed", "noted", "present", "errors", "notes"):
         total[key] = sum(receipt[key] for receipt in receipts)
+    reasons: Counter[str] = Counter()
+    for receipt in receipts:
+        reasons.update(receipt["reasons"])
+    total["reasons"] = dict(reasons.most_common())
     total["complete"] = all(receipt["complete"] for receipt in receipts)
     total["problem"] = problem(total)
     return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -71,12 +72,17 @@ def main(arguments: list[str] | None = None, *, prog: str = "python -m skmmal.fe
     """
     parser = argparse.ArgumentParser(prog=prog, description="How far a featurization is, from what is on disk alone.")
     parser.add_argument("folder", type=Path, help="the feature cache")
+    parser.add_argument("--json", action="store_true", help="print all of it for programs")
     console = Console()
+    parsed = parser.parse_args(arguments)
     try:
-        report = status(parser.parse_args(arguments).folder)
+        report = status(parsed.folder)
     except (CacheError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    if parsed.json:
+        print(json.dumps(report, indent=2, ensure_ascii=False))
+        return 0
     table = Table("modality", "done", "failed", "commonest reason", "noted", "bottleneck", "left", "running")
     for name, entry in report.items():
         left = entry["seconds_left"]
