@@ -59,6 +59,16 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
             "8192, and 512 where neither tokenizer nor model has a limit",
         },
         "--normalize": {"action": "store_true", "help": "bring features to length one"},
+        "--prompt": {
+            "action": "append",
+            "metavar": "TEMPLATE",
+            "help": "put each text in place of {}, such as 'a photo of a {}' or a model's instruction; given several "
+            "times, the features are the mean over the templates",
+        },
+        "--lines": {
+            "action": "store_true",
+            "help": "the manifest is a list with a text on each line, which is its id, too: names of classes",
+        },
     },
     "audio": {
         "--model": {

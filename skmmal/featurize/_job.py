@@ -18,7 +18,7 @@ from skmmal.featurize import decode
 from skmmal.featurize._commits import Committer, RangeBuffer
 from skmmal.featurize._encoding import Backbone, Encoder, Pieces, resolve_device
 from skmmal.featurize._extension import SHA, Extension, grown, renew
-from skmmal.featurize._manifest import Manifest, read_manifest
+from skmmal.featurize._manifest import Manifest, read_lines, read_manifest
 from skmmal.featurize._options import JobOptions
 from skmmal.featurize._progress import Progress
 from skmmal.featurize._read_ahead import ReadAhead, Task, default_workers
@@ -108,7 +108,11 @@ def run(
     """
     with _threads(options.threads):
         files = options.script != "text"
-        manifest = read_manifest(options.manifest, options.column or options.script, options.id_column, files=files)
+        manifest = (
+            read_lines(options.manifest)
+            if options.lines
+            else read_manifest(options.manifest, options.column or options.script, options.id_column, files=files)
+        )
         backbone = backbone or build(options, manifest)
         encoder = Encoder(backbone, resolve_device(options.device), options.amp)
         store, manifest, extension = _open(options, manifest, backbone, encoder)

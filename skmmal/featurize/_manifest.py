@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from skmmal._paths import local_path
-from skmmal.featurize._tables import read_rows
+from skmmal.featurize._tables import read_rows, read_text
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,29 @@ def read_manifest(path: Path, column: str, id_column: str = "id", *, files: bool
             raise ValueError(f"{path}, {place}: {error}") from None
     _check_ids(path, ids)
     return Manifest(ids, cells, path.parent)
+
+
+def read_lines(path: Path) -> Manifest:
+    """Read a list of distinct texts, one on each line; empty lines are left out.
+
+    Parameters
+    ----------
+    path : path
+        A text file in UTF-8.
+
+    Raises
+    ------
+    ValueError
+        No such file, another encoding, no text, or one that stands there twice.
+    """
+    path = local_path(path, "manifest")
+    if not path.is_file():
+        raise ValueError(f"the manifest {path} is not a file")
+    texts = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    if not texts:
+        raise ValueError(f"{path} has no rows")
+    _check_ids(path, texts)
+    return Manifest(texts, texts, path.parent)
 
 
 def _identifier(value: Any, column: str) -> str:

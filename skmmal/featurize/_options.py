@@ -32,6 +32,8 @@ class JobOptions:
         Default: the script's name.
     id_column : str
         Column of the ids.
+    lines : bool
+        The manifest is no table, but a list: on each line a text, which is its id, too.
     device : str
         ``auto`` takes a GPU where there is one.
     dtype : {"float16", "float32", "bfloat16"}
@@ -82,6 +84,7 @@ class JobOptions:
     modality: str | None = None
     column: str | None = None
     id_column: str = "id"
+    lines: bool = False
     device: str = "auto"
     dtype: str = "float16"
     batch_size: int = 32

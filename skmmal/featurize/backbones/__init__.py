@@ -7,6 +7,7 @@ A model of your own needs none: a `Backbone` is a module, a function that calls 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,9 @@ _EXPORTS = {
 }
 
 
+_COMMON = ("ModelSpec", "PromptReader", "check_prompts")
+
+
 def build_backbone(
     kind: str,
     model: str,
@@ -86,7 +90,8 @@ def build_backbone(
     tokens : bool, default=False
         Keep a grid of tokens instead of pooling.
     **settings : object
-        What the kind's command line has beside these: ``pooling`` (all), ``max_length`` and ``normalize`` (text),
+        What the kind's command line has beside these: ``pooling`` (all), ``max_length``, ``normalize`` and ``prompt``
+        (text: templates with ``{}``, over whose features an item's are the mean),
         ``window`` (audio), ``frames`` and ``fps`` (video).
 
     Returns
@@ -104,8 +109,14 @@ def build_backbone(
         raise ValueError(f"model {model!r} must be one of {choices}")
     module, _, function = BACKBONES[kind, library].partition(".")
     build = load(f"{__name__}.{module}", function, "featurize")
-    spec = load(f"{__name__}._common", "ModelSpec", "featurize")
-    return build(spec(library, name, weights, Path(root), seed, tokens), **settings)
+    common = {part: load(f"{__name__}._common", part, "featurize") for part in _COMMON}
+    prompts = settings.pop("prompt", None) or ()
+    common["check_prompts"](prompts, tokens)
+    made = build(common["ModelSpec"](library, name, weights, Path(root), seed, tokens), **settings)
+    if not prompts:
+        return made
+    about = {**made.description, "prompts": list(prompts)}
+    return replace(made, reader=common["PromptReader"](made.reader, prompts), description=about)
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from skmmal.featurize._reading import Reader
+from skmmal.featurize._reading import Reader, Unit
 
 WEIGHT_FILES = (".pt", ".pth", ".bin", ".safetensors")
 
@@ -68,6 +68,47 @@ class TextReader(Reader):
         if not cell.strip():
             raise ValueError("empty text")
         return cell
+
+
+class PromptReader(TextReader):
+    """Texts put into templates, each of which is encoded; an item's features are their mean.
+
+    Parameters
+    ----------
+    reader : TextReader
+        What makes units of a text.
+    prompts : sequence of str
+        Templates with ``{}`` where the text goes.
+
+    Examples
+    --------
+    >>> from skmmal.featurize.backbones._common import PromptReader
+    >>> PromptReader.whole_range
+    True
+    """
+
+    def __init__(self, reader: Reader, prompts: Sequence[str]) -> None:
+        self.reader, self.prompts, self.pads = reader, tuple(prompts), reader.pads
+
+    def decode(self, raw: str, notes: dict[str, int]) -> Iterator[Unit]:
+        """Give the units of every template."""
+        for prompt in self.prompts:
+            yield from self.reader.decode(prompt.replace("{}", raw), notes)
+
+    def collate(self, units: Sequence[Unit]) -> dict[str, torch.Tensor]:
+        """Make one batch of units."""
+        return self.reader.collate(units)
+
+
+def check_prompts(prompts: Sequence[str], tokens: bool) -> None:
+    """Refuse templates that texts cannot be put into."""
+    for prompt in prompts:
+        if not isinstance(prompt, str) or prompt.count("{}") != 1:
+            raise ValueError(
+                f"a prompt has {{}} once, where the text goes, such as 'a photo of a {{}}', got {prompt!r}"
+            )
+    if tokens and len(prompts) > 1:
+        raise ValueError("tokens of several prompts cannot be averaged: give one --prompt, or do without --tokens")
 
 
 def one_line(error: BaseException) -> str:
