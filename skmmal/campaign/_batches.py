@@ -156,7 +156,7 @@ class BatchesMixin(CampaignFolder):
         described = describe(self._features)
         if not allow_changed_features:
             before = state.rounds[-1].receipt["features"] if state.rounds else self._config["features"]["described"]
-            same_features(described, before)
+            described = same_features(self._features, described, before)
         all_ids = self._all_ids()
         gone = [name for name in state.labels.index if name not in all_ids]
         if gone:

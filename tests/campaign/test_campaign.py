@@ -310,6 +310,36 @@ def test_changed_features_are_noticed(tmp_path, pool):
         fewer.next_batch(allow_changed_features=True)
 
 
+def test_features_that_grew_go_on(tmp_path):
+    X, y = make_multimodal_classification(90, {"a": 3, "b": 2}, n_classes=2, random_state=0, return_X_y=True)
+    ids = [f"s{i}" for i in range(90)]
+
+    def store(n_rows, name="features"):
+        return FeatureStore.write(tmp_path / name, X[:n_rows], ids[:n_rows])
+
+    grown = store(60)
+    campaign = LabelingCampaign.create(tmp_path / "c", grown.path, n_instances=10, random_fraction=0.2)
+    for _ in range(2):
+        batch = campaign.next_batch()
+        campaign.add_labels({name: f"class {y[ids.index(name)]}" for name in batch["id"]})
+    stop_set = pd.read_csv(next((tmp_path / "c" / "log").glob("*round-002/stop_set.csv")))
+    grown.extend(X[60:], ids[60:])
+    campaign = LabelingCampaign(tmp_path / "c")
+    batch = campaign.next_batch()
+    receipts = [entry.receipt["features"] for entry in campaign.state().rounds]
+    assert [receipt["n_samples"] for receipt in receipts] == [60, 60, 90]
+    assert [receipt.get("grown_from") for receipt in receipts] == [None, None, 60]
+    assert (batch["chosen_by"] == RANDOM_SLICE).sum() == 2
+    after = pd.read_csv(next((tmp_path / "c" / "log").glob("*round-003/stop_set.csv")))
+    assert set(after["id"]) == set(stop_set["id"]) - set(campaign.state().labels.index)
+    store(90, "other")
+    changed = FeatureStore.open(tmp_path / "other").load()
+    blocks = {**changed.blocks, "a": changed["a"] + 1e-6}
+    longer = {name: np.vstack([block, block[:1]]) for name, block in blocks.items()}
+    with pytest.raises(CampaignError, match="there were 90 ids, and there are 91"):
+        LabelingCampaign(tmp_path / "c", features=longer, ids=[*ids, "new"]).next_batch()
+
+
 def test_beginning(begin, pool, tmp_path):
     begin(seed=1, stopping=[Budget(50), StabilizingPredictions(window=2)], estimator=LateFusionClassifier(C=3))
     again = begin(seed=1, stopping=[Budget(50), StabilizingPredictions(window=2)], estimator=LateFusionClassifier(C=3))
