@@ -87,7 +87,9 @@ class Answers(ABC):
         """Compare what was predicted with the labels; `scores` are probabilities of the classes, `units` drawn."""
 
     @abstractmethod
-    def doubts(self, model: Any, X: Any, labels: np.ndarray, ids: np.ndarray, classes: list[str], **options: Any) -> Any:
+    def doubts(
+        self, model: Any, X: Any, labels: np.ndarray, ids: np.ndarray, classes: list[str], **options: Any
+    ) -> Any:
         """Labels that a model doubts which did not see them."""
 
 
@@ -150,7 +152,9 @@ class _OneClass(Answers):
     ) -> Measures:
         return measure_classes(labels, predicted, units)
 
-    def doubts(self, model: Any, X: Any, labels: np.ndarray, ids: np.ndarray, classes: list[str], **options: Any) -> Any:
+    def doubts(
+        self, model: Any, X: Any, labels: np.ndarray, ids: np.ndarray, classes: list[str], **options: Any
+    ) -> Any:
         return _doubts.find_doubts(model, X, labels, ids, **options)
 
 
@@ -235,7 +239,9 @@ class _LabelSets(Answers):
         known = [_among(text, classes) for text in labels]
         return measure_sets(states(known, classes), states(predicted, classes), scores, units)
 
-    def doubts(self, model: Any, X: Any, labels: np.ndarray, ids: np.ndarray, classes: list[str], **options: Any) -> Any:
+    def doubts(
+        self, model: Any, X: Any, labels: np.ndarray, ids: np.ndarray, classes: list[str], **options: Any
+    ) -> Any:
         return _set_doubts.find_doubts(model, X, states(labels, classes), ids, classes, **options)
 
 

@@ -104,9 +104,7 @@ def check_class_names(names: Collection[str], what: str = "classes") -> None:
             )
 
 
-def check_classes(
-    incoming: Incoming, known: list[str], allow_new: bool, answers: Answers = ONE_CLASS
-) -> list[str]:
+def check_classes(incoming: Incoming, known: list[str], allow_new: bool, answers: Answers = ONE_CLASS) -> list[str]:
     """Return the classes that are new; an error with counts, unless they are welcome.
 
     The first labels of a campaign without declared classes define them.

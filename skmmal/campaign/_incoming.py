@@ -74,7 +74,7 @@ def normalize(
         A column is missing, an id is empty, a state unknown or contradicted, a time unreadable, or one annotator says
         two things about one id and no time tells which is the later.
     """
-    table = _as_table(labels)
+    table = _as_table(labels, multilabel)
     sets_mapped: dict[str, int] | None = None
     if multilabel:
         table, sets_mapped = as_sets(table, map_classes or {}, separator, classes)
@@ -110,7 +110,9 @@ def normalize(
         (events["state"] == "reject") & (events["label"] == ""), "the state is reject, and no class", events, lines
     )
     if multilabel:
-        what = "the state is reject, which is about one class; of a row with several labels give the set of those it has,"
+        what = (
+            "the state is reject, which is about one class; of a row with several labels give the set of those it has,"
+        )
         _complain(events["state"] == "reject", what, events, lines)
     odd = ~events["authority"].str.lower().isin(["", "yes", "true", "1", "no", "false", "0"])
     _complain(odd, "authority is neither yes nor no", events, lines, "authority")
@@ -172,13 +174,13 @@ def _complain_of_contradictions(events: pd.DataFrame, times: pd.Series, delivery
     )
 
 
-def _as_table(labels: Any) -> pd.DataFrame:
+def _as_table(labels: Any, multilabel: bool) -> pd.DataFrame:
     if isinstance(labels, pd.DataFrame):
         return labels
     if hasattr(labels, "column_names") and hasattr(labels, "features"):  # datasets: a ClassLabel is a number there
-        return from_dataset(labels)
+        return from_dataset(labels, multilabel=multilabel)
     if hasattr(labels, "to_pandas") and not isinstance(labels, type):  # polars, pyarrow
-        return _as_table(labels.to_pandas())
+        return _as_table(labels.to_pandas(), multilabel)
     if isinstance(labels, pd.Series):
         return pd.DataFrame({"id": labels.index, "label": labels.to_numpy()})
     if isinstance(labels, Mapping):
@@ -200,8 +202,10 @@ def _is_nothing(value: Any) -> bool:
 
 def _one_line(value: Any) -> str:
     if isinstance(value, list | tuple | dict | set | np.ndarray):
-        raise ValueError(f"labels: {value!r} is not one value; a sample has one label (several need a campaign with "
-            "multilabel=True, --multilabel)")
+        raise ValueError(
+            f"labels: {value!r} is not one value; a sample has one label (several need a campaign with "
+            "multilabel=True, --multilabel)"
+        )
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)  # a column of numbers with gaps: 3.0 is class 3
     text = str(value)

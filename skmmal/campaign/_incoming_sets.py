@@ -14,7 +14,19 @@ from skmmal.campaign._votes import ALL_COLUMNS
 __all__ = ["as_sets"]
 
 _YES, _NO = {"1", "1.0", "true", "yes", "x"}, {"0", "0.0", "false", "no"}
-_OURS = {*ALL_COLUMNS, "unknown", "entry", "rank", "score", "chosen_by", "predicted", "confidence", "why", "group", "cost"}
+_OURS = {
+    *ALL_COLUMNS,
+    "unknown",
+    "entry",
+    "rank",
+    "score",
+    "chosen_by",
+    "predicted",
+    "confidence",
+    "why",
+    "group",
+    "cost",
+}
 """Columns that are no labels: those of deliveries, and of the batches that are handed out."""
 _EMPTY = "none"
 """What the state says where no label applies, for spreadsheets, in which an empty cell says nothing."""
@@ -62,7 +74,9 @@ def as_sets(
         yes, odd = _parts(value, separator)
         odd += _parts(more, separator)[0]
         if states[row] == _EMPTY and (yes or odd):
-            raise ValueError(f"labels: the state is {_EMPTY}, no label applies, and there are labels, in row {row + 1}: {yes}")
+            raise ValueError(
+                f"labels: the state is {_EMPTY}, no label applies, and there are labels, in row {row + 1}: {yes}"
+            )
         words = {names.get(name, name) for name in yes} & {"skip", "unsure"}
         for old in names:
             mapped[old] += old in yes

@@ -101,10 +101,16 @@ class Settings:
         known = entries("strategy")
         for name, strategy in (("strategy", self.strategy), ("initial", self.initial)):
             if not known[strategy_name(strategy)].groups:
-                able = [each for each, entry in known.items() if entry.groups and (name == "strategy" or not entry.needs_model)]
+                able = [
+                    each
+                    for each, entry in known.items()
+                    if entry.groups and (name == "strategy" or not entry.needs_model)
+                ]
                 raise ValueError(f"{name}: {strategy_name(strategy)} does not choose whole groups; these do: {able}")
         if self.class_balance:
-            raise ValueError("class_balance is about single rows; a campaign that hands out whole groups cannot have it")
+            raise ValueError(
+                "class_balance is about single rows; a campaign that hands out whole groups cannot have it"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """JSON that `from_json` reads."""

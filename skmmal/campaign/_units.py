@@ -13,7 +13,17 @@ import pandas as pd
 from skmmal._paths import local_path
 from skmmal.campaign.formats._csv import read_table
 
-__all__ = ["Limits", "Units", "by_id", "check_costs", "check_groups", "costs_of", "draw_units", "groups_of", "lead_times"]
+__all__ = [
+    "Limits",
+    "Units",
+    "by_id",
+    "check_costs",
+    "check_groups",
+    "costs_of",
+    "draw_units",
+    "groups_of",
+    "lead_times",
+]
 
 _ALONE = "alone: "
 """Begins the name of the group of a row that came to the features after the campaign was begun."""
@@ -126,7 +136,9 @@ def by_id(given: Any, name: str, column: str, id_column: str = "id") -> pd.Serie
     if isinstance(given, pd.DataFrame):
         missing = [each for each in (id_column, column) if each not in given.columns]
         if missing:
-            raise ValueError(f"{name}: there is no column {missing[0]!r}; there are {[str(one) for one in given.columns]}")
+            raise ValueError(
+                f"{name}: there is no column {missing[0]!r}; there are {[str(one) for one in given.columns]}"
+            )
         given = given.set_index(id_column)[column]
     if isinstance(given, Mapping):
         given = pd.Series(dict(given), dtype=object)
@@ -185,8 +197,8 @@ def check_costs(given: Any, column: str, ids: np.ndarray) -> pd.DataFrame:
     wrong = ~(np.isfinite(numbers) & (numbers >= 0))
     if wrong.any():
         raise ValueError(
-            f"costs: {values[wrong].iloc[0]!r} of {values.index[wrong][0]!r} ({int(wrong.sum())} such rows) is no cost: "
-            "a finite number that is not negative"
+            f"costs: {values[wrong].iloc[0]!r} of {values.index[wrong][0]!r} ({int(wrong.sum())} such rows) is no "
+            "cost: a finite number that is not negative"
         )
     return pd.DataFrame({"id": numbers.index, "cost": numbers.to_numpy()}).sort_values("id")
 
@@ -198,7 +210,7 @@ def groups_of(table: pd.DataFrame, ids: np.ndarray) -> np.ndarray:
 
 
 def costs_of(declared: pd.DataFrame | None, ids: np.ndarray, events: pd.DataFrame) -> pd.Series:
-    """Cost of each id: declared, or the seconds that its answers took; where that is not known, the median of those known.
+    """Cost of each id: declared, or the seconds that its answers took; the median where that is not known.
 
     Parameters
     ----------
