@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 
 from skmmal._alone import modalities_of, warn_if_alone, warn_if_lost
 from skmmal._arrays import boolean, numeric, one_of
-from skmmal._fitted import is_learner
+from skmmal._fitted import is_learner, predicts_values
 from skmmal._names import did_you_mean
 from skmmal._random import check_rng
 from skmmal._registry import entries
@@ -25,7 +25,7 @@ from skmmal.query._units import UnitRequest, refusal, select_units
 from skmmal.reading import FUSED, Reading, read_with_labels
 from skmmal.selection._units import UnitBenefits, Units
 
-__all__ = ["QueryStrategy", "Selection"]
+__all__ = ["QueryStrategy", "Selection", "label_refusal", "model_refusal"]
 
 
 class QueryStrategy(BaseEstimator):
@@ -60,10 +60,10 @@ class QueryStrategy(BaseEstimator):
         Each strategy says which it is. The heads cost as much as the fused one each; where they take turns so does
         the strategy, while sums over the heads share the features.
 
-    Groups of rows and rows of unequal cost are picked one after the other, the one of highest benefit (per cost) first,
+    Groups of rows, and rows of unequal cost, are picked one after the other, that of highest benefit (per cost) first,
     given those that are picked already. The benefit of a row is its score, counted from that of a row that teaches
-    nothing (`MarginSampling`: one minus the margin); of a group the sum of its rows', the mean, or the best row's. Where
-    rows are compared with those picked:
+    nothing (`MarginSampling`: one minus the margin); of a group the sum of its rows', the mean, or the best row's.
+    Where rows are compared with those picked:
 
     * D² sampling (`BADGE`, `BMMAL`) draws a group in proportion to the squared distances of its rows to the nearest row
       of the groups picked (their sum, mean, or largest), per cost; all rows of a picked group count as picked.
@@ -275,9 +275,11 @@ class QueryStrategy(BaseEstimator):
         n_instances = _check_n_instances(n_instances, len(pool), options)
         pool.candidates = _check_candidates(candidates, len(pool), 1 if by_units else n_instances)
         if self.requires_model:
+            if predicts_values(getattr(pool.source, "final", None)):
+                raise TypeError(model_refusal(type(self).__name__))
             pool.source.check_fitted()
         if pool.source.target is SEVERAL_LABELS and not self.supports_multi_label:
-            raise ValueError(_refusal(type(self).__name__))
+            raise ValueError(label_refusal(type(self).__name__))
         on = getattr(self, "on", FUSED)
         rng = check_rng(getattr(self, "random_state", None))
         if by_units:
@@ -330,10 +332,16 @@ class QueryStrategy(BaseEstimator):
                 )
 
 
-def _refusal(name: str) -> str:
+def label_refusal(name: str) -> str:
     """What is said where a strategy is asked about several labels a row, and has no form for them."""
     serving = ", ".join(entry.name for entry in entries("strategy").values() if entry.multi_label)
     return f"{name} does not serve several labels a row (multi-label targets); these do: {serving}"
+
+
+def model_refusal(name: str) -> str:
+    """What is said where a strategy that needs a classifier is asked with a regressor."""
+    serving = ", ".join(entry.name for entry in entries("strategy").values() if not entry.needs_model)
+    return f"{name} goes by the probabilities of a classifier, and a regressor has none; these need no model: {serving}"
 
 
 def _training_data(learner: Any) -> tuple[Any, Any]:
