@@ -208,8 +208,8 @@ class _LabelSets(Answers):
     def in_words(self, probabilities: np.ndarray, classes: Sequence[str]) -> str:
         order = np.argsort(-probabilities, kind="stable")
         taken = [column for column in order if probabilities[column] > 0.5]
-        unsure = [column for column in np.argsort(np.abs(probabilities - 0.5), kind="stable")]
-        unsure = [column for column in unsure if abs(probabilities[column] - 0.5) < 0.1]
+        by_doubt = np.argsort(np.abs(probabilities - 0.5), kind="stable")
+        unsure = [column for column in by_doubt if abs(probabilities[column] - 0.5) < 0.1]
         text = f"takes it for {_listed(taken, probabilities, classes)}" if taken else "sees none of the labels"
         if unsure:
             return f"{text}; wavers about {_listed(unsure, probabilities, classes)}"

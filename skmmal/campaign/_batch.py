@@ -94,7 +94,7 @@ def choose(
 
 
 def _rarest(names: Sequence[str], class_counts: Mapping[str, int]) -> str:
-    """Of the classes that a row is taken for, the one with fewest labels; a row of none is that of the most frequent."""
+    """Class with fewest labels of those that a row is taken for; a row of none counts as the most frequent."""
     if not names:
         return max(class_counts, key=lambda name: class_counts[name])
     return min(names, key=lambda name: class_counts.get(str(name), 0))

@@ -139,8 +139,8 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
             Chooses as long as fewer than two classes have labels; one that needs no model. Default: ``"kmeans"``, with
             `groups` or `costs` ``"maxherding"``.
         estimator : LateFusionClassifier or LateFusionClassifierCV, optional
-            The model. Default: `LateFusionClassifierCV`, with `multilabel` `LateFusionClassifier`; in a folder that holds a campaign already, the one it was
-            begun with.
+            The model. Default: `LateFusionClassifierCV`, with `multilabel` `LateFusionClassifier`; in a folder that
+            holds a campaign already, the one it was begun with.
         scale : {"standard", "l2", "none"}, default="standard"
             See `ModalityScaler`.
         n_instances : int, default=100

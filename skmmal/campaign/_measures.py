@@ -47,7 +47,8 @@ def measure_classes(labels: Sequence[str], predicted: Sequence[str], units: Any 
     labels, predicted : sequence of str
         One class for each row.
     units : array-like of shape (n,), optional
-        What was drawn at random, if that is not single rows: the group of each row.
+        What was drawn at random, if that is not single rows: the group of each row. The interval is then Wilson's or
+        the bootstrap's over groups, whichever reaches further.
 
     Returns
     -------
@@ -59,10 +60,10 @@ def measure_classes(labels: Sequence[str], predicted: Sequence[str], units: Any 
 def _share(hits: np.ndarray, units: Any) -> Measures:
     if not len(hits):
         return Measures()
-    if units is None:
-        low, high = wilson(int(hits.sum()), len(hits))
-    else:
-        low, high = _interval(_resampled(len(hits), units), lambda weights: weights @ hits / weights.sum(axis=1))
+    low, high = wilson(int(hits.sum()), len(hits))
+    if units is not None:  # rows of a group are alike; of few groups the bootstrap knows little
+        least, most = _interval(_resampled(len(hits), units), lambda weights: weights @ hits / weights.sum(axis=1))
+        low, high = min(low, least), max(high, most)
     return Measures(float(hits.mean()), len(hits), low, high)
 
 

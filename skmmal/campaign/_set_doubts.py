@@ -55,9 +55,9 @@ def find_doubts(
     n_yes, n_no = (y == 1).sum(axis=0), (y == 0).sum(axis=0)
     able = np.flatnonzero((n_yes > 1) & (n_no > 1))
     if not len(able):
+        found = {name: (int(yes), int(no)) for name, yes, no in zip(classes, n_yes, n_no, strict=True)}
         raise ValueError(
-            "a label that two rows have and two have not is needed to check labels, found "
-            f"{ {name: (int(yes), int(no)) for name, yes, no in zip(classes, n_yes, n_no, strict=True)} } (have, have not)"
+            f"a label that two rows have and two have not is needed to check labels, found (have, have not): {found}"
         )
     probabilities = np.empty(y.shape)
     for train, test in KFold(n_folds, shuffle=True, random_state=seed).split(y):

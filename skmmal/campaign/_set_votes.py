@@ -39,9 +39,10 @@ def resolve(events: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     Examples
     --------
     >>> events = pd.DataFrame(
-    ...     [("a", "sea", "ann"), ("a", "boat|sea", "bob"), ("a", "boat", "eve"), ("b", "", "ann"), ("b", "sea", "bob")],
-    ...     columns=["id", "label", "annotator"],
-    ... ).assign(state="label", when="", annotation="", lead_time="")
+    ...     [("a", "sea", "ann"), ("a", "boat|sea", "bob"), ("a", "boat", "eve"), ("b", "", "ann"), ("b", "sea", "bob")]
+    ... )
+    >>> events = events.set_axis(["id", "label", "annotator"], axis=1)
+    >>> events = events.assign(state="label", when="", annotation="", lead_time="")
     >>> resolve(events, ["boat", "sea"])[["state", "label", "n_votes"]]
            state     label  n_votes
     id

@@ -42,7 +42,7 @@ class Status:
         One line per round.
     estimates : DataFrame
         Accuracy measured on the random slices: ``round``, ``n``, ``accuracy``, ``low``, ``high`` (95 % interval:
-        Wilson's; where groups are handed out, the bootstrap's over groups). Where rows have several labels accuracy is
+        Wilson's; where groups are handed out, or the bootstrap's over groups, if that reaches further). Where rows have several labels accuracy is
         the share of rows all of whose labels are right, and there are ``hamming_loss`` and
         ``mean_average_precision`` (over the ``n_labels`` labels that some row has), each with ``_low`` and ``_high``
         (bootstrap).
