@@ -65,7 +65,7 @@ def as_sets(
     names = _mapping(map_classes)
     mapped = dict.fromkeys(names, 0)
     if "label" not in table.columns:
-        table = _from_columns(table, {*classes, *names})
+        table = _from_columns(table, classes, set(names))
     states = [_word(value).lower() for value in table["state"]] if "state" in table.columns else [""] * len(table)
     unknown = table["unknown"] if "unknown" in table.columns else [None] * len(table)
     labels = []
@@ -129,11 +129,11 @@ def _word(value: Any) -> str:
 # ------------------------------------------------------------------------------------------- a column for each label
 
 
-def _from_columns(table: pd.DataFrame, classes: Collection[str]) -> pd.DataFrame:
-    """A table with a column for each label, as one with a column of texts."""
+def _from_columns(table: pd.DataFrame, classes: Collection[str], renamed: Collection[str]) -> pd.DataFrame:
+    """A table with a column for each label, as one of lists; of a label without a column nothing is said."""
     if "id" not in table.columns and not isinstance(table.index, pd.RangeIndex):
         table = table.rename_axis("id").reset_index()
-    names = _label_columns(table, classes)
+    names = _label_columns(table, {*classes, *renamed})
     if not names:
         raise ValueError(
             "labels: there is no column 'label', and none that is a label's: a column for each label says 1 (the row "
@@ -161,6 +161,8 @@ def _from_columns(table: pd.DataFrame, classes: Collection[str]) -> pd.DataFrame
         column: [list(plain[mask]) if known else None for mask, known in zip(masks, answered, strict=True)]
         for column, masks in columns.items()
     }
+    absent = sorted(set(classes) - set(plain))
+    lists["unknown"] = [None if found is None else found + absent for found in lists["unknown"]]
     made = {column: pd.Series(values, index=table.index, dtype=object) for column, values in lists.items()}
     return table.drop(columns=names).assign(**made)
 
