@@ -80,7 +80,7 @@ class ClassGainDisplay:
         ClassGainDisplay
         """
         check_strategies(results, [strategy, baseline])
-        metric = metric or of_config(results.config).of_label
+        metric = str(metric or of_config(results.config).of_label)
         if metric not in results.classes:
             raise ValueError(f"metric {metric!r} was not measured of classes; there are {list(results.classes)[4:]}")
         if round is not None and round not in results.classes["round"].tolist():

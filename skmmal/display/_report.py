@@ -132,8 +132,8 @@ def _about(page: Page, results: ExperimentResults) -> None:
     unit = "groups" if "n_groups" in results.frame else "rows"
     what = "labels, any of them in a row" if config.get("task") == "several labels" else "classes"
     page.note(
-        f"{len(results.strategies)} strategies, {len(config['seeds'])} seeds. {config['n_initial']} {unit} chosen first "
-        f"({config['initial']['name']}), then {config['n_rounds']} rounds of {config['n_instances']}. Pool: "
+        f"{len(results.strategies)} strategies, {len(config['seeds'])} seeds. {config['n_initial']} {unit} chosen "
+        f"first ({config['initial']['name']}), then {config['n_rounds']} rounds of {config['n_instances']}. Pool: "
         f"{config['n_pool']} rows, test: {config['n_test']} rows, {len(config['classes'])} {what}"
         + (f", modalities {', '.join(results.modalities)}." if results.modalities else ".")
     )

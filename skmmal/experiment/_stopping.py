@@ -137,7 +137,7 @@ class _Judge:
         if label is None:
             return cls(task)
         if task is not LABELS or label not in names:
-            known = f"the labels are {names}" if task is LABELS else "rows of this experiment do not have several labels"
+            known = f"the labels are {names}" if task is LABELS else "rows of this experiment have one class each"
             raise ValueError(f"label {label!r}: {known}")
         return cls(task, label, names.index(label))
 

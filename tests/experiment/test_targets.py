@@ -152,9 +152,9 @@ def test_a_run_goes_on_and_ends_with_the_same_bytes(data, tmp_path):
 
 
 def test_whole_groups_round_after_round(data):
-    groups, costs = data[2:]
+    groups = data[2]
     found = run(data, ["badge", "margin", "random"], groups=groups, n_initial=4, n_instances=3)
-    for (name, seed), part in found.selected.groupby(["strategy", "seed"]):
+    for (_name, _seed), part in found.selected.groupby(["strategy", "seed"]):
         chosen = []
         for round_, batch in part.groupby("round"):
             names = set(groups[batch["row"]])
@@ -162,7 +162,7 @@ def test_whole_groups_round_after_round(data):
             assert sorted(batch["row"]) == np.flatnonzero(np.isin(groups, list(names))).tolist()
             assert not names & set(chosen)
             chosen += names
-        frame = found.frame.query("strategy == @name and seed == @seed")
+        frame = found.frame.query("strategy == @_name and seed == @_seed")
         assert frame["n_groups"].tolist() == [4, 7, 10]
         assert frame["n_labeled"].tolist() == part.groupby("round").size().cumsum().tolist()
     firsts = found.selected.query("round == 0").groupby(["seed", "strategy"])["row"].apply(list)
@@ -187,8 +187,8 @@ def test_curves_over_cost(data):
         np.testing.assert_allclose(frame["cost"], spent[frame["n_labeled"] - 1])
     areas = found.area_under_curve(x="cost")
     by_hand = {}
-    for seed, of_seed in found.frame.groupby("seed"):
-        curves = {name: part for name, part in of_seed.groupby("strategy")}
+    for _, of_seed in found.frame.groupby("seed"):
+        curves = dict(iter(of_seed.groupby("strategy")))
         low = max(part["cost"].iloc[0] for part in curves.values())
         high = min(part["cost"].iloc[-1] for part in curves.values())
         at = np.linspace(low, high, 20001)
