@@ -19,6 +19,10 @@ from skmmal.stopping import RoundState
 __all__ = ["LABEL_SETS", "ONE_CLASS", "Answers", "answers_of_model"]
 
 
+Names = Sequence[str] | np.ndarray | pd.Series
+"""One name or text for each row, or for each class."""
+
+
 class Answers(ABC):
     """What is said of a row, kept as text; what a model makes of it."""
 
@@ -55,7 +59,7 @@ class Answers(ABC):
         """Labels of the ids that a model can learn from."""
 
     @abstractmethod
-    def target(self, labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    def target(self, labels: Names, classes: Names) -> np.ndarray:
         """Labels as an estimator takes them, y."""
 
     @abstractmethod
@@ -63,7 +67,7 @@ class Answers(ABC):
         """Whether a model can be fitted."""
 
     @abstractmethod
-    def predicted(self, probabilities: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    def predicted(self, probabilities: np.ndarray, classes: Names) -> np.ndarray:
         """What probabilities predict, as text."""
 
     @abstractmethod
@@ -71,19 +75,17 @@ class Answers(ABC):
         """How sure each row's prediction is."""
 
     @abstractmethod
-    def in_words(self, probabilities: np.ndarray, classes: Sequence[str]) -> str:
+    def in_words(self, probabilities: np.ndarray, classes: Names) -> str:
         """What a row is taken for, and where the model wavers."""
 
     @abstractmethod
     def summary(
-        self, n_labeled: int, probabilities: np.ndarray, classes: Sequence[str], stop_rows: Mapping[int, Any]
+        self, n_labeled: int, probabilities: np.ndarray, classes: Names, stop_rows: Mapping[int, Any]
     ) -> RoundState:
         """Certainty, and predictions on the stop set."""
 
     @abstractmethod
-    def measures(
-        self, labels: Sequence[str], predicted: Sequence[str], scores: pd.DataFrame | None, units: Any = None
-    ) -> Measures:
+    def measures(self, labels: Names, predicted: Names, scores: pd.DataFrame | None, units: Any = None) -> Measures:
         """Compare what was predicted with the labels; `scores` are probabilities of the classes, `units` drawn."""
 
     @abstractmethod
@@ -120,19 +122,19 @@ class _OneClass(Answers):
     def known(self, settled: pd.DataFrame) -> pd.Series:
         return settled["label"][settled["state"] == "label"]
 
-    def target(self, labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    def target(self, labels: Names, classes: Names) -> np.ndarray:
         return np.asarray(labels, dtype=str)
 
     def can_be_learned(self, y: np.ndarray) -> bool:
         return len(np.unique(y)) > 1
 
-    def predicted(self, probabilities: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    def predicted(self, probabilities: np.ndarray, classes: Names) -> np.ndarray:
         return np.asarray(classes)[probabilities.argmax(axis=1)]
 
     def confidence(self, probabilities: np.ndarray) -> np.ndarray:
         return probabilities.max(axis=1)
 
-    def in_words(self, probabilities: np.ndarray, classes: Sequence[str]) -> str:
+    def in_words(self, probabilities: np.ndarray, classes: Names) -> str:
         order = np.argsort(-probabilities, kind="stable")
         first, p_first = classes[order[0]], probabilities[order[0]]
         p_second = probabilities[order[1]] if len(order) > 1 else 0.0
@@ -143,13 +145,11 @@ class _OneClass(Answers):
         return f"quite sure of {first} ({p_first:.0%}); chosen for what it adds to the batch"
 
     def summary(
-        self, n_labeled: int, probabilities: np.ndarray, classes: Sequence[str], stop_rows: Mapping[int, Any]
+        self, n_labeled: int, probabilities: np.ndarray, classes: Names, stop_rows: Mapping[int, Any]
     ) -> RoundState:
         return RoundState.from_probabilities(0, n_labeled, probabilities, classes, stop_rows)
 
-    def measures(
-        self, labels: Sequence[str], predicted: Sequence[str], scores: pd.DataFrame | None, units: Any = None
-    ) -> Measures:
+    def measures(self, labels: Names, predicted: Names, scores: pd.DataFrame | None, units: Any = None) -> Measures:
         return measure_classes(labels, predicted, units)
 
     def doubts(
@@ -192,20 +192,20 @@ class _LabelSets(Answers):
         """Where annotators disagree about some labels, the others are known."""
         return settled["label"][settled["state"].isin(["label", "conflict"])]
 
-    def target(self, labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    def target(self, labels: Names, classes: Names) -> np.ndarray:
         return states(labels, classes)
 
     def can_be_learned(self, y: np.ndarray) -> bool:
         return bool(((y == 1).any(axis=0) & (y == 0).any(axis=0)).any())
 
-    def predicted(self, probabilities: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    def predicted(self, probabilities: np.ndarray, classes: Names) -> np.ndarray:
         names = [str(name) for name in classes]
         return np.array([text_of_states(row, names) for row in (probabilities > 0.5).astype(float)], dtype=object)
 
     def confidence(self, probabilities: np.ndarray) -> np.ndarray:
         return np.maximum(probabilities, 1 - probabilities).mean(axis=1)
 
-    def in_words(self, probabilities: np.ndarray, classes: Sequence[str]) -> str:
+    def in_words(self, probabilities: np.ndarray, classes: Names) -> str:
         order = np.argsort(-probabilities, kind="stable")
         taken = [column for column in order if probabilities[column] > 0.5]
         by_doubt = np.argsort(np.abs(probabilities - 0.5), kind="stable")
@@ -216,7 +216,7 @@ class _LabelSets(Answers):
         return text if self.confidence(probabilities[None])[0] < 0.9 else f"{text}, quite sure"
 
     def summary(
-        self, n_labeled: int, probabilities: np.ndarray, classes: Sequence[str], stop_rows: Mapping[int, Any]
+        self, n_labeled: int, probabilities: np.ndarray, classes: Names, stop_rows: Mapping[int, Any]
     ) -> RoundState:
         """Means over the rows and their labels: probability of the predicted state, and entropy divided by log 2."""
         has_rows = len(probabilities) > 0
@@ -231,9 +231,7 @@ class _LabelSets(Answers):
             mean_entropy=float(entropy.mean()) if has_rows else None,
         )
 
-    def measures(
-        self, labels: Sequence[str], predicted: Sequence[str], scores: pd.DataFrame | None, units: Any = None
-    ) -> Measures:
+    def measures(self, labels: Names, predicted: Names, scores: pd.DataFrame | None, units: Any = None) -> Measures:
         classes = [] if scores is None else list(scores.columns)
         classes = classes or sorted({name for text in [*labels, *predicted] for name in named(text)})
         known = [_among(text, classes) for text in labels]
@@ -245,7 +243,7 @@ class _LabelSets(Answers):
         return _set_doubts.find_doubts(model, X, states(labels, classes), ids, classes, **options)
 
 
-def _among(text: str, classes: Sequence[str]) -> str:
+def _among(text: str, classes: Names) -> str:
     """A set as far as some labels go."""
     yes, unknown = split(text)
     return join([name for name in yes if name in classes], [name for name in unknown if name in classes])
@@ -257,7 +255,7 @@ def _not_known(text: str, name: str) -> str:
     return text if name in yes else join(yes, [*unknown, name])
 
 
-def _listed(columns: Sequence[int], probabilities: np.ndarray, classes: Sequence[str]) -> str:
+def _listed(columns: Sequence[int], probabilities: np.ndarray, classes: Names) -> str:
     shown = ", ".join(f"{classes[column]} ({probabilities[column]:.0%})" for column in columns[:3])
     return shown + (", ..." if len(columns) > 3 else "")
 

@@ -139,8 +139,8 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
             Chooses as long as fewer than two classes have labels; one that needs no model. Default: ``"kmeans"``, with
             `groups` or `costs` ``"maxherding"``.
         estimator : LateFusionClassifier or LateFusionClassifierCV, optional
-            The model. Default: `LateFusionClassifierCV`, with `multilabel` `LateFusionClassifier`; in a folder that
-            holds a campaign already, the one it was begun with.
+            The model. Default: `LateFusionClassifierCV`; in a folder that holds a campaign already, the one it was
+            begun with.
         scale : {"standard", "l2", "none"}, default="standard"
             See `ModalityScaler`.
         n_instances : int, default=100
@@ -196,7 +196,7 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
         settings = Settings(
             strategy=strategy,
             initial=_usual_initial(groups, costs) if initial is None else initial,
-            estimator=_usual_estimator(folder, multilabel) if estimator is None else estimator,
+            estimator=_usual_estimator(folder) if estimator is None else estimator,
             scale=scale,
             n_instances=n_instances,
             random_fraction=random_fraction,
@@ -227,13 +227,13 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
         return cls(folder, features=loaded, lock_timeout=lock_timeout)
 
 
-def _usual_initial(groups: Any, costs: Any) -> str:
+def _usual_initial(groups: Any, costs: Any) -> Any:
     """What chooses while there is no model; k-means takes no group and no cost into account."""
     return "kmeans" if groups is None and costs is None else "maxherding"
 
 
-def _usual_estimator(folder: Path, multilabel: bool) -> LateFusionClassifier:
+def _usual_estimator(folder: Path) -> LateFusionClassifier:
     """What a new campaign takes; one that was begun already keeps its own."""
     if (folder / CONFIG).exists():
         return Settings.from_json(read_sealed(folder / CONFIG)["settings"]).estimator
-    return LateFusionClassifier() if multilabel else LateFusionClassifierCV()
+    return LateFusionClassifierCV()

@@ -147,7 +147,8 @@ def _with_lists(table: pd.DataFrame, column: str, answered: Any) -> pd.DataFrame
     parts = [split(text) if there else (None, None) for text, there in zip(table[column], answered, strict=True)]
     made = table.assign(**{column: pd.Series([yes for yes, _ in parts], index=table.index, dtype=object)})
     if column == "label":
-        made.insert(made.columns.get_loc("label") + 1, "unknown", pd.Series([odd for _, odd in parts], dtype=object))
+        unknown = pd.Series([odd for _, odd in parts], index=table.index, dtype=object)
+        made.insert(list(made.columns).index("label") + 1, "unknown", unknown)
     return made
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +39,7 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def measure_classes(labels: Sequence[str], predicted: Sequence[str], units: Any = None) -> Measures:
+def measure_classes(labels: Any, predicted: Any, units: Any = None) -> Measures:
     """Accuracy of predicted classes.
 
     Parameters

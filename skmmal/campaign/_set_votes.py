@@ -133,10 +133,10 @@ def agreement(events: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
     -------
     dict
         As of `skmmal.campaign._votes.agreement`: ``n_several`` ids with two sets or more, ``n_unanimous`` where all
-        labels are the same, ``n_differ``; ``by_annotator``, ``agrees`` and ``agree`` count rows times labels; ``fleiss``
-        and ``kappa`` are means over the labels for which they are defined (``None`` without such); and ``labels``, for
-        each label ``label``, ``n_several``, ``agree`` (share of the pairs of annotators of a row that agree), ``kappa``
-        (mean of Cohen's over the pairs of annotators), ``fleiss``.
+        labels are the same, ``n_differ``; ``by_annotator``, ``agrees`` and ``agree`` count rows times labels;
+        ``fleiss`` and ``kappa`` are means over the labels for which they are defined (``None`` without such); and
+        ``labels``, for each label ``label``, ``n_several``, ``agree`` (share of the pairs of annotators of a row that
+        agree), ``kappa`` (mean of Cohen's over the pairs of annotators), ``fleiss``.
     """
     votes = latest(events)
     votes = votes[votes["state"] == "label"]

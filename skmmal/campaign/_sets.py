@@ -6,7 +6,8 @@ text is the empty set: no label applies.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def named(text: str) -> list[str]:
     return yes + unknown
 
 
-def states(texts: Iterable[str], classes: Sequence[str]) -> np.ndarray:
+def states(texts: Iterable[str], classes: Any) -> np.ndarray:
     """Which labels rows have: one, zero, and NaN where nobody knows.
 
     Parameters
@@ -88,7 +89,7 @@ def states(texts: Iterable[str], classes: Sequence[str]) -> np.ndarray:
     return found
 
 
-def text_of_states(row: np.ndarray, classes: Sequence[str]) -> str:
+def text_of_states(row: np.ndarray, classes: Any) -> str:
     """Text of one row of `states`."""
     yes = [classes[column] for column in np.flatnonzero(row == 1)]
     return join(yes, [classes[column] for column in np.flatnonzero(np.isnan(row))])

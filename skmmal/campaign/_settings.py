@@ -83,11 +83,6 @@ class Settings:
 
     def _check_multilabel(self) -> None:
         """Raise where a part has no form for sets of labels."""
-        if isinstance(self.estimator, LateFusionClassifierCV):
-            raise ValueError(
-                "estimator: LateFusionClassifierCV does not serve several labels a row; give a LateFusionClassifier "
-                "(--estimator late-fusion), which is the default of a campaign with multilabel=True"
-            )
         for name, strategy in (("strategy", self.strategy), ("initial", self.initial)):
             if not strategy.supports_multi_label and strategy.requires_model:
                 able = [each for each, entry in entries("strategy").items() if entry.multi_label]

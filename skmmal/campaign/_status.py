@@ -42,14 +42,14 @@ class Status:
         One line per round.
     estimates : DataFrame
         Accuracy measured on the random slices: ``round``, ``n``, ``accuracy``, ``low``, ``high`` (95 % interval:
-        Wilson's; where groups are handed out, or the bootstrap's over groups, if that reaches further). Where rows have several labels accuracy is
-        the share of rows all of whose labels are right, and there are ``hamming_loss`` and
-        ``mean_average_precision`` (over the ``n_labels`` labels that some row has), each with ``_low`` and ``_high``
-        (bootstrap).
+        Wilson's; where groups are handed out, or the bootstrap's over groups, if that reaches further). Where rows
+        have several labels accuracy is the share of rows all of whose labels are right, and there are ``hamming_loss``
+        and ``mean_average_precision`` (over the ``n_labels`` labels that some row has), each with ``_low`` and
+        ``_high`` (bootstrap).
     annotators : DataFrame
-        Indexed by annotator: ``seconds`` (median lead time, if the tool says so), ``labels``, ``skip``, ``unsure``, ``reject`` (said which class it is not; if anyone did),
-        ``compared`` (rows with another annotator's label, too) and ``agrees`` (share of them in which both say the
-        same; see `LabelingCampaign.agreement`).
+        Indexed by annotator: ``seconds`` (median lead time, if the tool says so), ``labels``, ``skip``, ``unsure``,
+        ``reject`` (said which class it is not; if anyone did), ``compared`` (rows with another annotator's label, too)
+        and ``agrees`` (share of them in which both say the same; see `LabelingCampaign.agreement`).
     agreement : dict
         See `LabelingCampaign.agreement`.
     advice : list of Advice
@@ -371,9 +371,8 @@ def _estimate_sentences(status: Status, settings: Settings) -> list[str]:
         )
         for name, words in _MEASURES.items():
             if name in last and np.isfinite(last[name]):
-                lines.append(
-                    f"{words}: {last[name]:.3f} (95 % interval {last[name + '_low']:.3f} to {last[name + '_high']:.3f})."
-                )
+                low, high = last[f"{name}_low"], last[f"{name}_high"]
+                lines.append(f"{words}: {last[name]:.3f} (95 % interval {low:.3f} to {high:.3f}).")
     elif settings.random_fraction == 0 and not len(validation):
         lines.append("Nothing measures the accuracy: give --random-fraction, or --validation at the start.")
     return lines

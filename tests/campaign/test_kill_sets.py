@@ -50,7 +50,7 @@ class Script:
         self.do(
             "init", "--features", self.source / "features", "--multilabel", "--classes", "boat,sea,sky", "-n", 8,
             "--groups", self.source / "items.csv", "--group-column", "patient", "--max-rows", 36, "--group-score", "mean",
-            "--costs", self.source / "items.csv", "--cost-column", "minutes", "--random-fraction", 0.25,
+            "--costs", self.source / "items.csv", "--cost-column", "minutes", "--random-fraction", 0.25, "--estimator", "late-fusion",
             "--stop", "budget=150", "--stop", "stabilizing-predictions",
         )  # fmt: skip
         for number in range(1, 6):

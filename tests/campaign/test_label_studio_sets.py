@@ -26,7 +26,7 @@ def begin(tmp_path):
         ids = [f"s{i:02d}" for i in range(40)]
         X = {"a": np.random.default_rng(0).normal(size=(40, 2))}
         options = {"multilabel": True, "classes": LABELS, **options}
-        return LabelingCampaign.create(tmp_path / name, X, ids=ids, strategy="margin", **options)
+        return LabelingCampaign.create(tmp_path / name, X, ids=ids, strategy="margin", initial="random", **options)
 
     return call
 

@@ -123,8 +123,8 @@ def labeling_config(
                 "placeholder": "filter",
             },
         )
-    kind = {"choice": "multiple"} if multilabel else {"choice": "single", "required": "true"}
-    choices = ElementTree.SubElement(side, "Choices", {"name": control, "toName": next(iter(fields)), **kind})
+    rule = {"choice": "multiple"} if multilabel else {"choice": "single", "required": "true"}
+    choices = ElementTree.SubElement(side, "Choices", {"name": control, "toName": next(iter(fields)), **rule})
     for label, key in zip_longest(classes, HOTKEYS[: len(classes)]):
         ElementTree.SubElement(choices, "Choice", {"value": label, **({"hotkey": key} if key else {})})
     if unsure:

@@ -89,8 +89,8 @@ def read_labels_file(
 
         table = read_table(path, encoding=encoding, fits=fits)
         if source == "label-studio-csv" or looks_flat(table.columns):
-            lines = table.to_dict("records")
-            return read_flat(lines, where, control=control, classes=classes, multilabel=multilabel)
+            found = table.to_dict("records")
+            return read_flat(found, where, control=control, classes=classes, multilabel=multilabel)
         return our_columns(table, where)
     if source in ("excel", "parquet"):
         columns = ("id",) if multilabel else ("id", "label")
@@ -123,9 +123,9 @@ def _says_what_is_known(
     for name, known in (("id", ids), ("label", classes)):
         if name in given:
             cells = {cell.strip() for cell in given[name] if not cell.isascii()}
-            is_set = name == "label" and separator is not None
-            odd = {part for cell in cells for half in split(cell, separator) for part in half} if is_set else cells
-            odd = {part for part in odd if not part.isascii()}
+            if name == "label" and separator is not None:
+                cells = {part for cell in cells for half in split(cell, separator) for part in half}
+            odd = {part for part in cells if not part.isascii()}
             if not odd <= {text.strip() for text in known}:
                 return False
     return True

@@ -150,14 +150,15 @@ def _said(line: dict[str, Any], answer: str | None, where: str) -> tuple[str, st
         if not chosen:
             return "", "skip" if answer == "accept" else "unsure"
     else:
-        chosen = [line.get("label")]
-        if chosen[0] in (None, "") or isinstance(chosen[0], dict | list):
+        label = line.get("label")
+        if label in (None, "") or isinstance(label, dict | list):
             names = sorted(name for name in line if not name.startswith("_") and name not in ("meta", "answer", "text"))
             raise ValueError(
                 f"{where} is answered {answer!r} and holds neither an option nor one label, but {names}; a class is "
                 "read from the choice interface (options, accept) or the binary one (label)"
             )
-    return str(chosen[0]), "label" if answer == "accept" else "reject"
+        chosen = [str(label)]
+    return chosen[0], "label" if answer == "accept" else "reject"
 
 
 def _time(seconds: Any) -> str:
