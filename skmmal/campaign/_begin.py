@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,19 @@ from skmmal._store import explained, new_folder
 from skmmal.campaign._answers import ONE_CLASS, Answers
 from skmmal.campaign._checks import check_class_names
 from skmmal.campaign._files import digest, dumps, sealed, write_new
-from skmmal.campaign._folder import CONFIG, FORMAT, VALIDATION, VERSION
+from skmmal.campaign._folder import CONFIG, COSTS, FORMAT, GROUPS, VALIDATION, VERSION
 from skmmal.campaign._incoming import normalize
 from skmmal.campaign._settings import Settings
 from skmmal.campaign._source import describe, relative_path
 from skmmal.campaign._stamp import stamp
 from skmmal.campaign._state import STOP_SET
+from skmmal.campaign._units import check_costs, check_groups
 from skmmal.campaign.formats import read_labels_file
 from skmmal.campaign.formats._csv import csv_bytes
 from skmmal.experiment._problem import random_seed
 from skmmal.experiment.sources import Features
 
-__all__ = ["check_validation", "describe_beginning", "write_beginning"]
+__all__ = ["check_validation", "describe_beginning", "named_in", "tables_beside", "write_beginning"]
 
 
 def check_validation(
@@ -51,12 +52,29 @@ def check_validation(
             f"validation: {int(unknown.sum())} of {len(events)} ids are not among the features, the first: "
             f"{events['id'][unknown].iloc[0]!r}"
         )
-    labels = {name for label in events["label"] for name in answers.named(label)}
+    labels = named_in(events["label"], answers)
     check_class_names(sorted(labels), "validation")
     if classes and not labels <= set(classes):
         odd = sorted(labels - set(classes))
         raise ValueError(f"validation: the labels {odd[:10]} are none of the classes {classes[:20]}")
     return events[["id", "label"]].sort_values("id")
+
+
+def named_in(labels: Iterable[str], answers: Answers) -> set[str]:
+    """Classes that some labels name."""
+    return {name for label in labels for name in answers.named(label)}
+
+
+def tables_beside(
+    ids: np.ndarray, held_out: pd.DataFrame | None, groups: Any, group_column: str, costs: Any, cost_column: str
+) -> dict[str, pd.DataFrame]:
+    """Tables of what `LabelingCampaign.create` was told of groups and costs, by the names of their files."""
+    tables = {}
+    if groups is not None:
+        tables[GROUPS] = check_groups(groups, group_column, ids, held_out)
+    if costs is not None:
+        tables[COSTS] = check_costs(costs, cost_column, ids)
+    return tables
 
 
 def describe_beginning(

@@ -11,14 +11,13 @@ from skmmal._paths import local_path
 from skmmal._store import check_same
 from skmmal.campaign._answers import LABEL_SETS, ONE_CLASS
 from skmmal.campaign._batches import BatchesMixin
-from skmmal.campaign._begin import check_validation, describe_beginning, write_beginning
+from skmmal.campaign._begin import check_validation, describe_beginning, named_in, tables_beside, write_beginning
 from skmmal.campaign._files import SEAL, read_sealed, sealed
-from skmmal.campaign._folder import CONFIG, COSTS, GROUPS
+from skmmal.campaign._folder import CONFIG
 from skmmal.campaign._insight import InsightMixin
 from skmmal.campaign._labels import LabelsMixin
 from skmmal.campaign._settings import Settings, as_classes
 from skmmal.campaign._source import load
-from skmmal.campaign._units import check_costs, check_groups
 from skmmal.classifier import LateFusionClassifier, LateFusionClassifierCV
 
 __all__ = ["LabelingCampaign"]
@@ -212,13 +211,8 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
         answers = LABEL_SETS if settings.multilabel else ONE_CLASS
         held_out = check_validation(validation, loaded, settings.classes, answers)
         if held_out is not None:
-            found = (name for label in held_out["label"] for name in answers.named(label))
-            settings.classes = sorted({*settings.classes, *found})
-        beside = {}
-        if groups is not None:
-            beside[GROUPS] = check_groups(groups, group_column, loaded.ids, held_out)
-        if costs is not None:
-            beside[COSTS] = check_costs(costs, cost_column, loaded.ids)
+            settings.classes = sorted({*settings.classes, *named_in(held_out["label"], answers)})
+        beside = tables_beside(loaded.ids, held_out, groups, group_column, costs, cost_column)
         config, files = describe_beginning(folder, features, loaded, settings, held_out, beside)
         if not (folder / CONFIG).exists():
             write_beginning(folder, config, files)

@@ -114,22 +114,12 @@ class LabelState:
     @cached_property
     def labels(self) -> pd.DataFrame:
         """Every id that someone said something about, settled (see `Answers.resolve`)."""
-        return self.answers.resolve(self._understood, self.classes)
+        return self.answers.resolve(self.understood, self.classes)
 
     @cached_property
-    def _understood(self) -> pd.DataFrame:
+    def understood(self) -> pd.DataFrame:
         """Events, each as far as it could know the classes."""
         return self.answers.since(self.events, self._admitted_in)
-
-    @cached_property
-    def conflicts(self) -> pd.DataFrame:
-        """Ids whose annotators disagree."""
-        return self.answers.conflicts(self._understood, self.labels, self.classes)
-
-    @cached_property
-    def agreement(self) -> dict[str, Any]:
-        """How far annotators agree."""
-        return self.answers.agreement(self._understood, self.classes)
 
     @cached_property
     def classes(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,16 @@ class State(LabelState):
         answered = set(self.labels.index)
         handed_out = dict.fromkeys(name for batch in self.batches for name in batch["id"])
         return [name for name in handed_out if name not in answered]
+
+    @cached_property
+    def conflicts(self) -> pd.DataFrame:
+        """Ids whose annotators disagree."""
+        return self.answers.conflicts(self.understood, self.labels, self.classes)
+
+    @cached_property
+    def agreement(self) -> dict[str, Any]:
+        """How far annotators agree."""
+        return self.answers.agreement(self.understood, self.classes)
 
     @cached_property
     def history(self) -> list[RoundState]:
