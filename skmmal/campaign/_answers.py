@@ -16,7 +16,10 @@ from skmmal.campaign._measures import Measures, measure_classes, measure_sets
 from skmmal.campaign._sets import join, named, split, states, text_of_states
 from skmmal.stopping import RoundState
 
-__all__ = ["LABEL_SETS", "ONE_CLASS", "Answers", "answers_of_model"]
+__all__ = ["LABEL_SETS", "ONE_CLASS", "Answers", "answers_of_model", "can_be_learned"]
+
+MOST_CASES = 50_000
+"""Cases of a round that stopping criteria look at, at most about."""
 
 
 Names = Sequence[str] | np.ndarray | pd.Series
@@ -63,8 +66,8 @@ class Answers(ABC):
         """Labels as an estimator takes them, y."""
 
     @abstractmethod
-    def can_be_learned(self, y: np.ndarray) -> bool:
-        """Whether a model can be fitted."""
+    def cases(self, predicted: pd.Series, classes: Names) -> pd.Series:
+        """What stopping criteria compare: predictions by row, or by row and label."""
 
     @abstractmethod
     def predicted(self, probabilities: np.ndarray, classes: Names) -> np.ndarray:
@@ -125,8 +128,8 @@ class _OneClass(Answers):
     def target(self, labels: Names, classes: Names) -> np.ndarray:
         return np.asarray(labels, dtype=str)
 
-    def can_be_learned(self, y: np.ndarray) -> bool:
-        return len(np.unique(y)) > 1
+    def cases(self, predicted: pd.Series, classes: Names) -> pd.Series:
+        return predicted
 
     def predicted(self, probabilities: np.ndarray, classes: Names) -> np.ndarray:
         return np.asarray(classes)[probabilities.argmax(axis=1)]
@@ -195,8 +198,12 @@ class _LabelSets(Answers):
     def target(self, labels: Names, classes: Names) -> np.ndarray:
         return states(labels, classes)
 
-    def can_be_learned(self, y: np.ndarray) -> bool:
-        return bool(((y == 1).any(axis=0) & (y == 0).any(axis=0)).any())
+    def cases(self, predicted: pd.Series, classes: Names) -> pd.Series:
+        """Every label of every row is a case, one or zero; of many, those of every so many rows."""
+        step = int(np.ceil(len(predicted) * len(classes) / MOST_CASES)) or 1
+        some = predicted.iloc[::step]
+        names = pd.MultiIndex.from_product([some.index, list(classes)])
+        return pd.Series(states(some, classes).astype(np.int64).ravel(), index=names)
 
     def predicted(self, probabilities: np.ndarray, classes: Names) -> np.ndarray:
         names = [str(name) for name in classes]
@@ -258,6 +265,13 @@ def _not_known(text: str, name: str) -> str:
 def _listed(columns: Sequence[int], probabilities: np.ndarray, classes: Names) -> str:
     shown = ", ".join(f"{classes[column]} ({probabilities[column]:.0%})" for column in columns[:3])
     return shown + (", ..." if len(columns) > 3 else "")
+
+
+def can_be_learned(y: np.ndarray) -> bool:
+    """Whether a model can be fitted: two classes, or a label that some rows have and some have not."""
+    if y.ndim == 1:
+        return len(np.unique(y)) > 1
+    return bool(((y == 1).any(axis=0) & (y == 0).any(axis=0)).any())
 
 
 ONE_CLASS: Answers = _OneClass()

@@ -15,7 +15,7 @@ import pandas as pd
 from skmmal._arrays import integer, number
 from skmmal._store import fsync_folder
 from skmmal._version import versions
-from skmmal.campaign._answers import Answers
+from skmmal.campaign._answers import Answers, can_be_learned
 from skmmal.campaign._batch import RANDOM_SLICE, Pick, batch_table, choose, mix_in, read_candidates
 from skmmal.campaign._files import CampaignError, digest, write_new
 from skmmal.campaign._folder import COSTS, CampaignFolder
@@ -179,7 +179,7 @@ class BatchesMixin(CampaignFolder):
         X, ids = self.scaled_features()
         rows = _sort_rows(ids, state, self._validation["id"], include)
         model = None
-        if state.answers.can_be_learned(rows.y):
+        if can_be_learned(rows.y):
             model = seeded(settings.estimator, "campaign", seed, "fit", number)
             model.fit(X[rows.labeled], rows.y, classes=np.array(state.classes, dtype=str))
         strategy = settings.strategy if model is not None else settings.initial

@@ -93,11 +93,12 @@ def _round_state(entry: Entry, batch: pd.DataFrame, state: State) -> RoundState:
     measured = entry.receipt["model"]
     # not kept: thousands of rows for every round
     stop_set = read_table(entry.read(STOP_SET), entry.path / STOP_SET, ("id", "predicted"))
+    predicted = pd.Series(stop_set["predicted"].to_numpy(), index=stop_set["id"], dtype=object)
     drawn, whole = state.slices[int(entry.receipt["round"])], _compared(batch, state)
     return RoundState(
         entry.receipt["round"],
         measured["n_labeled"],
-        predictions=pd.Series(stop_set["predicted"].to_numpy(), index=stop_set["id"], dtype=object),
+        predictions=state.answers.cases(predicted, list(entry.receipt["labels"]["classes"])),
         mean_confidence=measured["mean_confidence"],
         mean_entropy=measured["mean_entropy"],
         validation_accuracy=measured["validation_accuracy"],

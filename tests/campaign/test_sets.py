@@ -193,7 +193,19 @@ def test_rounds(begin, truth, pool):
     indicator = campaign.indicator()
     assert indicator.loc[known[0]].to_dict() == {label: float(label in truth[known[0]]) for label in LABELS}
     assert campaign.state().class_counts == {label: int(indicator[label].sum()) for label in LABELS}
-    assert len(campaign.stopping_history()) == 2
+    history = campaign.stopping_history()
+    assert len(history) == 2
+    free = ~pd.Index(ids).isin(known)
+    cases = (clf.predict_proba(X[free]) > 0.5).astype(int)
+    assert history[-1].predictions.to_dict() == {
+        (name, label): cases[row, column] for row, name in enumerate(ids[free]) for column, label in enumerate(LABELS)
+    }
+    q = clf.predict_proba(X[free])
+    np.testing.assert_allclose(history[-1].mean_confidence, np.maximum(q, 1 - q).mean(), rtol=1e-4)
+    np.testing.assert_allclose(history[-1].mean_entropy, -(q * np.log2(q) + (1 - q) * np.log2(1 - q)).mean(), rtol=1e-3)
+    assert [round(one.random_accuracy * one.n_random) for one in history] == [
+        round(line.accuracy * line.n) for line in campaign.status().estimates.itertuples()
+    ]
 
 
 def test_an_empty_set_is_an_answer(begin):
