@@ -103,7 +103,10 @@ def init(
         Path | None, typer.Option("--classes-file", help="Text file with all classes, one a line.")
     ] = None,
     multilabel: Annotated[
-        bool, typer.Option("--multilabel", help="A row may have any of the classes, or none: its label is a set.")
+        bool,
+        typer.Option(
+            "--multilabel", "--several-labels", help="A row may have any of the classes, or none: its label is a set."
+        ),
     ] = False,
     groups: Annotated[
         Path | None, typer.Option(help="CSV with the columns id and --group-column: hand out whole groups of rows.")

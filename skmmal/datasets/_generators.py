@@ -112,8 +112,9 @@ def make_multimodal_classification(
         - ``latents``: Bunch of what the data was made from: ``symbols`` (part to an int array of shape
           (n_samples, n_modalities), -1 is blank; with `n_labels` one more axis, of the labels), ``factors``
           (modality to an array of shape (n_samples, n_factors): centre plus spread, the parts side by side, label
-          after label), ``maps`` (modality to an array with orthonormal rows, of shape (n_factors, width); a block is ``factors @ map`` plus noise),
-          ``centres`` (n_classes, dimension of a part) and ``noise`` (modality to standard deviation);
+          after label), ``maps`` (modality to an array with orthonormal rows, of shape (n_factors, width); a block is
+          ``factors @ map`` plus noise), ``centres`` (n_classes, dimension of a part) and ``noise`` (modality to
+          standard deviation);
         - ``DESCR``: what was asked for, in words.
     (data, target) : tuple if `return_X_y` is True
         The two of that name in the Bunch.
