@@ -16,7 +16,7 @@ from skmmal.cli._examples import FROM_A_CLONE_ONLY
 from skmmal.datasets import make_multimodal_classification
 from skmmal.experiment import ExperimentResults
 from skmmal.experiment._problem import random_seed
-from skmmal.experiment.sources import load_dataset, load_features, read_labels, split
+from skmmal.experiment.sources import Labelled, load_dataset, load_features, read_labels, split
 from skmmal.features import FeatureStore
 from skmmal.query import BMMAL, available_strategies
 
@@ -464,3 +464,57 @@ def test_the_wheel_leaves_out_what_the_command_leaves_out():
     wheel = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert wheel["sources"] == {"examples": "skmmal/_examples"}
     assert set(wheel["exclude"]) == {f"examples/{name}" for name in FROM_A_CLONE_ONLY}
+
+
+@pytest.fixture
+def labeled_sets(tmp_path):
+    """A cache, and its labels as sets and as a column for each label, with patients and costs."""
+    X, Y = make_multimodal_classification(120, {"a": 6, "b": 4}, n_labels=3, random_state=0, return_X_y=True)
+    ids = [f"s{i:03d}" for i in range(120)]
+    FeatureStore.write(tmp_path / "features", X.blocks, ids=ids)
+    rng = np.random.default_rng(0)
+    names = np.array(["boat", "sea", "sky"])
+    table = pd.DataFrame({"id": ids, "patient": rng.integers(0, 40, 120), "minutes": rng.integers(1, 9, 120) / 2})
+    table.assign(label=["|".join(names[row == 1]) for row in Y]).to_csv(tmp_path / "sets.csv", index=False)
+    columns = pd.DataFrame(Y, columns=names).astype(object)
+    pd.concat([table, columns], axis=1).to_csv(tmp_path / "columns.csv", index=False)
+    return tmp_path, Y
+
+
+def test_simulate_with_several_labels(labeled_sets):
+    folder, Y = labeled_sets
+    args = ["simulate", "--features", folder / "features", "--several-labels", "--strategies", "bmmal,random"]
+    args += ["--estimator", "late-fusion", "--n-initial", "5", "--n-instances", "3", "--n-rounds", "1", "--seeds", "2"]
+    args += ["-q", "--group-column", "patient", "--cost-column", "minutes"]
+    for form in ("sets", "columns"):
+        skmmal(*args, "--labels", folder / f"{form}.csv", "--out", folder / form)
+    assert (folder / "sets" / "results.csv").read_bytes() == (folder / "columns" / "results.csv").read_bytes()
+    results = ExperimentResults.load(folder / "sets")
+    assert results.config["classes"] == ["boat", "sea", "sky"]
+    assert results.frame["n_groups"].tolist() == [5, 8] * 4
+    assert (results.frame["cost"] % 0.5 == 0).all()
+    pool = pd.read_csv(folder / "sets" / "pool.csv", dtype={"group": str})
+    rows = pool["id"].str[1:].astype(int)
+    np.testing.assert_array_equal(pool[["boat", "sea", "sky"]], Y[rows])
+    assert len(set(pool["group"])) < 40  # whole patients are test rows
+    assert results.frame["mean_average_precision"].between(0, 1).all()
+    skmmal("report", folder / "sets")
+    assert (folder / "sets" / "figures" / "learning_curves_by_cost.png").is_file()
+    assert (folder / "sets" / "figures" / "class_gains.png").is_file()
+
+
+def test_tables_of_labels_that_cannot_be_read(labeled_sets):
+    folder, _ = labeled_sets
+    args = ["simulate", "--features", folder / "features", "--several-labels", "--out", folder / "x", "-q"]
+    assert "column 'patient' holds '34'" in skmmal(*args, "--labels", folder / "columns.csv", code=1)
+    found = skmmal(*args, "--labels", folder / "sets.csv", "--label-separator", ";", "--group-column", "ward", code=1)
+    assert "no column 'ward'" in found
+    assert "are about --labels" in skmmal(
+        "simulate", "--dataset", "digits", "--several-labels", "--out", folder / "x", code=2
+    )
+    with pytest.raises(ValueError, match="training and test rows"):
+        split(
+            Labelled(np.zeros((4, 1)), np.array(list("abab")), np.arange(4), np.array([0, 0, 1, 1], dtype=bool),
+                     groups=np.array([1, 2, 2, 3])),
+            0.5, seed=0,
+        )  # fmt: skip

@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from skmmal.campaign._answers import ONE_CLASS, Answers
 from skmmal.campaign._files import CampaignError
 from skmmal.campaign._identity import one_person
 from skmmal.campaign._log import Entry, effective
-from skmmal.campaign._votes import ALL_COLUMNS, EVENT_COLUMNS, MORE_COLUMNS, resolve
+from skmmal.campaign._votes import ALL_COLUMNS, EVENT_COLUMNS, MORE_COLUMNS
 
 __all__ = ["IGNORED", "LABELS", "RETRACTED", "WHOSE", "LabelState", "read_table"]
 
@@ -42,6 +43,8 @@ class LabelState:
         Of the log, in order.
     declared : list of str
         Classes that the campaign began with.
+    answers : Answers, default=ONE_CLASS
+        What a label is.
 
     Attributes
     ----------
@@ -51,9 +54,10 @@ class LabelState:
         Number of each undone entry, and of the entry that undid it.
     """
 
-    def __init__(self, entries: list[Entry], declared: list[str]) -> None:
+    def __init__(self, entries: list[Entry], declared: list[str], answers: Answers = ONE_CLASS) -> None:
         self.entries = entries
         self.declared = declared
+        self.answers = answers
         self.counting, self.undone = effective(entries)
 
     @cached_property
@@ -109,25 +113,41 @@ class LabelState:
 
     @cached_property
     def labels(self) -> pd.DataFrame:
-        """Every id that someone said something about, settled (see `resolve`)."""
-        return resolve(self.events)
+        """Every id that someone said something about, settled (see `Answers.resolve`)."""
+        return self.answers.resolve(self.understood, self.classes)
+
+    @cached_property
+    def understood(self) -> pd.DataFrame:
+        """Events, each as far as it could know the classes."""
+        return self.answers.since(self.events, self._admitted_in)
 
     @cached_property
     def classes(self) -> list[str]:
         """Classes declared at the start or seen since, sorted."""
-        seen = self.events["label"][self.events["state"] == "label"]
-        return sorted({*self.declared, *seen})
+        seen = self.events["label"][self.events["state"] == "label"].unique()
+        return sorted({*self.declared, *(name for label in seen for name in self.answers.named(label))})
 
     @cached_property
     def admitted(self) -> list[str]:
         """Classes that are no news: `classes`, and those whose labels were all taken back."""
-        received = [table["label"][table["state"] == "label"] for table in map(_events, self.label_entries)]
-        return sorted({*self.declared, *(name for column in received for name in column)})
+        return sorted({*self.declared, *self._admitted_in})
+
+    @cached_property
+    def _admitted_in(self) -> dict[str, int]:
+        """Classes that were not declared, and the entry in which each came first."""
+        first: dict[str, int] = {}
+        for entry in self.label_entries:
+            table = _events(entry)
+            for label in table["label"][table["state"] == "label"].unique():
+                for name in self.answers.named(label):
+                    first.setdefault(name, entry.number)
+        return {name: number for name, number in first.items() if name not in self.declared}
 
     @cached_property
     def class_counts(self) -> dict[str, int]:
         """Settled labels of each class."""
-        counts = Counter(self.labels["label"][self.labels["state"] == "label"])
+        settled = self.answers.known(self.labels)
+        counts = Counter(name for label in settled for name in self.answers.sure(label))
         return {name: counts.get(name, 0) for name in self.classes}
 
     def ids_in_state(self, state: str) -> list[str]:
