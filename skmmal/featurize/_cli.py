@@ -33,7 +33,8 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "image": {
         "--model": {
             "default": "torchvision/resnet101",
-            "help": "torchvision/NAME (features before its classifier) or transformers/NAME-OR-FOLDER",
+            "help": "torchvision/NAME or timm/NAME (features before its classifier), transformers/NAME-OR-FOLDER, or "
+            "open_clip/NAME-OR-FOLDER",
         },
         "--pooling": {
             "choices": ("pooled", "cls", "mean"),
@@ -45,7 +46,8 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "text": {
         "--model": {
             "default": "transformers/bert-base-uncased",
-            "help": "transformers/NAME-OR-FOLDER, or sentence-transformers/NAME-OR-FOLDER, which is obeyed as it says",
+            "help": "transformers/NAME-OR-FOLDER, sentence-transformers/NAME-OR-FOLDER, which is obeyed as it says, or "
+            "open_clip/NAME-OR-FOLDER",
         },
         "--pooling": {
             "choices": ("cls", "mean", "last", "pooled"),
@@ -89,7 +91,8 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "video": {
         "--model": {
             "default": "torchvision/r2plus1d_18",
-            "help": "a torchvision video model, or torchvision/NAME or transformers/NAME-OR-FOLDER for single frames",
+            "help": "a torchvision video model, or for single frames torchvision/NAME, timm/NAME, "
+            "transformers/NAME-OR-FOLDER or open_clip/NAME-OR-FOLDER",
         },
         "--pooling": {
             "choices": ("pooled", "cls", "mean"),

@@ -39,13 +39,18 @@ __all__ = [
 BACKBONES = {
     ("image", "torchvision"): "_vision.torchvision_images",
     ("image", "transformers"): "_vision.transformers_images",
+    ("image", "timm"): "_timm.timm_images",
+    ("image", "open_clip"): "_open_clip.open_clip_images",
     ("text", "transformers"): "_language.transformers_texts",
     ("text", "sentence-transformers"): "_sentences.sentence_texts",
+    ("text", "open_clip"): "_open_clip.open_clip_texts",
     ("audio", "torchaudio"): "_sound.torchaudio_sound",
     ("audio", "transformers"): "_sound.transformers_sound",
     ("audio", "spectrogram"): "_sound.spectrogram_sound",
     ("video", "torchvision"): "_vision.torchvision_videos",
     ("video", "transformers"): "_vision.transformers_videos",
+    ("video", "timm"): "_timm.timm_videos",
+    ("video", "open_clip"): "_open_clip.open_clip_videos",
 }
 
 # public name -> module, imported on first use
