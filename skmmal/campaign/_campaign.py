@@ -18,6 +18,7 @@ from skmmal.campaign._labels import LabelsMixin
 from skmmal.campaign._settings import Settings, as_classes
 from skmmal.campaign._source import load
 from skmmal.classifier import LateFusionClassifier, LateFusionClassifierCV
+from skmmal.query import QueryStrategy
 
 __all__ = ["LabelingCampaign"]
 
@@ -100,7 +101,7 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
         features: Any,
         *,
         ids: Any = None,
-        strategy: Any = "bmmal",
+        strategy: Any = None,
         initial: Any = "kmeans",
         estimator: LateFusionClassifier | None = None,
         scale: str = "standard",
@@ -124,8 +125,9 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
             A feature cache or .npz file (kept by its path), or arrays (they have to be given again to `__init__`).
         ids : sequence of str, optional
             Names of the rows, with arrays.
-        strategy : str or QueryStrategy, default="bmmal"
-            Chooses the batches.
+        strategy : str or QueryStrategy, optional
+            Chooses the batches. Default: ``"auto"`` (`skmmal.query.Auto`); in a folder that holds a campaign already,
+            the one it was begun with.
         initial : str or QueryStrategy, default="kmeans"
             Chooses as long as fewer than two classes have labels; one that needs no model.
         estimator : LateFusionClassifier or LateFusionClassifierCV, optional
@@ -166,10 +168,11 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
         """
         folder = local_path(folder, "folder")
         loaded = load(features, ids)
+        usual_strategy, usual_estimator = _usual(folder)
         settings = Settings(
-            strategy=strategy,
+            strategy=usual_strategy if strategy is None else strategy,
             initial=initial,
-            estimator=_usual_estimator(folder) if estimator is None else estimator,
+            estimator=usual_estimator if estimator is None else estimator,
             scale=scale,
             n_instances=n_instances,
             random_fraction=random_fraction,
@@ -190,8 +193,9 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
         return cls(folder, features=loaded, lock_timeout=lock_timeout)
 
 
-def _usual_estimator(folder: Path) -> LateFusionClassifier:
-    """What a new campaign takes; one that was begun already keeps its own."""
+def _usual(folder: Path) -> tuple[str | QueryStrategy, LateFusionClassifier]:
+    """Strategy and estimator that a new campaign takes; one that was begun already keeps its own."""
     if (folder / CONFIG).exists():
-        return Settings.from_json(read_sealed(folder / CONFIG)["settings"]).estimator
-    return LateFusionClassifierCV()
+        begun = Settings.from_json(read_sealed(folder / CONFIG)["settings"])
+        return begun.strategy, begun.estimator
+    return "auto", LateFusionClassifierCV()

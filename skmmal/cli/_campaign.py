@@ -144,7 +144,13 @@ def init(
     classes_file: Annotated[
         Path | None, typer.Option("--classes-file", help="Text file with all classes, one a line.")
     ] = None,
-    strategy: Annotated[str, typer.Option(help="Name of the strategy.", autocompletion=complete_strategy)] = "bmmal",
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the strategy. Default: auto, or what the campaign was begun with.",
+            autocompletion=complete_strategy,
+        ),
+    ] = None,
     initial: Annotated[
         str, typer.Option(help="Chooses while there is no model.", autocompletion=complete_strategy)
     ] = "kmeans",

@@ -16,7 +16,7 @@ from skmmal.reading import Head, Reading
 from skmmal.selection._dense import draw_references, nearest_distance, unit_rows
 from skmmal.selection._herding import kernel_herding
 
-__all__ = ["UHerding"]
+__all__ = ["UHerding", "uncertain_coverage"]
 
 _TEMPERATURES = np.arange(10, 201) / 10.0
 _CALIBRATION_BINS = 15
@@ -95,29 +95,72 @@ class UHerding(QueryStrategy):
         self.on = on
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
-        known = labeled_unit_rows(labelled)
-        return kernel_herding(
-            unit_rows(pool.head.features),
+        return uncertain_coverage(
+            pool,
+            labelled,
             n_instances,
-            references=draw_references(len(pool), self.max_references, rng),
-            weights=pool.mean_score(lambda head: self._weights(head, labelled.y is not None))
-            if pool.is_fitted
-            else None,
-            initial=known,
-            bandwidth=nearest_distance(known) if self.bandwidth == "adaptive" else float(self.bandwidth),
-            random_state=rng,
-            candidates=pool.candidates,
+            rng,
+            bandwidth=self.bandwidth,
+            calibrate=self.calibrate,
+            max_references=self.max_references,
         )
 
-    def _weights(self, head: Head, has_labels: bool) -> np.ndarray:
-        temperature = None
-        if self.calibrate and has_labels and len(head.labelled):
-            temperature = _temperature(*_known_distributions(head.labelled))
 
-        def negative_margins(probabilities: np.ndarray) -> np.ndarray:
-            return negative_margin(probabilities if temperature is None else _tempered(probabilities, temperature))
+def uncertain_coverage(
+    pool: Reading,
+    labelled: Reading,
+    n_instances: int,
+    rng: np.random.RandomState,
+    *,
+    bandwidth: float | str = 1.0,
+    calibrate: bool = True,
+    max_references: int | None = 10_000,
+    taken: np.ndarray | None = None,
+) -> Selection:
+    """Pick rows of the pool that cover its uncertain rows.
 
-        return np.clip(1.0 + over_labels(negative_margins, head.probabilities, head.target), 0.0, 1.0)
+    Parameters
+    ----------
+    pool, labelled : Reading
+    n_instances : int
+    rng : RandomState
+    bandwidth, calibrate, max_references
+        As of `UHerding`.
+    taken : int ndarray, optional
+        Rows of the pool that cover as labelled ones do, and are not picked.
+
+    Returns
+    -------
+    rows, gains : ndarray of shape (n_instances,)
+    """
+    points, known, candidates = unit_rows(pool.head.features), labeled_unit_rows(labelled), pool.candidates
+    width = nearest_distance(known) if bandwidth == "adaptive" else float(bandwidth)
+    if taken is not None:
+        candidates = np.ones(len(pool), dtype=bool) if candidates is None else candidates.copy()
+        candidates[taken] = False
+        known = points[taken] if known is None else np.concatenate([known, points[taken]])
+    has_labels = labelled.y is not None
+    return kernel_herding(
+        points,
+        n_instances,
+        references=draw_references(len(pool), max_references, rng),
+        weights=pool.mean_score(lambda head: _weights(head, calibrate and has_labels)) if pool.is_fitted else None,
+        initial=known,
+        bandwidth=width,
+        random_state=rng,
+        candidates=candidates,
+    )
+
+
+def _weights(head: Head, calibrate: bool) -> np.ndarray:
+    temperature = None
+    if calibrate and len(head.labelled):
+        temperature = _temperature(*_known_distributions(head.labelled))
+
+    def negative_margins(probabilities: np.ndarray) -> np.ndarray:
+        return negative_margin(probabilities if temperature is None else _tempered(probabilities, temperature))
+
+    return np.clip(1.0 + over_labels(negative_margins, head.probabilities, head.target), 0.0, 1.0)
 
 
 def _known_distributions(head: Head) -> tuple[np.ndarray, np.ndarray]:
