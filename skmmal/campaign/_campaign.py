@@ -18,7 +18,6 @@ from skmmal.campaign._labels import LabelsMixin
 from skmmal.campaign._settings import Settings, as_classes
 from skmmal.campaign._source import load
 from skmmal.classifier import LateFusionClassifier, LateFusionClassifierCV
-from skmmal.query import QueryStrategy
 
 __all__ = ["LabelingCampaign"]
 
@@ -193,7 +192,7 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
         return cls(folder, features=loaded, lock_timeout=lock_timeout)
 
 
-def _usual(folder: Path) -> tuple[str | QueryStrategy, LateFusionClassifier]:
+def _usual(folder: Path) -> tuple[Any, LateFusionClassifier]:
     """Strategy and estimator that a new campaign takes; one that was begun already keeps its own."""
     if (folder / CONFIG).exists():
         begun = Settings.from_json(read_sealed(folder / CONFIG)["settings"])
