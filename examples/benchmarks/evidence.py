@@ -150,7 +150,7 @@ def page(areas: pd.DataFrame, pairs: pd.DataFrame) -> str:
 
 
 def tables(frames: dict[tuple[str, str], pd.DataFrame], folder: Path) -> None:
-    """Write all tables, whole or not at all."""
+    """Write all tables; those of pairs need two seeds."""
     folder.mkdir(parents=True, exist_ok=True)
     areas, pairs = [], []
     for (data, classifier), frame in frames.items():
@@ -170,8 +170,9 @@ def tables(frames: dict[tuple[str, str], pd.DataFrame], folder: Path) -> None:
                 folder / f"wins_{classifier}_{head}.csv", float_format="%.3f"
             )
     all_areas, all_pairs = pd.concat(areas), pd.concat(pairs) if pairs else pd.DataFrame()
-    for name, table in (("areas", all_areas), ("pairs", all_pairs)):
-        table.to_csv(folder / f"{name}.csv", index=False, float_format="%.5f")
+    all_areas.to_csv(folder / "areas.csv", index=False, float_format="%.5f")
+    if len(all_pairs):
+        all_pairs.to_csv(folder / "pairs.csv", index=False, float_format="%.5f")
     (folder / "page.md").write_text(page(all_areas, all_pairs))
 
 
