@@ -101,7 +101,7 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
         features: Any,
         *,
         ids: Any = None,
-        strategy: Any = "bmmal",
+        strategy: Any = None,
         initial: Any = None,
         estimator: LateFusionClassifier | None = None,
         scale: str = "standard",
@@ -132,8 +132,9 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
             A feature cache or .npz file (kept by its path), or arrays (they have to be given again to `__init__`).
         ids : sequence of str, optional
             Names of the rows, with arrays.
-        strategy : str or QueryStrategy, default="bmmal"
-            Chooses the batches.
+        strategy : str or QueryStrategy, optional
+            Chooses the batches. Default: ``"auto"`` (`skmmal.query.Auto`); in a folder that holds a campaign already,
+            the one it was begun with.
         initial : str or QueryStrategy, optional
             Chooses as long as fewer than two classes have labels; one that needs no model. Default: ``"kmeans"``, with
             `groups` or `costs` ``"maxherding"``.
@@ -192,10 +193,11 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
         """
         folder = local_path(folder, "folder")
         loaded = load(features, ids)
+        usual_strategy, usual_estimator = _usual(folder)
         settings = Settings(
-            strategy=strategy,
+            strategy=usual_strategy if strategy is None else strategy,
             initial=_usual_initial(groups, costs) if initial is None else initial,
-            estimator=_usual_estimator(folder) if estimator is None else estimator,
+            estimator=usual_estimator if estimator is None else estimator,
             scale=scale,
             n_instances=n_instances,
             random_fraction=random_fraction,
@@ -226,8 +228,9 @@ def _usual_initial(groups: Any, costs: Any) -> Any:
     return "kmeans" if groups is None and costs is None else "maxherding"
 
 
-def _usual_estimator(folder: Path) -> LateFusionClassifier:
-    """What a new campaign takes; one that was begun already keeps its own."""
+def _usual(folder: Path) -> tuple[Any, LateFusionClassifier]:
+    """Strategy and estimator that a new campaign takes; one that was begun already keeps its own."""
     if (folder / CONFIG).exists():
-        return Settings.from_json(read_sealed(folder / CONFIG)["settings"]).estimator
-    return LateFusionClassifierCV()
+        begun = Settings.from_json(read_sealed(folder / CONFIG)["settings"])
+        return begun.strategy, begun.estimator
+    return "auto", LateFusionClassifierCV()

@@ -128,6 +128,8 @@ def search(
     best = evaluate(plain, None)
     seen = {plain: best}
     for step in _STEPS:
+        if step < _STEPS[0] and best.place == plain:
+            break  # what two positions do not better, one position does not better clearly
         moves = [tuple(step * way for way in move) for move in _moves(len(plain))]
         since = 0  # moves in a row that led nowhere
         while since < len(moves):

@@ -122,7 +122,13 @@ def init(
         Path | None, typer.Option(help="CSV with the columns id and --cost-column: what labelling each row costs.")
     ] = None,
     cost_column: Annotated[str, typer.Option(help="Column of --costs.")] = "cost",
-    strategy: Annotated[str, typer.Option(help="Name of the strategy.", autocompletion=complete_strategy)] = "bmmal",
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the strategy. Default: auto, or what the campaign was begun with.",
+            autocompletion=complete_strategy,
+        ),
+    ] = None,
     initial: Annotated[
         str | None,
         typer.Option(

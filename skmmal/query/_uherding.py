@@ -18,7 +18,7 @@ from skmmal.selection._dense import draw_references, nearest_distance, unit_rows
 from skmmal.selection._herding import kernel_coverage, kernel_herding
 from skmmal.selection._units import KernelGains, UnitBenefits, Units
 
-__all__ = ["UHerding"]
+__all__ = ["UHerding", "uncertain_coverage"]
 
 _TEMPERATURES = np.arange(10, 201) / 10.0
 _CALIBRATION_BINS = 15
@@ -98,33 +98,83 @@ class UHerding(QueryStrategy):
         self.on = on
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
-        covered = self._coverage(pool, labelled, rng)
-        points = unit_rows(pool.head.features)
-        return kernel_herding(points, n_instances, **covered, random_state=rng, candidates=pool.candidates)
+        return uncertain_coverage(pool, labelled, n_instances, rng, **self._settings)
 
     def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
-        coverage, floor = kernel_coverage(unit_rows(pool.head.features), **self._coverage(pool, labelled, rng))
+        points, covered = _to_cover(pool, labelled, rng, **self._settings)
+        coverage, floor = kernel_coverage(points, **covered)
         return KernelGains(coverage, units, floor)
 
-    def _coverage(self, pool: Reading, labelled: Reading, rng: np.random.RandomState) -> dict[str, Any]:
-        """What is to be covered, how much that is worth, and by whom it is already."""
-        known, has_labels = labeled_unit_rows(labelled), labelled.y is not None
-        return {
-            "references": draw_references(len(pool), self.max_references, rng),
-            "weights": pool.mean_score(lambda head: self._weights(head, has_labels)) if pool.is_fitted else None,
-            "initial": known,
-            "bandwidth": nearest_distance(known) if self.bandwidth == "adaptive" else float(self.bandwidth),
-        }
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"bandwidth": self.bandwidth, "calibrate": self.calibrate, "max_references": self.max_references}
 
-    def _weights(self, head: Head, has_labels: bool) -> np.ndarray:
-        temperature = None
-        if self.calibrate and has_labels and len(head.labelled):
-            temperature = _temperature(*_known_distributions(head.labelled))
 
-        def negative_margins(probabilities: np.ndarray) -> np.ndarray:
-            return negative_margin(probabilities if temperature is None else _tempered(probabilities, temperature))
+def uncertain_coverage(
+    pool: Reading,
+    labelled: Reading,
+    n_instances: int,
+    rng: np.random.RandomState,
+    *,
+    taken: np.ndarray | None = None,
+    **settings: Any,
+) -> Selection:
+    """Pick rows of the pool that cover its uncertain rows.
 
-        return np.clip(1.0 + over_labels(negative_margins, head.probabilities, head.target), 0.0, 1.0)
+    Parameters
+    ----------
+    pool, labelled : Reading
+    n_instances : int
+    rng : RandomState
+    taken : int ndarray, optional
+        Rows of the pool that cover as labelled ones do, and are not picked.
+    **settings
+        Parameters of `UHerding`: bandwidth, calibrate, max_references.
+
+    Returns
+    -------
+    rows, gains : ndarray of shape (n_instances,)
+    """
+    candidates = pool.candidates
+    if taken is not None:
+        candidates = np.ones(len(pool), dtype=bool) if candidates is None else candidates.copy()
+        candidates[taken] = False
+    points, covered = _to_cover(pool, labelled, rng, taken=taken, **settings)
+    return kernel_herding(points, n_instances, **covered, random_state=rng, candidates=candidates)
+
+
+def _to_cover(
+    pool: Reading,
+    labelled: Reading,
+    rng: np.random.RandomState,
+    *,
+    bandwidth: float | str = 1.0,
+    calibrate: bool = True,
+    max_references: int | None = 10_000,
+    taken: np.ndarray | None = None,
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Points, and what is to be covered of them, how much that is worth, and by whom it is covered already."""
+    points, known, has_labels = unit_rows(pool.head.features), labeled_unit_rows(labelled), labelled.y is not None
+    width = nearest_distance(known) if bandwidth == "adaptive" else float(bandwidth)
+    if taken is not None:
+        known = points[taken] if known is None else np.concatenate([known, points[taken]])
+    return points, {
+        "references": draw_references(len(pool), max_references, rng),
+        "weights": pool.mean_score(lambda head: _weights(head, calibrate and has_labels)) if pool.is_fitted else None,
+        "initial": known,
+        "bandwidth": width,
+    }
+
+
+def _weights(head: Head, calibrate: bool) -> np.ndarray:
+    temperature = None
+    if calibrate and len(head.labelled):
+        temperature = _temperature(*_known_distributions(head.labelled))
+
+    def negative_margins(probabilities: np.ndarray) -> np.ndarray:
+        return negative_margin(probabilities if temperature is None else _tempered(probabilities, temperature))
+
+    return np.clip(1.0 + over_labels(negative_margins, head.probabilities, head.target), 0.0, 1.0)
 
 
 def _known_distributions(head: Head) -> tuple[np.ndarray, np.ndarray]:
