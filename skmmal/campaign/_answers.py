@@ -88,8 +88,13 @@ class Answers(ABC):
         """Certainty, and predictions on the stop set."""
 
     @abstractmethod
-    def measures(self, labels: Names, predicted: Names, scores: pd.DataFrame | None, units: Any = None) -> Measures:
-        """Compare what was predicted with the labels; `scores` are probabilities of the classes, `units` drawn."""
+    def measures(
+        self, labels: Names, predicted: Names, classes: Names, scores: Any = None, units: Any = None
+    ) -> Measures:
+        """Compare what was predicted with the labels.
+
+        `classes` are those that the model knew, `scores` (n, n_classes) their probabilities, `units` what was drawn.
+        """
 
     @abstractmethod
     def doubts(
@@ -152,7 +157,9 @@ class _OneClass(Answers):
     ) -> RoundState:
         return RoundState.from_probabilities(0, n_labeled, probabilities, classes, stop_rows)
 
-    def measures(self, labels: Names, predicted: Names, scores: pd.DataFrame | None, units: Any = None) -> Measures:
+    def measures(
+        self, labels: Names, predicted: Names, classes: Names, scores: Any = None, units: Any = None
+    ) -> Measures:
         return measure_classes(labels, predicted, units)
 
     def doubts(
@@ -238,9 +245,9 @@ class _LabelSets(Answers):
             mean_entropy=float(entropy.mean()) if has_rows else None,
         )
 
-    def measures(self, labels: Names, predicted: Names, scores: pd.DataFrame | None, units: Any = None) -> Measures:
-        classes = [] if scores is None else list(scores.columns)
-        classes = classes or sorted({name for text in [*labels, *predicted] for name in named(text)})
+    def measures(
+        self, labels: Names, predicted: Names, classes: Names, scores: Any = None, units: Any = None
+    ) -> Measures:
         known = [_among(text, classes) for text in labels]
         return measure_sets(states(known, classes), states(predicted, classes), scores, units)
 

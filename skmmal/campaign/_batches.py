@@ -241,9 +241,10 @@ class BatchesMixin(CampaignFolder):
         on_validation = Measures()
         if len(known):
             held_out = X[pd.Index(ids).get_indexer(pd.Index(known["id"]))]
-            scores = pd.DataFrame(model.predict_proba(held_out), columns=model.classes_)
-            predicted = answers.predicted(scores.to_numpy(), model.classes_)
-            on_validation = answers.measures(known["label"].tolist(), predicted.tolist(), scores)
+            scores = model.predict_proba(held_out)
+            predicted = answers.predicted(scores, model.classes_)
+            names = model.classes_.tolist()
+            on_validation = answers.measures(known["label"].tolist(), predicted.tolist(), names, scores)
         probabilities = pool.probabilities(model, X, rows.unlabeled)
         summary = answers.summary(len(rows.y), probabilities, model.classes_, in_stop_set)
         in_pool = Counter(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.stats import binomtest
 
 __all__ = ["Measures", "average_precisions", "measure_classes", "measure_sets", "wilson"]
@@ -67,16 +66,14 @@ def _share(hits: np.ndarray, units: Any) -> Measures:
     return Measures(float(hits.mean()), len(hits), low, high)
 
 
-def measure_sets(
-    truth: np.ndarray, predicted: np.ndarray, scores: pd.DataFrame | None = None, units: Any = None
-) -> Measures:
+def measure_sets(truth: np.ndarray, predicted: np.ndarray, scores: Any = None, units: Any = None) -> Measures:
     """Compare sets of labels.
 
     Parameters
     ----------
     truth, predicted : ndarray of shape (n, L)
         One, zero, and in `truth` NaN where nobody knows.
-    scores : DataFrame of shape (n, L), optional
+    scores : array-like of shape (n, L), optional
         Probabilities of the labels.
     units : array-like of shape (n,), optional
         What was drawn at random, if that is not single rows: the group of each row.
@@ -103,7 +100,7 @@ def measure_sets(
     loss = float(n_wrong.sum() / n_known.sum())
     found.more = {"hamming_loss": loss, "hamming_loss_low": low, "hamming_loss_high": high}
     if scores is not None:
-        values = scores.to_numpy(dtype=np.float64)[rows]
+        values = np.asarray(scores, dtype=np.float64)[rows]
         precisions = _mean_precision(truth, values, np.ones((1, len(truth))))
         if np.isfinite(precisions[0]):
             low, high = _interval(weights, lambda weights: _mean_precision(truth, values, weights))

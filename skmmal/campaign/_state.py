@@ -94,7 +94,7 @@ def _round_state(entry: Entry, batch: pd.DataFrame, state: State) -> RoundState:
     # not kept: thousands of rows for every round
     stop_set = read_table(entry.read(STOP_SET), entry.path / STOP_SET, ("id", "predicted"))
     predicted = pd.Series(stop_set["predicted"].to_numpy(), index=stop_set["id"], dtype=object)
-    drawn, whole = state.slices[int(entry.receipt["round"])], _compared(batch, state)
+    drawn, whole = state.slices[int(entry.receipt["round"])], _compared(entry, batch, state)
     return RoundState(
         entry.receipt["round"],
         measured["n_labeled"],
@@ -110,23 +110,23 @@ def _round_state(entry: Entry, batch: pd.DataFrame, state: State) -> RoundState:
     )
 
 
-def _compared(batch: pd.DataFrame, state: State, scores: pd.DataFrame | None = None) -> Measures:
-    """A batch's predictions, compared with the labels that are there."""
+def _compared(entry: Entry, batch: pd.DataFrame, state: State, scores: pd.DataFrame | None = None) -> Measures:
+    """A round's predictions for rows of its batch, compared with the labels that are there."""
     given = state.answers.known(state.labels)
     known = batch[batch["id"].isin(given.index) & batch["confidence"].notna()]
     units = None if "group" not in known else known["group"].to_numpy()
-    if scores is not None:
-        scores = scores.loc[known["id"]]
-    return state.answers.measures(given.loc[known["id"]].tolist(), known["predicted"].tolist(), scores, units)
+    classes = list(entry.receipt["labels"]["classes"])
+    values = None if scores is None else scores.loc[known["id"], [SCORE + name for name in classes]].to_numpy()
+    labels, predicted = given.loc[known["id"]].tolist(), known["predicted"].tolist()
+    return state.answers.measures(labels, predicted, classes, values, units)
 
 
 def _measured_slice(entry: Entry, batch: pd.DataFrame, state: State) -> Measures:
     """The same on the rows that were drawn at random."""
     scores = None
     if SCORES in entry.receipt["files"]:
-        table = read_table(entry.read(SCORES), entry.path / SCORES, ("id",)).set_index("id")
-        scores = table.astype(np.float64).rename(columns=lambda name: name.removeprefix(SCORE))
-    return _compared(batch[batch["chosen_by"] == RANDOM_SLICE], state, scores)
+        scores = read_table(entry.read(SCORES), entry.path / SCORES, ("id",)).set_index("id").astype(np.float64)
+    return _compared(entry, batch[batch["chosen_by"] == RANDOM_SLICE], state, scores)
 
 
 def in_words(entry: Entry) -> str:

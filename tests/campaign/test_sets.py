@@ -126,7 +126,7 @@ def test_measures_against_scikit_learn():
     rng = np.random.default_rng(4)
     y = (rng.random((50, 3)) < 0.4).astype(float)
     p = np.round(np.clip(0.3 * y + rng.random((50, 3)) * 0.7, 0, 1), 1)  # with ties
-    found = measure_sets(y, (p > 0.5).astype(float), pd.DataFrame(p, columns=LABELS))
+    found = measure_sets(y, (p > 0.5).astype(float), p)
     assert found.accuracy == (y == (p > 0.5)).all(axis=1).mean()
     np.testing.assert_allclose(found.more["hamming_loss"], hamming_loss(y, p > 0.5))
     np.testing.assert_allclose(found.more["mean_average_precision"], average_precision_score(y, p, average="macro"))
