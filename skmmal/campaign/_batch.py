@@ -71,6 +71,19 @@ def choose(
     Returns
     -------
     Pick
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal import LateFusionClassifier, MultimodalArray
+    >>> from skmmal.campaign import choose
+    >>> from skmmal.query import MarginSampling
+    >>> X = MultimodalArray({"size": np.array([[0.0], [1.0], [2.0], [3.0]]), "age": np.zeros((4, 1))})
+    >>> labeled, y = np.array([0, 3]), np.array(["small", "large"])
+    >>> model = LateFusionClassifier().fit(X[labeled], y)
+    >>> pick = choose(MarginSampling(), model, X, np.array([1, 2]), labeled, y, 1, name="margin")
+    >>> pick.rows, pick.chosen_by
+    (array([2]), array(['margin'], dtype=object))
     """
     if reading is None:
         reading = read_candidates(model, X, candidates, labeled, y)
@@ -167,6 +180,18 @@ def batch_table(ids: np.ndarray, pick: Pick, X: MultimodalArray, model: Any = No
         ``id``, ``rank`` (from 1), ``score`` (the strategy's; higher is more wanted), ``chosen_by``, ``predicted``,
         ``confidence`` (the largest probability), ``contribution_NAME`` for each modality (its share in that
         probability), ``why`` (a sentence).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal import MultimodalArray
+    >>> from skmmal.campaign import batch_table, choose
+    >>> from skmmal.query import CoreSet
+    >>> X = MultimodalArray({"size": np.array([[0.0], [1.0], [9.0]])})
+    >>> pick = choose(CoreSet(), None, X, np.arange(1, 3), np.arange(1), np.array(["small"]), 1, name="coreset")
+    >>> batch_table(np.array(["a", "b", "c"]), pick, X)[["id", "rank", "score", "chosen_by"]]
+      id  rank  score chosen_by
+    0  c     1    9.0   coreset
     """
     features = X[pick.rows]
     columns: dict[str, Any] = {

@@ -33,7 +33,7 @@ def read_labels_file(
     classes: Collection[str] = (),
     ids: Collection[str] = (),
 ) -> pd.DataFrame:
-    """Read labels from a file.
+    r"""Read labels from a file.
 
     Parameters
     ----------
@@ -64,6 +64,18 @@ def read_labels_file(
     ------
     FileNotFoundError, ValueError
         There is no such file, or it is none of these.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from skmmal.campaign import read_labels_file
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "labels.jsonl"
+    ...     written = file.write_text('{"id": "a", "label": "cat"}\n{"id": "b", "label": "dog"}\n')
+    ...     labels = read_labels_file(file)
+    >>> labels[["id", "label"]].to_numpy().tolist()
+    [['a', 'cat'], ['b', 'dog']]
     """
     if source not in SOURCES:
         raise ValueError(f"source must be one of {list(SOURCES)}, got {source!r}")
