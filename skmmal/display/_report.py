@@ -293,7 +293,8 @@ def write_comparison(runs: list[Path], folder: Path, *, metric: str = "accuracy"
     >>> for run, columns in zip(runs, (slice(2), slice(2, 4))):
     ...     results = run_experiment(
     ...         LogisticRegression(), ["margin", "random"], X[::2, columns], y[::2],
-    ...         X_test=X[1::2, columns], y_test=y[1::2], n_initial=10, n_instances=5, n_rounds=2, seeds=2, initial="kmeans", results_dir=run,
+    ...         X_test=X[1::2, columns], y_test=y[1::2], results_dir=run,
+    ...         n_initial=10, n_instances=5, n_rounds=2, seeds=2, initial="kmeans",
     ...     )
     >>> page = write_comparison(runs, Path(folder.name) / "report")
     >>> page.name, sorted(file.name for file in (page.parent / "tables").iterdir())

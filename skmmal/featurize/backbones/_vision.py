@@ -121,7 +121,8 @@ class FramesReader(FileReader):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for number in range(6):  # a folder of frames stands for a video
     ...         Image.new("L", (4, 3), number).save(Path(folder) / f"{number}.png")
-    ...     reader = FramesReader(Path(folder), lambda frame: torch.tensor(frame.getpixel((0, 0))[:1]), count=2, fps=1.0)
+    ...     transform = lambda frame: torch.tensor(frame.getpixel((0, 0))[:1])
+    ...     reader = FramesReader(Path(folder), transform, count=2, fps=1.0)
     ...     units = reader.decode(reader.fetch("."), {})
     >>> [unit.inputs["pixel_values"].item() for unit in units]
     [2, 3]
