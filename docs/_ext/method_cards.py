@@ -406,8 +406,11 @@ def decision_row(method: Method) -> list[str]:
         "features" if method.entry.needs_features else "probabilities" if method.entry.needs_model else "nothing",
         yes(method.entry.on),
         *(
-            [f"{facts['groups_covered']:.1f}", f"{facts['share_lacking']:.0%}"]
-            + [f"{facts['processor_seconds']:.2g}" + (r"\ \*" if "instead_of_defaults" in facts else "")]
+            [
+                f"{facts['groups_covered']:.1f}",
+                f"{facts['share_lacking']:.0%}",
+                f"{facts['processor_seconds']:.2g}" + (r"\ \*" if "instead_of_defaults" in facts else ""),
+            ]
             if facts
             else ["–"] * 3
         ),
