@@ -26,7 +26,12 @@ def is_slow(item, listed):
     if f"{path}::{name}" in listed or any(path.startswith(f"{entry}/") for entry in listed):
         return True
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    return any((isinstance(value, str) and value in TRAINED) or is_trained_in_batches(value) for value in parameters)
+    return any(named(value) in TRAINED or is_trained_in_batches(value) for value in parameters)
+
+
+def named(parameter):
+    """The name of what a suite runs through: itself, or that of an entry of the registry."""
+    return parameter if isinstance(parameter, str) else str(getattr(parameter, "name", ""))
 
 
 def is_trained_in_batches(value):
