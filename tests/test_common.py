@@ -388,7 +388,7 @@ IN_PARTS = {
     "mmcsal": {"on_features": "raw", "max_iter": 2},
     "coregcn": {"n_steps": 4},
     "uncertaingcn": {"n_steps": 4},
-    "refine": FEW_BATCHES,
+    "refine": {**FEW_BATCHES, "strategies": ("margin", "random")},
 }
 
 

@@ -77,6 +77,19 @@ def choose(
     Returns
     -------
     Pick
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal import LateFusionClassifier, MultimodalArray
+    >>> from skmmal.campaign import choose
+    >>> from skmmal.query import MarginSampling
+    >>> X = MultimodalArray({"size": np.array([[0.0], [1.0], [2.0], [3.0]]), "age": np.zeros((4, 1))})
+    >>> labeled, y = np.array([0, 3]), np.array(["small", "large"])
+    >>> model = LateFusionClassifier().fit(X[labeled], y)
+    >>> pick = choose(MarginSampling(), model, X, np.array([1, 2]), labeled, y, 1, name="margin")
+    >>> pick.rows, pick.chosen_by
+    (array([2]), array(['margin'], dtype=object))
     """
     if reading is None:
         reading = read_candidates(model, X, candidates, labeled, y)
@@ -196,6 +209,18 @@ def batch_table(ids: np.ndarray, pick: Pick, X: MultimodalArray, model: Any = No
         (where rows have several labels, those with bars between them), ``confidence`` (the largest probability; of
         several labels the mean over them of the probability of what is predicted), ``contribution_NAME`` for each
         modality (its share in that probability), ``why`` (a sentence).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal import MultimodalArray
+    >>> from skmmal.campaign import batch_table, choose
+    >>> from skmmal.query import CoreSet
+    >>> X = MultimodalArray({"size": np.array([[0.0], [1.0], [9.0]])})
+    >>> pick = choose(CoreSet(), None, X, np.arange(1, 3), np.arange(1), np.array(["small"]), 1, name="coreset")
+    >>> batch_table(np.array(["a", "b", "c"]), pick, X)[["id", "rank", "score", "chosen_by"]]
+      id  rank  score chosen_by
+    0  c     1    9.0   coreset
     """
     features = X[pick.rows]
     columns: dict[str, Any] = {

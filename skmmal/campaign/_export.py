@@ -54,6 +54,21 @@ def empty_fields(
     -------
     dict of str to int
         Only fields that some row lacks.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skmmal.campaign import LabelingCampaign, empty_fields
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> features = {"image": np.eye(6), "text": np.ones((6, 2))}
+    >>> campaign = LabelingCampaign.create(folder.name + "/mine", features, ids=list("abcdef"), initial="random")
+    >>> batch = campaign.next_batch(3)
+    >>> data = pd.DataFrame({"photo": "photo.jpg", "caption": ["", "", "", "", "", "a dog"]}, index=list("abcdef"))
+    >>> empty_fields(campaign, data)
+    {'caption': 3}
+    >>> folder.cleanup()
     """
     batch = _batch_to_write(campaign, round, again)[1]
     rows = data.reindex(batch["id"])
@@ -97,6 +112,23 @@ def export_batch(
     -------
     int
         Number of rows.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from skmmal.campaign import LabelingCampaign, export_batch
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> features = {"image": np.eye(6), "text": np.ones((6, 2))}
+    >>> campaign = LabelingCampaign.create(folder.name + "/mine", features, ids=list("abcdef"), initial="random")
+    >>> batch = campaign.next_batch(3)
+    >>> file = Path(folder.name) / "batch.csv"
+    >>> export_batch(campaign, file, "csv")
+    3
+    >>> file.read_text().splitlines()[0].split(",")[:4]
+    ['id', 'rank', 'score', 'chosen_by']
+    >>> folder.cleanup()
     """
     path = local_path(path)
     if kind not in ("csv", "jsonl", "indicator", "label-studio", "prodigy"):
@@ -182,6 +214,24 @@ def export_labels(campaign: LabelingCampaign, path: Path, kind: str, *, history:
     -------
     int
         Number of rows.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from skmmal.campaign import LabelingCampaign, export_labels
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> features = {"image": np.eye(6), "text": np.ones((6, 2))}
+    >>> campaign = LabelingCampaign.create(folder.name + "/mine", features, ids=list("abcdef"), initial="random")
+    >>> batch = campaign.next_batch(3)
+    >>> received = campaign.add_labels({name: "cat" for name in batch["id"]}, annotator="ann")
+    >>> file = Path(folder.name) / "labels.csv"
+    >>> export_labels(campaign, file, "csv")
+    3
+    >>> print(file.read_text().splitlines()[0])
+    id,state,label,n_annotators,n_votes,agreement
+    >>> folder.cleanup()
     """
     path = local_path(path)
     if kind not in ("csv", "jsonl", "indicator", "huggingface") or (history and kind == "indicator"):

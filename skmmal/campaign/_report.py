@@ -32,6 +32,21 @@ def write_campaign_report(campaign: LabelingCampaign, folder: Path) -> Path:
     -------
     Path
         Of ``report.html``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from skmmal.campaign import LabelingCampaign, write_campaign_report
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> features = {"image": np.eye(6), "text": np.ones((6, 2))}
+    >>> campaign = LabelingCampaign.create(folder.name + "/mine", features, ids=list("abcdef"), initial="random")
+    >>> batch = campaign.next_batch(3)
+    >>> page = write_campaign_report(campaign, Path(folder.name) / "report")
+    >>> page.name, sorted(file.name for file in (page.parent / "tables").iterdir())
+    ('report.html', ['advice.csv', 'log.csv', 'rounds.csv'])
+    >>> folder.cleanup()
     """
     folder = local_path(folder, "folder")
     status = campaign.status()

@@ -63,6 +63,22 @@ class Status:
         Indexed by group, where there are such and it was handed out: ``rows``, ``labelled``, ``pending``, ``other``.
     sentences : list of str
         The same in words.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from skmmal.campaign import LabelingCampaign
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> features = {"image": np.eye(6), "text": np.ones((6, 2))}
+    >>> campaign = LabelingCampaign.create(folder.name + "/mine", features, ids=list("abcdef"), initial="random")
+    >>> batch = campaign.next_batch(3)
+    >>> status = campaign.status()
+    >>> status.counts["samples"], status.counts["pending"]
+    (6, 3)
+    >>> print(status.sentences[0])
+    0 of 6 samples are labelled after 1 rounds; 3 are handed out and not answered yet.
+    >>> folder.cleanup()
     """
 
     folder: str

@@ -38,6 +38,24 @@ class ClassGainDisplay:
     References
     ----------
     .. [1] Shen et al., ACM MM 2023, figure 8.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> from sklearn.datasets import load_iris
+    >>> from skmmal import LateFusionClassifier, MultimodalArray
+    >>> from skmmal.display import ClassGainDisplay
+    >>> from skmmal.experiment import run_experiment
+    >>> X, y = load_iris(return_X_y=True)
+    >>> X = MultimodalArray({"sepal": X[:, :2], "petal": X[:, 2:]})
+    >>> results = run_experiment(
+    ...     LateFusionClassifier(), ["bmmal", "random"], X[::2], y[::2], X_test=X[1::2], y_test=y[1::2],
+    ...     n_initial=10, n_instances=5, n_rounds=1, seeds=2, initial="kmeans",
+    ... )
+    >>> display = ClassGainDisplay.from_results(results, "bmmal", "random", n_classes=1)
+    >>> display.gains.columns.tolist()
+    ['gain', 'standard_error', 'accuracy_sepal', 'accuracy_petal']
     """
 
     def __init__(self, gains: pd.DataFrame, strategy: str, baseline: str, metric: str = "accuracy") -> None:

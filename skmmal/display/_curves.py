@@ -124,6 +124,24 @@ class ModalityCurveDisplay(CurvesDisplay):
         Of the panels.
     ylabel : str
         What is drawn.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> from sklearn.datasets import load_iris
+    >>> from skmmal import LateFusionClassifier, MultimodalArray
+    >>> from skmmal.display import ModalityCurveDisplay
+    >>> from skmmal.experiment import run_experiment
+    >>> X, y = load_iris(return_X_y=True)
+    >>> X = MultimodalArray({"sepal": X[:, :2], "petal": X[:, 2:]})
+    >>> results = run_experiment(
+    ...     LateFusionClassifier(), ["bmmal", "random"], X[::2], y[::2], X_test=X[1::2], y_test=y[1::2],
+    ...     n_initial=10, n_instances=5, n_rounds=1, seeds=2, initial="kmeans",
+    ... )
+    >>> display = ModalityCurveDisplay.from_results(results)
+    >>> [panel.get_title() for panel in display.axes_]
+    ['fused', 'sepal', 'petal']
     """
 
     @classmethod
@@ -212,6 +230,24 @@ class ContributionDisplay(_PerModalityDisplay):
         Of the panels.
     ylabel : str
         What is drawn.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> from sklearn.datasets import load_iris
+    >>> from skmmal import LateFusionClassifier, MultimodalArray
+    >>> from skmmal.display import ContributionDisplay
+    >>> from skmmal.experiment import run_experiment
+    >>> X, y = load_iris(return_X_y=True)
+    >>> X = MultimodalArray({"sepal": X[:, :2], "petal": X[:, 2:]})
+    >>> results = run_experiment(
+    ...     LateFusionClassifier(), ["bmmal", "random"], X[::2], y[::2], X_test=X[1::2], y_test=y[1::2],
+    ...     n_initial=10, n_instances=5, n_rounds=1, seeds=2, initial="kmeans",
+    ... )
+    >>> display = ContributionDisplay.from_results(results)
+    >>> [panel.get_title() for panel in display.axes_]
+    ['sepal', 'petal']
     """
 
     share_y = False  # with two modalities the panels mirror each other: one scale would leave half of each empty
@@ -234,6 +270,24 @@ class DominanceWeightDisplay(_PerModalityDisplay):
     References
     ----------
     .. [1] Shen et al., ACM MM 2023, figure 6.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> from sklearn.datasets import load_iris
+    >>> from skmmal import LateFusionClassifier, MultimodalArray
+    >>> from skmmal.display import DominanceWeightDisplay
+    >>> from skmmal.experiment import run_experiment
+    >>> X, y = load_iris(return_X_y=True)
+    >>> X = MultimodalArray({"sepal": X[:, :2], "petal": X[:, 2:]})
+    >>> results = run_experiment(
+    ...     LateFusionClassifier(), ["bmmal", "random"], X[::2], y[::2], X_test=X[1::2], y_test=y[1::2],
+    ...     n_initial=10, n_instances=5, n_rounds=1, seeds=2, initial="kmeans",
+    ... )
+    >>> display = DominanceWeightDisplay.from_results(results)
+    >>> [panel.get_title() for panel in display.axes_]
+    ['sepal dominates', 'petal dominates']
     """
 
     prefix = "weaker_weight_"

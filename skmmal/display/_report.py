@@ -71,6 +71,26 @@ def write_report(
     -------
     Path
         Of ``report.html``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmmal.display import write_report
+    >>> from skmmal.experiment import run_experiment
+    >>> X, y = load_iris(return_X_y=True)
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> run = Path(folder.name) / "run"
+    >>> results = run_experiment(
+    ...     LogisticRegression(), ["margin", "random"], X[::2], y[::2], X_test=X[1::2], y_test=y[1::2],
+    ...     n_initial=10, n_instances=5, n_rounds=2, seeds=2, initial="kmeans", results_dir=run,
+    ... )
+    >>> page = write_report(run, run / "report")
+    >>> page.name, sorted(file.name for file in (page.parent / "figures").glob("*.png"))
+    ('report.html', ['calibration.png', 'class_gains.png', 'learning_curves.png', 'pairwise_matrix.png'])
+    >>> folder.cleanup()
     """
     run, folder = local_path(run, "run"), local_path(folder, "folder")
     results = ExperimentResults.load(run)
@@ -269,6 +289,28 @@ def write_comparison(runs: list[Path], folder: Path, *, metric: str | None = Non
     -------
     Path
         Of ``report.html``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmmal.display import write_comparison
+    >>> from skmmal.experiment import run_experiment
+    >>> X, y = load_iris(return_X_y=True)
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> runs = [Path(folder.name) / name for name in ("first", "second")]
+    >>> for run, columns in zip(runs, (slice(2), slice(2, 4))):
+    ...     results = run_experiment(
+    ...         LogisticRegression(), ["margin", "random"], X[::2, columns], y[::2],
+    ...         X_test=X[1::2, columns], y_test=y[1::2], results_dir=run,
+    ...         n_initial=10, n_instances=5, n_rounds=2, seeds=2, initial="kmeans",
+    ...     )
+    >>> page = write_comparison(runs, Path(folder.name) / "report")
+    >>> page.name, sorted(file.name for file in (page.parent / "tables").iterdir())
+    ('report.html', ['areas.csv', 'pairwise_matrix.csv'])
+    >>> folder.cleanup()
     """
     results = {}
     folder = local_path(folder, "folder")

@@ -34,6 +34,20 @@ class Page:
         Where ``report.html``, ``report.txt``, ``tables/`` and ``figures/`` go.
     title : str
         Of the page.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from skmmal.display.page import Page
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     page = Page(Path(folder), "What was found")
+    ...     page.heading("Labels", "Three of ten.")
+    ...     page.table("labels", pd.DataFrame({"cat": [2], "dog": [1]}))
+    ...     written = page.write()
+    ...     sorted(path.name for path in Path(folder).iterdir())
+    ['figures', 'report.html', 'report.txt', 'tables']
     """
 
     def __init__(self, folder: Path, title: str) -> None:

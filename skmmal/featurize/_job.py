@@ -70,7 +70,7 @@ def fingerprint(backbone: Backbone, manifest: Manifest, amp: torch.dtype | None,
 def run(
     options: JobOptions, backbone: Backbone | None = None, *, quiet: bool = False, bar: bool = True
 ) -> dict[str, Any]:
-    """Featurize what is not featurized yet.
+    r"""Featurize what is not featurized yet.
 
     The rows are the same whatever the number of workers and shards, and however often the job was killed, on the
     same device with the same batch size and number of threads. A different batch size rounds a
@@ -105,6 +105,26 @@ def run(
         Another job is writing these rows.
     StrictError, ErrorRateError, JobError
         What ``strict`` and ``max_error_rate`` asked for, or what cannot be written. The cache can be continued.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import torch
+    >>> from skmmal.featurize import Backbone, JobOptions, Unit, run
+    >>> from skmmal.featurize.backbones import TextReader
+    >>> class Lengths(TextReader):
+    ...     def decode(self, raw, notes):
+    ...         yield Unit({"length": torch.tensor([float(len(raw))])})
+    >>> about = {"backbone": "lengths"}
+    >>> backbone = Backbone(torch.nn.Identity(), lambda module, inputs: inputs["length"], 1, Lengths(), about)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     manifest = Path(folder) / "texts.csv"
+    ...     written = manifest.write_text("id,text\n7,a red chair\n8,a blue table\n9, \n")
+    ...     options = JobOptions("text", manifest, Path(folder) / "cache", "own/lengths", workers=0, device="cpu")
+    ...     receipt = run(options, backbone, quiet=True)
+    >>> receipt["total"], receipt["encoded"], receipt["errors"]
+    (3, 3, 1)
     """
     with _threads(options.threads):
         files = options.script != "text"

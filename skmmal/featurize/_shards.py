@@ -17,7 +17,7 @@ ATTEMPTS = 3
 
 
 def run_shards(options: JobOptions, n_shards: int, *, n_jobs: int | None = None, quiet: bool = False) -> dict[str, Any]:
-    """Featurize in several shards.
+    r"""Featurize in several shards.
 
     Inside ``joblib.parallel_config(backend="dask")`` (or Ray's) the shards run on that cluster; its workers need
     the same files under the same paths. The result does not depend on the number of shards, nor on who runs
@@ -39,6 +39,25 @@ def run_shards(options: JobOptions, n_shards: int, *, n_jobs: int | None = None,
     -------
     dict
         The sums of the shards' receipts, and these as ``"shards"``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from skmmal.featurize import JobOptions, run_shards
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("red", "blue"):
+    ...         Image.new("RGB", (40, 30), name).save(Path(folder) / f"{name}.png")
+    ...     manifest = Path(folder) / "images.csv"
+    ...     written = manifest.write_text("id,image\nr,red.png\nb,blue.png\n")
+    ...     options = JobOptions(
+    ...         "image", manifest, Path(folder) / "cache", "torchvision/squeezenet1_1", "random",
+    ...         workers=0, device="cpu",
+    ...     )
+    ...     receipt = run_shards(options, 2, quiet=True)
+    >>> receipt["total"], receipt["encoded"], len(receipt["shards"])
+    (2, 2, 2)
     """
     if n_shards < 1:
         raise ValueError(f"n_shards must be at least 1, got {n_shards}")

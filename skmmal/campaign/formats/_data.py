@@ -17,7 +17,7 @@ __all__ = ["read_data"]
 def read_data(
     path: Path, fields: Mapping[str, str], id_column: str = "id", prefix: str = "", *, encoding: str | None = None
 ) -> pd.DataFrame:
-    """Read what annotators are to see.
+    r"""Read what annotators are to see.
 
     Parameters
     ----------
@@ -37,6 +37,18 @@ def read_data(
     -------
     DataFrame
         Indexed by id.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from skmmal.campaign import read_data
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "items.csv"
+    ...     written = file.write_text("id,photo,caption\n7,a dog.jpg,A dog\n")
+    ...     data = read_data(file, {"photo": "image", "caption": "text"}, prefix="https://host/")
+    >>> data.loc["7"].to_dict()
+    {'photo': 'https://host/a%20dog.jpg', 'caption': 'A dog'}
     """
     table = read_table(path, key=id_column, encoding=encoding)
     missing = [name for name in (id_column, *fields) if name not in table.columns]

@@ -36,7 +36,7 @@ def read_labels_file(
     multilabel: bool = False,
     separator: str = SEPARATOR,
 ) -> pd.DataFrame:
-    """Read labels from a file.
+    r"""Read labels from a file.
 
     Parameters
     ----------
@@ -71,6 +71,18 @@ def read_labels_file(
     ------
     FileNotFoundError, ValueError
         There is no such file, or it is none of these.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from skmmal.campaign import read_labels_file
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "labels.jsonl"
+    ...     written = file.write_text('{"id": "a", "label": "cat"}\n{"id": "b", "label": "dog"}\n')
+    ...     labels = read_labels_file(file)
+    >>> labels[["id", "label"]].to_numpy().tolist()
+    [['a', 'cat'], ['b', 'dog']]
     """
     if source not in SOURCES:
         raise ValueError(f"source must be one of {list(SOURCES)}, got {source!r}")

@@ -107,6 +107,13 @@ def build_backbone(
     ------
     ValueError
         There is no such model, or it cannot be used that way; the message says what can.
+
+    Examples
+    --------
+    >>> from skmmal.featurize.backbones import build_backbone
+    >>> backbone = build_backbone("image", "torchvision/squeezenet1_1", "random")
+    >>> backbone.width, backbone.description["weights"]
+    (512, 'random')
     """
     library, _, name = model.partition("/")
     if (kind, library) not in BACKBONES or not name:

@@ -176,6 +176,19 @@ def load_state(module: torch.nn.Module, path: Path) -> torch.nn.Module:
     ------
     ValueError
         The file is no state dict, or not this model's; the message names what is missing or too much.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import torch
+    >>> from skmmal.featurize.backbones import load_state
+    >>> trained = torch.nn.Linear(4, 2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     torch.save({"state_dict": trained.state_dict()}, Path(folder) / "last.pt")
+    ...     module = load_state(torch.nn.Linear(4, 2), Path(folder) / "last.pt")
+    >>> torch.equal(module.weight, trained.weight)
+    True
     """
     try:
         state = _read_state(path)
@@ -241,6 +254,14 @@ def describe(
     -------
     dict
         The `description` of a `Backbone`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmmal.featurize.backbones import describe
+    >>> about = describe("own/letters", "none", torch.nn.Linear(4, 2), {"letters": 64}, ["pillow"], pooling="mean")
+    >>> sorted(about)
+    ['backbone', 'pooling', 'preprocessing', 'versions', 'weights', 'weights_sha256']
     """
     library, _, name = model.partition("/")
     return {

@@ -73,6 +73,20 @@ class ImageReader(FileReader):
         The folder that cells are relative to.
     transform : callable
         From a picture (``PIL.Image.Image``, RGB, upright) to a tensor, or to a mapping of all that the model takes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import torch
+    >>> from PIL import Image
+    >>> from skmmal.featurize.backbones import ImageReader
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (4, 3), "red").save(Path(folder) / "red.png")
+    ...     reader = ImageReader(Path(folder), lambda picture: torch.tensor(picture.getpixel((0, 0))))
+    ...     [unit] = reader.decode(reader.fetch("red.png"), {})
+    >>> unit.inputs["pixel_values"]
+    tensor([255,   0,   0])
     """
 
     def __init__(self, root: Path, transform: Transform) -> None:
@@ -96,6 +110,22 @@ class FramesReader(FileReader):
         Frames of a video.
     fps : float
         Frames per second, around its middle.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import torch
+    >>> from PIL import Image
+    >>> from skmmal.featurize.backbones import FramesReader
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for number in range(6):  # a folder of frames stands for a video
+    ...         Image.new("L", (4, 3), number).save(Path(folder) / f"{number}.png")
+    ...     transform = lambda frame: torch.tensor(frame.getpixel((0, 0))[:1])
+    ...     reader = FramesReader(Path(folder), transform, count=2, fps=1.0)
+    ...     units = reader.decode(reader.fetch("."), {})
+    >>> [unit.inputs["pixel_values"].item() for unit in units]
+    [2, 3]
     """
 
     def __init__(self, root: Path, transform: Transform, count: int, fps: float) -> None:
@@ -126,6 +156,20 @@ class ClipReader(FramesReader):
         Frames of a clip.
     fps : float
         Frames per second, around the middle.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from skmmal.featurize.backbones import ClipReader
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for number in range(6):  # a folder of frames stands for a video
+    ...         Image.new("L", (4, 3), number).save(Path(folder) / f"{number}.png")
+    ...     reader = ClipReader(Path(folder), lambda clip: clip.float() / 255, count=2, fps=1.0)
+    ...     [unit] = reader.decode(reader.fetch("."), {})
+    >>> unit.inputs["pixel_values"].shape
+    torch.Size([2, 3, 3, 4])
     """
 
     def decode(self, raw: Source, notes: dict[str, int]) -> list[Unit]:
