@@ -47,8 +47,8 @@ for _ in range(4):
 print({name: round(score, 2) for name, score in learner.estimator.score_by_modality(X_test, Y_test).items()})
 
 # %%
-# Is that better than random? An experiment with the same groups and costs, three seeds; the curves are over cost. Margin
-# is ahead by less than a point of area, which three seeds cannot tell from chance.
+# Is that better than random? An experiment with the same groups and costs, three seeds; the curves are over cost.
+# Margin is ahead by less than a point of area, which three seeds cannot tell from chance.
 
 run = Path(tempfile.mkdtemp()) / "run"
 results = run_experiment(
