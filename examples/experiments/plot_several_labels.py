@@ -1,9 +1,9 @@
 """
 Several labels a row, a missing modality, and patients
 ======================================================
+
 Findings in pictures and notes: a row may have any of five, half of the notes are missing, and the unit that is asked
 for is the patient. From the start without labels to the report.
-is the patient. From the start without labels to the report.
 """
 
 # %%
@@ -47,20 +47,21 @@ for _ in range(4):
 print({name: round(score, 2) for name, score in learner.estimator.score_by_modality(X_test, Y_test).items()})
 
 # %%
-# Is that better than random? An experiment with the same groups and costs, several seeds; the curves are over cost.
+# Is that better than random? An experiment with the same groups and costs, three seeds; the curves are over cost.
+# Margin is ahead by less than a point of area, which three seeds cannot tell from chance.
 
 run = Path(tempfile.mkdtemp()) / "run"
 results = run_experiment(
     LateFusionClassifier(),
-    ["margin", "uherding", "random"],
+    ["margin", "random"],
     pool,
     Y_pool,
     X_test=X_test,
     y_test=Y_test,
     n_initial=6,
     n_instances=5,
-    n_rounds=4,
-    seeds=4,
+    n_rounds=3,
+    seeds=3,
     groups=groups,
     costs=costs,
     results_dir=run,

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from samples import make_blocks
+from sklearn.linear_model import Ridge
 
 from skmmal import ActiveLearner, LateFusionClassifier, MultimodalArray
 from skmmal._registry import ENTRIES
@@ -324,3 +325,38 @@ def test_helpful_errors(asked, match, problem):
     arguments = {"n_instances": 3, **{name: value for name, value in asked.items() if name != "X"}}
     with pytest.raises(ValueError, match=match):
         RandomSampling().query(None, X, **arguments)
+
+
+# --------------------------------------------------------------------------------------------------- regressors
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in ENTRIES if not entry.needs_model])
+def test_strategies_without_a_model_serve_a_regressor(name):
+    rng = np.random.default_rng(0)
+    X = MultimodalArray({"a": rng.standard_normal((40, 3)), "b": rng.standard_normal((40, 2))})
+    y = np.asarray(X) @ np.arange(5.0)
+    learner = ActiveLearner(Ridge(), strategy(name), np.asarray(X)[:10], y[:10])
+    rows, instances = learner.query(np.asarray(X)[10:], n_instances=4)
+    assert len(set(rows.tolist())) == 4
+    # a fitted regressor tells a strategy no more than no model does
+    alone = strategy(name).query(None, np.asarray(X)[10:], 4, X_labeled=np.asarray(X)[:10], y_labeled=y[:10])
+    np.testing.assert_array_equal(rows, alone)
+    learner.teach(instances, y[10:][rows])
+    assert learner.predict(np.asarray(X)[10:]).shape == (30,)
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in ENTRIES if entry.needs_model])
+def test_strategies_that_need_a_classifier_refuse_a_regressor(name):
+    X = np.random.default_rng(0).standard_normal((30, 3))
+    with pytest.raises(TypeError, match=r"goes by the probabilities of a classifier, .* these need no model: coregcn, .*uherding"):
+        strategy(name).query(Ridge().fit(X, X[:, 0]), X, 3)
+
+
+def test_a_start_with_a_regressor():
+    X = np.random.default_rng(0).standard_normal((60, 3))
+    learner = ActiveLearner(Ridge(), "coreset", initial=RandomSampling(random_state=0))
+    rows, instances = learner.query(X, n_instances=5)
+    np.testing.assert_array_equal(rows, RandomSampling(random_state=0).query(None, X, 5))
+    learner.teach(instances, X[rows, 0])
+    rows, _ = learner.query(X, n_instances=5)
+    np.testing.assert_array_equal(rows, CoreSet().query(None, X, 5, X_labeled=learner.X_training))
