@@ -42,6 +42,8 @@ class LabelState:
         Of the log, in order.
     declared : list of str
         Classes that the campaign began with.
+    earlier : LabelState, optional
+        What earlier entries of the same log amounted to: what it has replayed is not replayed again.
 
     Attributes
     ----------
@@ -51,10 +53,11 @@ class LabelState:
         Number of each undone entry, and of the entry that undid it.
     """
 
-    def __init__(self, entries: list[Entry], declared: list[str]) -> None:
+    def __init__(self, entries: list[Entry], declared: list[str], earlier: LabelState | None = None) -> None:
         self.entries = entries
         self.declared = declared
         self.counting, self.undone = effective(entries)
+        self._earlier = earlier
 
     @cached_property
     def label_entries(self) -> list[Entry]:
@@ -66,7 +69,10 @@ class LabelState:
         """Events that count, and events that were taken back by hand; as received, in order of arrival."""
         parts: list[pd.DataFrame] = []
         taken_back: list[pd.DataFrame] = []
-        for entry in self.counting:
+        earlier, self._earlier, n = self._earlier, None, 0
+        if earlier is not None and earlier.counting == self.counting[: len(earlier.counting)]:  # nothing was undone
+            parts, taken_back, n = [earlier._replayed[0]], [earlier._replayed[1]], len(earlier.counting)
+        for entry in self.counting[n:]:
             if RETRACTED in entry.receipt["files"]:
                 before = _together(parts)
                 gone = pd.MultiIndex.from_frame(before[WHOSE]).isin(pd.MultiIndex.from_frame(_retracted(entry)))
@@ -121,8 +127,7 @@ class LabelState:
     @cached_property
     def admitted(self) -> list[str]:
         """Classes that are no news: `classes`, and those whose labels were all taken back."""
-        received = [table["label"][table["state"] == "label"] for table in map(_events, self.label_entries)]
-        return sorted({*self.declared, *(name for column in received for name in column)})
+        return sorted({*self.declared, *(name for entry in self.label_entries for name in _labels(entry))})
 
     @cached_property
     def class_counts(self) -> dict[str, int]:
@@ -149,6 +154,14 @@ def _events(entry: Entry) -> pd.DataFrame:
         missing = {name: "" for name in MORE_COLUMNS if name not in table.columns}
         entry.parsed["events"] = table.assign(**missing)[list(ALL_COLUMNS)].astype(object).assign(entry=entry.number)
     return entry.parsed["events"]
+
+
+def _labels(entry: Entry) -> set[str]:
+    """Classes of the labels that came in an entry; collected once."""
+    if "labels" not in entry.parsed:
+        table = _events(entry)
+        entry.parsed["labels"] = set(table["label"][table["state"] == "label"])
+    return entry.parsed["labels"]
 
 
 def _retracted(entry: Entry) -> pd.DataFrame:

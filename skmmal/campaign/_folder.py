@@ -48,6 +48,7 @@ class CampaignFolder:
         self.settings = Settings.from_json(self._config["settings"])
         self._validation = self._read_validation()
         self._known: _log.Known = {}
+        self._state: State | None = None
         self.state()  # a damaged log is an error now
 
     @property
@@ -63,7 +64,10 @@ class CampaignFolder:
         State
             Everything that the entries amount to.
         """
-        return State(_log.read_log(self.folder, self._config[SEAL], self._known), list(self.settings.classes))
+        entries = _log.read_log(self.folder, self._config[SEAL], self._known)
+        if self._state is None or self._state.entries != entries:
+            self._state = State(entries, list(self.settings.classes), self._state)
+        return self._state
 
     @contextmanager
     def _changing(self, action: str) -> Iterator[State]:

@@ -31,12 +31,12 @@ class InsightMixin(CampaignFolder):
         Indexed by id: ``state`` (``label``, ``skip``, ``unsure``, ``conflict``), ``label``, ``n_annotators``,
         ``n_votes``, ``agreement``.
         """
-        return self.state().labels
+        return self.state().labels.copy()
 
     @property
     def history(self) -> pd.DataFrame:
         """Every label received, in order of arrival, with annotator, time, and the entry it came in."""
-        return self.state().events
+        return self.state().events.copy()
 
     @property
     def batches(self) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from rich.table import Table
 from skmmal.cli._campaign import campaign
 from skmmal.cli._examples import examples
 from skmmal.cli._featurize import featurize
+from skmmal.cli._label import label
 from skmmal.cli._shared import (
     Classifier,
     ClassWeight,
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = new_app("skmmal", "Multimodal active learning over precomputed features.", pretty_exceptions_show_locals=False)
+campaign.command(
+    epilog="Example: skmmal campaign label emoji --data items.csv --image picture --text name --annotator ann"
+)(label)
 app.add_typer(campaign)
 app.add_typer(featurize, name="featurize")
 
