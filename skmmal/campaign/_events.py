@@ -65,13 +65,13 @@ class LabelState:
         return [entry for entry in self.counting if entry.kind == "labels"]
 
     @cached_property
-    def _replayed(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def replayed(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Events that count, and events that were taken back by hand; as received, in order of arrival."""
         parts: list[pd.DataFrame] = []
         taken_back: list[pd.DataFrame] = []
         earlier, self._earlier, n = self._earlier, None, 0
         if earlier is not None and earlier.counting == self.counting[: len(earlier.counting)]:  # nothing was undone
-            parts, taken_back, n = [earlier._replayed[0]], [earlier._replayed[1]], len(earlier.counting)
+            parts, taken_back, n = [earlier.replayed[0]], [earlier.replayed[1]], len(earlier.counting)
         for entry in self.counting[n:]:
             if RETRACTED in entry.receipt["files"]:
                 before = _together(parts)
@@ -97,12 +97,12 @@ class LabelState:
     @property
     def received(self) -> pd.DataFrame:
         """Events that count, as they were received."""
-        return self._replayed[0]
+        return self.replayed[0]
 
     @cached_property
     def retracted(self) -> pd.DataFrame:
         """Events that were taken back by hand."""
-        return one_person(self._replayed[1], self.people)
+        return one_person(self.replayed[1], self.people)
 
     @cached_property
     def events(self) -> pd.DataFrame:

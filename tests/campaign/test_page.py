@@ -172,7 +172,7 @@ def test_suggestions_are_not_shown_where_they_would_bias(campaign, browser, data
 def test_a_row_that_is_handed_out_once_more_waits(campaign, browser, tmp_path):
     first = campaign.batches["id"].iloc[0]
     browser.answer(first, state="skip")
-    campaign.add_labels({name: "cat" for name in campaign.batches["id"][1:]})
+    campaign.add_labels(dict.fromkeys(campaign.batches["id"][1:], "cat"))
     campaign.next_batch(200, include=["skip"])
     assert first in campaign.state().waiting
     assert first not in campaign.state().pending
@@ -234,7 +234,7 @@ def test_a_killed_page_loses_nothing(campaign, data, tmp_path):
 
 def test_the_token_works_once(page):
     stranger = Browser(page)
-    status, headers, content = stranger.ask("GET", "/?token=guess")
+    status, headers, _ = stranger.ask("GET", "/?token=guess")
     assert (status, "Set-Cookie" in headers) == (403, False)
     for path in ("/", "/view", "/media?id=s000&field=picture"):
         assert stranger.ask("GET", path)[0] == 403

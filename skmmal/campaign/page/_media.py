@@ -79,9 +79,7 @@ class Media:
 
     def absent(self, rows: list[str]) -> dict[str, int]:
         """How many of the rows lack each field."""
-        counts = {
-            name: sum(self.describe(row, name, "")["kind"] == "none" for row in rows) for name in self.fields
-        }
+        counts = {name: sum(self.describe(row, name, "")["kind"] == "none" for row in rows) for name in self.fields}
         return {name: n for name, n in counts.items() if n}
 
     def describe(self, row: str, field: str, url: str) -> dict[str, Any]:

@@ -280,9 +280,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refusal(HTTPStatus.FORBIDDEN, _NO_ENTRY)
         headers = {"Location": "/"}
         if not is_known:
-            headers["Set-Cookie"] = (
-                f"{self.server.cookie_name}={self.server.cookie}; Path=/; HttpOnly; SameSite=Strict"
-            )
+            headers["Set-Cookie"] = f"{self.server.cookie_name}={self.server.cookie}; Path=/; HttpOnly; SameSite=Strict"
         self._send(HTTPStatus.SEE_OTHER, "text/plain; charset=utf-8", b"", headers)
 
     # ----------------------------------------------------------------------------------------------------- reading

@@ -177,16 +177,15 @@ class Session:
 
 def _queue(state: State) -> list[str]:
     """Rows that wait, in order; those of one group of a batch behind each other."""
-    order = {name: i for i, name in enumerate(state.waiting)}
-    first: dict[tuple[int, str], int] = {}
-    place = {}
+    place: dict[str, tuple[int, int, int]] = {}
     for number, batch in enumerate(state.batches, start=1):
-        if "group" not in batch:
-            continue
-        for name, group in zip(batch["id"], batch["group"], strict=True):
-            if group != "" and state.waiting.get(name) == number:
-                place[name] = first.setdefault((number, group), order[name])
-    return sorted(order, key=lambda name: (place.get(name, order[name]), order[name]))
+        groups = batch["group"] if "group" in batch else [""] * len(batch)
+        first: dict[str, int] = {}
+        for i, (name, group) in enumerate(zip(batch["id"], groups, strict=True)):
+            if state.waiting.get(name) == number:
+                place[name] = (number, first.get(group, i) if group != "" else i, i)
+            first.setdefault(group, i)
+    return sorted(place, key=place.__getitem__)
 
 
 def _group(state: State, batch: pd.DataFrame, row: str) -> dict[str, Any] | None:
