@@ -414,12 +414,22 @@ def doubts(
 def report(
     folder: FolderArgument,
     out: Annotated[Path | None, typer.Option(help="Folder of the report. Default: report in the campaign.")] = None,
+    data: Annotated[Path | None, typer.Option(help="CSV: an id, and what annotators see, to show rows by.")] = None,
+    id_column: Annotated[str, typer.Option(help="Column of the id in --data.")] = "id",
+    image: Annotated[str | None, typer.Option(help="Column of --data with names of images.")] = None,
+    text: Annotated[str | None, typer.Option(help="Column of --data with texts.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the images. Default: that of --data.")] = None,
 ) -> None:
     """Write the campaign's history as one HTML page that needs no network."""
-    from skmmal.campaign import write_campaign_report
+    from skmmal.campaign import read_data, write_campaign_report
 
     out = folder / "report" if out is None else path_to_write(out)
-    say(str(write_campaign_report(_open(folder), out)))
+    fields = media_fields([image] if image else None, [text] if text else None, None, None)
+    if (data is None) != (not fields):
+        raise ValueError("--data goes with --image or --text, the columns that are shown")
+    table = None if data is None else read_data(data, fields, id_column)
+    root = data.parent if root is None and data is not None else root
+    say(str(write_campaign_report(_open(folder), out, data=table, fields=fields, root=root)))
 
 
 # ---------------------------------------------------------------------------------------------------------- out

@@ -107,7 +107,7 @@ def test_a_round_by_keyboard(browser, items, tmp_path, screen):
             assert page.evaluate("document.documentElement.scrollHeight") <= 900
             assert page.locator("#undo").bounding_box()["y"] < 900
         else:  # fingers need room
-            assert all(box["height"] >= 40 for box in map(lambda each: each.bounding_box(), page.locator("#classes button").all()))
+            assert all(box["height"] >= 40 for box in (each.bounding_box() for each in page.locator("#classes button").all()))
         for i in range(8):
             row = page.evaluate("view.task.id")
             page.keyboard.press("1" if int(row[3:]) % 2 else "2")
