@@ -11,6 +11,7 @@ from rich.table import Table
 from skmmal.cli._campaign import campaign
 from skmmal.cli._examples import examples
 from skmmal.cli._featurize import featurize
+from skmmal.cli._import import import_files
 from skmmal.cli._label import label
 from skmmal.cli._shared import (
     Classifier,
@@ -48,6 +49,7 @@ campaign.command(
 )(label)
 app.add_typer(campaign)
 app.add_typer(featurize, name="featurize")
+app.command("import", epilog="Example: skmmal import arrays/ --out data")(import_files)
 
 
 def _version(wanted: bool) -> None:

@@ -104,7 +104,7 @@ class Page:
         index = shown is None
         shown = table if shown is None else shown
         self.text += [shown.to_string(index=index, float_format=lambda x: f"{x:.4g}", na_rep=""), ""]
-        lines = shown.reset_index() if index else shown
+        lines = shown.rename_axis(shown.index.name or "name").reset_index() if index else shown
         self.parts.append(_table_html(name, lines, pictures))
 
     def figure(self, name: str, draw: Callable[[], Any], caption: str) -> None:
@@ -210,7 +210,7 @@ def _words(value: Any) -> tuple[str, str]:
         if not math.isfinite(number):
             return str(number), repr(number)
         plain = number == 0 or 1e-3 <= abs(number) < 1e6
-        return (f"{number:.3f}".rstrip("0").rstrip(".") if plain else f"{number:.2e}"), repr(number)
+        return (f"{number:.3f}" if plain else f"{number:.2e}"), repr(number)
     return str(value), ""
 
 
