@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
@@ -28,6 +28,7 @@ __all__ = [
     "is_learner",
     "known_fitted",
     "open_model",
+    "predicts_values",
     "require_fitted",
 ]
 
@@ -182,6 +183,11 @@ def require_fitted(model: Any) -> None:
 
 
 _VERBS = ("predict_proba", "predict", "fit", "transform", "learner_list")
+
+
+def predicts_values(estimator: Any) -> bool:
+    """Whether something says that it is a regressor."""
+    return hasattr(estimator, "__sklearn_tags__") and is_regressor(estimator)
 
 
 def check_estimator(estimator: Any, argument: str = "estimator") -> None:

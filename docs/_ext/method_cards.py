@@ -217,7 +217,7 @@ def strategy_needs(entry: Entry) -> dict[str, str]:
         "Rows that lack a modality": "served" if entry.missing_modalities else "refused",
         "``candidates``": "yes",
         "Several labels a row": yes(entry.multi_label),
-        "Whole groups of rows": yes(entry.groups),
+        "Whole groups of rows, costs, a budget": yes(entry.groups),
         "A pool spread over workers": yes(entry.shards),
     }
 

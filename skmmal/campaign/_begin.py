@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 
 from skmmal._paths import local_path
 from skmmal._store import explained, new_folder
+from skmmal.campaign._answers import ONE_CLASS, Answers
 from skmmal.campaign._checks import check_class_names
 from skmmal.campaign._files import digest, dumps, sealed, write_new
 from skmmal.campaign._folder import CONFIG, FORMAT, VALIDATION, VERSION
@@ -27,14 +29,17 @@ from skmmal.experiment.sources import Features
 __all__ = ["check_validation", "describe_beginning", "write_beginning"]
 
 
-def check_validation(validation: Any, features: Features, classes: list[str]) -> pd.DataFrame | None:
+def check_validation(
+    validation: Any, features: Features, classes: list[str], answers: Answers = ONE_CLASS
+) -> pd.DataFrame | None:
     """Ids and labels that are held out, sorted by id; `classes` are those declared, if any."""
     if validation is None:
         return None
     ids = [str(name) for name in features.ids]
     if isinstance(validation, str | os.PathLike):
-        validation = read_labels_file(local_path(validation, "validation"), classes=classes, ids=ids)
-    events = normalize(validation, "").events
+        path = local_path(validation, "validation")
+        validation = read_labels_file(path, classes=classes, ids=ids, multilabel=answers.multilabel)
+    events = normalize(validation, "", multilabel=answers.multilabel, classes=classes).events
     events = events[events["state"] == "label"]
     if events.empty:
         raise ValueError("validation holds no labels")
@@ -46,7 +51,7 @@ def check_validation(validation: Any, features: Features, classes: list[str]) ->
             f"validation: {int(unknown.sum())} of {len(events)} ids are not among the features, the first: "
             f"{events['id'][unknown].iloc[0]!r}"
         )
-    labels = set(events["label"])
+    labels = {name for label in events["label"] for name in answers.named(label)}
     check_class_names(sorted(labels), "validation")
     if classes and not labels <= set(classes):
         odd = sorted(labels - set(classes))
@@ -55,9 +60,14 @@ def check_validation(validation: Any, features: Features, classes: list[str]) ->
 
 
 def describe_beginning(
-    folder: Path, features: Any, loaded: Features, settings: Settings, held_out: pd.DataFrame | None
+    folder: Path,
+    features: Any,
+    loaded: Features,
+    settings: Settings,
+    held_out: pd.DataFrame | None,
+    beside: Mapping[str, pd.DataFrame],
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Configuration, and the files beside it."""
+    """Configuration, and the files beside it; `beside` are tables that only some campaigns have."""
     ids = np.asarray(loaded.ids, dtype=object)
     free = ids if held_out is None else ids[~pd.Index(ids).isin(held_out["id"])]
     rng = np.random.RandomState(random_seed("campaign", settings.seed, "stop-set"))
@@ -65,6 +75,7 @@ def describe_beginning(
     files = {STOP_SET: csv_bytes(pd.DataFrame({"id": free[drawn]}))}
     if held_out is not None:
         files[VALIDATION] = csv_bytes(held_out)
+    files.update({name: csv_bytes(table) for name, table in beside.items()})
     config = {
         "format": FORMAT,
         "version": VERSION,

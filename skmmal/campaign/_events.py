@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from skmmal.campaign._answers import ONE_CLASS, Answers
 from skmmal.campaign._files import CampaignError
 from skmmal.campaign._identity import one_person
 from skmmal.campaign._log import Entry, effective
-from skmmal.campaign._votes import ALL_COLUMNS, EVENT_COLUMNS, MORE_COLUMNS, resolve
+from skmmal.campaign._votes import ALL_COLUMNS, EVENT_COLUMNS, MORE_COLUMNS
 
 __all__ = ["IGNORED", "LABELS", "RETRACTED", "WHOSE", "LabelState", "read_table"]
 
@@ -42,6 +43,8 @@ class LabelState:
         Of the log, in order.
     declared : list of str
         Classes that the campaign began with.
+    answers : Answers, default=ONE_CLASS
+        What a label is.
     earlier : LabelState, optional
         What earlier entries of the same log amounted to: what it has replayed is not replayed again.
 
@@ -53,9 +56,16 @@ class LabelState:
         Number of each undone entry, and of the entry that undid it.
     """
 
-    def __init__(self, entries: list[Entry], declared: list[str], earlier: LabelState | None = None) -> None:
+    def __init__(
+        self,
+        entries: list[Entry],
+        declared: list[str],
+        answers: Answers = ONE_CLASS,
+        earlier: LabelState | None = None,
+    ) -> None:
         self.entries = entries
         self.declared = declared
+        self.answers = answers
         self.counting, self.undone = effective(entries)
         self._earlier = earlier
 
@@ -115,24 +125,50 @@ class LabelState:
 
     @cached_property
     def labels(self) -> pd.DataFrame:
-        """Every id that someone said something about, settled (see `resolve`)."""
-        return resolve(self.events)
+        """Every id that someone said something about, settled (see `Answers.resolve`)."""
+        return self.answers.resolve(self._understood, self.classes)
+
+    @cached_property
+    def _understood(self) -> pd.DataFrame:
+        """Events, each as far as it could know the classes."""
+        return self.answers.since(self.events, self._admitted_in)
+
+    @cached_property
+    def conflicts(self) -> pd.DataFrame:
+        """Ids whose annotators disagree."""
+        return self.answers.conflicts(self._understood, self.labels, self.classes)
+
+    @cached_property
+    def agreement(self) -> dict[str, Any]:
+        """How far annotators agree."""
+        return self.answers.agreement(self._understood, self.classes)
 
     @cached_property
     def classes(self) -> list[str]:
         """Classes declared at the start or seen since, sorted."""
-        seen = self.events["label"][self.events["state"] == "label"]
-        return sorted({*self.declared, *seen})
+        seen = self.events["label"][self.events["state"] == "label"].unique()
+        return sorted({*self.declared, *(name for label in seen for name in self.answers.named(label))})
 
     @cached_property
     def admitted(self) -> list[str]:
         """Classes that are no news: `classes`, and those whose labels were all taken back."""
-        return sorted({*self.declared, *(name for entry in self.label_entries for name in _labels(entry))})
+        return sorted({*self.declared, *self._admitted_in})
+
+    @cached_property
+    def _admitted_in(self) -> dict[str, int]:
+        """Classes that were not declared, and the entry in which each came first."""
+        first: dict[str, int] = {}
+        for entry in self.label_entries:
+            for label in _labels(entry):
+                for name in self.answers.named(label):
+                    first.setdefault(name, entry.number)
+        return {name: number for name, number in first.items() if name not in self.declared}
 
     @cached_property
     def class_counts(self) -> dict[str, int]:
         """Settled labels of each class."""
-        counts = Counter(self.labels["label"][self.labels["state"] == "label"])
+        settled = self.answers.known(self.labels)
+        counts = Counter(name for label in settled for name in self.answers.sure(label))
         return {name: counts.get(name, 0) for name in self.classes}
 
     def ids_in_state(self, state: str) -> list[str]:
@@ -156,11 +192,11 @@ def _events(entry: Entry) -> pd.DataFrame:
     return entry.parsed["events"]
 
 
-def _labels(entry: Entry) -> set[str]:
-    """Classes of the labels that came in an entry; collected once."""
+def _labels(entry: Entry) -> list[str]:
+    """Labels that came in an entry, each once; collected once."""
     if "labels" not in entry.parsed:
         table = _events(entry)
-        entry.parsed["labels"] = set(table["label"][table["state"] == "label"])
+        entry.parsed["labels"] = table["label"][table["state"] == "label"].unique().tolist()
     return entry.parsed["labels"]
 
 

@@ -15,6 +15,7 @@ from skmmal.campaign._files import write_new
 from skmmal.campaign._folder import CampaignFolder
 from skmmal.campaign._incoming import normalize
 from skmmal.campaign._log import Entry
+from skmmal.campaign._sets import SEPARATOR
 from skmmal.campaign._stamp import stamp, user_name
 from skmmal.campaign._state import State, in_words
 from skmmal.campaign.formats import read_labels_file
@@ -38,6 +39,7 @@ class LabelsMixin(CampaignFolder):
         ignore_unknown: bool = False,
         snapshot: bool = False,
         authority: str | Sequence[str] = (),
+        separator: str = SEPARATOR,
         by: str | None = None,
     ) -> dict[str, Any]:
         """Take labels in: all that are valid at once, or none.
@@ -50,7 +52,9 @@ class LabelsMixin(CampaignFolder):
         labels : path-like, DataFrame, mapping or Series
             A file (see `skmmal.campaign.read_labels_file`), or labels with their ids. A DataFrame may hold the
             columns ``state`` (``label``, ``skip``, ``unsure``, ``reject``: not of this class), ``annotator``,
-            ``when``, ``annotation``, ``authority``.
+            ``when``, ``annotation``, ``authority``. Where rows have several labels, a label is a list of them, or a
+            text with `separator` between them; or there is a column for each label that holds 1, 0 or nothing (not
+            known), with the ids in ``id`` or in the index. No label applies: an empty list, or the state ``none``.
         annotator : str, optional
             Who labelled, where the labels do not say. Default: the user.
         source : str, default="auto"
@@ -72,6 +76,8 @@ class LabelsMixin(CampaignFolder):
         authority : str or sequence of str, optional
             Annotators whose word settles conflicts, from now on, whenever it came. An annotation that is marked as
             ground truth in Label Studio does so, too.
+        separator : str, default="|"
+            Stands between the labels of a row in a text.
         by : str, optional
             Who hands them in. Default: the user.
 
@@ -96,9 +102,12 @@ class LabelsMixin(CampaignFolder):
         if isinstance(labels, str | os.PathLike):
             path = local_path(labels, "labels")
             classes = {*self.state().classes, *(map_classes or {})}
-            labels = read_labels_file(path, source, control=control, encoding=encoding, classes=classes, ids=ids)
+            labels = read_labels_file(
+                path, source, control=control, encoding=encoding, classes=classes, ids=ids, **self._form(separator)
+            )
             file = file_mark(path)
-        incoming = normalize(labels, annotator or user_name(), map_classes)
+        known = self.state().classes if self.settings.multilabel else ()
+        incoming = normalize(labels, annotator or user_name(), map_classes, classes=known, **self._form(separator))
         with self._changing("add-labels") as state:
             delivery = receive(
                 state,
@@ -117,6 +126,12 @@ class LabelsMixin(CampaignFolder):
             about = stamp(by, file=file) if file else stamp(by)
             entry = self._append(state, delivery.receipt, about, delivery.fill)
             return {"entry": entry.number, **delivery.said}
+
+    def _form(self, separator: str) -> dict[str, Any]:
+        """How labels are to be understood."""
+        if not isinstance(separator, str) or not separator.strip():
+            raise ValueError(f"separator must be a text that is not blank, got {separator!r}")
+        return {"multilabel": self.settings.multilabel, "separator": separator}
 
     def retract(
         self,

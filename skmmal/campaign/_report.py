@@ -79,9 +79,14 @@ def write_campaign_report(
         page.table("rounds", status.rounds, status.rounds)
         _chosen(page, campaign, rows)
     if len(status.classes):
-        page.heading("Classes")
-        page.figure("classes", lambda: _draw_classes(status.classes), "Settled labels of each class.")
+        several = campaign.settings.multilabel
+        page.heading("Labels" if several else "Classes")
+        shown = "Rows that have each label." if several else "Settled labels of each class."
+        page.figure("classes", lambda: _draw_classes(status.classes), shown)
         page.table("classes", status.classes)
+    if len(status.groups):
+        page.heading("Groups", "Those that were handed out, in that order, and how many of their rows are answered.")
+        page.table("groups", status.groups)
     if len(status.annotators):
         _people(page, status, campaign)
     _second_looks(page, status, campaign, rows)
@@ -164,6 +169,9 @@ def _people(page: Page, status: Status, campaign: LabelingCampaign) -> None:
     counts = [name for name in names.values() if name in people]
     people[counts] = people[counts].fillna(0).astype(int)
     page.table("annotators", people)
+    by_label = pd.DataFrame(status.agreement.get("labels", []))
+    if len(by_label):
+        page.table("agreement_by_label", by_label, by_label)
     pairs = pd.DataFrame(status.agreement["pairs"])
     if len(pairs):
         page.table("agreement", pairs, pairs)

@@ -10,12 +10,15 @@ import pandas as pd
 from skmmal.campaign._batch import RANDOM_SLICE
 from skmmal.campaign._events import LabelState, read_table
 from skmmal.campaign._log import Entry
+from skmmal.campaign._measures import Measures
 from skmmal.stopping import RoundState
 
-__all__ = ["MODEL", "NEXT", "STOP_SET", "State", "in_words"]
+__all__ = ["MODEL", "NEXT", "SCORE", "SCORES", "STOP_SET", "State", "in_words"]
 
 NEXT, STOP_SET, MODEL = "next.csv", "stop_set.csv", "model"
-_FLOATS = ("score", "confidence", "contribution_")
+SCORES, SCORE = "scores.csv", "probability_"
+"""Probabilities of the labels, for the rows of a batch that were drawn at random."""
+_FLOATS = ("score", "confidence", "contribution_", "cost")
 
 
 class State(LabelState):
@@ -55,10 +58,19 @@ class State(LabelState):
     def history(self) -> list[RoundState]:
         """Rounds that had a model, as stopping criteria see them."""
         return [
-            _round_state(entry, batch, self.labels)
+            _round_state(entry, batch, self)
             for entry, batch in zip(self.rounds, self.batches, strict=True)
             if entry.receipt["model"] is not None
         ]
+
+    @cached_property
+    def slices(self) -> dict[int, Measures]:
+        """For every round that had a model, how good it was on the rows of its batch that were drawn at random."""
+        return {
+            int(entry.receipt["round"]): _measured_slice(entry, batch, self)
+            for entry, batch in zip(self.rounds, self.batches, strict=True)
+            if entry.receipt["model"] is not None
+        }
 
 
 def _batch(entry: Entry) -> pd.DataFrame:
@@ -79,12 +91,11 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     return typed
 
 
-def _round_state(entry: Entry, batch: pd.DataFrame, labels: pd.DataFrame) -> RoundState:
+def _round_state(entry: Entry, batch: pd.DataFrame, state: State) -> RoundState:
     measured = entry.receipt["model"]
     # not kept: thousands of rows for every round
     stop_set = read_table(entry.read(STOP_SET), entry.path / STOP_SET, ("id", "predicted"))
-    slice_accuracy, n_slice = _hit_rate(batch[batch["chosen_by"] == RANDOM_SLICE], labels)
-    batch_accuracy, n_batch = _hit_rate(batch, labels)
+    drawn, whole = state.slices[int(entry.receipt["round"])], _compared(batch, state)
     return RoundState(
         entry.receipt["round"],
         measured["n_labeled"],
@@ -93,21 +104,30 @@ def _round_state(entry: Entry, batch: pd.DataFrame, labels: pd.DataFrame) -> Rou
         mean_entropy=measured["mean_entropy"],
         validation_accuracy=measured["validation_accuracy"],
         n_validation=measured["n_validation"],
-        random_accuracy=slice_accuracy,
-        n_random=n_slice,
-        batch_accuracy=batch_accuracy,
-        n_batch=n_batch,
+        random_accuracy=drawn.accuracy,
+        n_random=drawn.n,
+        batch_accuracy=whole.accuracy,
+        n_batch=whole.n,
     )
 
 
-def _hit_rate(batch: pd.DataFrame, labels: pd.DataFrame) -> tuple[float | None, int]:
-    """Share of a batch's predictions that the labels agree with, and of how many."""
-    given = labels["label"][labels["state"] == "label"]
-    known = batch[batch["id"].isin(given.index) & (batch["predicted"] != "")]
-    if known.empty:
-        return None, 0
-    hits = known["predicted"].to_numpy() == given.loc[known["id"]].to_numpy()
-    return float(hits.mean()), len(hits)
+def _compared(batch: pd.DataFrame, state: State, scores: pd.DataFrame | None = None) -> Measures:
+    """A batch's predictions, compared with the labels that are there."""
+    given = state.answers.known(state.labels)
+    known = batch[batch["id"].isin(given.index) & batch["confidence"].notna()]
+    units = None if "group" not in known else known["group"].to_numpy()
+    if scores is not None:
+        scores = scores.loc[known["id"]]
+    return state.answers.measures(given.loc[known["id"]].tolist(), known["predicted"].tolist(), scores, units)
+
+
+def _measured_slice(entry: Entry, batch: pd.DataFrame, state: State) -> Measures:
+    """The same on the rows that were drawn at random."""
+    scores = None
+    if SCORES in entry.receipt["files"]:
+        table = read_table(entry.read(SCORES), entry.path / SCORES, ("id",)).set_index("id")
+        scores = table.astype(np.float64).rename(columns=lambda name: name.removeprefix(SCORE))
+    return _compared(batch[batch["chosen_by"] == RANDOM_SLICE], state, scores)
 
 
 def in_words(entry: Entry) -> str:

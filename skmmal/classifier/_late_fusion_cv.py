@@ -99,6 +99,11 @@ class LateFusionClassifierCV(LateFusionClassifier):
     any row, and the strategies that go by probabilities are then misled. Rows of a class that the rest of the folds
     lacks do not count.
 
+    *Several labels a row.* Every known label of a held-out row is a case of its own, of the two classes "has it not"
+    and "has it"; C, weights and temperature are those of all labels together. Labels whose state is the same in all
+    rows that a fold trains on do not count there. Rows are dealt to the folds by their sets of labels, and standard
+    errors are those over rows.
+
     *The search.* It begins at C = 1 and weights of one and changes C, one modality's weight, or C and all weights but
     one against each other, by two positions and then by one, as long as loss and prior become better. The prior is
     normal in log C (standard deviation 2) and log w (1.5), and counts as much as one row's loss counts.
@@ -198,8 +203,8 @@ class LateFusionClassifierCV(LateFusionClassifier):
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
             Labeled rows; a modality that is NaN in a row is missing there.
-        y : array-like of shape (n_samples,)
-            Labels, numbers or strings.
+        y : array-like of shape (n_samples,), or indicator matrix of shape (n_samples, n_labels)
+            Labels, numbers or strings; or which of several labels each row has, as of `LateFusionClassifier.fit`.
         sample_weight : array-like of shape (n_samples,), optional
             As of `LateFusionClassifier.fit`; a row of weight 2 counts as two in the search, too.
         classes : array-like of shape (n_classes,), optional
@@ -228,11 +233,6 @@ class LateFusionClassifierCV(LateFusionClassifier):
             self.__dict__.pop("_groups", None)
 
     def _strength(self, data: LabeledRows, places: np.ndarray, *, is_sum: bool) -> Strength:
-        if data.has_several_labels:
-            raise ValueError(
-                "LateFusionClassifierCV chooses for one class a row, and y is an indicator matrix: fit a "
-                "LateFusionClassifier, and search its C and modality_weights by sklearn.model_selection.GridSearchCV"
-            )
         grid, groups = self._grid(), None if self._groups is None else self._groups[places]
         deciding, most, tol = rows_that_decide(data), _MOST, self.tol
         if len(deciding) < len(data):
@@ -270,8 +270,3 @@ class LateFusionClassifierCV(LateFusionClassifier):
         self.best_params_ = {"C": self.C_, "modality_weights": self.modality_weights_}
         self.best_index_ = chosen.index
         self.best_score_ = float(scores[chosen.index]) if len(scores) else float("nan")
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = False
-        return tags

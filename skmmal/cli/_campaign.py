@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skmmal.cli._campaign_choices import GroupScore, Predictions, Source, Target, What
 from skmmal.cli._campaign_words import say_received, show_status
 from skmmal.cli._shared import (
     Classifier,
@@ -37,48 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["FolderArgument", "LockOption", "MovedOption", "Predictions", "campaign", "media_fields"]
 
 campaign = new_app("campaign", "Run a labelling campaign: batches out, labels in, round after round, in a folder.")
-
-
-class Source(StrEnum):
-    """Files that labels come in."""
-
-    auto = "auto"
-    csv = "csv"
-    excel = "excel"
-    parquet = "parquet"
-    json = "json"
-    jsonl = "jsonl"
-    label_studio = "label-studio"
-    label_studio_min = "label-studio-min"
-    label_studio_csv = "label-studio-csv"
-    prodigy = "prodigy"
-    huggingface = "huggingface"
-
-
-class Target(StrEnum):
-    """Files that batches and labels go out in."""
-
-    csv = "csv"
-    jsonl = "jsonl"
-    label_studio = "label-studio"
-    prodigy = "prodigy"
-    huggingface = "huggingface"
-
-
-class Predictions(StrEnum):
-    """Rows whose prediction annotators may see."""
-
-    strategy = "strategy"
-    all = "all"
-    none = "none"
-
-
-class What(StrEnum):
-    """What is written out."""
-
-    batch = "batch"
-    labels = "labels"
-    history = "history"
 
 
 FolderArgument = Annotated[Path, typer.Argument(help="Folder of the campaign.", show_default=False)]
@@ -156,11 +114,34 @@ def init(
     classes_file: Annotated[
         Path | None, typer.Option("--classes-file", help="Text file with all classes, one a line.")
     ] = None,
+    multilabel: Annotated[
+        bool, typer.Option("--multilabel", help="A row may have any of the classes, or none: its label is a set.")
+    ] = False,
+    groups: Annotated[
+        Path | None, typer.Option(help="CSV with the columns id and --group-column: hand out whole groups of rows.")
+    ] = None,
+    group_column: Annotated[str, typer.Option(help="Column of --groups.")] = "group",
+    group_score: Annotated[
+        GroupScore, typer.Option(help="What counts of the rows of a group: their sum, mean, or best.")
+    ] = GroupScore.sum,
+    max_rows: Annotated[
+        int | None, typer.Option(help="Rows in a batch at most, where groups are handed out.", min=1)
+    ] = None,
+    costs: Annotated[
+        Path | None, typer.Option(help="CSV with the columns id and --cost-column: what labelling each row costs.")
+    ] = None,
+    cost_column: Annotated[str, typer.Option(help="Column of --costs.")] = "cost",
     strategy: Annotated[str, typer.Option(help="Name of the strategy.", autocompletion=complete_strategy)] = "bmmal",
     initial: Annotated[
-        str, typer.Option(help="Chooses while there is no model.", autocompletion=complete_strategy)
-    ] = "kmeans",
-    n_instances: Annotated[int, typer.Option("--n-instances", "-n", help="Rows in a batch.", min=1)] = 100,
+        str | None,
+        typer.Option(
+            help="Chooses while there is no model. Default: kmeans, with groups or costs maxherding.",
+            autocompletion=complete_strategy,
+        ),
+    ] = None,
+    n_instances: Annotated[
+        int, typer.Option("--n-instances", "-n", help="Rows in a batch; with --groups, groups.", min=1)
+    ] = 100,
     random_fraction: Annotated[
         float, typer.Option(help="Share of each batch drawn at random, to measure the accuracy.", min=0, max=1)
     ] = 0.0,
@@ -195,6 +176,13 @@ def init(
         random_fraction=random_fraction,
         class_balance=class_balance,
         classes=_classes(classes, classes_file),
+        multilabel=multilabel,
+        groups=groups,
+        group_column=group_column,
+        group_score=group_score.value,
+        max_rows=max_rows,
+        costs=costs,
+        cost_column=cost_column,
         validation=validation,
         stopping=stop or None,
         seed=seed,
@@ -215,7 +203,17 @@ def next_(
     folder: FolderArgument,
     out: Annotated[Path | None, typer.Option(help="CSV to write the batch to as well.")] = None,
     n_instances: Annotated[
-        int | None, typer.Option("--n-instances", "-n", help="Rows in this batch. Default: the campaign's.", min=1)
+        int | None,
+        typer.Option("--n-instances", "-n", help="Rows (or groups) in this batch. Default: the campaign's.", min=1),
+    ] = None,
+    max_rows: Annotated[
+        int | None, typer.Option(help="Rows at most, where groups are handed out. Default: the campaign's.", min=1)
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            help="What the batch may cost: in the unit of --costs, or in seconds as answers took so far.", min=0
+        ),
     ] = None,
     round_: Annotated[
         int | None,
@@ -245,6 +243,8 @@ def next_(
     opened = _open(folder, features, lock_timeout)
     batch = opened.next_batch(
         n_instances,
+        max_rows=max_rows,
+        budget=budget,
         round=round_,
         strategy=strategy,
         random_fraction=random_fraction,
@@ -259,12 +259,15 @@ def next_(
         write(out, entry.read("next.csv"))
     receipt = entry.receipt
     wanted = opened.settings.n_instances if n_instances is None else n_instances
-    if len(batch) < wanted and round_ is None:
+    has_units = "group" in batch or budget is not None
+    if len(batch) < wanted and round_ is None and not has_units:
         note(f"Only {len(batch)} rows were left.")
     if receipt["cold_start"]:
-        note(f"Fewer than two classes have labels: {receipt['strategy']['name']} chose from the features alone.")
+        note(f"{state.answers.few}: {receipt['strategy']['name']} chose from the features alone.")
+    groups = f" in {batch['group'].nunique()} groups" if "group" in batch else ""
+    cost = f", cost {batch['cost'].sum():.4g}" if "cost" in batch else ""
     say(
-        f"Round {receipt['round']}: {len(batch)} of {receipt['n_candidates']} rows, chosen by "
+        f"Round {receipt['round']}: {len(batch)} of {receipt['n_candidates']} rows{groups}{cost}, chosen by "
         f"{receipt['strategy']['name']}: {out if out is not None else entry.path / 'next.csv'}"
     )
 
@@ -299,6 +302,7 @@ def add_labels(
         list[str] | None,
         typer.Option(help="Annotator whose word settles conflicts, from now on; may be given several times."),
     ] = None,
+    separator: Annotated[str, typer.Option(help="Stands between the labels of a row that has several.")] = "|",
     features: MovedOption = None,
     by: ByOption = None,
     lock_timeout: LockOption = 60.0,
@@ -306,7 +310,8 @@ def add_labels(
     """Take labels in; what was received before is left alone.
 
     Tables (CSV, Excel, JSON, Parquet) need id and label, and may have state (label, skip, unsure, reject), annotator
-    and when. The latest word of each annotator counts.
+    and when. Where rows have several labels, label holds them with a separator, or there is a column for each label (1,
+    0 or nothing); the state none says that no label applies. The latest word of each annotator counts.
     """
     opened = _open(folder, features, lock_timeout)
     if snapshot and len(files) > 1:
@@ -323,6 +328,7 @@ def add_labels(
             authority=authority or (),
             allow_new_classes=allow_new_classes,
             ignore_unknown=ignore_unknown,
+            separator=separator,
             by=by,
         )
         say_received(result, file)
@@ -404,7 +410,11 @@ def doubts(
         write_csv(out, table)
     print_table(f"The most doubtful of {len(table)} labels", table.head(n))
     if table.attrs["unchecked"]:
-        note(f"{table.attrs['unchecked']} labels are the only one of their class and cannot be checked.")
+        note(
+            f"{table.attrs['unchecked']} labels are the only one of their class and cannot be checked."
+            if "given" not in table
+            else f"{table.attrs['unchecked']} entries are about labels that too few rows have, or have not, to check."
+        )
     if "likely_wrong" not in table:
         note("With cleanlab (pip install 'skmmal[noise]') the list also says which labels are likely wrong.")
 

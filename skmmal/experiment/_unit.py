@@ -67,7 +67,8 @@ def run_unit(problem: Problem, name: str, seed: int, folder: RunFolder | None) -
             record: Record = {"round": round_, "selected": selected.tolist()}
             # before the model is measured, which reads the pool, too: the time of a query is all its own
             selected, pool, query_seconds = _choose(problem, model, chosen, answers, name, seed, round_ + 1)
-            record["metrics"], record["by_class"] = evaluate(model, problem, pool)
+            measured, record["by_class"] = evaluate(model, problem, pool)
+            record["metrics"] = {**problem.spent(chosen), **measured}
             record["metrics"] |= _mistakes(problem, chosen, answers)
             tables = _evaluations(problem, model, seed, round_)
             if tables:
@@ -96,7 +97,7 @@ def _choose(
     if model is None:
         strategy = seeded(problem.initial, "initial", problem.initial_name, seed)
         with said_elsewhere():
-            picked = strategy.query(clone(problem.estimator), problem.X, problem.n_initial)
+            picked = strategy.query(clone(problem.estimator), problem.X, problem.n_initial, **problem.units())
         return np.asarray(picked), None, time.perf_counter() - started
     rows = others(chosen, len(problem.y))
     if not len(rows):
@@ -107,7 +108,7 @@ def _choose(
     if isinstance(problem.strategies[name], Oracle):
         picked = oracle_batch(problem, model, chosen, answers, seed, round_)
     else:
-        picked = rows[ask(problem, seeded(problem.strategies[name], "query", name, seed, round_), pool)]
+        picked = rows[ask(problem, seeded(problem.strategies[name], "query", name, seed, round_), pool, rows)]
     return picked, pool, time.perf_counter() - started
 
 
@@ -116,7 +117,7 @@ def _mistakes(problem: Problem, chosen: np.ndarray, answers: Answers) -> dict[st
     if problem.annotator is None:
         return {}
     labeled = answers.among(chosen)
-    n_wrong = int((answers.labels[labeled] != problem.y[labeled]).sum())
+    n_wrong = int((~problem.task.hits(answers.labels[labeled], problem.y[labeled])).sum())
     return {"n_skipped": len(chosen) - len(labeled), "n_wrong": n_wrong}
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from skmmal.query._base import Selection
 from skmmal.query._information import InformationSampling
 from skmmal.reading import Reading
+from skmmal.selection._units import Scores, UnitBenefits, Units
 
 __all__ = ["BALD"]
 
@@ -66,5 +67,10 @@ class BALD(InformationSampling):
     5
     """
 
+    supports_groups = True
+
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         return pool.highest(self._information(pool, rng), n_instances)
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        return Scores(units.of_rows(self._information(pool, rng)))

@@ -8,6 +8,7 @@ from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading
 from skmmal.selection import DenseEmbedding, Embedding, PartialEmbedding, k_center_greedy
 from skmmal.selection._partial import mean_sq_distances
+from skmmal.selection._units import Distances, UnitBenefits, Units
 
 __all__ = ["CoreSet"]
 
@@ -50,6 +51,7 @@ class CoreSet(QueryStrategy):
 
     requires_model = False
     supports_multi_label = True
+    supports_groups = True
 
     def __init__(self, *, on: str = "fused") -> None:
         self.on = on
@@ -58,6 +60,10 @@ class CoreSet(QueryStrategy):
         points, centres = _embeddings(pool, labelled)
         indices, sq_distances = k_center_greedy(points, n_instances, initial=centres, return_sq_distances=True)
         return indices, np.sqrt(sq_distances)
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        points, centers = _embeddings(pool, labelled)
+        return Distances(points, units, centers)
 
 
 def _embeddings(pool: Reading, labelled: Reading) -> tuple[Embedding, Embedding | None]:

@@ -13,6 +13,7 @@ from skmmal._sklearn import Interval, StrOptions
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading, read_with_labels
 from skmmal.selection import Embedding, d2_sampling
+from skmmal.selection._units import Distances, UnitBenefits, Units
 
 __all__ = ["GradientSampling"]
 
@@ -21,6 +22,7 @@ class GradientSampling(QueryStrategy):
     """D² sampling of gradient embeddings; subclasses say what the embedding is."""
 
     supports_multi_label = True
+    supports_groups = True
     _parameter_constraints: dict = {
         "first": [StrOptions({"norm", "random"}), Interval(Integral, 0, None, closed="left")],
         "random_state": ["random_state", np.random.Generator],
@@ -63,6 +65,9 @@ class GradientSampling(QueryStrategy):
             first=self._first_in(pool),
             return_sq_distances=True,
         )
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        return Distances(self._embedding(pool), units, drawn=True, first=self._first_in(pool))
 
     def _first_in(self, pool: Reading) -> str | int:
         if isinstance(self.first, str) or self.first >= len(pool.source):  # d2_sampling says that there is no such row

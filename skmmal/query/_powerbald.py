@@ -11,6 +11,7 @@ from skmmal._sklearn import Interval
 from skmmal.query._base import Selection
 from skmmal.query._information import InformationSampling
 from skmmal.reading import Reading
+from skmmal.selection._units import Scores, UnitBenefits, Units
 
 __all__ = ["PowerBALD"]
 
@@ -57,6 +58,7 @@ class PowerBALD(InformationSampling):
     5
     """
 
+    supports_groups = True
     _parameter_constraints: dict = {
         "beta": [Interval(Real, 0, None, closed="left")],
         **InformationSampling._parameter_constraints,
@@ -78,3 +80,6 @@ class PowerBALD(InformationSampling):
         information = self._information(pool, rng)
         logarithm = np.log(np.maximum(information, np.finfo(np.float64).tiny))
         return pool.highest(self.beta * logarithm + rng.gumbel(size=len(pool)), n_instances)
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        return Scores(units.of_rows(self._information(pool, rng) ** self.beta), drawn=True)

@@ -7,6 +7,7 @@ import numpy as np
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading
+from skmmal.selection._units import Scores, UnitBenefits, Units
 
 __all__ = ["RandomSampling"]
 
@@ -22,7 +23,7 @@ class RandomSampling(QueryStrategy):
     Notes
     -----
     Needs no model and reads no features; every score is zero. Rows that lack a modality come as often as their
-    share. Cost: O(N).
+    share. Cost: O(N). Groups are drawn uniformly, whatever their size; `costs` count for the `budget` only.
 
     Examples
     --------
@@ -34,6 +35,7 @@ class RandomSampling(QueryStrategy):
 
     requires_model = False
     supports_multi_label = True
+    supports_groups = True
     _parameter_constraints: dict = {"random_state": ["random_state", np.random.Generator]}
 
     def __init__(self, random_state: RandomState = None) -> None:
@@ -41,3 +43,6 @@ class RandomSampling(QueryStrategy):
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         return rng.permutation(len(pool))[:n_instances], np.zeros(n_instances)
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        return Scores(np.zeros(units.n_units), drawn=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from skmmal.query._coverage import REFERENCES, labeled_unit_rows
 from skmmal.query._uncertainty import negative_margin, over_labels
 from skmmal.reading import Head, Reading
 from skmmal.selection._dense import draw_references, nearest_distance, unit_rows
-from skmmal.selection._herding import kernel_herding
+from skmmal.selection._herding import kernel_coverage, kernel_herding
+from skmmal.selection._units import KernelGains, UnitBenefits, Units
 
 __all__ = ["UHerding"]
 
@@ -71,6 +73,7 @@ class UHerding(QueryStrategy):
 
     requires_model = False
     supports_multi_label = True
+    supports_groups = True
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "bandwidth": [Interval(Real, 0, None, closed="neither"), StrOptions({"adaptive"})],
@@ -95,19 +98,23 @@ class UHerding(QueryStrategy):
         self.on = on
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
-        known = labeled_unit_rows(labelled)
-        return kernel_herding(
-            unit_rows(pool.head.features),
-            n_instances,
-            references=draw_references(len(pool), self.max_references, rng),
-            weights=pool.mean_score(lambda head: self._weights(head, labelled.y is not None))
-            if pool.is_fitted
-            else None,
-            initial=known,
-            bandwidth=nearest_distance(known) if self.bandwidth == "adaptive" else float(self.bandwidth),
-            random_state=rng,
-            candidates=pool.candidates,
-        )
+        covered = self._coverage(pool, labelled, rng)
+        points = unit_rows(pool.head.features)
+        return kernel_herding(points, n_instances, **covered, random_state=rng, candidates=pool.candidates)
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        coverage, floor = kernel_coverage(unit_rows(pool.head.features), **self._coverage(pool, labelled, rng))
+        return KernelGains(coverage, units, floor)
+
+    def _coverage(self, pool: Reading, labelled: Reading, rng: np.random.RandomState) -> dict[str, Any]:
+        """What is to be covered, how much that is worth, and by whom it is already."""
+        known, has_labels = labeled_unit_rows(labelled), labelled.y is not None
+        return {
+            "references": draw_references(len(pool), self.max_references, rng),
+            "weights": pool.mean_score(lambda head: self._weights(head, has_labels)) if pool.is_fitted else None,
+            "initial": known,
+            "bandwidth": nearest_distance(known) if self.bandwidth == "adaptive" else float(self.bandwidth),
+        }
 
     def _weights(self, head: Head, has_labels: bool) -> np.ndarray:
         temperature = None

@@ -11,6 +11,7 @@ from skmmal._sklearn import StrOptions
 from skmmal._targets import ONE_CLASS, Target
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Head, Reading
+from skmmal.selection._units import Scores, UnitBenefits, Units
 
 __all__ = ["UncertaintySampling", "margin_uncertainty", "negative_margin", "over_labels"]
 
@@ -63,6 +64,10 @@ class UncertaintySampling(QueryStrategy):
     """Pick the rows of highest uncertainty; on ties the lowest index."""
 
     supports_multi_label = True
+    supports_groups = True
+    _lowest = 0.0
+    """Uncertainty of a row that is sure: what groups and costs count from."""
+
     _parameter_constraints: dict = {"aggregate": [StrOptions({"mean", "max"})]}
 
     def __init__(self, *, on: str = "fused", aggregate: str = "mean") -> None:
@@ -75,7 +80,11 @@ class UncertaintySampling(QueryStrategy):
         """Uncertainty of each row of (N, K) probabilities."""
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
-        def score(head: Head) -> np.ndarray:
-            return over_labels(self._uncertainty, head.probabilities, head.target, self.aggregate)
+        return pool.highest(pool.mean_score(self._score), n_instances)
 
-        return pool.highest(pool.mean_score(score), n_instances)
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        above = np.maximum(pool.mean_score(self._score) - self._lowest, 0.0)
+        return Scores(units.of_rows(above))
+
+    def _score(self, head: Head) -> np.ndarray:
+        return over_labels(self._uncertainty, head.probabilities, head.target, self.aggregate)

@@ -20,7 +20,7 @@ from skmmal.selection._validation import (
     check_worth,
 )
 
-__all__ = ["KernelCoverage", "diverse_herding", "kernel_herding"]
+__all__ = ["KernelCoverage", "diverse_herding", "kernel_coverage", "kernel_herding"]
 
 _LARGE_KERNEL = 2**24
 """Elements from which on a kernel that is kept is float32: its memory matters more than its last digits."""
@@ -85,6 +85,24 @@ def kernel_herding(
     points = as_floats(points)
     open_rows = check_candidates(candidates, len(points))
     n_samples = check_n_samples(n_samples, int(open_rows.sum()))
+    coverage, floor = kernel_coverage(
+        points, references=references, weights=weights, initial=initial, bandwidth=bandwidth
+    )
+
+    def take(row: int) -> np.ndarray:
+        coverage.take(row)
+        return np.asarray([row])
+
+    picked, gains = lazy_greedy(
+        open_rows, n_samples, coverage.gains, take, width=coverage.n_references, floor=floor
+    )
+    return with_the_rest(picked, gains, open_rows, n_samples, random_state)
+
+
+def kernel_coverage(
+    points: np.ndarray, *, references: Any = None, weights: Any = None, initial: Any = None, bandwidth: float = 1.0
+) -> tuple[KernelCoverage, float]:
+    """Coverage of points as `kernel_herding` has it, before any pick; and the gain that counts as nothing."""
     bandwidth = number(bandwidth, "bandwidth", 0.0)
     rows = check_references(references, len(points))
     worth = np.ones(len(points)) if weights is None else check_worth(weights, "weights", len(points))
@@ -92,14 +110,7 @@ def kernel_herding(
     coverage = KernelCoverage([points], rows, shares, bandwidth)
     if initial is not None:
         coverage.add([check_centres(initial, points)])
-
-    def take(row: int) -> np.ndarray:
-        coverage.take(row)
-        return np.asarray([row])
-
-    floor = (1e-6 if points.dtype == np.float32 else 1e-14) * float(shares.sum())
-    picked, gains = lazy_greedy(open_rows, n_samples, coverage.gains, take, width=len(rows), floor=floor)
-    return with_the_rest(picked, gains, open_rows, n_samples, random_state)
+    return coverage, (1e-6 if points.dtype == np.float32 else 1e-14) * float(shares.sum())
 
 
 class KernelCoverage:
@@ -138,6 +149,7 @@ class KernelCoverage:
         self._kept: list[np.ndarray] = []
         if keep:
             self._kept = [self._whole_kernel(m) for m in range(len(blocks))]
+        self.n_references = len(references)
         self._covered = [np.zeros(len(references), dtype=each.dtype) for each in self._kept or blocks]
 
     def _whole_kernel(self, m: int) -> np.ndarray:
@@ -173,6 +185,14 @@ class KernelCoverage:
             excess -= covered
             np.maximum(excess, 0.0, out=excess)
             total += excess @ self._shares
+        return total
+
+    def joint_gain(self, rows: np.ndarray) -> float:
+        """By how much some rows together would raise the coverage."""
+        total = 0.0
+        for m, covered in enumerate(self._covered):
+            kernel = self._kept[m][rows] if self._kept else self._kernel(m, self._blocks, self._present, rows)
+            total += float(np.maximum(kernel.max(axis=0) - covered, 0.0) @ self._shares)
         return total
 
     def take(self, row: int) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skmmal.campaign import export_batch
+from skmmal.campaign import LabelingCampaign, export_batch
 from skmmal.campaign.page import LabelingPage
 from skmmal.campaign.page._media import byte_range
 
@@ -185,6 +185,26 @@ def test_a_row_that_is_handed_out_once_more_waits(campaign, browser, tmp_path):
     browser.answer(first, "dog")
     assert campaign.labels.at[first, "label"] == "dog"
     assert first not in campaign.state().waiting
+
+
+def test_rows_with_several_labels(pool, data, tmp_path):
+    opened = LabelingCampaign.create(
+        tmp_path / "sets", pool[0], multilabel=True, classes=["cat", "dog", "eel"], initial="random", n_instances=4
+    )
+    opened.next_batch()
+    with LabelingPage(opened, data[0], FIELDS, root=data[1]) as served:
+        browser = Browser(served).enter()
+        view = browser.view()
+        assert view["several"]
+        said = [["dog", "cat"], [], ["eel"]]
+        rows = []
+        for labels in said:
+            rows.append(view["task"]["id"])
+            view = browser.answer(rows[-1], *labels)
+        assert "cannot be the name" in browser.answer(view["task"]["id"], "cat|dog", code=400)["error"]
+        assert browser.answer(view["task"]["id"], state="unsure")["task"] is None
+    assert opened.labels.loc[rows, "label"].tolist() == ["cat|dog", "", "eel"]
+    assert opened.labels.loc[rows, "state"].tolist() == ["label"] * 3
 
 
 def test_classes_may_be_named_where_there_are_none(begin, data):

@@ -12,6 +12,7 @@ import pandas as pd
 
 from skmmal.campaign._batch import RANDOM_SLICE
 from skmmal.campaign._campaign import LabelingCampaign
+from skmmal.campaign._sets import check_label_names, join, split
 from skmmal.campaign._state import State
 from skmmal.campaign.formats._label_studio import hidden_predictions
 from skmmal.campaign.page._media import Media
@@ -73,7 +74,8 @@ class Session:
         row : str
             Id of a row that waits.
         labels : sequence of str
-            Names of classes; none for skip and unsure.
+            Names of classes: one, or several in a campaign of sets, where none says that none applies. None for skip
+            and unsure.
         state : {"label", "skip", "unsure"}, default="label"
             Kind of answer.
         seconds : float, default=0.0
@@ -93,8 +95,12 @@ class Session:
         """
         if state not in STATES:
             raise ValueError(f"state must be one of {list(STATES)}, got {state!r}")
-        if (state == "label") != bool(labels):
+        several = self.campaign.settings.multilabel
+        if (bool(labels) and state != "label") or (state == "label" and not labels and not several):
             raise ValueError("an answer is the names of classes, or skip, or unsure")
+        if len(labels) > 1 and not several:
+            raise ValueError(f"{row!r} takes one class, found {list(labels)}")
+        check_label_names(labels if several else (), "labels")
         with self._lock:
             before = self.campaign.state()
             if row not in before.waiting:
@@ -138,7 +144,7 @@ class Session:
             "annotator": self.annotator,
             "classes": state.classes,
             "may_name_classes": self.allow_new_classes or not state.classes,
-            "several": False,
+            "several": self.campaign.settings.multilabel,
             "round": at,
             "n_rounds": len(state.rounds),
             "n_batch": n_batch,
@@ -155,10 +161,11 @@ class Session:
         batch = state.batches[number - 1]
         line = batch[batch["id"] == row].iloc[0]
         hidden = bool(hidden_predictions(batch[batch["id"] == row], self.predictions).iloc[0])
-        predicted = str(line["predicted"])
+        predicted, confidence = str(line["predicted"]), _number(line.get("confidence"))
         suggestion = None
-        if predicted in state.classes and not hidden:
-            suggestion = {"labels": [predicted], "confidence": _number(line.get("confidence"))}
+        if confidence is not None and not hidden:
+            labels = split(predicted)[0] if self.campaign.settings.multilabel else [predicted]
+            suggestion = {"labels": labels, "confidence": confidence}
         told = not hidden or line["chosen_by"] == RANDOM_SLICE  # the reason names what the model predicts
         media = [
             self.media.describe(row, name, "media?" + urlencode({"id": row, "field": name}))
@@ -211,16 +218,14 @@ def _origin(suggestion: dict[str, Any] | None, labels: Sequence[str], state: str
         return ""
     if suggestion is None:
         return "manual"
-    return "prediction" if list(labels) == suggestion["labels"] else "prediction-changed"
+    return "prediction" if set(labels) == set(suggestion["labels"]) else "prediction-changed"
 
 
 def _events(row: str, labels: Sequence[str], state: str, origin: str, seconds: float) -> pd.DataFrame:
     """What `LabelingCampaign.add_labels` takes."""
-    if len(labels) > 1:
-        raise ValueError(f"{row!r} takes one class, found {list(labels)}")
     word = {
         "id": row,
-        "label": labels[0] if labels else "",
+        "label": join(labels),
         "state": state,
         "when": datetime.now(UTC).isoformat(timespec="microseconds"),
         "lead_time": f"{seconds:.1f}",
