@@ -1,4 +1,4 @@
-"""``skmmal campaign label``: a labelling page on this machine."""
+"""``skmmal campaign label`` and ``benefit``: a labelling page on this machine, and whether choosing helps."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from skmmal.cli._campaign import FolderArgument, LockOption, MovedOption, Predictions, media_fields
-from skmmal.cli._shared import friendly, note, say
+from skmmal.cli._shared import friendly, note, print_table, say
 
-__all__ = ["label"]
+__all__ = ["benefit", "label"]
 
 
 @friendly
@@ -73,3 +73,18 @@ def label(
         note("Stopped.")
     finally:
         page.close()
+
+
+@friendly
+def benefit(
+    folder: FolderArgument,
+    folds: Annotated[int, typer.Option(help="Of the rows drawn at random.", min=2)] = 5,
+    features: MovedOption = None,
+) -> None:
+    """Say whether choosing helps: chosen labels against as many of rows drawn at random (--random-fraction)."""
+    from skmmal.campaign import LabelingCampaign
+
+    found = LabelingCampaign(folder, features=features).benefit(n_folds=folds)
+    for line in found.sentences:
+        say(line)
+    print_table("Accuracy on rows drawn at random", found.curve)
