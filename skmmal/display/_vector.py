@@ -81,7 +81,7 @@ def _labels_by_color(ax: Any) -> dict[Any, str]:
     return {color: names[0] for color, names in found.items() if color is not None and len(names) == 1}
 
 
-def _color(artist: Any) -> tuple[float, ...] | None:
+def _color(artist: Any) -> tuple[float, float, float] | None:
     """Color without its opacity."""
     from matplotlib.colors import to_rgb
 

@@ -57,8 +57,9 @@ class _Part:
 
     @property
     def n_rows(self) -> int:
-        columns = [*self.blocks.values(), *(each for each in (self.ids, self.labels) if each is not None)]
-        return len(columns[0]) if columns else 0
+        sizes = [len(block) for block in self.blocks.values()]
+        sizes += [len(column) for column in (self.ids, self.labels) if column is not None]
+        return sizes[0] if sizes else 0
 
 
 def gather(paths: Sequence[Any], id_column: str | None = None, label_column: str | None = None) -> Gathered:

@@ -14,9 +14,9 @@ from PIL import Image
 
 from skmmal import LateFusionClassifier
 from skmmal.campaign import LabelingCampaign, read_data, write_campaign_report
+from skmmal.datasets import make_multimodal_classification
 from skmmal.display import write_report
 from skmmal.experiment import run_experiment
-from skmmal.datasets import make_multimodal_classification
 
 NASTY = "<script>window.hacked=1</script><b>row</b>"
 CLIPPED = """() => [...document.querySelectorAll('td, th, img, svg, figcaption, p, li, input, .tools a')]
