@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skmmal.campaign._batch import balance_classes, batch_table, choose
+from skmmal.campaign._benefit import Benefit
 from skmmal.campaign._campaign import LabelingCampaign
 from skmmal.campaign._export import empty_fields, export_batch, export_labels
 from skmmal.campaign._files import CampaignError
@@ -11,6 +12,7 @@ from skmmal.campaign._status import Status
 from skmmal.campaign.formats import labeling_config, read_data, read_labels_file
 
 __all__ = [
+    "Benefit",
     "CampaignError",
     "LabelingCampaign",
     "Status",

@@ -45,6 +45,8 @@ class LabelState:
         Classes that the campaign began with.
     answers : Answers, default=ONE_CLASS
         What a label is.
+    earlier : LabelState, optional
+        What earlier entries of the same log amounted to: what it has replayed is not replayed again.
 
     Attributes
     ----------
@@ -54,11 +56,18 @@ class LabelState:
         Number of each undone entry, and of the entry that undid it.
     """
 
-    def __init__(self, entries: list[Entry], declared: list[str], answers: Answers = ONE_CLASS) -> None:
+    def __init__(
+        self,
+        entries: list[Entry],
+        declared: list[str],
+        answers: Answers = ONE_CLASS,
+        earlier: LabelState | None = None,
+    ) -> None:
         self.entries = entries
         self.declared = declared
         self.answers = answers
         self.counting, self.undone = effective(entries)
+        self._earlier = earlier
 
     @cached_property
     def label_entries(self) -> list[Entry]:
@@ -66,11 +75,14 @@ class LabelState:
         return [entry for entry in self.counting if entry.kind == "labels"]
 
     @cached_property
-    def _replayed(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def replayed(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Events that count, and events that were taken back by hand; as received, in order of arrival."""
         parts: list[pd.DataFrame] = []
         taken_back: list[pd.DataFrame] = []
-        for entry in self.counting:
+        earlier, self._earlier, n = self._earlier, None, 0
+        if earlier is not None and earlier.counting == self.counting[: len(earlier.counting)]:  # nothing was undone
+            parts, taken_back, n = [earlier.replayed[0]], [earlier.replayed[1]], len(earlier.counting)
+        for entry in self.counting[n:]:
             if RETRACTED in entry.receipt["files"]:
                 before = _together(parts)
                 gone = pd.MultiIndex.from_frame(before[WHOSE]).isin(pd.MultiIndex.from_frame(_retracted(entry)))
@@ -95,12 +107,12 @@ class LabelState:
     @property
     def received(self) -> pd.DataFrame:
         """Events that count, as they were received."""
-        return self._replayed[0]
+        return self.replayed[0]
 
     @cached_property
     def retracted(self) -> pd.DataFrame:
         """Events that were taken back by hand."""
-        return one_person(self._replayed[1], self.people)
+        return one_person(self.replayed[1], self.people)
 
     @cached_property
     def events(self) -> pd.DataFrame:
@@ -137,8 +149,7 @@ class LabelState:
         """Classes that were not declared, and the entry in which each came first."""
         first: dict[str, int] = {}
         for entry in self.label_entries:
-            table = _events(entry)
-            for label in table["label"][table["state"] == "label"].unique():
+            for label in _labels(entry):
                 for name in self.answers.named(label):
                     first.setdefault(name, entry.number)
         return {name: number for name, number in first.items() if name not in self.declared}
@@ -169,6 +180,14 @@ def _events(entry: Entry) -> pd.DataFrame:
         missing = {name: "" for name in MORE_COLUMNS if name not in table.columns}
         entry.parsed["events"] = table.assign(**missing)[list(ALL_COLUMNS)].astype(object).assign(entry=entry.number)
     return entry.parsed["events"]
+
+
+def _labels(entry: Entry) -> list[str]:
+    """Labels that came in an entry, each once; collected once."""
+    if "labels" not in entry.parsed:
+        table = _events(entry)
+        entry.parsed["labels"] = table["label"][table["state"] == "label"].unique().tolist()
+    return entry.parsed["labels"]
 
 
 def _retracted(entry: Entry) -> pd.DataFrame:

@@ -31,7 +31,7 @@ def _batch_to_write(campaign: LabelingCampaign, round: int | None, again: bool) 
     if not 1 <= round <= len(state.rounds):
         raise ValueError(f"there is no round {round}; {len(state.rounds)} are done")
     batch = state.batches[round - 1]
-    return round, batch if again else batch[batch["id"].isin(state.pending)]
+    return round, batch if again else batch[batch["id"].map(state.waiting) == round]
 
 
 def empty_fields(
@@ -86,7 +86,7 @@ def export_batch(
     again: bool = False,
     predictions: str = "strategy",
 ) -> int:
-    """Write the rows of a batch that nobody has answered yet, for an annotation tool.
+    """Write the rows of a batch that nobody has answered since, for an annotation tool.
 
     Parameters
     ----------

@@ -52,6 +52,7 @@ class CampaignFolder:
         self.settings = Settings.from_json(self._config["settings"])
         self._validation = self._read_validation()
         self._known: _log.Known = {}
+        self._state: State | None = None
         self.state()  # a damaged log is an error now
 
     @property
@@ -68,8 +69,10 @@ class CampaignFolder:
             Everything that the entries amount to.
         """
         entries = _log.read_log(self.folder, self._config[SEAL], self._known)
-        answers = LABEL_SETS if self.settings.multilabel else ONE_CLASS
-        return State(entries, list(self.settings.classes), answers)
+        if self._state is None or self._state.entries != entries:
+            answers = LABEL_SETS if self.settings.multilabel else ONE_CLASS
+            self._state = State(entries, list(self.settings.classes), answers, self._state)
+        return self._state
 
     @contextmanager
     def _changing(self, action: str) -> Iterator[State]:

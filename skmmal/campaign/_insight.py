@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from skmmal._arrays import integer
+from skmmal.campaign._batch import RANDOM_SLICE
+from skmmal.campaign._benefit import Benefit, compare_with_random
 from skmmal.campaign._folder import CampaignFolder
 from skmmal.campaign._state import State, in_words
 from skmmal.campaign._status import Status, make_status
@@ -30,7 +32,7 @@ class InsightMixin(CampaignFolder):
         ``n_votes``, ``agreement``. Where rows have several labels, ``label`` holds them with bars between them, and
         ``?`` before those that are not settled; an empty one with the state ``label``: no label applies.
         """
-        return self.state().labels
+        return self.state().labels.copy()
 
     def indicator(self) -> pd.DataFrame:
         """Which labels every answered row has, as estimators take it.
@@ -67,7 +69,7 @@ class InsightMixin(CampaignFolder):
     @property
     def history(self) -> pd.DataFrame:
         """Every label received, in order of arrival, with annotator, time, and the entry it came in."""
-        return self.state().events
+        return self.state().events.copy()
 
     @property
     def batches(self) -> pd.DataFrame:
@@ -195,3 +197,38 @@ class InsightMixin(CampaignFolder):
         with one_thread():
             table = state.answers.doubts(estimator, X[labeled], given, ids[labeled], state.classes, **options)
         return table if n is None else table.head(integer(n, "n", 1))
+
+    def benefit(self, *, n_folds: int = 5) -> Benefit:
+        """Ask whether choosing helps: chosen labels against as many of rows that were drawn at random.
+
+        It needs a campaign with a random slice in its batches (`random_fraction`).
+
+        Parameters
+        ----------
+        n_folds : int, default=5
+            Of the rows drawn at random: on each fold models are asked that did not see it.
+
+        Returns
+        -------
+        Benefit
+            Accuracy now, with an interval; the difference to random labels, with an interval; the share of labels that
+            choosing has saved; and the same in sentences, which also say where choosing does not beat random rows.
+
+        Raises
+        ------
+        ValueError
+            Rows have several labels, or there are too few labels of either kind.
+        """
+        if self.settings.multilabel:
+            raise ValueError("rows with several labels are not compared; status measures them on the random slices")
+        integer(n_folds, "n_folds", 2)
+        state, batches = self.state(), self.batches
+        X, ids = self.scaled_features()
+        last = batches.drop_duplicates("id", keep="first")
+        last = last[(last["state"] == "label") & last["id"].isin(set(ids))]
+        rows = pd.Index(ids).get_indexer(pd.Index(last["id"]))
+        y = state.labels["label"].reindex(last["id"]).to_numpy(dtype=str)
+        estimator = seeded(self.settings.estimator, "campaign", self.settings.seed, "fit", 0)
+        is_random = (last["chosen_by"] == RANDOM_SLICE).to_numpy()
+        with one_thread():
+            return compare_with_random(estimator, X[rows], y, is_random, n_folds=n_folds, seed=self.settings.seed)

@@ -53,6 +53,19 @@ class State(LabelState):
         return self.answers.agreement(self.understood, self.classes)
 
     @cached_property
+    def waiting(self) -> dict[str, int]:
+        """Ids handed out that nobody has said anything about since, in order, and the round that did so.
+
+        Those are the pending ones, and rows that were handed out once more to be labelled again.
+        """
+        heard = self.events.groupby("id")["entry"].max()
+        found: dict[str, int] = {}
+        for entry, batch in zip(self.rounds, self.batches, strict=True):
+            last = heard.reindex(batch["id"]).fillna(0).to_numpy()
+            found.update(dict.fromkeys(batch["id"][last < entry.number], int(entry.receipt["round"])))
+        return found
+
+    @cached_property
     def history(self) -> list[RoundState]:
         """Rounds that had a model, as stopping criteria see them."""
         return [

@@ -34,7 +34,7 @@ from skmmal.cli._shared import (
 if TYPE_CHECKING:
     from skmmal.campaign import LabelingCampaign
 
-__all__ = ["campaign"]
+__all__ = ["FolderArgument", "LockOption", "MovedOption", "Predictions", "campaign", "media_fields"]
 
 campaign = new_app("campaign", "Run a labelling campaign: batches out, labels in, round after round, in a folder.")
 
@@ -54,6 +54,18 @@ def _open(folder: Path, features: Path | None = None, lock_timeout: float = 60.0
     from skmmal.campaign import LabelingCampaign
 
     return LabelingCampaign(folder, features=features, lock_timeout=lock_timeout)
+
+
+def media_fields(
+    image: list[str] | None, text: list[str] | None, audio: list[str] | None, video: list[str] | None
+) -> dict[str, str]:
+    """Columns of --data, and what kind of medium each holds."""
+    kinds = {"image": image, "text": text, "audio": audio, "video": video}
+    named = [(column, kind) for kind, columns in kinds.items() for column in columns or ()]
+    fields = dict(named)
+    if len(fields) < len(named):
+        raise ValueError("a column of --data can be shown once: name each in one of --image, --text, --audio, --video")
+    return fields
 
 
 def _classes(text: str, file: Path | None) -> list[str] | None:
@@ -421,12 +433,22 @@ def doubts(
 def report(
     folder: FolderArgument,
     out: Annotated[Path | None, typer.Option(help="Folder of the report. Default: report in the campaign.")] = None,
+    data: Annotated[Path | None, typer.Option(help="CSV: an id, and what annotators see, to show rows by.")] = None,
+    id_column: Annotated[str, typer.Option(help="Column of the id in --data.")] = "id",
+    image: Annotated[str | None, typer.Option(help="Column of --data with names of images.")] = None,
+    text: Annotated[str | None, typer.Option(help="Column of --data with texts.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the images. Default: that of --data.")] = None,
 ) -> None:
     """Write the campaign's history as one HTML page that needs no network."""
-    from skmmal.campaign import write_campaign_report
+    from skmmal.campaign import read_data, write_campaign_report
 
     out = folder / "report" if out is None else path_to_write(out)
-    say(str(write_campaign_report(_open(folder), out)))
+    fields = media_fields([image] if image else None, [text] if text else None, None, None)
+    if (data is None) != (not fields):
+        raise ValueError("--data goes with --image or --text, the columns that are shown")
+    table = None if data is None else read_data(data, fields, id_column)
+    root = data.parent if root is None and data is not None else root
+    say(str(write_campaign_report(_open(folder), out, data=table, fields=fields, root=root)))
 
 
 # ---------------------------------------------------------------------------------------------------------- out
@@ -467,11 +489,7 @@ def export(
         n = export_labels(opened, out, to.value, history=what is What.history)
         say(f"{n} rows: {out}")
         return
-    kinds = {"image": image, "text": text, "audio": audio, "video": video}
-    named = [(column, kind) for kind, columns in kinds.items() for column in columns or ()]
-    fields = dict(named)
-    if len(fields) < len(named):
-        raise ValueError("a column of --data can be shown once: name each in one of --image, --text, --audio, --video")
+    fields = media_fields(image, text, audio, video)
     table = None if data is None else read_data(data, fields, id_column, prefix, encoding=encoding)
     n = export_batch(
         opened, out, to.value, round=round_, data=table, fields=fields, again=again, predictions=predictions.value

@@ -11,6 +11,8 @@ from rich.table import Table
 from skmmal.cli._campaign import campaign
 from skmmal.cli._examples import examples
 from skmmal.cli._featurize import featurize
+from skmmal.cli._import import import_files
+from skmmal.cli._label import benefit, label
 from skmmal.cli._labelled_data import Columns, has_features, labelled_data, pool_table
 from skmmal.cli._shared import (
     Classifier,
@@ -43,8 +45,13 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = new_app("skmmal", "Multimodal active learning over precomputed features.", pretty_exceptions_show_locals=False)
+campaign.command(
+    epilog="Example: skmmal campaign label emoji --data items.csv --image picture --text name --annotator ann"
+)(label)
+campaign.command(epilog="Example: skmmal campaign benefit emoji")(benefit)
 app.add_typer(campaign)
 app.add_typer(featurize, name="featurize")
+app.command("import", epilog="Example: skmmal import arrays/ --out data")(import_files)
 
 
 def _version(wanted: bool) -> None:

@@ -152,6 +152,11 @@ def load_dataset(name: str, seed: int = 0) -> Labelled:
 
 # -------------------------------------------------------------------------------------------------- from files
 
+_IMPORT = (
+    "Files as other programs write them (.npy, .npz with ids and y, CSV, Parquet, a saved data set) become a cache and "
+    "a file of labels by: skmmal import FILES --out FOLDER"
+)
+
 
 def load_features(path: Path) -> Features:
     """Open a feature cache, or an .npz file whose two- and three-dimensional arrays are the modalities.
@@ -179,18 +184,22 @@ def load_features(path: Path) -> Features:
     """
     path = local_path(path, "--features")
     if put_back(path).is_dir():
+        if not (path / "manifest.json").exists():
+            raise ValueError(f"--features {path}: a folder without manifest.json is no feature cache. {_IMPORT}")
         store = FeatureStore.open(path)
         return Features(store.load(), np.asarray(store.ids))
     if not path.is_file():
         raise FileNotFoundError(f"--features {path}: there is no such folder or file")
     if path.suffix != ".npz":
-        raise ValueError(f"--features {path}: expected a feature cache (a folder) or an .npz file")
+        raise ValueError(f"--features {path}: expected a feature cache (a folder) or an .npz file. {_IMPORT}")
     with np.load(path, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     blocks = {name: array for name, array in arrays.items() if array.ndim in (2, 3)}
     others = [name for name in arrays if name not in blocks and name != "ids"]
     if others:
-        raise ValueError(f"--features {path}: {others} are neither 'ids' nor modalities (two or three dimensions)")
+        raise ValueError(
+            f"--features {path}: {others} are neither 'ids' nor modalities (two or three dimensions). {_IMPORT}"
+        )
     X = MultimodalArray(blocks)
     ids = arrays.get("ids", np.arange(len(X))).astype(str)
     if len(ids) != len(X) or len(set(ids)) < len(ids):
@@ -314,8 +323,8 @@ def _checked_table(path: Path, needed: Sequence[str]) -> pd.DataFrame:
     table = _read_text_table(path)
     missing = [name for name in needed if name not in table.columns]
     if missing:
-        near = did_you_mean(missing[0], table.columns)
-        raise ValueError(f"--labels {path}: no column {missing[0]!r}; it has {list(table.columns)}{near}")
+        way_out = did_you_mean(missing[0], table.columns) or f". {_IMPORT}"
+        raise ValueError(f"--labels {path}: no column {missing[0]!r}; it has {list(table.columns)}{way_out}")
     empty = np.flatnonzero(table["id"] == "")
     if len(empty):
         raise ValueError(f"--labels {path}: the id is empty in line {empty[0] + 2}")

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from skmmal._paths import local_path
 from skmmal.campaign.formats._csv import read_table
 
 __all__ = ["read_data"]
@@ -21,7 +22,7 @@ def read_data(
 
     Parameters
     ----------
-    path : Path
+    path : path-like
         CSV with an id and a column for each field.
     fields : mapping of str to str
         Column to its kind (image, text, audio, video).
@@ -50,6 +51,7 @@ def read_data(
     >>> data.loc["7"].to_dict()
     {'photo': 'https://host/a%20dog.jpg', 'caption': 'A dog'}
     """
+    path = local_path(path, "data")
     table = read_table(path, key=id_column, encoding=encoding)
     missing = [name for name in (id_column, *fields) if name not in table.columns]
     if missing:
