@@ -5,6 +5,7 @@ The exchanges were recorded by tests/label_studio/check_campaign.py.
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -119,58 +120,59 @@ ADVICE = {
     "404": "url and project|has no project",
     "429": "less often",
     "500": "has failed",
-    "502 that repeats the token": r"Token \(token\)",
+    "502 that repeats the token": "Token (token)",
 }
 
 
+@pytest.fixture(scope="module")
+def first_round(tmp_path_factory, contents):
+    """A campaign that can be put back, with the steps of its first round: what each asks for, and leads to."""
+    folder = tmp_path_factory.mktemp("first_round")
+    with pytest.MonkeyPatch.context() as patch, Wire(Recorded(EXCHANGES)) as wire:
+        patch.setenv("LABEL_STUDIO_API_KEY", SECRET)
+        played = Played(wire, folder)
+        campaign = played.campaign
+        options = {"new": "ten rounds", "data": folder / "items.csv", "fields": FIELDS}
+        calls = {"connect": lambda: campaign.connect(wire.url, **options), "push 1": campaign.push, "pull 1": campaign.pull}
+        steps = []
+        for name, call in calls.items():
+            before = contents(campaign.folder)
+            kept = folder / f"before {name}"
+            kept.mkdir()
+            if len(campaign.log):
+                shutil.copytree(campaign.folder / "log", kept, dirs_exist_ok=True)
+            played.step(name, call)
+            steps.append((name, call, before, contents(campaign.folder), len(wire.requests)))
+            if name == "connect":
+                campaign.next_batch(round=1)
+        yield campaign, wire, steps
+        assert wire.source.unknown == []
+
+
 @pytest.mark.parametrize("harm", HARM)
-def test_harm_at_every_request(undisturbed, wire, tmp_path, contents, harm):
-    """Whatever a server answers, to whichever request: nothing is recorded, it is said, and the next try is as if not."""
-    n_refused = 0
-
-    def twice(name, call):
-        nonlocal n_refused
-        before = contents(played.campaign.folder)
-        call()
-        n = len(wire.requests)
-        after = contents(played.campaign.folder)
-        played.undo_to(before)
-        for number in range(1, n + 1):
+def test_harm_at_every_request(first_round, contents, harm):
+    """Whatever a server answers, to whichever request: it is said, nothing is recorded, and the next try is as if not."""
+    campaign, wire, steps = first_round
+    for name, call, before, after, n_requests in steps:
+        for number in range(1, n_requests + 1):
+            put_back(campaign.folder, name)
             wire.begin(name, dict.fromkeys(range(number, number + 20), HARM[harm]))
-            try:
+            with pytest.raises(ServerError) as error:
                 call()
-            except (ServerError, ValueError) as error:
-                n_refused += 1
-                assert SECRET not in str(error)
-                if harm in ADVICE:
-                    assert any(part in str(error) for part in ADVICE[harm].replace("\\", "").split("|")), str(error)
-                assert contents(played.campaign.folder) == before, (name, number)
-            else:
-                no_names = harm in ("403", "404") and "/api/users/" in wire.requests[number - 1][1]
-                assert no_names or contents(played.campaign.folder) == after, (name, number)
-                played.undo_to(before)
-        wire.begin(name)
-        return call()
-
-    played = Undoable(wire, tmp_path, twice)
-    played.connect()
-    for number in (1, 2):
-        played.campaign.next_batch(round=number)
-        played.step(f"push {number}", played.campaign.push)
-        played.step(f"pull {number}", played.campaign.pull)
-    assert n_refused >= 12
-    assert played.campaign.log["kind"].tolist() == ["connect", *["round", "push", "labels"] * 2]
+            assert SECRET not in str(error.value)
+            assert any(part in str(error.value) for part in ADVICE.get(harm, "").split("|")), str(error.value)
+            assert contents(campaign.folder) == before, (name, number)
+    name, call, before, after, _ = steps[-1]
+    put_back(campaign.folder, name)
+    wire.begin(name)
+    call()
+    assert contents(campaign.folder) == after
 
 
-class Undoable(Played):
-    """Takes entries off the end of the log again, to try the same step once more."""
-
-    def undo_to(self, before):
-        import shutil
-
-        for path in sorted((self.campaign.folder / "log").iterdir()):
-            if not any(name.startswith(f"log/{path.name}/") for name in before):
-                shutil.rmtree(path)
+def put_back(folder, name):
+    """The log as it was before a step."""
+    shutil.rmtree(folder / "log", ignore_errors=True)
+    shutil.copytree(folder.parent / f"before {name}", folder / "log")
 
 
 @pytest.mark.parametrize("harm", ["drop", "half", "429", "500"])
@@ -213,7 +215,7 @@ def test_killed_at_every_request(undisturbed, wire, tmp_path, contents):
     found = without_address(contents(tmp_path / "campaign"), wire.url)
     assert found == {name: content for name, content in files.items() if name in found}
     assert sum(name.startswith("log/") and name.endswith("receipt.json") for name in found) == 10
-    assert n_kills >= 60
+    assert n_kills >= 50
 
 
 def in_a_process_of_its_own(wire, call):
@@ -267,3 +269,16 @@ def test_connected_before(wire, tmp_path):
     wire.begin("connect again")
     assert reopened.connect()["entry"] is None
     assert len(reopened.log) == 1
+
+
+def test_people_are_numbers_where_their_names_are_not_shown(first_round, contents):
+    """A user who may not list people pulls all the same; who is who is learned later."""
+    campaign, wire, steps = first_round
+    name, call, _, after, _ = steps[-1]
+    put_back(campaign.folder, name)
+    wire.begin(name, {2: HARM["403"]})
+    assert call()["new"] == 6
+    assert set(campaign.history["annotator"]) <= {"1", "2"}
+    wire.begin(name)
+    assert call()["new"] == 0
+    assert set(campaign.history["annotator"]) <= {"ann@example.com", "bob@example.com"}
