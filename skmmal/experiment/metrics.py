@@ -77,9 +77,7 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def evaluate(
-    model: Any, problem: Problem, pool: Reading | None
-) -> tuple[dict[str, float], dict[str, list[float]]]:
+def evaluate(model: Any, problem: Problem, pool: Reading | None) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Measure a fitted model on the test rows, and BMMAL's weights on the pool.
 
     Parameters

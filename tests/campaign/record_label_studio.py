@@ -128,7 +128,9 @@ def record_campaign(ann: User, bob: User, folder: Path, observed: dict) -> None:
             (said,) = prediction["result"]
             more = {"parent_prediction": prediction["id"]}
             label = said["value"]["choices"][0] if name == accepted else "null"
-            result = choice(label, id=said.get("id", "p1"), origin="prediction" if name == accepted else "prediction-changed")
+            result = choice(
+                label, id=said.get("id", "p1"), origin="prediction" if name == accepted else "prediction-changed"
+            )
         numbers[name, "ann"] = answer(ann, task_of[name], [result], **more)
         other = label if i < 16 else CLASSES[(i + 1) % len(CLASSES)]
         numbers[name, "bob"] = answer(bob, task_of[name], [choice(other, origin="manual")])
@@ -136,7 +138,9 @@ def record_campaign(ann: User, bob: User, folder: Path, observed: dict) -> None:
     numbers[names[23], "bob"] = answer(bob, task_of[names[23]], [choice("skmmal:unsure", origin="manual")])
     export(ann, project, "first")
     whole = ann.api(
-        "POST", f"/projects/{project}/exports/", {"serialization_options": {"annotations__completed_by": {"only_id": False}}}
+        "POST",
+        f"/projects/{project}/exports/",
+        {"serialization_options": {"annotations__completed_by": {"only_id": False}}},
     )
     for _ in range(50):
         about = ann.api("GET", f"/projects/{project}/exports/{whole['id']}")

@@ -175,8 +175,14 @@ def test_what_is_refused(begin, answer, contents):
     ids = batch["id"].tolist()
     before = contents(campaign.folder)
     refusals = [
-        ({"zzz": "cat", ids[0]: "cat"}, "1 of 2 labels are for ids that this campaign does not label; the first, 'zzz'"),
-        ({ids[0]: "Cat", ids[1]: "eel", ids[2]: "cat"}, r"2 of 3 labels are of 2 classes .*'Cat' \(1×, did you mean 'cat'"),
+        (
+            {"zzz": "cat", ids[0]: "cat"},
+            "1 of 2 labels are for ids that this campaign does not label; the first, 'zzz'",
+        ),
+        (
+            {ids[0]: "Cat", ids[1]: "eel", ids[2]: "cat"},
+            r"2 of 3 labels are of 2 classes .*'Cat' \(1×, did you mean 'cat'",
+        ),
         (pd.DataFrame({"id": [ids[0]]}), "no column 'label'"),
         (pd.DataFrame({"id": [""], "label": ["cat"]}), "the id is empty in 1 of 1 lines"),
         (pd.DataFrame({"id": ids[:1], "label": ["cat"], "state": ["maybe"]}), "the state is none of .*, found 'maybe'"),
@@ -257,7 +263,11 @@ def test_undo(begin, answer, contents):
         campaign.undo(1)
     with pytest.raises(ValueError, match="there is no entry 9; the log holds 3"):
         campaign.undo(9)
-    assert campaign.undo(by="ann", reason="wrong batch") == {"entry": 4, "undoes": 3, "what": "round 2: 12 ids by bmmal"}
+    assert campaign.undo(by="ann", reason="wrong batch") == {
+        "entry": 4,
+        "undoes": 3,
+        "what": "round 2: 12 ids by bmmal",
+    }
     assert campaign.undo(3)["entry"] is None  # again: nothing happens
     assert len(campaign.state().rounds) == 1
     # nothing was deleted, and the same batch is handed out once more

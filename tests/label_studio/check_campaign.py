@@ -40,14 +40,14 @@ def test_ten_rounds(studio, wire, tmp_path):
         wire.begin(name)
         return call()
 
-    said = step(
-        "connect", lambda: campaign.connect(wire.url, new=title, data=tmp_path / "items.csv", fields=FIELDS)
-    )
+    said = step("connect", lambda: campaign.connect(wire.url, new=title, data=tmp_path / "items.csv", fields=FIELDS))
     again = step("connect again", lambda: LabelingCampaign(campaign.folder).connect())
     assert (again["entry"], again["project"]) == (None, said["project"])
     people = studio.people(said["project"])
     book = tell(campaign, step, people)
-    assert {row: tuple(line) for row, line in campaign.labels[["state", "label"]].T.to_dict("list").items()} == book.labels()
+    assert {
+        row: tuple(line) for row, line in campaign.labels[["state", "label"]].T.to_dict("list").items()
+    } == book.labels()
     events = campaign.history
     assert set(events["annotator"]) == {"ann@example.com", "bob@example.com"}
     assert set(events["lead_time"]) == {"4.25", ""}
@@ -58,7 +58,9 @@ def test_ten_rounds(studio, wire, tmp_path):
     for path in (tmp_path / "campaign").rglob("*"):
         assert not path.is_file() or b"0123456789abcdef0123" not in path.read_bytes()
     if os.environ.get("RECORD"):
-        wire.source.write(EXCHANGES, mark=campaign.mark, url=wire.url, release=studio.users["ann"].api("GET", "/version")["release"])
+        wire.source.write(
+            EXCHANGES, mark=campaign.mark, url=wire.url, release=studio.users["ann"].api("GET", "/version")["release"]
+        )
 
 
 def killed(wire, name, command, *numbers):
@@ -67,7 +69,10 @@ def killed(wire, name, command, *numbers):
         wire.begin(name, {number: (how,)})
         code = "from skmmal.cli import app; import sys; sys.stdin.readline(); app(sys.argv[1:])"
         process = subprocess.Popen(
-            [sys.executable, "-c", code, "campaign", *command], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+            [sys.executable, "-c", code, "campaign", *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
         )
         wire.victim = process.pid
         process.communicate("go\n", timeout=120)
@@ -110,9 +115,7 @@ def test_pushed_by_two_at_once_and_an_answer_that_is_lost(studio, wire, tmp_path
     assert [path.rpartition("/")[2] for _, path, _ in wire.requests][-1] == "import"
     wire.begin("both")
     found: list[dict] = []
-    both = [
-        threading.Thread(target=lambda: found.append(LabelingCampaign(campaign.folder).push())) for _ in range(2)
-    ]
+    both = [threading.Thread(target=lambda: found.append(LabelingCampaign(campaign.folder).push())) for _ in range(2)]
     for one in both:
         one.start()
     for one in both:
@@ -241,9 +244,7 @@ def test_files_of_the_server(studio, tmp_path):
     items = pd.DataFrame({"id": IDS, "picture": [f"{folder}/{name}.svg" for name in IDS]})
     items.loc[1::2, "picture"] = [f"{name}.svg" for name in IDS[1::2]]
     title = f"files {secrets.token_hex(4)}"
-    said = campaign.connect(
-        studio.url, new=title, data=items, fields={"picture": "image"}, local_files=str(folder)
-    )
+    said = campaign.connect(studio.url, new=title, data=items, fields={"picture": "image"}, local_files=str(folder))
     campaign.next_batch()
     with pytest.raises(ValueError, match="give it again: data="):
         campaign.push()
@@ -251,7 +252,9 @@ def test_files_of_the_server(studio, tmp_path):
     for task in studio.people(said["project"]).tasks():
         assert studio.users["bob"].raw("GET", task["data"]["picture"]) == svg.encode()
     gone = items.assign(picture="gone.svg")
-    with pytest.raises(ValueError, match="LOCAL_FILES_SERVING_ENABLED=true and LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT="):
+    with pytest.raises(
+        ValueError, match="LOCAL_FILES_SERVING_ENABLED=true and LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT="
+    ):
         campaign.connect(data=gone)
     with pytest.raises(ServerError, match=r"does not exist.*LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT="):
         campaign.connect(data=items, local_files="/nowhere/pictures")

@@ -60,7 +60,9 @@ def test_page(studio, tmp_path, monkeypatch, page):
                 if "--watch" in command:
                     continue
                 if kind == "text":
-                    command = command.replace("http://localhost:8080", studio.url).replace("--new emoji", f"--new '{title}'")
+                    command = command.replace("http://localhost:8080", studio.url).replace(
+                        "--new emoji", f"--new '{title}'"
+                    )
                     command = command.replace("/srv/media/pictures", str(files))
                     command = command.replace("--prefix https://my-host/", "--prefix https://my-host/ --no-check-media")
                     command += f" --document-root {studio.root}" if "--local-files" in command else ""

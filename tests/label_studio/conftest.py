@@ -66,7 +66,16 @@ def start(folder: Path) -> tuple[subprocess.Popen, str]:
     }
     environment.pop("PYTHONPATH", None)
     command = [os.environ.get("LABEL_STUDIO", "label-studio"), "start", "--no-browser", "--internal-host", "127.0.0.1"]
-    command += ["--port", str(port), "--username", "ann@example.com", "--password", "ann-password-1", "--user-token", LEGACY]
+    command += [
+        "--port",
+        str(port),
+        "--username",
+        "ann@example.com",
+        "--password",
+        "ann-password-1",
+        "--user-token",
+        LEGACY,
+    ]
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"

@@ -64,10 +64,10 @@ def agree(before: Connection | None, folder: Any, **asked: Any) -> Connection:
         prefix, _ = local_prefix(local_files, asked["document_root"])
     elif asked["prefix"] is not None:
         local_files = None
-    number = 0 if asked["new"] is not None else kept("project")
+    number = 0 if asked["new"] is not None else integer(kept("project"), "project", 1)
     return Connection(
         server=check_url(asked["url"]) if asked["url"] is not None else before.server if before else "",
-        project=0 if number == 0 else integer(number, "project", 1),
+        project=number,
         created="",
         title=asked["new"] or "",
         fields={str(name): str(kind) for name, kind in fields.items()},

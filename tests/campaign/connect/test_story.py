@@ -133,7 +133,11 @@ def first_round(tmp_path_factory, contents):
         played = Played(wire, folder)
         campaign = played.campaign
         options = {"new": "ten rounds", "data": folder / "items.csv", "fields": FIELDS}
-        calls = {"connect": lambda: campaign.connect(wire.url, **options), "push 1": campaign.push, "pull 1": campaign.pull}
+        calls = {
+            "connect": lambda: campaign.connect(wire.url, **options),
+            "push 1": campaign.push,
+            "pull 1": campaign.pull,
+        }
         steps = []
         for name, call in calls.items():
             before = contents(campaign.folder)
