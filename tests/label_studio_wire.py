@@ -28,7 +28,7 @@ class Recorded:
     def __init__(self, path: Path, mark: str = "") -> None:
         content = json.loads(gzip.decompress(path.read_bytes()))
         self.mark, self.about = mark, content["about"]
-        self.steps = {name: exchanges for name, exchanges in content["steps"].items()}
+        self.steps = content["steps"]
         self.unknown: list[str] = []
         self.begin(next(iter(self.steps)))
 
