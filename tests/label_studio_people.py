@@ -49,10 +49,12 @@ class People:
     def __init__(self, users: dict[str, User], project: int, to: str = "picture") -> None:
         self.users, self.project, self.to = users, project, to
         self.numbers: dict[tuple[str, str], int] = {}
+        self._known: dict[str, int] = {}
 
     def task(self, row: str) -> int:
-        (number,) = [task["id"] for task in self.tasks() if task["data"]["skmmal_id"] == row]
-        return number
+        if row not in self._known:
+            self._known = {task["data"]["skmmal_id"]: task["id"] for task in self.tasks()}
+        return self._known[row]
 
     def tasks(self) -> list[dict]:
         user = next(iter(self.users.values()))
@@ -78,3 +80,4 @@ class People:
 
     def delete_task(self, row: str) -> None:
         next(iter(self.users.values())).api("DELETE", f"/tasks/{self.task(row)}/")
+        del self._known[row]

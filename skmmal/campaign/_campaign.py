@@ -15,7 +15,7 @@ from skmmal.campaign._folder import CONFIG
 from skmmal.campaign._insight import InsightMixin
 from skmmal.campaign._settings import Settings, as_classes
 from skmmal.campaign._source import load
-from skmmal.campaign.connect import ConnectMixin
+from skmmal.campaign.connect._verbs import ConnectMixin
 from skmmal.classifier import LateFusionClassifier, LateFusionClassifierCV
 
 __all__ = ["LabelingCampaign"]

@@ -235,7 +235,9 @@ class ConnectMixin(BatchesMixin, LabelsMixin):
             answered, and push it, until nothing is left. A server that is away is waited for.
         next_when : float, default=0.9
             With `watch`: share of the last batch that must be answered.
-        predictions, data
+        predictions : {"strategy", "all", "none"}, default="strategy"
+            With `watch`: see `push`.
+        data : path-like or DataFrame, optional
             With `watch`: see `push`.
         map_classes : mapping of str to str, optional
             Labels to rename, see `add_labels`.

@@ -157,7 +157,7 @@ def first_round(tmp_path_factory, contents):
 def test_harm_at_every_request(first_round, contents, harm):
     """Whatever a server answers, to whichever request: it is said, nothing is recorded, and the next try is as if not."""
     campaign, wire, steps = first_round
-    for name, call, before, after, n_requests in steps:
+    for name, call, before, _, n_requests in steps:
         for number in range(1, n_requests + 1):
             put_back(campaign.folder, name)
             wire.begin(name, dict.fromkeys(range(number, number + 20), HARM[harm]))
@@ -166,7 +166,7 @@ def test_harm_at_every_request(first_round, contents, harm):
             assert SECRET not in str(error.value)
             assert any(part in str(error.value) for part in ADVICE.get(harm, "").split("|")), str(error.value)
             assert contents(campaign.folder) == before, (name, number)
-    name, call, before, after, _ = steps[-1]
+    name, call, _, after, _ = steps[-1]
     put_back(campaign.folder, name)
     wire.begin(name)
     call()
@@ -180,13 +180,13 @@ def put_back(folder, name):
 
 
 @pytest.mark.parametrize("harm", ["drop", "half", "429", "500"])
-def test_a_moment_s_trouble_is_no_trouble(undisturbed, wire, tmp_path, contents, harm):
+def test_a_moment_s_trouble_is_no_trouble(wire, tmp_path, harm):
     """What is asked for is asked again; what is sent only where the server has done nothing with it."""
     played = Played(wire, tmp_path)
     played.connect()
     played.campaign.next_batch(round=1)
     played.step("push 1", played.campaign.push)
-    what = HARM[harm] if harm in HARM else (harm,)
+    what = HARM.get(harm, (harm,))
     wire.begin("pull 1", {1: what, 3: what, 5: what})
     assert played.campaign.pull()["new"] == 6
     assert len([path for _, path, _ in wire.requests]) == 6
@@ -278,7 +278,7 @@ def test_connected_before(wire, tmp_path):
 def test_people_are_numbers_where_their_names_are_not_shown(first_round, contents):
     """A user who may not list people pulls all the same; who is who is learned later."""
     campaign, wire, steps = first_round
-    name, call, _, after, _ = steps[-1]
+    name, call, *_ = steps[-1]
     put_back(campaign.folder, name)
     wire.begin(name, {2: HARM["403"]})
     assert call()["new"] == 6
