@@ -15,6 +15,7 @@ import pytest
 from label_studio_story import FIELDS, begin, truth
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+NUMBER = ".lsf-current-task__task-id"
 SIZE = {"width": 1400, "height": 900}
 
 
@@ -52,7 +53,7 @@ def shown(page):
 
 
 def current_row(page, studio, project):
-    number = int(page.get_by_text(re.compile(r"^#\d+$")).first.inner_text()[1:])
+    number = int(re.match(r"\d+", page.locator(NUMBER).first.inner_text())[0])
     tasks = studio.people(project).tasks()
     (row,) = [task["data"]["skmmal_id"] for task in tasks if task["id"] == number]
     return row
@@ -62,7 +63,7 @@ def next_task(page, studio, project, before):
     """Wait until another task is on the screen."""
     for _ in range(300):
         page.wait_for_timeout(200)
-        if page.get_by_text(re.compile(r"^#\d+$")).count() and (row := current_row(page, studio, project)) != before:
+        if page.locator(NUMBER).count() and (row := current_row(page, studio, project)) != before:
             shown(page)
             return row
     raise AssertionError(f"the task of {before!r} stays")
