@@ -183,3 +183,23 @@ def _reply(handler, status, content, headers=None, *, half=False, drip=0.0) -> N
             time.sleep(drip)
     handler.wfile.write(content[: len(content) // 2] if half else content)
     handler.wfile.flush()
+
+
+def in_a_process_of_its_own(wire, call):
+    """Exit code of a call in a process that the wire may kill (−9)."""
+    wire.victim = -1
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.read(read, 1)  # until the other one knows whom to kill
+        code = 1
+        try:
+            call()
+            code = 0
+        finally:
+            os._exit(code)
+    wire.victim = pid
+    os.write(write, b"x")
+    _, status = os.waitpid(pid, 0)
+    os.close(read), os.close(write)
+    return os.waitstatus_to_exitcode(status)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import pandas as pd
 import pytest
 from label_studio_people import choice
 from label_studio_story import CLASSES, FIELDS, IDS, begin, summary, tell, truth
+from label_studio_wire import in_a_process_of_its_own
 
 from skmmal.campaign import LabelingCampaign, ServerError
 
@@ -62,22 +61,12 @@ def test_ten_rounds(studio, wire, tmp_path):
         )
 
 
-def killed(wire, name, command, *numbers):
-    """Give a command in a process that is killed at a request, then at another one, then once more undisturbed."""
+def killed(wire, name, call, *numbers):
+    """A call in a process that is killed before and after some of its requests, then once more undisturbed."""
     for number, how in [*((number, how) for number in numbers for how in ("kill", "kill after")), (0, "")]:
         wire.begin(name, {number: (how,)})
-        code = "from skmmal.cli import app; import sys; sys.stdin.readline(); app(sys.argv[1:])"
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, "campaign", *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-        )
-        wire.victim = process.pid
-        process.communicate("go\n", timeout=120)
-        assert process.returncode in ((-9, 0) if how else (0,)), (name, number, how)
-        if how and process.returncode == 0:
-            return
+        code = in_a_process_of_its_own(wire, call)
+        assert code == (-9 if how else 0), (name, number, how)
 
 
 def test_killed_in_between(studio, wire, tmp_path):
@@ -85,18 +74,22 @@ def test_killed_in_between(studio, wire, tmp_path):
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     whole, said = connected(tmp_path / "whole", studio.url)
-    book = tell(whole, lambda name, call: call(), studio.people(said["project"]), rounds=3)
+    book = tell(whole, lambda name, call: call(), studio.people(said["project"]), rounds=4)
     folder = tmp_path / "killed"
     campaign = begin(folder)
-    options = ["--data", folder / "items.csv", "--image", "picture", "--text", "caption"]
-    command = ["connect", campaign.folder, "--url", wire.url, "--new", f"killed {secrets.token_hex(4)}", *options]
-    killed(wire, "connect", [str(part) for part in command], 2, 4)
+    options = {"new": f"killed {secrets.token_hex(4)}", "data": folder / "items.csv", "fields": FIELDS}
+    killed(wire, "connect", lambda: campaign.connect(wire.url, **options), 2, 3)
     project = campaign.connect()["project"]
+    title = options["new"]
+    found = studio.users["ann"].api("GET", "/projects?page_size=1000&include=id,title")["results"]
+    assert [one["id"] for one in found if one["title"] == title] == [project]
 
     def step(name, call):
-        killed(wire, name, [name.split()[0], str(campaign.folder)], 3 if name.startswith("push") else 2)
+        if name == "pull 4":
+            return killed(wire, name, call, 1, 2, 3)
+        return killed(wire, name, call, 3)
 
-    assert tell(campaign, step, studio.people(project), rounds=3).labels() == book.labels()
+    assert tell(campaign, step, studio.people(project), rounds=4).labels() == book.labels()
     mine, others = summary(campaign), summary(whole)
     mine["what"] = [what.replace(f"project {project}", "project") for what in mine["what"]]
     others["what"] = [what.replace(f"project {said['project']}", "project") for what in others["what"]]

@@ -4,7 +4,6 @@ The exchanges were recorded by tests/label_studio/check_campaign.py.
 """
 
 import json
-import os
 import shutil
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from label_studio_story import FIELDS, Nobody, begin, tell
-from label_studio_wire import Recorded, Wire
+from label_studio_wire import Recorded, Wire, in_a_process_of_its_own
 
 from skmmal.campaign import LabelingCampaign, ServerError
 from skmmal.campaign.connect import _client
@@ -220,25 +219,6 @@ def test_killed_at_every_request(undisturbed, wire, tmp_path, contents):
     assert found == {name: content for name, content in files.items() if name in found}
     assert sum(name.startswith("log/") and name.endswith("receipt.json") for name in found) == 10
     assert n_kills >= 50
-
-
-def in_a_process_of_its_own(wire, call):
-    wire.victim = -1
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.read(read, 1)  # until the other one knows whom to kill
-        code = 1
-        try:
-            call()
-            code = 0
-        finally:
-            os._exit(code)
-    wire.victim = pid
-    os.write(write, b"x")
-    _, status = os.waitpid(pid, 0)
-    os.close(read), os.close(write)
-    return os.waitstatus_to_exitcode(status)
 
 
 def test_slow_servers_are_cut_off(wire, tmp_path):
