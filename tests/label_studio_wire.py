@@ -36,6 +36,10 @@ class Recorded:
         """The step that is played; once more from its first exchange if it is played again."""
         self._exchanges, self._at = self.steps[step], 0
 
+    def skip(self, n: int) -> None:
+        """Go on behind some exchanges."""
+        self._at += n
+
     def answer(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, dict, bytes]:
         asked = key(method, path, body)
         for at in (self._at, self._at - 1, self._at + 1):  # the next, the last once more, or harm was done to one
