@@ -200,4 +200,3 @@ def check_estimator(estimator: Any, argument: str = "estimator") -> None:
             f"{argument} must be a classifier (an object with fit, predict_proba and classes_), got "
             f"{shown if len(shown) <= 60 else shown[:57] + '...'} of type {type(estimator).__name__}"
         )
-

@@ -9,12 +9,14 @@ from skmmal.campaign._export import empty_fields, export_batch, export_labels
 from skmmal.campaign._files import CampaignError
 from skmmal.campaign._report import write_campaign_report
 from skmmal.campaign._status import Status
+from skmmal.campaign.connect import ServerError
 from skmmal.campaign.formats import labeling_config, read_data, read_labels_file
 
 __all__ = [
     "Benefit",
     "CampaignError",
     "LabelingCampaign",
+    "ServerError",
     "Status",
     "balance_classes",
     "batch_table",

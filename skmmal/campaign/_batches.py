@@ -39,7 +39,11 @@ from skmmal.modalities import MultimodalArray
 from skmmal.query import QueryStrategy
 from skmmal.reading import Reading
 
-__all__ = ["BatchesMixin"]
+__all__ = ["BatchesMixin", "NothingLeftError"]
+
+
+class NothingLeftError(ValueError):
+    """Every row is labelled, handed out, held out or set aside."""
 
 
 class BatchesMixin(CampaignFolder):
@@ -310,7 +314,7 @@ def _sort_rows(ids: np.ndarray, state: State, held_out: pd.Series, include: list
     counts = {name: int(mask.sum()) for name, mask in in_state.items()}
     if not free.any():
         aside = counts["skip"] + counts["unsure"] + counts["conflict"]
-        raise ValueError(
+        raise NothingLeftError(
             f"nothing is left to hand out: of {len(ids)} rows {len(labeled)} are labelled, {counts['pending']} are "
             f"handed out and not answered yet, {counts['validation']} are in the validation set, {aside} are skipped, "
             "unsure or in conflict (include, --also, hands those out once more)"

@@ -10,20 +10,19 @@ from typing import Any
 from skmmal._paths import local_path
 from skmmal._store import check_same
 from skmmal.campaign._answers import LABEL_SETS, ONE_CLASS
-from skmmal.campaign._batches import BatchesMixin
 from skmmal.campaign._begin import check_validation, describe_beginning, named_in, tables_beside, write_beginning
 from skmmal.campaign._files import SEAL, read_sealed, sealed
 from skmmal.campaign._folder import CONFIG
 from skmmal.campaign._insight import InsightMixin
-from skmmal.campaign._labels import LabelsMixin
 from skmmal.campaign._settings import Settings, as_classes
 from skmmal.campaign._source import load
+from skmmal.campaign.connect._verbs import ConnectMixin
 from skmmal.classifier import LateFusionClassifier, LateFusionClassifierCV
 
 __all__ = ["LabelingCampaign"]
 
 
-class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
+class LabelingCampaign(ConnectMixin, InsightMixin):
     """A labelling campaign in a folder, round after round, with an audit trail.
 
     The folder holds the configuration (``campaign.json``) and a log to which every command that changes something adds

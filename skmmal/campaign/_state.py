@@ -151,8 +151,13 @@ def in_words(entry: Entry) -> str:
         changes = f", {receipt['changed']} of them changes" if receipt["changed"] else ""
         gone = f", {receipt['vanished']} retracted" if receipt.get("vanished") else ""
         leads = f", {' and '.join(receipt['authority'])} settles conflicts" if receipt.get("authority") else ""
-        return f"{receipt['new']} labels{changes}{gone}{leads}"
+        pulled = f" from project {receipt['pulled']}" if receipt.get("pulled") else ""
+        return f"{receipt['new']} labels{pulled}{changes}{gone}{leads}"
     if entry.kind == "retract":
         whose = f" by {receipt['annotator']}" if receipt["annotator"] else ""
         return f"{receipt['retracted']} labels{whose} of {len(receipt['ids'])} ids retracted"
+    if entry.kind == "connect":
+        return f"connected to project {receipt['project']} ({receipt['title']}) of {receipt['server']}"
+    if entry.kind == "push":
+        return f"{receipt['n_tasks']} tasks sent to project {receipt['project']}"
     return f"entry {receipt['undoes']} undone"

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from skmmal.cli._campaign_choices import GroupScore, Predictions, Source, Target, What
+from skmmal.cli._campaign_options import (
+    ByOption,
+    FolderArgument,
+    LockOption,
+    MovedOption,
+    open_campaign,
+    pairs,
+    shown_fields,
+)
 from skmmal.cli._campaign_words import say_received, show_status
+from skmmal.cli._connect import connect, pull, push
 from skmmal.cli._shared import (
     Classifier,
     ClassWeight,
@@ -31,41 +41,14 @@ from skmmal.cli._shared import (
     write_csv,
 )
 
-if TYPE_CHECKING:
-    from skmmal.campaign import LabelingCampaign
-
-__all__ = ["FolderArgument", "LockOption", "MovedOption", "Predictions", "campaign", "media_fields"]
+__all__ = ["campaign"]
 
 campaign = new_app("campaign", "Run a labelling campaign: batches out, labels in, round after round, in a folder.")
 
 
-FolderArgument = Annotated[Path, typer.Argument(help="Folder of the campaign.", show_default=False)]
-MovedOption = Annotated[Path | None, typer.Option("--features", help="Where the features are, if they have moved.")]
-LockOption = Annotated[
-    float, typer.Option("--lock-timeout", help="Seconds to wait for another command that changes the campaign.", min=0)
-]
-ByOption = Annotated[str | None, typer.Option("--by", help="Who gives the command. Default: the user.")]
 StrategyOption = Annotated[
     str | None, typer.Option(help="For this round: another strategy.", autocompletion=complete_strategy)
 ]
-
-
-def _open(folder: Path, features: Path | None = None, lock_timeout: float = 60.0) -> LabelingCampaign:
-    from skmmal.campaign import LabelingCampaign
-
-    return LabelingCampaign(folder, features=features, lock_timeout=lock_timeout)
-
-
-def media_fields(
-    image: list[str] | None, text: list[str] | None, audio: list[str] | None, video: list[str] | None
-) -> dict[str, str]:
-    """Columns of --data, and what kind of medium each holds."""
-    kinds = {"image": image, "text": text, "audio": audio, "video": video}
-    named = [(column, kind) for kind, columns in kinds.items() for column in columns or ()]
-    fields = dict(named)
-    if len(fields) < len(named):
-        raise ValueError("a column of --data can be shown once: name each in one of --image, --text, --audio, --video")
-    return fields
 
 
 def _classes(text: str, file: Path | None) -> list[str] | None:
@@ -80,19 +63,6 @@ def _classes(text: str, file: Path | None) -> list[str] | None:
     if doubt:
         note(doubt)
     return found or None
-
-
-def _pairs(given: list[str]) -> dict[str, str]:
-    renamed: dict[str, str] = {}
-    for text in given:
-        old, separator, new = (part.strip() for part in text.partition("="))
-        if not separator or not old or not new or "=" in new:
-            raise ValueError(
-                f"--map-class must be OLD=NEW, got {text!r} (names with '=' can be mapped from Python only)"
-            )
-        if renamed.setdefault(old, new) != new:
-            raise ValueError(f"--map-class names {old!r} twice")
-    return renamed
 
 
 # -------------------------------------------------------------------------------------------------------- begin
@@ -249,7 +219,7 @@ def next_(
 ) -> None:
     """Hand out the next batch: fit on the labels so far, and ask the strategy."""
     out = None if out is None else path_to_write(out)
-    opened = _open(folder, features, lock_timeout)
+    opened = open_campaign(folder, features, lock_timeout)
     batch = opened.next_batch(
         n_instances,
         max_rows=max_rows,
@@ -322,7 +292,7 @@ def add_labels(
     and when. Where rows have several labels, label holds them with a separator, or there is a column for each label (1,
     0 or nothing); the state none says that no label applies. The latest word of each annotator counts.
     """
-    opened = _open(folder, features, lock_timeout)
+    opened = open_campaign(folder, features, lock_timeout)
     if snapshot and len(files) > 1:
         raise ValueError("--snapshot takes one file: each would retract what only the others hold")
     for file in files:
@@ -331,7 +301,7 @@ def add_labels(
             annotator=annotator,
             source=source.value,
             control=control,
-            map_classes=_pairs(map_class or []),
+            map_classes=pairs(map_class or []),
             encoding=encoding,
             snapshot=snapshot,
             authority=authority or (),
@@ -355,7 +325,7 @@ def retract(
     lock_timeout: LockOption = 60.0,
 ) -> None:
     """Take labels back: the rows are unlabelled again. Nothing is deleted; undo brings them back."""
-    result = _open(folder, features, lock_timeout).retract(ids, annotator=annotator, reason=reason, by=by)
+    result = open_campaign(folder, features, lock_timeout).retract(ids, annotator=annotator, reason=reason, by=by)
     if result["entry"] is None:
         say(f"{', '.join(ids[:5])}: retracted before; nothing changes.")
     else:
@@ -372,7 +342,7 @@ def undo(
     lock_timeout: LockOption = 60.0,
 ) -> None:
     """Undo a batch or a delivery of labels, by an entry that reverses it. Nothing is deleted."""
-    result = _open(folder, None, lock_timeout).undo(entry, by=by, reason=reason)
+    result = open_campaign(folder, None, lock_timeout).undo(entry, by=by, reason=reason)
     if result["entry"] is None:
         say(f"Entry {result['undoes']} ({result['what']}) was undone before; nothing changes.")
     else:
@@ -389,7 +359,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Say where the campaign stands: labels, classes, accuracy, and whether it is time to stop."""
-    standing = _open(folder).status()
+    standing = open_campaign(folder).status()
     if as_json:
         print(standing.to_json(), end="")
         return
@@ -400,7 +370,7 @@ def status(
 @friendly
 def log(folder: FolderArgument) -> None:
     """List every entry: what was done, when, by whom, and what was undone."""
-    print_table("Log", _open(folder).log)
+    print_table("Log", open_campaign(folder).log)
 
 
 @campaign.command(epilog="Example: skmmal campaign doubts emoji -n 20 --out doubts.csv")
@@ -414,7 +384,7 @@ def doubts(
 ) -> None:
     """List the labels that the model doubts most: worth a second look."""
     out = None if out is None else path_to_write(out)
-    table = _open(folder, features).doubts(n_folds=folds)
+    table = open_campaign(folder, features).doubts(n_folds=folds)
     if out is not None:
         write_csv(out, table)
     print_table(f"The most doubtful of {len(table)} labels", table.head(n))
@@ -443,12 +413,12 @@ def report(
     from skmmal.campaign import read_data, write_campaign_report
 
     out = folder / "report" if out is None else path_to_write(out)
-    fields = media_fields([image] if image else None, [text] if text else None, None, None)
+    fields = shown_fields([image] if image else None, [text] if text else None, None, None)
     if (data is None) != (not fields):
         raise ValueError("--data goes with --image or --text, the columns that are shown")
     table = None if data is None else read_data(data, fields, id_column)
     root = data.parent if root is None and data is not None else root
-    say(str(write_campaign_report(_open(folder), out, data=table, fields=fields, root=root)))
+    say(str(write_campaign_report(open_campaign(folder), out, data=table, fields=fields, root=root)))
 
 
 # ---------------------------------------------------------------------------------------------------------- out
@@ -484,12 +454,12 @@ def export(
     from skmmal.campaign import empty_fields, export_batch, export_labels, read_data
 
     out = path_to_write(out)
-    opened = _open(folder)
+    opened = open_campaign(folder)
     if what is not What.batch:
         n = export_labels(opened, out, to.value, history=what is What.history)
         say(f"{n} rows: {out}")
         return
-    fields = media_fields(image, text, audio, video)
+    fields = shown_fields(image, text, audio, video)
     table = None if data is None else read_data(data, fields, id_column, prefix, encoding=encoding)
     n = export_batch(
         opened, out, to.value, round=round_, data=table, fields=fields, again=again, predictions=predictions.value
@@ -502,3 +472,12 @@ def export(
             )
     beside = f", and {out.with_suffix('.xml')}" if to is Target.label_studio else ""
     say(f"{n} rows that are not answered yet: {out}{beside}" if not again else f"{n} rows: {out}{beside}")
+
+
+# ------------------------------------------------------------------------------------------------------- servers
+
+campaign.command(
+    epilog="Example: skmmal campaign connect emoji --url http://localhost:8080 --new emoji --data items.csv --image url"
+)(connect)
+campaign.command(epilog="Example: skmmal campaign push emoji")(push)
+campaign.command(epilog="Example: skmmal campaign pull emoji --watch 60")(pull)

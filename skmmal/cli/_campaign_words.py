@@ -22,8 +22,8 @@ _COUNTS = {
 }
 
 
-def say_received(result: dict[str, Any], file: Path) -> None:
-    """What came of a file of labels."""
+def say_received(result: dict[str, Any], file: Path | str) -> None:
+    """What came of a file of labels, or of a project."""
     states = ", ".join(f"{n} {state}" for state, n in result["states"].items())
     line = f"{file}: {result['new']} new" + (f" ({states})" if states else "")
     for key, words in _COUNTS.items():

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from skmmal.cli._campaign import FolderArgument, LockOption, MovedOption, Predictions, media_fields
+from skmmal.cli._campaign_choices import Predictions
+from skmmal.cli._campaign_options import FolderArgument, LockOption, MovedOption, shown_fields
 from skmmal.cli._shared import friendly, note, print_table, say
 
 __all__ = ["benefit", "label"]
@@ -49,7 +50,7 @@ def label(
     from skmmal.campaign import LabelingCampaign, read_data
     from skmmal.campaign.page import LabelingPage
 
-    fields = media_fields(image, text, audio, video)
+    fields = shown_fields(image, text, audio, video)
     table = read_data(data, fields, id_column, encoding=encoding)
     page = LabelingPage(
         LabelingCampaign(folder, features=features, lock_timeout=lock_timeout),

@@ -324,9 +324,7 @@ def _check_interaction(interaction: str, layout: Mapping[str, Any]) -> int:
     return 3
 
 
-def _per_modality(
-    argument: str, values: Any, names: list[str], *, default: float, upper: float
-) -> dict[str, float]:
+def _per_modality(argument: str, values: Any, names: list[str], *, default: float, upper: float) -> dict[str, float]:
     """Spread a number, or a mapping that names some modalities, over all of them."""
     if values is None:
         values = {}
@@ -337,9 +335,7 @@ def _per_modality(
     for name in values:
         if name not in names:
             raise ValueError(f"{argument} names the unknown modality {name!r}; there are {names}")
-    return {
-        name: number(values.get(name, default), f"{argument}[{name!r}]", 0, upper, closed=True) for name in names
-    }
+    return {name: number(values.get(name, default), f"{argument}[{name!r}]", 0, upper, closed=True) for name in names}
 
 
 def _describe(

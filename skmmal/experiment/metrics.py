@@ -45,9 +45,7 @@ def weaker_weights(contributions: np.ndarray) -> np.ndarray:
     return np.array([mean(weakest[strongest == m]) for m in range(contributions.shape[1])])
 
 
-def evaluate(
-    model: Any, problem: Problem, pool: Reading | None
-) -> tuple[dict[str, float], dict[str, list[float]]]:
+def evaluate(model: Any, problem: Problem, pool: Reading | None) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Measure a fitted model on the test rows, and BMMAL's weights on the pool.
 
     Parameters

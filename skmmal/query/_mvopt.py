@@ -189,7 +189,6 @@ class MVOPT(QueryStrategy):
         return self.kernel_approximation == "exact" or (self.kernel_approximation == "auto" and n_rows <= _EXACT_ROWS)
 
 
-
 def _search_device(device: str) -> Any:
     """Where the search runs, a torch device; ``None`` is numpy, on the processor."""
     if device == "cpu" or (device == "auto" and installed_torch() is None):

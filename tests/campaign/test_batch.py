@@ -64,7 +64,9 @@ def test_batch_table(fitted):
     rows = X[[4, 7, 11]]
     assert table["predicted"].tolist() == model.predict(rows).tolist()
     np.testing.assert_array_equal(table["confidence"], model.predict_proba(rows).max(axis=1))
-    np.testing.assert_array_equal(table[["contribution_image", "contribution_text"]], model.modality_contributions(rows))
+    np.testing.assert_array_equal(
+        table[["contribution_image", "contribution_text"]], model.modality_contributions(rows)
+    )
     assert table["contribution_text"][1] == 0
     assert "without text" in table["why"][1]
     assert table["why"][2] == "drawn at random, to measure the accuracy without bias"

@@ -175,8 +175,14 @@ def test_what_is_refused(begin, answer, contents):
     ids = batch["id"].tolist()
     before = contents(campaign.folder)
     refusals = [
-        ({"zzz": "cat", ids[0]: "cat"}, "1 of 2 labels are for ids that this campaign does not label; the first, 'zzz'"),
-        ({ids[0]: "Cat", ids[1]: "eel", ids[2]: "cat"}, r"2 of 3 labels are of 2 classes .*'Cat' \(1×, did you mean 'cat'"),
+        (
+            {"zzz": "cat", ids[0]: "cat"},
+            "1 of 2 labels are for ids that this campaign does not label; the first, 'zzz'",
+        ),
+        (
+            {ids[0]: "Cat", ids[1]: "eel", ids[2]: "cat"},
+            r"2 of 3 labels are of 2 classes .*'Cat' \(1×, did you mean 'cat'",
+        ),
         (pd.DataFrame({"id": [ids[0]]}), "no column 'label'"),
         (pd.DataFrame({"id": [""], "label": ["cat"]}), "the id is empty in 1 of 1 lines"),
         (pd.DataFrame({"id": ids[:1], "label": ["cat"], "state": ["maybe"]}), "the state is none of .*, found 'maybe'"),

@@ -66,7 +66,9 @@ def test_a_session(running, tmp_path, pool, write_labels):
     assert "Only 114 rows were left." in skmmal("next", running, "-n", 500)
     assert "nothing is left to hand out" in skmmal("next", running, code=1)
     assert "Round 5: 3 of 126 rows" in skmmal("next", running, "-n", 3, "--also", "pending")
-    assert "24 rows" in skmmal("export", running, "--what", "labels", "--out", tmp_path / "labels.jsonl", "--to", "jsonl")
+    assert "24 rows" in skmmal(
+        "export", running, "--what", "labels", "--out", tmp_path / "labels.jsonl", "--to", "jsonl"
+    )
     assert "is not the folder of a campaign" in skmmal("status", tmp_path, code=1)
 
 
@@ -82,7 +84,9 @@ def test_init_with_labels(pool, tmp_path, write_labels):
 def test_labels_taken_back(running, tmp_path, pool, write_labels):
     batch = LabelingCampaign(running).batches["id"].tolist()
     first = batch[0]
-    assert "2 labels of 2 ids are retracted [entry 7]" in skmmal("retract", running, first, batch[1], "--reason", "blurred")
+    assert "2 labels of 2 ids are retracted [entry 7]" in skmmal(
+        "retract", running, first, batch[1], "--reason", "blurred"
+    )
     assert f"{first}: retracted before; nothing changes." in skmmal("retract", running, first)
     assert "34 of 150 samples are labelled" in skmmal("status", running)
     assert "there is no label by 'bob'" in skmmal("retract", running, batch[2], "--annotator", "bob", code=1)
@@ -125,7 +129,7 @@ def test_names_of_classes(pool, tmp_path):
     assert classes("--classes", '"Home, Kitchen & Garden",Books,"say ""no"""')[0] == names
     file = tmp_path / "classes.txt"
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
-        file.write_text("Home, Kitchen & Garden\r\n\r\n  Books \r\nsay \"no\"\r\n", encoding=encoding, newline="")
+        file.write_text('Home, Kitchen & Garden\r\n\r\n  Books \r\nsay "no"\r\n', encoding=encoding, newline="")
         found, text = classes("--classes-file", file)
         assert found == names
         assert "split" not in text

@@ -166,6 +166,8 @@ def tasks(
     predictions: str = "strategy",
     campaign: str = "",
     multilabel: bool = False,
+    control: str = CONTROL,
+    to: str | None = None,
 ) -> list[dict[str, Any]]:
     """Tasks to import, one for each row of a batch, with the model's prediction attached.
 
@@ -188,16 +190,19 @@ def tasks(
         Mark of the campaign, by which its tasks are told from others'.
     multilabel : bool, default=False
         What is predicted is a set of classes.
+    control : str, default="label"
+        Name of the control that predictions answer.
+    to : str, optional
+        What that control is about. Default: the first field.
 
     Returns
     -------
     list of dict
     """
-    check_fields(fields)
+    check_fields(fields, control)
     missing = [name for name in batch["id"] if name not in data.index]
     if missing:
         raise ValueError(f"{len(missing)} of {len(batch)} ids are not in the data, the first: {missing[0]!r}")
-    first = next(iter(fields))
     hidden = hidden_predictions(batch, predictions)
     written = []
     for row, without in zip(batch.to_dict("records"), hidden, strict=True):
@@ -224,8 +229,8 @@ def tasks(
         chosen = split(row["predicted"])[0] if multilabel else [row["predicted"]]
         if chosen and set(chosen) <= set(classes) and not without:
             answer = {
-                "from_name": CONTROL,
-                "to_name": first,
+                "from_name": control,
+                "to_name": to or next(iter(fields)),
                 "type": "choices",
                 "value": {"choices": chosen},
             }
