@@ -143,7 +143,7 @@ def v_optimal_features(
     Notes
     -----
     The covariance is ``Φ S Φᵀ`` with ``S = (I + Φ_Lᵀ Φ_L / s²)⁻¹``, so that c_i = φ_i S φ_i and t_i = φ_i S F S φ_i
-    with ``F = Σ_j v_j φ_j φ_jᵀ``; S and F (Q × Q) are kept in float64. Cost: 3 N Q² multiplications once, then 2 N Q a
+    with ``F = Σ_j v_j φ_j φ_jᵀ``; S and F (Q × Q) are in float64. Cost: 2.3 N Q² multiplications once, then 2 N Q a
     pick. Memory: the features, 2 × 64 columns of N numbers, a few matrices of Q². The quantities tracked in float32
     are compared with exact ones for the candidates of each block. Where they have drifted, all are computed again;
     where that does not help, in float64 from there on. So rows of float32 whose gains agree in four digits may change
