@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
 from skmmal._calibration import expected_calibration_error
 from skmmal.contributions import balance_weights
@@ -68,8 +69,9 @@ def evaluate(model: Any, problem: Problem, pool: Reading | None) -> tuple[dict[s
     test = read(model, problem.X_test, argument="X_test")
     source = cast(Any, test.source)
     says = hasattr(source.final, "predict_proba")
-    # the whole model's: it may have a threshold of its own
-    predicted = np.asarray(model.predict(problem.X_test))
+    # the whole model may have a threshold of its own; a Pipeline says what its last step does, of rows read already
+    whole = model[-1] if isinstance(model, Pipeline) else model
+    predicted = source.predictions["fused"] if whole is source.final else np.asarray(model.predict(problem.X_test))
     heads = {"fused": (predicted, _ranking(model, source, problem), np.ones(len(y), dtype=bool))}
     if source.has_own_heads:
         present = presence_mask(source.features)
@@ -121,6 +123,6 @@ def _calibration_error(source: Any, predicted: np.ndarray, y: np.ndarray) -> flo
 def _balance(test: Reading, y: np.ndarray, names: list[str]) -> dict[str, float]:
     """Contributions to the true class, and the imbalance of the accuracy."""
     source = cast(Any, test.source)
-    shares = source.final.modality_contributions(source.X, y).mean(axis=0)
+    shares = source.contributions_to(y).mean(axis=0)
     metrics = {f"contribution_{name}": float(share) for name, share in zip(names, shares, strict=True)}
     return {**metrics, "shapley_imbalance": shapley_imbalance(accuracy_shapley(source.final, test, y))}
