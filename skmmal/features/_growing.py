@@ -105,6 +105,43 @@ class GrowingCache(CacheReader):
                 self._reopen()
         return self
 
+    def written(self, name: str) -> np.ndarray:
+        """Return which rows of a modality are done and vouched for, with or without features.
+
+        Parameters
+        ----------
+        name : str
+            The modality.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_samples,)
+        """
+        if "range_rows" not in self.files.entry(name):
+            return np.ones(self.n_samples, dtype=bool)
+        found = np.zeros(self.n_samples, dtype=bool)
+        for marker in self.files.markers(name).values():
+            found[marker["start"] : marker["stop"]] = True
+        return found
+
+    def inputs(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return what was noted of what a job made each row of.
+
+        Parameters
+        ----------
+        name : str
+            The modality.
+
+        Returns
+        -------
+        tuple of ndarray of uint64, shape (n_samples,), or None
+            Numbers that stand for contents (0: none, or not made yet) and for the states of files; None where
+            nothing was noted.
+        """
+        self.files.entry(name)
+        noted = RowInputs(self.path, name, self.n_samples)
+        return noted.read() if noted.exist else None
+
     def check_same_job(self, name: str, fingerprint: Mapping[str, Any], but: Sequence[str] = ()) -> None:
         """Refuse to go on with a modality that a different job has made; one that is not there is nobody's.
 

@@ -14,7 +14,6 @@ from skmmal._store import put_back
 from skmmal.features import _inspection
 from skmmal.features._cache import CacheFiles, identity_of
 from skmmal.features._files import CacheError, decode_block
-from skmmal.features._inputs import RowInputs
 from skmmal.features._manifest import Width, width_of
 from skmmal.modalities import MultimodalArray
 
@@ -151,43 +150,6 @@ class CacheReader:
             return self.files.present(name)
         parts = [self.files.present(each) for each in self.metadata]
         return np.stack(parts, axis=1) if parts else np.zeros((self.n_samples, 0), dtype=bool)
-
-    def written(self, name: str) -> np.ndarray:
-        """Return which rows of a modality are done and vouched for, with or without features.
-
-        Parameters
-        ----------
-        name : str
-            The modality.
-
-        Returns
-        -------
-        ndarray of bool, shape (n_samples,)
-        """
-        if "range_rows" not in self.files.entry(name):
-            return np.ones(self.n_samples, dtype=bool)
-        found = np.zeros(self.n_samples, dtype=bool)
-        for marker in self.files.markers(name).values():
-            found[marker["start"] : marker["stop"]] = True
-        return found
-
-    def inputs(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return what was noted of what a job made each row of.
-
-        Parameters
-        ----------
-        name : str
-            The modality.
-
-        Returns
-        -------
-        tuple of ndarray of uint64, shape (n_samples,), or None
-            Numbers that stand for contents (0: none, or not made yet) and for the states of files; None where
-            nothing was noted.
-        """
-        self.files.entry(name)
-        noted = RowInputs(self.path, name, self.n_samples)
-        return noted.read() if noted.exist else None
 
     def index(self, ids: Sequence[str]) -> np.ndarray:
         """Return the rows of some ids.

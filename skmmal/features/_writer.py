@@ -66,6 +66,8 @@ class RowWriter:
         Columns of a row, or ``(tokens, dim)``.
     dtype : str
         Dtype of the stored values.
+    changed : list of int
+        Rows of the shard that are to be made anew although they are there (see `FeatureStore.renew`).
 
     Examples
     --------
@@ -119,7 +121,8 @@ class RowWriter:
             self._done = {part.index: markers[part.index] for part in self.ranges if self._vouches(markers, part)}
             self._claim = stack.pop_all()
         mine = {row for part in self.ranges for row in range(part.start, part.stop)} if changed else set()
-        self._changed, self._remade = mine.intersection(changed), set[int]()
+        self.changed = sorted(mine.intersection(changed))
+        self._remade = set[int]()
         self._closed = False
 
     def _vouches(self, markers: dict[int, Marker], part: Range) -> bool:
@@ -136,11 +139,6 @@ class RowWriter:
             In the order of the rows.
         """
         return [rows for rows in self.ranges if rows.index not in self._done]
-
-    @property
-    def changed(self) -> list[int]:
-        """Rows of this shard that are to be made anew although they are there (see `FeatureStore.renew`)."""
-        return sorted(self._changed)
 
     @property
     def rows_done(self) -> int:
@@ -304,8 +302,8 @@ class RowWriter:
         if n_rows == rows.stop - rows.start:
             write_file(marker_file(self.folder, self.name, rows.index), dumps(marker))
             self._done[rows.index] = marker
-            self._remade |= self._changed.intersection(range(rows.start, rows.stop))
-            self._changed -= self._remade
+            self._remade.update(row for row in self.changed if rows.start <= row < rows.stop)
+            self.changed = [row for row in self.changed if row not in self._remade]
 
     # ------------------------------------------------------------------------------------------------- closing
 

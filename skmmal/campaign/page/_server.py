@@ -217,13 +217,81 @@ class _Refusal(Exception):
         self.status, self.text, self.view = status, text, view
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """One request: from here, from the browser that came first, and from the page itself if it changes something."""
+class _Speaking(BaseHTTPRequestHandler):
+    """How a request is read, and how answers are sent."""
 
-    server: _Server
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "skmmal", ""
     timeout = 60
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: the log of the campaign is the record."""
+
+    def _body(self) -> dict[str, Any]:
+        length = self.headers.get("Content-Length", "")
+        if self.headers.get_content_type() != "application/json" or not length.isdecimal():
+            raise _Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "A request that changes something is JSON.\n")
+        if int(length) > LONGEST_BODY:
+            raise _Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too long.\n")
+        try:
+            content = json.loads(self.rfile.read(int(length)))
+        except (ValueError, RecursionError):
+            raise _Refusal(HTTPStatus.BAD_REQUEST, "The request is no JSON.\n") from None
+        if not isinstance(content, dict):
+            raise _Refusal(HTTPStatus.BAD_REQUEST, "The request is no object.\n")
+        return content
+
+    def _refuse(self, refusal: _Refusal) -> None:
+        self.close_connection = True  # its body may not have been read
+        content = {"error": refusal.text.strip()} | ({"view": refusal.view} if refusal.view else {})
+        if self.command == "POST":
+            self._send_json(refusal.status, content)
+        else:
+            self._send(refusal.status, "text/plain; charset=utf-8", refusal.text.encode())
+
+    def _send_json(self, status: HTTPStatus, content: dict[str, Any]) -> None:
+        self._send(status, "application/json", json.dumps(content, allow_nan=False).encode())
+
+    def _send(self, status: HTTPStatus, kind: str, content: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self._begin(status, {"Content-Type": kind, "Cache-Control": "no-store", **(headers or {})}, len(content))
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def _begin(self, status: HTTPStatus, headers: Mapping[str, str], length: int) -> None:
+        self.send_response(status)
+        for name, value in {**_HEADERS, **headers, "Content-Length": str(length)}.items():
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+    def _send_file(self, file: BinaryIO, path: Path, kind: str) -> None:
+        size = os.fstat(file.fileno()).st_size
+        headers = {"Content-Type": kind, "Accept-Ranges": "bytes", "Cache-Control": "private, max-age=600"}
+        try:
+            part = byte_range(self.headers.get("Range"), size)
+        except ValueError:
+            self._begin(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {"Content-Range": f"bytes */{size}"}, 0)
+            return
+        first, end = part or (0, size)
+        if part is not None:
+            headers["Content-Range"] = f"bytes {first}-{end - 1}/{size}"
+        headers["Content-Security-Policy"] = _FILE_POLICY
+        self._begin(HTTPStatus.OK if part is None else HTTPStatus.PARTIAL_CONTENT, headers, end - first)
+        if self.command == "HEAD":
+            return
+        file.seek(first)
+        left = end - first
+        while left and (block := file.read(min(left, 262_144))):
+            self.wfile.write(block)
+            left -= len(block)
+        self.close_connection = left > 0  # the file has shrunk; what was promised cannot be sent
+
+
+class _Handler(_Speaking):
+    """One request: from here, from the browser that came first, and from the page itself if it changes something."""
+
+    server: _Server
 
     def do_GET(self) -> None:
         """The page, what it shows, and files."""
@@ -234,9 +302,6 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answers."""
         self._respond({"/answer": self._answer, "/undo": self._undo, "/next": self._next}, writes=True)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: the log of the campaign is the record."""
 
     # ---------------------------------------------------------------------------------------------------- who may
 
@@ -302,28 +367,6 @@ class _Handler(BaseHTTPRequestHandler):
         with path.open("rb") as file:
             self._send_file(file, path, media.content_type(path, field))
 
-    def _send_file(self, file: BinaryIO, path: Path, kind: str) -> None:
-        size = os.fstat(file.fileno()).st_size
-        headers = {"Content-Type": kind, "Accept-Ranges": "bytes", "Cache-Control": "private, max-age=600"}
-        try:
-            part = byte_range(self.headers.get("Range"), size)
-        except ValueError:
-            self._begin(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {"Content-Range": f"bytes */{size}"}, 0)
-            return
-        first, end = part or (0, size)
-        if part is not None:
-            headers["Content-Range"] = f"bytes {first}-{end - 1}/{size}"
-        headers["Content-Security-Policy"] = _FILE_POLICY
-        self._begin(HTTPStatus.OK if part is None else HTTPStatus.PARTIAL_CONTENT, headers, end - first)
-        if self.command == "HEAD":
-            return
-        file.seek(first)
-        left = end - first
-        while left and (block := file.read(min(left, 262_144))):
-            self.wfile.write(block)
-            left -= len(block)
-        self.close_connection = left > 0  # the file has shrunk; what was promised cannot be sent
-
     # ----------------------------------------------------------------------------------------------------- writing
 
     def _answer(self) -> None:
@@ -354,43 +397,3 @@ class _Handler(BaseHTTPRequestHandler):
         except (ValueError, TypeError, OSError) as error:
             raise _Refusal(HTTPStatus.BAD_REQUEST, str(error)) from None
         self._send_json(HTTPStatus.OK, view)
-
-    def _body(self) -> dict[str, Any]:
-        length = self.headers.get("Content-Length", "")
-        if self.headers.get_content_type() != "application/json" or not length.isdecimal():
-            raise _Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "A request that changes something is JSON.\n")
-        if int(length) > LONGEST_BODY:
-            raise _Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too long.\n")
-        try:
-            content = json.loads(self.rfile.read(int(length)))
-        except (ValueError, RecursionError):
-            raise _Refusal(HTTPStatus.BAD_REQUEST, "The request is no JSON.\n") from None
-        if not isinstance(content, dict):
-            raise _Refusal(HTTPStatus.BAD_REQUEST, "The request is no object.\n")
-        return content
-
-    # ----------------------------------------------------------------------------------------------------- sending
-
-    def _refuse(self, refusal: _Refusal) -> None:
-        self.close_connection = True  # its body may not have been read
-        content = {"error": refusal.text.strip()} | ({"view": refusal.view} if refusal.view else {})
-        if self.command == "POST":
-            self._send_json(refusal.status, content)
-        else:
-            self._send(refusal.status, "text/plain; charset=utf-8", refusal.text.encode())
-
-    def _send_json(self, status: HTTPStatus, content: dict[str, Any]) -> None:
-        self._send(status, "application/json", json.dumps(content, allow_nan=False).encode())
-
-    def _send(self, status: HTTPStatus, kind: str, content: bytes, headers: Mapping[str, str] | None = None) -> None:
-        self._begin(status, {"Content-Type": kind, "Cache-Control": "no-store", **(headers or {})}, len(content))
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
-    def _begin(self, status: HTTPStatus, headers: Mapping[str, str], length: int) -> None:
-        self.send_response(status)
-        for name, value in {**_HEADERS, **headers, "Content-Length": str(length)}.items():
-            self.send_header(name, value)
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()

@@ -208,7 +208,7 @@ def _said(state: State, row: str) -> str:
     """Where a row was handed out once more: that it was, without the answer, which would sway the next one."""
     if row not in state.labels.index:
         return ""
-    settled = state.labels.at[row, "state"]
+    settled = str(state.labels.at[row, "state"])
     words = {"conflict": "annotators disagree", "skip": "it was skipped", "unsure": "the annotator could not tell"}
     return f"labelled once more: {words.get(settled, 'its label is doubted')}"
 
