@@ -156,9 +156,7 @@ def integer(value: Any, argument: str, least: int) -> int:
     return int(value)
 
 
-def number(
-    value: Any, argument: str, low: float = -np.inf, high: float = np.inf, *, closed: bool = False
-) -> float:
+def number(value: Any, argument: str, low: float = -np.inf, high: float = np.inf, *, closed: bool = False) -> float:
     """Return a finite number within bounds, or say which argument is none.
 
     Parameters

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
@@ -28,6 +28,7 @@ __all__ = [
     "is_learner",
     "known_fitted",
     "open_model",
+    "predicts_values",
     "require_fitted",
 ]
 
@@ -184,6 +185,11 @@ def require_fitted(model: Any) -> None:
 _VERBS = ("predict_proba", "predict", "fit", "transform", "learner_list")
 
 
+def predicts_values(estimator: Any) -> bool:
+    """Whether something says that it is a regressor."""
+    return hasattr(estimator, "__sklearn_tags__") and is_regressor(estimator)
+
+
 def check_estimator(estimator: Any, argument: str = "estimator") -> None:
     """Raise `TypeError` where something is no estimator, and say what it is."""
     if isinstance(estimator, type):
@@ -194,4 +200,3 @@ def check_estimator(estimator: Any, argument: str = "estimator") -> None:
             f"{argument} must be a classifier (an object with fit, predict_proba and classes_), got "
             f"{shown if len(shown) <= 60 else shown[:57] + '...'} of type {type(estimator).__name__}"
         )
-

@@ -43,7 +43,7 @@ class Entry:
     missing_modalities : bool, default=True
         Whether it serves rows that lack modalities.
     multi_label, groups, shards : bool, default=False
-        Whether it serves several labels a row, whole groups of rows, and a pool that is spread over workers.
+        Whether it serves several labels a row, whole groups of rows (and costs), and a pool that is spread over workers.
     """
 
     kind: str
@@ -97,37 +97,38 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("stopping", "stabilizing-predictions", "skmmal.stopping:StabilizingPredictions"),
     Entry("stopping", "target-accuracy", "skmmal.stopping:TargetAccuracy"),
     Entry("strategy", "alfamix", "skmmal.query._alfamix:ALFAMix", needs_model=True, on=True),
-    Entry("strategy", "badge", "skmmal.query._badge:BADGE", needs_model=True, on=True, multi_label=True, shards=True),
+    Entry("strategy", "auto", "skmmal.query._auto:Auto", multi_label=True, groups=True),
+    Entry("strategy", "badge", "skmmal.query._badge:BADGE", needs_model=True, on=True, multi_label=True, groups=True, shards=True),
     Entry("strategy", "bait", "skmmal.query._bait:BAIT", needs_model=True, on=True, shards=True),
-    Entry("strategy", "bald", "skmmal.query._bald:BALD", needs_model=True, on=True, shards=True),
+    Entry("strategy", "bald", "skmmal.query._bald:BALD", needs_model=True, on=True, groups=True, shards=True),
     Entry("strategy", "batchbald", "skmmal.query._batchbald:BatchBALD", needs_model=True, on=True),
-    Entry("strategy", "bmmal", "skmmal.query._bmmal:BMMAL", needs_model=True, compares_modalities=True, multi_label=True, shards=True),
+    Entry("strategy", "bmmal", "skmmal.query._bmmal:BMMAL", needs_model=True, compares_modalities=True, multi_label=True, groups=True, shards=True),
     Entry("strategy", "clustermargin", "skmmal.query._clustermargin:ClusterMargin", needs_model=True, on=True),
     Entry("strategy", "coregcn", "skmmal.query._coregcn:CoreGCN", on=True),
-    Entry("strategy", "coreset", "skmmal.query._coreset:CoreSet", on=True, multi_label=True, shards=True),
+    Entry("strategy", "coreset", "skmmal.query._coreset:CoreSet", on=True, multi_label=True, groups=True, shards=True),
     Entry("strategy", "dcom", "skmmal.query._dcom:DCoM", on=True),
     Entry("strategy", "deepfool", "skmmal.query._deepfool:DeepFool", needs_model=True, on=True),
     Entry("strategy", "dropquery", "skmmal.query._dropquery:DropQuery", needs_model=True, on=True),
-    Entry("strategy", "entropy", "skmmal.query._entropy:EntropySampling", needs_model=True, needs_features=False, on=True, multi_label=True, shards=True),
-    Entry("strategy", "epig", "skmmal.query._epig:EPIG", needs_model=True, on=True),
+    Entry("strategy", "entropy", "skmmal.query._entropy:EntropySampling", needs_model=True, needs_features=False, on=True, multi_label=True, groups=True, shards=True),
+    Entry("strategy", "epig", "skmmal.query._epig:EPIG", needs_model=True, on=True, groups=True),
     Entry("strategy", "falcun", "skmmal.query._falcun:FALCUN", needs_model=True, needs_features=False, on=True),
     Entry("strategy", "galaxy", "skmmal.query._galaxy:GALAXY", needs_model=True, needs_features=False, on=True),
     Entry("strategy", "head-disagreement", "skmmal.query._head_disagreement:HeadDisagreement", needs_model=True, compares_modalities=True),
     Entry("strategy", "kmeans", "skmmal.query._kmeans:KMeansSampling", on=True, multi_label=True),
-    Entry("strategy", "label-cardinality", "skmmal.query._label_cardinality:LabelCardinality", needs_model=True, needs_features=False, on=True, multi_label=True),
-    Entry("strategy", "least-confidence", "skmmal.query._least_confidence:LeastConfidenceSampling", needs_model=True, needs_features=False, on=True, multi_label=True, shards=True),
-    Entry("strategy", "margin", "skmmal.query._margin:MarginSampling", needs_model=True, needs_features=False, on=True, multi_label=True, shards=True),
-    Entry("strategy", "maxherding", "skmmal.query._maxherding:MaxHerding", on=True, multi_label=True, shards=True),
-    Entry("strategy", "mmc", "skmmal.query._mmc:MMC", needs_model=True, needs_features=False, on=True, multi_label=True),
+    Entry("strategy", "label-cardinality", "skmmal.query._label_cardinality:LabelCardinality", needs_model=True, needs_features=False, on=True, multi_label=True, groups=True),
+    Entry("strategy", "least-confidence", "skmmal.query._least_confidence:LeastConfidenceSampling", needs_model=True, needs_features=False, on=True, multi_label=True, groups=True, shards=True),
+    Entry("strategy", "margin", "skmmal.query._margin:MarginSampling", needs_model=True, needs_features=False, on=True, multi_label=True, groups=True, shards=True),
+    Entry("strategy", "maxherding", "skmmal.query._maxherding:MaxHerding", on=True, multi_label=True, groups=True, shards=True),
+    Entry("strategy", "mmc", "skmmal.query._mmc:MMC", needs_model=True, needs_features=False, on=True, multi_label=True, groups=True),
     Entry("strategy", "mmcsal", "skmmal.query._mmcsal:MMCSAL", compares_modalities=True, multi_label=True),
     Entry("strategy", "mvopt", "skmmal.query._mvopt:MVOPT", multi_label=True, shards=True),
-    Entry("strategy", "powerbald", "skmmal.query._powerbald:PowerBALD", needs_model=True, on=True, shards=True),
-    Entry("strategy", "probcover", "skmmal.query._probcover:ProbCover", on=True, multi_label=True),
-    Entry("strategy", "random", "skmmal.query._random:RandomSampling", needs_features=False, multi_label=True, shards=True),
+    Entry("strategy", "powerbald", "skmmal.query._powerbald:PowerBALD", needs_model=True, on=True, groups=True, shards=True),
+    Entry("strategy", "probcover", "skmmal.query._probcover:ProbCover", on=True, multi_label=True, groups=True),
+    Entry("strategy", "random", "skmmal.query._random:RandomSampling", needs_features=False, multi_label=True, groups=True, shards=True),
     Entry("strategy", "refine", "skmmal.query._refine:Refine", needs_model=True),
     Entry("strategy", "tcm", "skmmal.query._tcm:TCM", on=True, multi_label=True),
     Entry("strategy", "typiclust", "skmmal.query._typiclust:TypiClust", on=True, multi_label=True),
-    Entry("strategy", "uherding", "skmmal.query._uherding:UHerding", on=True, multi_label=True, shards=True),
+    Entry("strategy", "uherding", "skmmal.query._uherding:UHerding", on=True, multi_label=True, groups=True, shards=True),
     Entry("strategy", "uncertaingcn", "skmmal.query._uncertaingcn:UncertainGCN", on=True),
 )
 

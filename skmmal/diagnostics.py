@@ -15,6 +15,8 @@ from sklearn.utils import column_or_1d
 
 from skmmal._arrays import number, numeric, off_device
 from skmmal._fitted import require_fitted
+from skmmal._labels import known_indicator
+from skmmal._targets import SEVERAL_LABELS
 from skmmal.contributions import EXACT_MODALITIES, sampled_shapley_values, shapley_values
 from skmmal.reading import read
 from skmmal.reading._late_fusion import LateFusionSource
@@ -36,8 +38,8 @@ def accuracy_shapley(estimator: Any, X: Any, y: Any) -> dict[str, float]:
         Left as it is.
     X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
         Test rows, in any form that the estimator takes, or a `skmmal.reading.Reading` of them.
-    y : array-like of shape (n_samples,)
-        Their labels.
+    y : array-like of shape (n_samples,), or indicator matrix of shape (n_samples, L)
+        Their labels; where a row has several, all must be right.
 
     Returns
     -------
@@ -75,8 +77,10 @@ def accuracy_shapley(estimator: Any, X: Any, y: Any) -> dict[str, float]:
     0.03
     """
     source = _source_of(estimator, X)
-    # −1, of no class: never right
-    codes = pd.Index(np.asarray(source.classes)).get_indexer(pd.Index(_labels(y, source)))
+    if source.target is SEVERAL_LABELS:  # all labels of a row must be right
+        codes = known_indicator(y, np.asarray(source.classes), "y")
+    else:  # −1, of no class: never right
+        codes = pd.Index(np.asarray(source.classes)).get_indexer(pd.Index(_labels(y, source)))
     point = source.final.ablation_point
 
     def values(part: Pass) -> list[np.ndarray]:

@@ -29,7 +29,7 @@ MODEL_FREE = [name for name in NAMES if not get_strategy(name).requires_model]
 NEEDS_MODEL = [name for name in NAMES if name not in MODEL_FREE]
 UNIMODAL = [name for name in NAMES if name != "bmmal"]  # also serve plain scikit-learn classifiers
 DIVERSE = ["badge", "bmmal", "coreset", "kmeans", "maxherding", "mmcsal", "typiclust", "uherding", "mvopt"]
-DETERMINISTIC = ["dcom", "maxherding", "uherding", "alfamix", "mvopt", "tcm"]  # on small pools, though they have a random_state
+DETERMINISTIC = ["auto", "dcom", "maxherding", "uherding", "alfamix", "mvopt", "tcm"]  # on small pools, though they have a random_state
 # sums over columns, or draws for each column: another order, other rounding or draws
 COLUMN_ORDER_SHOWS = ["kmeans", "dropquery", "epig", "batchbald", "coregcn", "uncertaingcn", "head-disagreement", "refine"]
 TIES_BY_INDEX = ["maxherding", "alfamix"]  # two rows that cover only each other gain the same; candidates in a set
@@ -388,7 +388,7 @@ IN_PARTS = {
     "mmcsal": {"on_features": "raw", "max_iter": 2},
     "coregcn": {"n_steps": 4},
     "uncertaingcn": {"n_steps": 4},
-    "refine": FEW_BATCHES,
+    "refine": {**FEW_BATCHES, "strategies": ("margin", "random")},
 }
 
 
@@ -600,7 +600,7 @@ NO_DISTRIBUTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", [*NEEDS_MODEL, "uherding", "dcom", "mvopt"])
+@pytest.mark.parametrize("name", [*NEEDS_MODEL, "auto", "uherding", "dcom", "mvopt"])
 def test_probabilities_that_are_no_distribution(name):
     X = np.random.default_rng(0).standard_normal((30, 5))
     for answer, match in NO_DISTRIBUTIONS.values():

@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut, StratifiedKFold
+from sklearn.model_selection import GridSearchCV, KFold, LeaveOneGroupOut, StratifiedKFold
 
 from skmmal import ActiveLearner, LateFusionClassifier, LateFusionClassifierCV, MultimodalArray, run_experiment
 from skmmal.classifier._divisions import divided, rows_that_decide
@@ -547,3 +547,64 @@ def test_learners_experiments_and_searches_take_it():
     assert results.frame["accuracy"].between(0.3, 1).all()
     search = GridSearchCV(LateFusionClassifierCV(), {"modality_weights": ["auto", None]}, cv=2).fit(X, y)
     assert search.best_params_["modality_weights"] == "auto"
+
+
+# ------------------------------------------------------------------------------------------ several labels in a row
+
+
+def labels_problem(n=60, seed=0):
+    rng = np.random.default_rng(seed)
+    a, b = rng.standard_normal((n, 4)), rng.standard_normal((n, 3))
+    Y = (np.column_stack([a[:, 0], a[:, 1] + b[:, 0], b[:, 1]]) + 0.7 * rng.standard_normal((n, 3)) > 0).astype(float)
+    return MultimodalArray({"a": a, "b": b}), Y
+
+
+def test_every_known_label_of_a_held_out_row_is_a_case():
+    X, Y = labels_problem()
+    Y[::7, 1] = np.nan
+    clf = LateFusionClassifierCV(Cs=[0.3], modality_weights=None, cv=KFold(3)).fit(X, Y)
+    logits, states = [], []
+    for train, test in KFold(3).split(Y):
+        for label in range(3):
+            known, asked = train[~np.isnan(Y[train, label])], test[~np.isnan(Y[test, label])]
+            head = LogisticRegression(C=0.3, tol=1e-10, max_iter=1000).fit(np.asarray(X)[known], Y[known, label])
+            logits.append(head.decision_function(np.asarray(X)[asked]))
+            states.append(Y[asked, label])
+    z, y = np.concatenate(logits), np.concatenate(states)
+    best = min((np.logaddexp(0, -(2 * y - 1) * z / T).mean(), T) for T in np.exp(np.linspace(-2.3, 2.3, 4001)))
+    assert clf.cv_results_["mean_test_score"][0] == pytest.approx(-best[0], abs=1e-4)
+    assert clf.cv_results_["temperature"][0] == pytest.approx(best[1], rel=0.02)
+
+
+def test_several_labels_find_the_modality_that_is_noise():
+    rng = np.random.default_rng(1)
+    X, Y = labels_problem(120, seed=1)
+    noisy = MultimodalArray({**X.blocks, "noise": 5 * rng.standard_normal((120, 60))})
+    clf = LateFusionClassifierCV().fit(noisy[:80], Y[:80])
+    assert clf.modality_weights_["noise"] < 1
+    assert clf.predict(noisy[80:]).shape == (40, 3)
+    plain = LateFusionClassifier(C=clf.C_, modality_weights=clf.modality_weights_).fit(noisy[:80], Y[:80])
+    both = clf.predict_proba(noisy[80:]), plain.predict_proba(noisy[80:])
+    of_plain = np.log(both[1]) - np.log1p(-both[1])
+    np.testing.assert_allclose(both[0], 1 / (1 + np.exp(-of_plain / clf.temperature_)), atol=1e-6)
+    score = [np.mean((each > 0.5) == Y[80:]) for each in (both[0], LateFusionClassifier().fit(noisy[:80], Y[:80]).predict_proba(noisy[80:]))]
+    assert score[0] > score[1]
+
+
+def test_a_weight_of_two_is_two_rows_of_labels_too():
+    X, Y = labels_problem(40)
+    twice = LateFusionClassifierCV(Cs=[0.1, 1.0]).fit(X, Y, 2 * np.ones(40), groups=np.arange(40) // 2)
+    doubled = LateFusionClassifierCV(Cs=[0.1, 1.0]).fit(
+        X[np.repeat(np.arange(40), 2)], np.repeat(Y, 2, axis=0), groups=np.arange(80) // 4
+    )
+    assert (twice.C_, twice.modality_weights_) == (doubled.C_, doubled.modality_weights_)
+
+
+def test_rare_labels_do_not_stop_the_search():
+    X, Y = labels_problem(30)
+    Y[:, 2] = 0
+    Y[3, 2] = 1
+    clf = LateFusionClassifierCV().fit(X, Y)
+    assert np.isfinite(clf.predict_proba(X)).all()
+    Y[3, 2] = 0
+    assert (LateFusionClassifierCV().fit(X, Y).predict_proba(X)[:, 2] < 0.05).all()

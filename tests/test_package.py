@@ -39,6 +39,16 @@ def test_everything_exported_is_there():
     assert f"\nversion: {skmmal.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
+def test_what_the_quick_suite_leaves_out_is_there():
+    """tests/slow.txt names folders and tests; a name that is gone would leave out nothing."""
+    lines = [line for line in (ROOT / "tests" / "slow.txt").read_text(encoding="utf-8").splitlines() if line[0] != "#"]
+    assert len(lines) == len(set(lines)) > 50
+    for line in lines:
+        path, _, name = line.partition("::")
+        found = ROOT / path
+        assert found.is_dir() if not name else f"\ndef {name}(" in found.read_text(encoding="utf-8"), line
+
+
 def test_every_public_module_is_there_after_a_bare_import():
     """All that lies in the folder but private modules and the command line, whose libraries are an extra."""
     names = sorted(

@@ -116,6 +116,7 @@ def test_declared_capabilities_are_those_of_the_class(entry):
     cls = entry.load()
     assert cls.requires_model == entry.needs_model
     assert cls.compares_modalities == entry.compares_modalities
+    assert cls.supports_groups == entry.groups  # tests/query/test_groups.py holds both against the code
     assert cls.supports_multi_label == entry.multi_label  # tests/query/test_several_labels.py holds both against the code
     assert ("on" in inspect.signature(cls).parameters) == entry.on
 
@@ -137,10 +138,7 @@ def test_declared_capabilities_are_what_it_does(entry, problem):
     np.testing.assert_array_equal(np.sort(rows), np.arange(len(pool)))
     assert not entry.needs_labels
     assert len(strategy.query(estimator, pool, 3)) == 3
-    # shards: tests/distributed/test_strategies.py holds it against the code; groups: nothing serves these yet
-    assert not entry.groups
-    with pytest.raises((TypeError, ValueError)):
-        strategy.query(MultiLabel() if entry.needs_model else None, pool, 3, groups=np.zeros(len(pool)))
+    # groups: tests/query/test_groups.py holds them against the code; shards: tests/distributed/test_strategies.py
 
 
 class MultiLabel:

@@ -217,7 +217,7 @@ def strategy_needs(entry: Entry) -> dict[str, str]:
         "Rows that lack a modality": "served" if entry.missing_modalities else "refused",
         "``candidates``": "yes",
         "Several labels a row": yes(entry.multi_label),
-        "Whole groups of rows": yes(entry.groups),
+        "Whole groups of rows, costs, a budget": yes(entry.groups),
         "A pool spread over workers": yes(entry.shards),
     }
 
@@ -246,7 +246,10 @@ def strategy_facts(method: Method) -> list[str]:
     facts, sizes = measured()["strategy"][method.name], measured()["sizes"]
     copies, missing, size = sizes["copies"], sizes["missing"], sizes["cost"]
     by_chance = measured()["strategy"]["random"]["groups_covered"]
+    given = ", ".join(f"``{key}={value}``" for key, value in facts.get("instead_of_defaults", {}).items())
+    note = [f"Measured with {given}: its defaults take much longer, and may choose otherwise."] if given else []
     return [
+        *note,
         f"**Near-copies.** A batch of {copies['n_instances']} covers {facts['groups_covered']:.1f} of "
         f"{copies['groups']} groups of {copies['copies']} near-copies each (random: {by_chance:.1f}; means of "
         f"{copies['seeds']} seeds).",
@@ -403,7 +406,11 @@ def decision_row(method: Method) -> list[str]:
         "features" if method.entry.needs_features else "probabilities" if method.entry.needs_model else "nothing",
         yes(method.entry.on),
         *(
-            [f"{facts['groups_covered']:.1f}", f"{facts['share_lacking']:.0%}", f"{facts['processor_seconds']:.2g}"]
+            [
+                f"{facts['groups_covered']:.1f}",
+                f"{facts['share_lacking']:.0%}",
+                f"{facts['processor_seconds']:.2g}" + (r"\ \*" if "instead_of_defaults" in facts else ""),
+            ]
             if facts
             else ["–"] * 3
         ),
@@ -431,8 +438,8 @@ def index_page() -> str:
         "*needs*: a fitted model, or nothing (then it can choose the first batch). *groups*: how many groups of "
         "near-copies a batch covers. *lack a modality*: share of such rows among its picks. *seconds*: of processor "
         f"time for {size['n_instances']} of {size['n_pool']:,} rows. *points over random*: mean accuracy along the "
-        "learning curve, four data sets. No strategy serves several labels a row, whole groups or a pool that is "
-        "spread over workers yet.\n",
+        "learning curve, four data sets. \\*: with fewer batches than its default, as the card says. Whether a "
+        "strategy serves several labels a row stands on its card.\n",
         decision_table(),
     ]
     for kind in ("fusion", "balancing", "stopping"):

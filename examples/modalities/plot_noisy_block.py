@@ -39,7 +39,8 @@ for C in fused:
 # %%
 # The dashed lines are the digits' own heads. The fused head is behind them wherever the block of noise is, by three
 # to nine points at C = 1, and a stronger regularization does not mend it. Leave such a block out, or weigh it down:
-# multiplied by a tenth before the fit (dotted) it does no harm.
+# multiplied by a tenth before the fit (dotted) it does no harm. How such a factor is found:
+# :ref:`sphx_glr_auto_examples_modalities_plot_chosen_weights.py`.
 
 tenth = np.zeros((len(widths), len(seeds)))
 for seed in seeds:

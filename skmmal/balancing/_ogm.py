@@ -98,9 +98,7 @@ class OGM(Balancing):
         "modulate": MODULATE,
     }
 
-    def __init__(
-        self, alpha: float = 0.8, *, start: float = 0, stop: float = 0.5, modulate: str = "gradient"
-    ) -> None:
+    def __init__(self, alpha: float = 0.8, *, start: float = 0, stop: float = 0.5, modulate: str = "gradient") -> None:
         self.alpha = alpha
         self.start = start
         self.stop = stop

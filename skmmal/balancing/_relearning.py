@@ -159,9 +159,7 @@ class DiagnosingRelearning(Balancing):
         "holdout": [Interval(Real, 0, 1, closed="neither")],
     }
 
-    def __init__(
-        self, strength: float = 3.0, *, period: int = 20, max_times: int = 3, holdout: float = 0.2
-    ) -> None:
+    def __init__(self, strength: float = 3.0, *, period: int = 20, max_times: int = 3, holdout: float = 0.2) -> None:
         self.strength = strength
         self.period = period
         self.max_times = max_times

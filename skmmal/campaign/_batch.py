@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skmmal.campaign._answers import answers_of_model
 from skmmal.modalities import MultimodalArray, presence_mask
 from skmmal.query import QueryStrategy
 from skmmal.reading import Reading, read, read_with_labels
 
-__all__ = ["RANDOM_SLICE", "Pick", "balance_classes", "batch_table", "choose", "mix_in", "read_candidates"]
+__all__ = [
+    "RANDOM_SLICE", "Pick", "balance_classes", "batch_table", "choose", "in_modalities", "mix_in", "read_candidates",
+]  # fmt: skip
 
 RANDOM_SLICE = "random-slice"
 """What `chosen_by` says of a row that was drawn at random, to measure the accuracy."""
@@ -37,11 +40,12 @@ def choose(
     candidates: np.ndarray,
     labeled: np.ndarray,
     y: np.ndarray,
-    n_instances: int,
+    n_instances: int | None,
     *,
     name: str,
     class_counts: Mapping[str, int] | None = None,
     reading: Reading | None = None,
+    asked: Mapping[str, Any] | None = None,
 ) -> Pick:
     """Let a strategy pick rows of X among the candidates.
 
@@ -58,7 +62,7 @@ def choose(
     y : ndarray of shape (n_labeled,)
         Labels of `labeled`.
     n_instances : int
-        How many to pick.
+        How many to pick; ``None``: as many as `asked` allows.
     name : str
         The strategy's, for `chosen_by`.
     class_counts : mapping of class to int, optional
@@ -67,22 +71,46 @@ def choose(
     reading : Reading, optional
         What the model says of the candidates, with the labelled rows (see `skmmal.reading.read_with_labels`): for
         callers that ask it for more. By default it is made here.
+    asked : mapping, optional
+        What else the strategy's `query` is given: the groups of the candidates, their costs, a budget.
 
     Returns
     -------
     Pick
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal import LateFusionClassifier, MultimodalArray
+    >>> from skmmal.campaign import choose
+    >>> from skmmal.query import MarginSampling
+    >>> X = MultimodalArray({"size": np.array([[0.0], [1.0], [2.0], [3.0]]), "age": np.zeros((4, 1))})
+    >>> labeled, y = np.array([0, 3]), np.array(["small", "large"])
+    >>> model = LateFusionClassifier().fit(X[labeled], y)
+    >>> pick = choose(MarginSampling(), model, X, np.array([1, 2]), labeled, y, 1, name="margin")
+    >>> pick.rows, pick.chosen_by
+    (array([2]), array(['margin'], dtype=object))
     """
     if reading is None:
         reading = read_candidates(model, X, candidates, labeled, y)
     n_wanted = n_instances
-    if class_counts is not None:
+    if class_counts is not None and n_instances is not None:
         n_wanted = min(len(candidates), OVERSAMPLING * n_instances)
-    picked, scores = strategy.query(None, reading, n_wanted, return_scores=True)
-    if class_counts is not None:
-        predicted = model.classes_[reading.head.probabilities[picked].argmax(axis=1)]
-        kept = balance_classes(predicted, class_counts, n_instances)
+    picked, scores = strategy.query(None, reading, n_wanted, **(asked or {}), return_scores=True)
+    if class_counts is not None and n_instances is not None:
+        answers = answers_of_model(model)
+        predicted = answers.predicted(reading.head.probabilities[picked], model.classes_)
+        rarest = [_rarest(answers.named(label), class_counts) for label in predicted]
+        kept = balance_classes(rarest, class_counts, n_instances)
         picked, scores = picked[kept], scores[kept]
     return Pick(candidates[picked], np.asarray(scores, dtype=np.float64), np.full(len(picked), name, dtype=object))
+
+
+def _rarest(names: Sequence[str], class_counts: Mapping[str, int]) -> str:
+    """Class with fewest labels of those that a row is taken for; a row of none counts as the most frequent."""
+    if not names:
+        return max(class_counts, key=lambda name: class_counts[name])
+    return min(names, key=lambda name: class_counts.get(str(name), 0))
 
 
 def read_candidates(model: Any, X: MultimodalArray, candidates: np.ndarray, labeled: np.ndarray, y: Any) -> Reading:
@@ -127,21 +155,34 @@ def balance_classes(predicted: Any, class_counts: Mapping[str, int], n_instances
     return np.array(kept, dtype=np.intp)
 
 
-def mix_in(pick: Pick, slice_: np.ndarray, rng: np.random.RandomState) -> Pick:
-    """Put the rows of the random slice at random places among the others.
+def mix_in(pick: Pick, slice_: np.ndarray, rng: np.random.RandomState, groups: np.ndarray | None = None) -> Pick:
+    """Put the rows of the random slice at random places among the others; rows of a group stay together.
 
     At the end of the batch they might never be labelled, and the rows that are would no longer be a random sample.
     """
     if not len(slice_):
         return pick
-    n = len(pick.rows) + len(slice_)
-    places = np.zeros(n, dtype=bool)
-    places[rng.permutation(n)[: len(slice_)]] = True
+    n_picked, n_drawn = _lengths(pick.rows, groups), _lengths(slice_, groups)
+    n_units = len(n_picked) + len(n_drawn)
+    is_drawn = np.zeros(n_units, dtype=bool)
+    is_drawn[rng.permutation(n_units)[: len(n_drawn)]] = True
+    lengths = np.empty(n_units, dtype=np.intp)
+    lengths[is_drawn], lengths[~is_drawn] = n_drawn, n_picked
+    places = np.repeat(is_drawn, lengths)
+    n = len(places)
     rows = np.empty(n, dtype=np.intp)
     scores, chosen_by = np.full(n, np.nan), np.full(n, RANDOM_SLICE, dtype=object)
     rows[places], rows[~places] = slice_, pick.rows
     scores[~places], chosen_by[~places] = pick.scores, pick.chosen_by
     return Pick(rows, scores, chosen_by)
+
+
+def _lengths(rows: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """How many rows of each group stand in a row; one each without groups."""
+    if groups is None or not len(rows):
+        return np.ones(len(rows), dtype=np.intp)
+    begins = np.flatnonzero(np.append(True, groups[rows][1:] != groups[rows][:-1]))
+    return np.diff(np.append(begins, len(rows)))
 
 
 # -------------------------------------------------------------------------------------------------------- table
@@ -164,9 +205,22 @@ def batch_table(ids: np.ndarray, pick: Pick, X: MultimodalArray, model: Any = No
     Returns
     -------
     DataFrame
-        ``id``, ``rank`` (from 1), ``score`` (the strategy's; higher is more wanted), ``chosen_by``, ``predicted``,
-        ``confidence`` (the largest probability), ``contribution_NAME`` for each modality (its share in that
-        probability), ``why`` (a sentence).
+        ``id``, ``rank`` (from 1), ``score`` (the strategy's; higher is more wanted), ``chosen_by``, ``predicted``
+        (where rows have several labels, those with bars between them), ``confidence`` (the largest probability; of
+        several labels the mean over them of the probability of what is predicted), ``contribution_NAME`` for each
+        modality (its share in that probability), ``why`` (a sentence).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal import MultimodalArray
+    >>> from skmmal.campaign import batch_table, choose
+    >>> from skmmal.query import CoreSet
+    >>> X = MultimodalArray({"size": np.array([[0.0], [1.0], [9.0]])})
+    >>> pick = choose(CoreSet(), None, X, np.arange(1, 3), np.arange(1), np.array(["small"]), 1, name="coreset")
+    >>> batch_table(np.array(["a", "b", "c"]), pick, X)[["id", "rank", "score", "chosen_by"]]
+      id  rank  score chosen_by
+    0  c     1    9.0   coreset
     """
     features = X[pick.rows]
     columns: dict[str, Any] = {
@@ -186,11 +240,14 @@ def batch_table(ids: np.ndarray, pick: Pick, X: MultimodalArray, model: Any = No
         return pd.DataFrame(columns)
     reading = read(model, features)
     probabilities, shares = reading.head.probabilities, reading.contributions
-    columns["predicted"] = model.classes_[probabilities.argmax(axis=1)]
-    columns["confidence"] = probabilities.max(axis=1)
+    answers = answers_of_model(model)
+    columns["predicted"] = answers.predicted(probabilities, model.classes_)
+    columns["confidence"] = answers.confidence(probabilities)
     columns.update({f"contribution_{name}": shares[:, m] for m, name in enumerate(names)})
     columns["why"] = [
-        _reason(by, probabilities[i], model.classes_, shares[i], present[i], names)
+        _SLICE_REASON
+        if by == RANDOM_SLICE
+        else answers.in_words(probabilities[i], model.classes_) + in_modalities(shares[i], present[i], names)
         for i, by in enumerate(pick.chosen_by)
     ]
     return pd.DataFrame(columns)
@@ -199,30 +256,13 @@ def batch_table(ids: np.ndarray, pick: Pick, X: MultimodalArray, model: Any = No
 _SLICE_REASON = "drawn at random, to measure the accuracy without bias"
 
 
-def _reason(
-    chosen_by: str,
-    probabilities: np.ndarray,
-    classes: np.ndarray,
-    shares: np.ndarray,
-    present: np.ndarray,
-    names: Sequence[str],
-) -> str:
-    if chosen_by == RANDOM_SLICE:
-        return _SLICE_REASON
-    order = np.argsort(-probabilities, kind="stable")
-    first, p_first = classes[order[0]], probabilities[order[0]]
-    p_second = probabilities[order[1]] if len(order) > 1 else 0.0
-    if p_second > 0 and p_first - p_second < 0.2:
-        text = f"wavers between {first} ({p_first:.0%}) and {classes[order[1]]} ({p_second:.0%})"
-    elif p_first < 0.9:
-        text = f"probably {first} ({p_first:.0%}), far from sure"
-    else:
-        text = f"quite sure of {first} ({p_first:.0%}); chosen for what it adds to the batch"
+def in_modalities(shares: np.ndarray, present: np.ndarray, names: Sequence[str]) -> str:
+    """Which modality decides, or is not there."""
     if len(names) > 1:
         strongest = int(shares.argmax())
         absent = [name for name, is_present in zip(names, present, strict=True) if not is_present]
         if absent:
-            text += f"; without {', '.join(absent)}"
-        elif shares[strongest] >= 2 / 3:
-            text += f"; {names[strongest]} decides ({shares[strongest]:.0%})"
-    return text
+            return f"; without {', '.join(absent)}"
+        if shares[strongest] >= 2 / 3:
+            return f"; {names[strongest]} decides ({shares[strongest]:.0%})"
+    return ""

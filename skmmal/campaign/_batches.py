@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -13,12 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skmmal._arrays import integer
+from skmmal._arrays import integer, number
 from skmmal._store import fsync_folder
 from skmmal._version import versions
-from skmmal.campaign._batch import Pick, batch_table, choose, mix_in, read_candidates
+from skmmal.campaign._answers import Answers, can_be_learned
+from skmmal.campaign._batch import RANDOM_SLICE, Pick, batch_table, choose, mix_in, read_candidates
 from skmmal.campaign._files import CampaignError, digest, write_new
-from skmmal.campaign._folder import CampaignFolder
+from skmmal.campaign._folder import COSTS, CampaignFolder
+from skmmal.campaign._measures import Measures
 from skmmal.campaign._settings import (
     Settings,
     check_included,
@@ -27,7 +28,8 @@ from skmmal.campaign._settings import (
 )
 from skmmal.campaign._source import describe, same_features
 from skmmal.campaign._stamp import stamp
-from skmmal.campaign._state import MODEL, NEXT, STOP_SET, State
+from skmmal.campaign._state import MODEL, NEXT, SCORE, SCORES, STOP_SET, State
+from skmmal.campaign._units import Limits, Units, draw_units
 from skmmal.campaign.formats._csv import csv_bytes
 from skmmal.classifier import LateFusionClassifier
 from skmmal.experiment._problem import random_seed
@@ -36,9 +38,12 @@ from skmmal.experiment._unit import one_thread
 from skmmal.modalities import MultimodalArray
 from skmmal.query import QueryStrategy
 from skmmal.reading import Reading
-from skmmal.stopping import RoundState
 
-__all__ = ["BatchesMixin"]
+__all__ = ["BatchesMixin", "NothingLeftError"]
+
+
+class NothingLeftError(ValueError):
+    """Every row is labelled, handed out, held out or set aside."""
 
 
 class BatchesMixin(CampaignFolder):
@@ -48,6 +53,8 @@ class BatchesMixin(CampaignFolder):
         self,
         n_instances: int | None = None,
         *,
+        max_rows: int | None = None,
+        budget: float | None = None,
         round: int | None = None,
         strategy: Any = None,
         random_fraction: float | None = None,
@@ -64,7 +71,13 @@ class BatchesMixin(CampaignFolder):
         Parameters
         ----------
         n_instances : int, optional
-            Default: the campaign's. Where fewer rows are left, those.
+            Default: the campaign's, or, with a budget, no limit. Where fewer rows are left, those. Where the campaign
+            has groups it counts groups: a group is handed out whole, as far as its rows are free.
+        max_rows : int, optional
+            How many rows at most, where groups are handed out. Default: the campaign's. A group that does not fit in
+            the rest is passed over.
+        budget : float, optional
+            What the batch may cost, in the unit of the campaign's costs; without such costs, in seconds (see `costs`).
         round : int, optional
             Number of the round that is meant. If it is there already its batch is returned and nothing changes: a
             script that was killed can repeat the call.
@@ -95,12 +108,17 @@ class BatchesMixin(CampaignFolder):
         """
         asked = {
             "n_instances": n_instances,
+            "max_rows": max_rows,
             "strategy": strategy,
             "random_fraction": random_fraction,
             "class_balance": class_balance,
         }
         given = {name: value for name, value in asked.items() if value is not None}
         settings = replace(self.settings, **given).checked()
+        if budget is not None:
+            budget = number(budget, "budget", 0.0)
+        has_limit = n_instances is not None or budget is None
+        limits = Limits(settings.n_instances if has_limit else None, settings.max_rows, budget)
         include = check_included(include)
         with self._changing("next") as state:
             n_done = len(state.rounds)
@@ -110,12 +128,13 @@ class BatchesMixin(CampaignFolder):
                 raise ValueError(f"round {round} is not the next one; {n_done} rounds are done")
             started = time.perf_counter()
             with one_thread():  # the last bits depend on the number of threads, and next.csv must not
-                receipt, table, stop_set, model = self._make_round(state, settings, include, allow_changed_features)
+                made = self._make_round(state, settings, limits, include, allow_changed_features)
+            receipt, tables, model = made
 
             def fill(path: Path) -> None:
-                write_new(path / NEXT, csv_bytes(table))
+                for name, table in tables.items():
+                    write_new(path / name, csv_bytes(table))
                 if model is not None:
-                    write_new(path / STOP_SET, csv_bytes(stop_set))
                     model.save(path / MODEL)
                     fsync_folder(path / MODEL)
 
@@ -150,13 +169,13 @@ class BatchesMixin(CampaignFolder):
         return LateFusionClassifier.load(entries[-1].path / MODEL)
 
     def _make_round(
-        self, state: State, settings: Settings, include: list[str], allow_changed_features: bool
-    ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, LateFusionClassifier | None]:
+        self, state: State, settings: Settings, limits: Limits, include: list[str], allow_changed_features: bool
+    ) -> tuple[dict[str, Any], dict[str, pd.DataFrame], LateFusionClassifier | None]:
         number, seed = len(state.rounds) + 1, settings.seed
         described = describe(self._features)
         if not allow_changed_features:
             before = state.rounds[-1].receipt["features"] if state.rounds else self._config["features"]["described"]
-            same_features(described, before)
+            described = same_features(self._features, described, before)
         all_ids = self._all_ids()
         gone = [name for name in state.labels.index if name not in all_ids]
         if gone:
@@ -164,19 +183,26 @@ class BatchesMixin(CampaignFolder):
         X, ids = self.scaled_features()
         rows = _sort_rows(ids, state, self._validation["id"], include)
         model = None
-        if len(np.unique(rows.y)) > 1:
+        if can_be_learned(rows.y):
             model = seeded(settings.estimator, "campaign", seed, "fit", number)
             model.fit(X[rows.labeled], rows.y, classes=np.array(state.classes, dtype=str))
         strategy = settings.strategy if model is not None else settings.initial
-        pick, pool = _pick(X, rows, model, strategy, state.class_counts, number, settings)
-        table = batch_table(ids, pick, X, model)
-        measured, stop_set = self._measure(model, X, ids, rows, pool)
+        priced = COSTS in self._config["files"] or limits.budget is not None
+        costs = self._costs(ids, state).to_numpy() if priced else None
+        units = Units(self._groups(ids), costs, settings.group_score)
+        pick, pool = _pick(X, rows, model, strategy, state.class_counts, number, settings, units, limits)
+        tables = {NEXT: _with_units(batch_table(ids, pick, X, model), pick, units)}
+        if model is not None and state.answers.multilabel:
+            tables[SCORES] = _slice_scores(model, X, ids, pick)
+        measured, stop_set = self._measure(state.answers, model, X, ids, rows, pool)
+        if model is not None:
+            tables[STOP_SET] = stop_set
         receipt = {
             "kind": "round",
             "round": number,
             "strategy": describe_strategy(strategy),
             "cold_start": model is None,
-            "n_instances": len(table),
+            "n_instances": len(pick.rows),
             "random_fraction": settings.random_fraction,
             "class_balance": settings.class_balance,
             "include": include,
@@ -197,11 +223,13 @@ class BatchesMixin(CampaignFolder):
             },
             "model": measured,
             "versions": versions(),
+            **_used(units, limits, rows, pick),
         }
-        return receipt, table, stop_set, model
+        return receipt, tables, model
 
     def _measure(
         self,
+        answers: Answers,
         model: LateFusionClassifier | None,
         X: MultimodalArray,
         ids: np.ndarray,
@@ -214,21 +242,28 @@ class BatchesMixin(CampaignFolder):
         stop_set = self._stop_set()
         in_stop_set = {i: ids[row] for i, row in enumerate(rows.unlabeled) if ids[row] in stop_set}
         known = self._validation[self._validation["id"].isin(ids)]
-        accuracy = None
+        on_validation = Measures()
         if len(known):
-            held_out = pd.Index(ids).get_indexer(pd.Index(known["id"]))
-            accuracy = float((model.predict(X[held_out]) == known["label"].to_numpy(dtype=str)).mean())
+            held_out = X[pd.Index(ids).get_indexer(pd.Index(known["id"]))]
+            scores = model.predict_proba(held_out)
+            predicted = answers.predicted(scores, model.classes_)
+            names = model.classes_.tolist()
+            on_validation = answers.measures(known["label"].tolist(), predicted.tolist(), names, scores)
         probabilities = pool.probabilities(model, X, rows.unlabeled)
-        summary = RoundState.from_probabilities(0, len(rows.y), probabilities, model.classes_, in_stop_set)
-        predicted = Counter(model.classes_[probabilities.argmax(axis=1)].tolist())
+        summary = answers.summary(len(rows.y), probabilities, model.classes_, in_stop_set)
+        in_pool = Counter(
+            name for label in answers.predicted(probabilities, model.classes_) for name in answers.named(label)
+        )
         measured = {
             "n_labeled": len(rows.y),
             "n_iter": int(model.n_iter_),
             "mean_confidence": summary.mean_confidence,
             "mean_entropy": summary.mean_entropy,
-            "validation_accuracy": accuracy,
-            "n_validation": len(known),
-            "predicted_in_pool": {str(name): predicted.get(str(name), 0) for name in model.classes_},
+            "validation_accuracy": on_validation.accuracy,
+            "n_validation": on_validation.n,
+            "predicted_in_pool": {str(name): in_pool.get(str(name), 0) for name in model.classes_},
+            **({"validation": on_validation.more} if on_validation.more else {}),
+            **({"n_pool": len(probabilities)} if answers.multilabel else {}),
         }
         assert summary.predictions is not None
         return measured, summary.predictions.rename("predicted").rename_axis("id").reset_index()
@@ -270,7 +305,8 @@ def _sort_rows(ids: np.ndarray, state: State, held_out: pd.Series, include: list
     in_state["pending"] = names.isin(state.pending)
     in_state["validation"] = names.isin(held_out)
     unlabeled = ~in_state["validation"] & ~in_state["label"]
-    labeled = np.flatnonzero(in_state["label"] & ~in_state["validation"])
+    known = state.answers.known(state.labels)
+    labeled = np.flatnonzero(names.isin(known.index) & ~in_state["validation"])
     free = unlabeled.copy()
     for name in ("pending", "skip", "unsure", "conflict"):
         if name not in include:
@@ -278,12 +314,12 @@ def _sort_rows(ids: np.ndarray, state: State, held_out: pd.Series, include: list
     counts = {name: int(mask.sum()) for name, mask in in_state.items()}
     if not free.any():
         aside = counts["skip"] + counts["unsure"] + counts["conflict"]
-        raise ValueError(
+        raise NothingLeftError(
             f"nothing is left to hand out: of {len(ids)} rows {len(labeled)} are labelled, {counts['pending']} are "
             f"handed out and not answered yet, {counts['validation']} are in the validation set, {aside} are skipped, "
             "unsure or in conflict (include, --also, hands those out once more)"
         )
-    y = state.labels["label"].reindex(names[labeled]).to_numpy(dtype=str)
+    y = state.answers.target(known.reindex(names[labeled]).tolist(), state.classes)
     return _Rows(labeled, y, np.flatnonzero(unlabeled), np.flatnonzero(free), counts)
 
 
@@ -295,18 +331,24 @@ def _pick(
     class_counts: dict[str, int],
     number: int,
     settings: Settings,
+    units: Units,
+    limits: Limits,
 ) -> tuple[Pick, _Pool]:
     key = ("campaign", settings.seed)
-    n = min(settings.n_instances, len(rows.candidates))
-    n_random = math.ceil(settings.random_fraction * n - 1e-9)
+    if limits.n_units is not None:
+        n_units = int(units.codes(rows.candidates).max()) + 1
+        limits = replace(limits, n_units=min(limits.n_units, n_units))
     rng = np.random.RandomState(random_seed(*key, "slice", number))
     # the slice comes first, from all candidates: what the strategy likes must not change who is in it
-    drawn = np.sort(rng.permutation(len(rows.candidates))[:n_random])
+    drawn, n_drawn = draw_units(units, rows.candidates, limits.part(settings.random_fraction), limits, rng)
+    left = limits.less(n_drawn, len(drawn), units.cost(rows.candidates[drawn]))
     pick = Pick(np.empty(0, dtype=np.intp), np.empty(0), np.empty(0, dtype=object))
     pool = _Pool(np.delete(rows.candidates, drawn), None)
-    if n > n_random:
+    if left.n_units != 0 and (len(drawn) == 0 or _has_room(units, pool.rows, left)):
+        is_new = ~np.isin(rows.labeled, pool.rows)
         asked = seeded(settings.estimator, *key, "fit", number) if model is None else model
-        pool.reading = read_candidates(asked, X, pool.rows, rows.labeled, rows.y)
+        y = rows.y[is_new] if model is not None or rows.y.ndim == 1 else None
+        pool.reading = read_candidates(asked, X, pool.rows, rows.labeled[is_new], y)
         pick = choose(
             seeded(strategy, *key, "query", number),
             asked,
@@ -314,9 +356,57 @@ def _pick(
             pool.rows,
             rows.labeled,
             rows.y,
-            n - n_random,
+            left.n_units,
             name=strategy_name(strategy),
             class_counts=class_counts if settings.class_balance and model is not None else None,
             reading=pool.reading,
+            asked=units.asked(pool.rows, left),
         )
-    return mix_in(pick, rows.candidates[drawn], rng), pool
+    return mix_in(pick, rows.candidates[drawn], rng, units.groups), pool
+
+
+def _has_room(units: Units, rows: np.ndarray, limits: Limits) -> bool:
+    """Whether one more unit fits."""
+    codes = units.codes(rows)
+    if not len(rows):
+        return False
+    costs = np.zeros(len(rows)) if units.costs is None else units.costs[rows]
+    sizes, of_units = np.bincount(codes), np.bincount(codes, weights=costs)
+    fits = np.ones(len(sizes), dtype=bool)
+    if limits.max_rows is not None:
+        fits &= sizes <= limits.max_rows
+    if limits.budget is not None:
+        fits &= of_units <= limits.budget
+    return bool(fits.any())
+
+
+def _with_units(table: pd.DataFrame, pick: Pick, units: Units) -> pd.DataFrame:
+    """A batch's table, with the group and the cost of each row where there are such."""
+    more = {}
+    if units.groups is not None:
+        more["group"] = units.groups[pick.rows]
+    if units.costs is not None:
+        more["cost"] = units.costs[pick.rows]
+    return table.assign(**more)
+
+
+def _slice_scores(model: LateFusionClassifier, X: MultimodalArray, ids: np.ndarray, pick: Pick) -> pd.DataFrame:
+    """Probabilities of the labels, for the rows that were drawn at random."""
+    drawn = pick.rows[pick.chosen_by == RANDOM_SLICE]
+    found = model.predict_proba(X[drawn]) if len(drawn) else np.empty((0, len(model.classes_)))
+    table = pd.DataFrame(found, columns=[SCORE + str(name) for name in model.classes_])
+    table.insert(0, "id", ids[drawn])
+    return table
+
+
+def _used(units: Units, limits: Limits, rows: _Rows, pick: Pick) -> dict[str, Any]:
+    """What a receipt says of groups and costs, where there are such."""
+    used: dict[str, Any] = {}
+    if units.groups is not None:
+        n_groups, n_candidates = (len(set(units.groups[part])) for part in (pick.rows, rows.candidates))
+        used["groups"] = {"n": n_groups, "n_candidates": n_candidates, "score": units.score}
+    if limits.max_rows is not None:
+        used["max_rows"] = limits.max_rows
+    if units.costs is not None:
+        used["costs"] = {"budget": limits.budget, "batch": units.cost(pick.rows)}
+    return used

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +12,35 @@ import pandas as pd
 
 from skmmal._paths import local_path
 from skmmal._store import explained, new_folder
+from skmmal.campaign._answers import ONE_CLASS, Answers
 from skmmal.campaign._checks import check_class_names
 from skmmal.campaign._files import digest, dumps, sealed, write_new
-from skmmal.campaign._folder import CONFIG, FORMAT, VALIDATION, VERSION
+from skmmal.campaign._folder import CONFIG, COSTS, FORMAT, GROUPS, VALIDATION, VERSION
 from skmmal.campaign._incoming import normalize
 from skmmal.campaign._settings import Settings
 from skmmal.campaign._source import describe, relative_path
 from skmmal.campaign._stamp import stamp
 from skmmal.campaign._state import STOP_SET
+from skmmal.campaign._units import check_costs, check_groups
 from skmmal.campaign.formats import read_labels_file
 from skmmal.campaign.formats._csv import csv_bytes
 from skmmal.experiment._problem import random_seed
 from skmmal.experiment.sources import Features
 
-__all__ = ["check_validation", "describe_beginning", "write_beginning"]
+__all__ = ["check_validation", "describe_beginning", "named_in", "tables_beside", "write_beginning"]
 
 
-def check_validation(validation: Any, features: Features, classes: list[str]) -> pd.DataFrame | None:
+def check_validation(
+    validation: Any, features: Features, classes: list[str], answers: Answers = ONE_CLASS
+) -> pd.DataFrame | None:
     """Ids and labels that are held out, sorted by id; `classes` are those declared, if any."""
     if validation is None:
         return None
     ids = [str(name) for name in features.ids]
     if isinstance(validation, str | os.PathLike):
-        validation = read_labels_file(local_path(validation, "validation"), classes=classes, ids=ids)
-    events = normalize(validation, "").events
+        path = local_path(validation, "validation")
+        validation = read_labels_file(path, classes=classes, ids=ids, multilabel=answers.multilabel)
+    events = normalize(validation, "", multilabel=answers.multilabel, classes=classes).events
     events = events[events["state"] == "label"]
     if events.empty:
         raise ValueError("validation holds no labels")
@@ -46,7 +52,7 @@ def check_validation(validation: Any, features: Features, classes: list[str]) ->
             f"validation: {int(unknown.sum())} of {len(events)} ids are not among the features, the first: "
             f"{events['id'][unknown].iloc[0]!r}"
         )
-    labels = set(events["label"])
+    labels = named_in(events["label"], answers)
     check_class_names(sorted(labels), "validation")
     if classes and not labels <= set(classes):
         odd = sorted(labels - set(classes))
@@ -54,10 +60,32 @@ def check_validation(validation: Any, features: Features, classes: list[str]) ->
     return events[["id", "label"]].sort_values("id")
 
 
+def named_in(labels: Iterable[str], answers: Answers) -> set[str]:
+    """Classes that some labels name."""
+    return {name for label in labels for name in answers.named(label)}
+
+
+def tables_beside(
+    ids: np.ndarray, held_out: pd.DataFrame | None, groups: Any, group_column: str, costs: Any, cost_column: str
+) -> dict[str, pd.DataFrame]:
+    """Tables of what `LabelingCampaign.create` was told of groups and costs, by the names of their files."""
+    tables = {}
+    if groups is not None:
+        tables[GROUPS] = check_groups(groups, group_column, ids, held_out)
+    if costs is not None:
+        tables[COSTS] = check_costs(costs, cost_column, ids)
+    return tables
+
+
 def describe_beginning(
-    folder: Path, features: Any, loaded: Features, settings: Settings, held_out: pd.DataFrame | None
+    folder: Path,
+    features: Any,
+    loaded: Features,
+    settings: Settings,
+    held_out: pd.DataFrame | None,
+    beside: Mapping[str, pd.DataFrame],
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Configuration, and the files beside it."""
+    """Configuration, and the files beside it; `beside` are tables that only some campaigns have."""
     ids = np.asarray(loaded.ids, dtype=object)
     free = ids if held_out is None else ids[~pd.Index(ids).isin(held_out["id"])]
     rng = np.random.RandomState(random_seed("campaign", settings.seed, "stop-set"))
@@ -65,6 +93,7 @@ def describe_beginning(
     files = {STOP_SET: csv_bytes(pd.DataFrame({"id": free[drawn]}))}
     if held_out is not None:
         files[VALIDATION] = csv_bytes(held_out)
+    files.update({name: csv_bytes(table) for name, table in beside.items()})
     config = {
         "format": FORMAT,
         "version": VERSION,

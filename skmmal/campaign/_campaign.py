@@ -9,20 +9,20 @@ from typing import Any
 
 from skmmal._paths import local_path
 from skmmal._store import check_same
-from skmmal.campaign._batches import BatchesMixin
-from skmmal.campaign._begin import check_validation, describe_beginning, write_beginning
+from skmmal.campaign._answers import LABEL_SETS, ONE_CLASS
+from skmmal.campaign._begin import check_validation, describe_beginning, named_in, tables_beside, write_beginning
 from skmmal.campaign._files import SEAL, read_sealed, sealed
 from skmmal.campaign._folder import CONFIG
 from skmmal.campaign._insight import InsightMixin
-from skmmal.campaign._labels import LabelsMixin
 from skmmal.campaign._settings import Settings, as_classes
 from skmmal.campaign._source import load
+from skmmal.campaign.connect._verbs import ConnectMixin
 from skmmal.classifier import LateFusionClassifier, LateFusionClassifierCV
 
 __all__ = ["LabelingCampaign"]
 
 
-class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
+class LabelingCampaign(ConnectMixin, InsightMixin):
     """A labelling campaign in a folder, round after round, with an audit trail.
 
     The folder holds the configuration (``campaign.json``) and a log to which every command that changes something adds
@@ -100,15 +100,22 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
         features: Any,
         *,
         ids: Any = None,
-        strategy: Any = "bmmal",
-        initial: Any = "kmeans",
+        strategy: Any = None,
+        initial: Any = None,
         estimator: LateFusionClassifier | None = None,
         scale: str = "standard",
         n_instances: int = 100,
         random_fraction: float = 0.0,
         class_balance: bool = False,
         classes: Sequence[str] | None = None,
+        multilabel: bool = False,
         validation: Any = None,
+        groups: Any = None,
+        group_column: str = "group",
+        group_score: str = "sum",
+        max_rows: int | None = None,
+        costs: Any = None,
+        cost_column: str = "cost",
         stopping: Any = None,
         seed: int = 0,
         n_stop_set: int = 2000,
@@ -124,10 +131,12 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
             A feature cache or .npz file (kept by its path), or arrays (they have to be given again to `__init__`).
         ids : sequence of str, optional
             Names of the rows, with arrays.
-        strategy : str or QueryStrategy, default="bmmal"
-            Chooses the batches.
-        initial : str or QueryStrategy, default="kmeans"
-            Chooses as long as fewer than two classes have labels; one that needs no model.
+        strategy : str or QueryStrategy, optional
+            Chooses the batches. Default: ``"auto"`` (`skmmal.query.Auto`); in a folder that holds a campaign already,
+            the one it was begun with.
+        initial : str or QueryStrategy, optional
+            Chooses as long as fewer than two classes have labels; one that needs no model. Default: ``"kmeans"``, with
+            `groups` or `costs` ``"maxherding"``.
         estimator : LateFusionClassifier or LateFusionClassifierCV, optional
             The model. Default: `LateFusionClassifierCV`; in a folder that holds a campaign already, the one it was
             begun with.
@@ -141,8 +150,25 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
             Prefer rows of rare classes among the strategy's picks (see `skmmal.campaign.balance_classes`).
         classes : sequence of str, optional
             All classes, where they are known. Default: those of the first labels.
+        multilabel : bool, default=False
+            Whether a row may have any of the classes, or none: its label is a set. A label that comes later counts as
+            not known of the rows that were answered before it was there, and has votes of its own as every other.
         validation : path-like, DataFrame, mapping or Series, optional
             Labelled rows to measure on; they are never handed out. Their classes count as declared.
+        groups : path-like, DataFrame, mapping or Series, optional
+            Group of each row: patient, video, speaker. A CSV file or DataFrame with the columns ``id`` and
+            `group_column`, or groups by id. Whole groups are handed out, and `n_instances` counts them.
+        group_column : str, default="group"
+            Column of `groups`.
+        group_score : {"sum", "mean", "best"}, default="sum"
+            Whether the sum of what a group's rows are worth counts, the mean, or the best row.
+        max_rows : int, optional
+            Rows in a batch at most, where groups are handed out.
+        costs : path-like, DataFrame, mapping or Series, optional
+            What labelling each row costs, in any unit; in the same forms. Rows or groups are chosen by what they are
+            worth for their cost.
+        cost_column : str, default="cost"
+            Column of `costs`.
         stopping : list of StoppingCriterion or str, optional
             Default: stabilizing predictions, classification change, overall uncertainty.
         seed : int, default=0
@@ -166,10 +192,11 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
         """
         folder = local_path(folder, "folder")
         loaded = load(features, ids)
+        usual_strategy, usual_estimator = _usual(folder)
         settings = Settings(
-            strategy=strategy,
-            initial=initial,
-            estimator=_usual_estimator(folder) if estimator is None else estimator,
+            strategy=usual_strategy if strategy is None else strategy,
+            initial=_usual_initial(groups, costs) if initial is None else initial,
+            estimator=usual_estimator if estimator is None else estimator,
             scale=scale,
             n_instances=n_instances,
             random_fraction=random_fraction,
@@ -178,11 +205,16 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
             stopping=stopping,
             seed=seed,
             n_stop_set=n_stop_set,
+            multilabel=multilabel,
+            group_score="" if groups is None else group_score,
+            max_rows=max_rows,
         ).checked()
-        held_out = check_validation(validation, loaded, settings.classes)
+        answers = LABEL_SETS if settings.multilabel else ONE_CLASS
+        held_out = check_validation(validation, loaded, settings.classes, answers)
         if held_out is not None:
-            settings.classes = sorted({*settings.classes, *held_out["label"]})
-        config, files = describe_beginning(folder, features, loaded, settings, held_out)
+            settings.classes = sorted({*settings.classes, *named_in(held_out["label"], answers)})
+        beside = tables_beside(loaded.ids, held_out, groups, group_column, costs, cost_column)
+        config, files = describe_beginning(folder, features, loaded, settings, held_out, beside)
         if not (folder / CONFIG).exists():
             write_beginning(folder, config, files)
         refusal = f"{folder} holds a campaign that was begun otherwise; give another folder"
@@ -190,8 +222,14 @@ class LabelingCampaign(BatchesMixin, LabelsMixin, InsightMixin):
         return cls(folder, features=loaded, lock_timeout=lock_timeout)
 
 
-def _usual_estimator(folder: Path) -> LateFusionClassifier:
-    """What a new campaign takes; one that was begun already keeps its own."""
+def _usual_initial(groups: Any, costs: Any) -> Any:
+    """What chooses while there is no model; k-means takes no group and no cost into account."""
+    return "kmeans" if groups is None and costs is None else "maxherding"
+
+
+def _usual(folder: Path) -> tuple[Any, LateFusionClassifier]:
+    """Strategy and estimator that a new campaign takes; one that was begun already keeps its own."""
     if (folder / CONFIG).exists():
-        return Settings.from_json(read_sealed(folder / CONFIG)["settings"]).estimator
-    return LateFusionClassifierCV()
+        begun = Settings.from_json(read_sealed(folder / CONFIG)["settings"])
+        return begun.strategy, begun.estimator
+    return "auto", LateFusionClassifierCV()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from skmmal.campaign._answers import ONE_CLASS, Answers
 from skmmal.campaign._incoming import Incoming
 from skmmal.campaign._mangled import advice_against_mangling, mangled
 from skmmal.campaign.formats._label_studio import UNSURE, UNSURE_TEXT
@@ -103,13 +104,13 @@ def check_class_names(names: Collection[str], what: str = "classes") -> None:
             )
 
 
-def check_classes(incoming: Incoming, known: list[str], allow_new: bool) -> list[str]:
+def check_classes(incoming: Incoming, known: list[str], allow_new: bool, answers: Answers = ONE_CLASS) -> list[str]:
     """Return the classes that are new; an error with counts, unless they are welcome.
 
     The first labels of a campaign without declared classes define them.
     """
     about_classes = incoming.events["state"].isin(["label", "reject"])
-    given = Counter(incoming.events["label"][about_classes])
+    given = Counter(name for label in incoming.events["label"][about_classes] for name in answers.named(label))
     new = sorted(set(given) - set(known))
     check_class_names(new, "labels")
     if new and known and not allow_new:
@@ -130,7 +131,8 @@ def check_classes(incoming: Incoming, known: list[str], allow_new: bool) -> list
             f"recorded; {_split_class(new, known)}allow_new_classes (--allow-new-classes) admits them, map_classes "
             "(--map-class OLD=NEW) renames them"
         )
-    return sorted(set(incoming.events["label"][incoming.events["state"] == "label"]) - set(known))
+    labels = incoming.events["label"][incoming.events["state"] == "label"]
+    return sorted({name for label in labels for name in answers.named(label)} - set(known))
 
 
 def _split_class(new: list[str], known: list[str]) -> str:

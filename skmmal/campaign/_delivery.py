@@ -75,7 +75,7 @@ def receive(
     incoming, ignored = check_ids(incoming, known_ids, held_out, ignore_unknown, mark)
     handed_out = {name for batch in state.batches for name in batch["id"]}
     check_not_handed_out(incoming, handed_out | set(state.labels.index), state.pending)
-    new_classes = check_classes(incoming, state.admitted, allow_new_classes)
+    new_classes = check_classes(incoming, state.admitted, allow_new_classes, state.answers)
     content = incoming.digest
     people = _new_people(state, incoming.events)
     everyone = {**state.people, **people}

@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from skmmal.campaign._answers import ONE_CLASS, Answers
 from skmmal.campaign._files import CampaignError
 from skmmal.campaign._identity import one_person
 from skmmal.campaign._log import Entry, effective
-from skmmal.campaign._votes import ALL_COLUMNS, EVENT_COLUMNS, MORE_COLUMNS, resolve
+from skmmal.campaign._votes import ALL_COLUMNS, EVENT_COLUMNS, MORE_COLUMNS
 
 __all__ = ["IGNORED", "LABELS", "RETRACTED", "WHOSE", "LabelState", "read_table"]
 
@@ -42,6 +43,10 @@ class LabelState:
         Of the log, in order.
     declared : list of str
         Classes that the campaign began with.
+    answers : Answers, default=ONE_CLASS
+        What a label is.
+    earlier : LabelState, optional
+        What earlier entries of the same log amounted to: what it has replayed is not replayed again.
 
     Attributes
     ----------
@@ -51,10 +56,18 @@ class LabelState:
         Number of each undone entry, and of the entry that undid it.
     """
 
-    def __init__(self, entries: list[Entry], declared: list[str]) -> None:
+    def __init__(
+        self,
+        entries: list[Entry],
+        declared: list[str],
+        answers: Answers = ONE_CLASS,
+        earlier: LabelState | None = None,
+    ) -> None:
         self.entries = entries
         self.declared = declared
+        self.answers = answers
         self.counting, self.undone = effective(entries)
+        self._earlier = earlier
 
     @cached_property
     def label_entries(self) -> list[Entry]:
@@ -62,11 +75,14 @@ class LabelState:
         return [entry for entry in self.counting if entry.kind == "labels"]
 
     @cached_property
-    def _replayed(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def replayed(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Events that count, and events that were taken back by hand; as received, in order of arrival."""
         parts: list[pd.DataFrame] = []
         taken_back: list[pd.DataFrame] = []
-        for entry in self.counting:
+        earlier, self._earlier, n = self._earlier, None, 0
+        if earlier is not None and earlier.counting == self.counting[: len(earlier.counting)]:  # nothing was undone
+            parts, taken_back, n = [earlier.replayed[0]], [earlier.replayed[1]], len(earlier.counting)
+        for entry in self.counting[n:]:
             if RETRACTED in entry.receipt["files"]:
                 before = _together(parts)
                 gone = pd.MultiIndex.from_frame(before[WHOSE]).isin(pd.MultiIndex.from_frame(_retracted(entry)))
@@ -91,12 +107,12 @@ class LabelState:
     @property
     def received(self) -> pd.DataFrame:
         """Events that count, as they were received."""
-        return self._replayed[0]
+        return self.replayed[0]
 
     @cached_property
     def retracted(self) -> pd.DataFrame:
         """Events that were taken back by hand."""
-        return one_person(self._replayed[1], self.people)
+        return one_person(self.replayed[1], self.people)
 
     @cached_property
     def events(self) -> pd.DataFrame:
@@ -109,25 +125,40 @@ class LabelState:
 
     @cached_property
     def labels(self) -> pd.DataFrame:
-        """Every id that someone said something about, settled (see `resolve`)."""
-        return resolve(self.events)
+        """Every id that someone said something about, settled (see `Answers.resolve`)."""
+        return self.answers.resolve(self.understood, self.classes)
+
+    @cached_property
+    def understood(self) -> pd.DataFrame:
+        """Events, each as far as it could know the classes."""
+        return self.answers.since(self.events, self._admitted_in)
 
     @cached_property
     def classes(self) -> list[str]:
         """Classes declared at the start or seen since, sorted."""
-        seen = self.events["label"][self.events["state"] == "label"]
-        return sorted({*self.declared, *seen})
+        seen = self.events["label"][self.events["state"] == "label"].unique()
+        return sorted({*self.declared, *(name for label in seen for name in self.answers.named(label))})
 
     @cached_property
     def admitted(self) -> list[str]:
         """Classes that are no news: `classes`, and those whose labels were all taken back."""
-        received = [table["label"][table["state"] == "label"] for table in map(_events, self.label_entries)]
-        return sorted({*self.declared, *(name for column in received for name in column)})
+        return sorted({*self.declared, *self._admitted_in})
+
+    @cached_property
+    def _admitted_in(self) -> dict[str, int]:
+        """Classes that were not declared, and the entry in which each came first."""
+        first: dict[str, int] = {}
+        for entry in self.label_entries:
+            for label in _labels(entry):
+                for name in self.answers.named(label):
+                    first.setdefault(name, entry.number)
+        return {name: number for name, number in first.items() if name not in self.declared}
 
     @cached_property
     def class_counts(self) -> dict[str, int]:
         """Settled labels of each class."""
-        counts = Counter(self.labels["label"][self.labels["state"] == "label"])
+        settled = self.answers.known(self.labels)
+        counts = Counter(name for label in settled for name in self.answers.sure(label))
         return {name: counts.get(name, 0) for name in self.classes}
 
     def ids_in_state(self, state: str) -> list[str]:
@@ -149,6 +180,14 @@ def _events(entry: Entry) -> pd.DataFrame:
         missing = {name: "" for name in MORE_COLUMNS if name not in table.columns}
         entry.parsed["events"] = table.assign(**missing)[list(ALL_COLUMNS)].astype(object).assign(entry=entry.number)
     return entry.parsed["events"]
+
+
+def _labels(entry: Entry) -> list[str]:
+    """Labels that came in an entry, each once; collected once."""
+    if "labels" not in entry.parsed:
+        table = _events(entry)
+        entry.parsed["labels"] = table["label"][table["state"] == "label"].unique().tolist()
+    return entry.parsed["labels"]
 
 
 def _retracted(entry: Entry) -> pd.DataFrame:

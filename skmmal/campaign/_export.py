@@ -14,6 +14,7 @@ from skmmal._paths import local_path
 from skmmal.campaign._batch import RANDOM_SLICE
 from skmmal.campaign._campaign import LabelingCampaign
 from skmmal.campaign._files import dumps, write
+from skmmal.campaign._sets import split
 from skmmal.campaign.formats._csv import csv_bytes
 from skmmal.campaign.formats._huggingface import write_dataset
 from skmmal.campaign.formats._label_studio import hidden_predictions, labeling_config, tasks
@@ -30,7 +31,7 @@ def _batch_to_write(campaign: LabelingCampaign, round: int | None, again: bool) 
     if not 1 <= round <= len(state.rounds):
         raise ValueError(f"there is no round {round}; {len(state.rounds)} are done")
     batch = state.batches[round - 1]
-    return round, batch if again else batch[batch["id"].isin(state.pending)]
+    return round, batch if again else batch[batch["id"].map(state.waiting) == round]
 
 
 def empty_fields(
@@ -53,6 +54,21 @@ def empty_fields(
     -------
     dict of str to int
         Only fields that some row lacks.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skmmal.campaign import LabelingCampaign, empty_fields
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> features = {"image": np.eye(6), "text": np.ones((6, 2))}
+    >>> campaign = LabelingCampaign.create(folder.name + "/mine", features, ids=list("abcdef"), initial="random")
+    >>> batch = campaign.next_batch(3)
+    >>> data = pd.DataFrame({"photo": "photo.jpg", "caption": ["", "", "", "", "", "a dog"]}, index=list("abcdef"))
+    >>> empty_fields(campaign, data)
+    {'caption': 3}
+    >>> folder.cleanup()
     """
     batch = _batch_to_write(campaign, round, again)[1]
     rows = data.reindex(batch["id"])
@@ -70,7 +86,7 @@ def export_batch(
     again: bool = False,
     predictions: str = "strategy",
 ) -> int:
-    """Write the rows of a batch that nobody has answered yet, for an annotation tool.
+    """Write the rows of a batch that nobody has answered since, for an annotation tool.
 
     Parameters
     ----------
@@ -78,8 +94,8 @@ def export_batch(
         With a batch.
     path : Path
         For Label Studio the labelling configuration is written beside it, as ``NAME.xml``.
-    kind : {"csv", "jsonl", "label-studio", "prodigy"}
-        Format.
+    kind : {"csv", "jsonl", "indicator", "label-studio", "prodigy"}
+        Format. ``"indicator"`` is CSV with an empty column for each label, where rows have several.
     round : int, optional
         Default: the last.
     data : DataFrame, optional
@@ -96,27 +112,76 @@ def export_batch(
     -------
     int
         Number of rows.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from skmmal.campaign import LabelingCampaign, export_batch
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> features = {"image": np.eye(6), "text": np.ones((6, 2))}
+    >>> campaign = LabelingCampaign.create(folder.name + "/mine", features, ids=list("abcdef"), initial="random")
+    >>> batch = campaign.next_batch(3)
+    >>> file = Path(folder.name) / "batch.csv"
+    >>> export_batch(campaign, file, "csv")
+    3
+    >>> file.read_text().splitlines()[0].split(",")[:4]
+    ['id', 'rank', 'score', 'chosen_by']
+    >>> folder.cleanup()
     """
     path = local_path(path)
-    if kind not in ("csv", "jsonl", "label-studio", "prodigy"):
-        raise ValueError(f"a batch can be written as csv, jsonl, label-studio or prodigy, not as {kind!r}")
+    if kind not in ("csv", "jsonl", "indicator", "label-studio", "prodigy"):
+        raise ValueError(f"a batch can be written as csv, jsonl, indicator, label-studio or prodigy, not as {kind!r}")
+    multilabel = campaign.settings.multilabel
     round, batch = _batch_to_write(campaign, round, again)
     hidden = hidden_predictions(batch, predictions)
-    if kind in ("csv", "jsonl"):
-        table = _without_predictions(batch, hidden).assign(label="")
-        write(path, csv_bytes(table.assign(state="")) if kind == "csv" else _jsonl(table.to_dict("records")))
+    if kind in ("csv", "jsonl", "indicator"):
+        table = _without_predictions(batch, hidden)
+        if kind == "indicator":
+            write(path, csv_bytes(_with_columns(table, campaign)))
+        elif kind == "csv":
+            write(path, csv_bytes(table.assign(label="", state="")))
+        else:
+            shown = table["confidence"].notna() if multilabel else None
+            table = table.assign(label=None if multilabel else "")
+            write(path, _jsonl((_with_lists(table, "predicted", shown) if multilabel else table).to_dict("records")))
         return len(batch)
     if data is None or not fields:
         raise ValueError(f"{kind} needs what annotators are to see: data and fields (--data, --image COLUMN, ...)")
     classes = campaign.state().classes
     if kind == "label-studio":
-        content = tasks(batch, data, fields, round, classes, predictions=predictions, campaign=campaign.mark)
-        config = labeling_config(fields, classes)
+        options: dict[str, Any] = {"predictions": predictions, "campaign": campaign.mark}
+        content = tasks(batch, data, fields, round, classes, multilabel=multilabel, **options)
+        config = labeling_config(fields, classes, multilabel=multilabel)
         write(path.with_suffix(".xml"), (config + "\n").encode())
         write(path, dumps(content))
     else:
         write(path, _jsonl(prodigy_tasks(_without_predictions(batch, hidden), data, fields, round, classes)))
     return len(batch)
+
+
+def _with_columns(table: pd.DataFrame, campaign: LabelingCampaign) -> pd.DataFrame:
+    """A table with an empty column for each label, and one for the state."""
+    classes = campaign.state().classes
+    if not campaign.settings.multilabel:
+        raise ValueError("indicator is for campaigns whose rows have several labels (multilabel=True, --multilabel)")
+    if not classes:
+        raise ValueError("no label is known yet: there is no column to write; declare some (--classes at the start)")
+    clash = sorted({*table.columns, "state"} & set(classes))
+    if clash:
+        raise ValueError(f"the label {clash[0]!r} is called as a column of the batch; write it as csv or jsonl")
+    return table.assign(**dict.fromkeys(classes, ""), state="")
+
+
+def _with_lists(table: pd.DataFrame, column: str, answered: Any) -> pd.DataFrame:
+    """A table whose sets are lists; none where there is no answer. Labels that are not known stand in ``unknown``."""
+    parts = [split(text) if there else (None, None) for text, there in zip(table[column], answered, strict=True)]
+    made = table.assign(**{column: pd.Series([yes for yes, _ in parts], index=table.index, dtype=object)})
+    if column == "label":
+        unknown = pd.Series([odd for _, odd in parts], index=table.index, dtype=object)
+        made.insert(list(made.columns).index("label") + 1, "unknown", unknown)
+    return made
 
 
 def _without_predictions(batch: pd.DataFrame, hidden: pd.Series) -> pd.DataFrame:
@@ -139,8 +204,9 @@ def export_labels(campaign: LabelingCampaign, path: Path, kind: str, *, history:
         Its labels.
     path : Path
         File to write; for huggingface a folder that is new or empty.
-    kind : {"csv", "jsonl", "huggingface"}
-        Format.
+    kind : {"csv", "jsonl", "indicator", "huggingface"}
+        Format. ``"indicator"`` is CSV with a column for each label: 1, 0, or nothing where it is not known or not
+        settled. Where rows have several labels, CSV has them with bars between them, and the others have lists.
     history : bool, default=False
         Every label received, with annotator and time; `LabelingCampaign.add_labels` takes such a file in again.
 
@@ -148,12 +214,38 @@ def export_labels(campaign: LabelingCampaign, path: Path, kind: str, *, history:
     -------
     int
         Number of rows.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from skmmal.campaign import LabelingCampaign, export_labels
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> features = {"image": np.eye(6), "text": np.ones((6, 2))}
+    >>> campaign = LabelingCampaign.create(folder.name + "/mine", features, ids=list("abcdef"), initial="random")
+    >>> batch = campaign.next_batch(3)
+    >>> received = campaign.add_labels({name: "cat" for name in batch["id"]}, annotator="ann")
+    >>> file = Path(folder.name) / "labels.csv"
+    >>> export_labels(campaign, file, "csv")
+    3
+    >>> print(file.read_text().splitlines()[0])
+    id,state,label,n_annotators,n_votes,agreement
+    >>> folder.cleanup()
     """
     path = local_path(path)
-    if kind not in ("csv", "jsonl", "huggingface"):
-        raise ValueError(f"labels can be written as csv, jsonl or huggingface, not as {kind!r}")
+    if kind not in ("csv", "jsonl", "indicator", "huggingface") or (history and kind == "indicator"):
+        able = "csv, jsonl or huggingface" if history else "csv, jsonl, indicator or huggingface"
+        raise ValueError(f"labels can be written as {able}, not as {kind!r}")
     state = campaign.state()
+    if kind == "indicator":
+        found = campaign.indicator()
+        write(path, csv_bytes(found.astype("Int64").reset_index(names="id")))
+        return len(found)
     table = state.events if history else state.labels.reset_index()
+    if state.answers.multilabel and kind != "csv":
+        has_set = ["label"] if history else ["label", "conflict"]
+        table = _with_lists(table.reset_index(drop=True), "label", table["state"].isin(has_set))
     if kind == "huggingface":
         write_dataset(table, state.classes, path)
     else:

@@ -15,19 +15,23 @@ import pandas as pd
 from skmmal._paths import local_path
 from skmmal._store import check_format
 from skmmal.campaign import _log, _source
+from skmmal.campaign._answers import LABEL_SETS, ONE_CLASS
 from skmmal.campaign._events import read_table
 from skmmal.campaign._files import SEAL, CampaignError, check_folder, read_checked, read_sealed
 from skmmal.campaign._lock import locked
 from skmmal.campaign._settings import Settings
 from skmmal.campaign._state import STOP_SET, State
+from skmmal.campaign._units import costs_of, groups_of
+from skmmal.campaign._votes import latest
 from skmmal.experiment.sources import Features, usable_rows
 from skmmal.modalities import MultimodalArray
 from skmmal.preprocessing import ModalityScaler
 
-__all__ = ["CONFIG", "FORMAT", "VALIDATION", "VERSION", "CampaignFolder"]
+__all__ = ["CONFIG", "COSTS", "FORMAT", "GROUPS", "VALIDATION", "VERSION", "CampaignFolder"]
 
 FORMAT, VERSION = "skmmal-campaign", 1
 CONFIG, VALIDATION = "campaign.json", "validation.csv"
+GROUPS, COSTS = "groups.csv", "costs.csv"
 
 
 class CampaignFolder:
@@ -48,6 +52,7 @@ class CampaignFolder:
         self.settings = Settings.from_json(self._config["settings"])
         self._validation = self._read_validation()
         self._known: _log.Known = {}
+        self._state: State | None = None
         self.state()  # a damaged log is an error now
 
     @property
@@ -63,7 +68,11 @@ class CampaignFolder:
         State
             Everything that the entries amount to.
         """
-        return State(_log.read_log(self.folder, self._config[SEAL], self._known), list(self.settings.classes))
+        entries = _log.read_log(self.folder, self._config[SEAL], self._known)
+        if self._state is None or self._state.entries != entries:
+            answers = LABEL_SETS if self.settings.multilabel else ONE_CLASS
+            self._state = State(entries, list(self.settings.classes), answers, self._state)
+        return self._state
 
     @contextmanager
     def _changing(self, action: str) -> Iterator[State]:
@@ -136,6 +145,17 @@ class CampaignFolder:
 
     def _stop_set(self) -> set[str]:
         return set(self._read_beside(STOP_SET, ("id",))["id"])
+
+    def _groups(self, ids: np.ndarray) -> np.ndarray | None:
+        """Group of each id; ``None``: the campaign has none."""
+        if GROUPS not in self._config["files"]:
+            return None
+        return groups_of(self._read_beside(GROUPS, ("id", "group")), ids)
+
+    def _costs(self, ids: np.ndarray, state: State) -> pd.Series:
+        """What each id costs, as declared, or as far as lead times tell."""
+        declared = self._read_beside(COSTS, ("id", "cost")) if COSTS in self._config["files"] else None
+        return costs_of(declared, ids, latest(state.events))
 
     def _read_beside(self, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
         path = self.folder / name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from skmmal.campaign._files import digest
+from skmmal.campaign._incoming_sets import as_sets
+from skmmal.campaign._sets import SEPARATOR
 from skmmal.campaign._votes import ALL_COLUMNS, STATES
 from skmmal.campaign.formats._csv import csv_bytes
 from skmmal.campaign.formats._huggingface import from_dataset
@@ -37,7 +39,15 @@ def events_csv(events: pd.DataFrame) -> bytes:
     return csv_bytes(events[list(ALL_COLUMNS)])
 
 
-def normalize(labels: Any, annotator: str, map_classes: Mapping[str, str] | None = None) -> Incoming:
+def normalize(
+    labels: Any,
+    annotator: str,
+    map_classes: Mapping[str, str] | None = None,
+    *,
+    multilabel: bool = False,
+    separator: str = SEPARATOR,
+    classes: Collection[str] = (),
+) -> Incoming:
     """Bring labels into the columns of `ALL_COLUMNS`, all of them text.
 
     Parameters
@@ -49,6 +59,10 @@ def normalize(labels: Any, annotator: str, map_classes: Mapping[str, str] | None
         Who labelled, where the labels do not say.
     map_classes : mapping of str to str, optional
         Labels to rename; ``skip`` and ``unsure`` make them that state.
+    multilabel : bool, default=False
+        A label is a set; see `as_sets`, also for the last two.
+    separator : str, default="|"
+    classes : collection of str, default=()
 
     Returns
     -------
@@ -60,7 +74,10 @@ def normalize(labels: Any, annotator: str, map_classes: Mapping[str, str] | None
         A column is missing, an id is empty, a state unknown or contradicted, a time unreadable, or one annotator says
         two things about one id and no time tells which is the later.
     """
-    table = _as_table(labels)
+    table = _as_table(labels, multilabel)
+    sets_mapped: dict[str, int] | None = None
+    if multilabel:
+        table, sets_mapped = as_sets(table, map_classes or {}, separator, classes)
     about = {str(name): value for name, value in table.attrs.items()}
     lines = about.get("lines", [])
     if not isinstance(lines, list) or len(lines) != len(table):  # a DataFrame, or a part of what was read from a file
@@ -77,9 +94,9 @@ def normalize(labels: Any, annotator: str, map_classes: Mapping[str, str] | None
     )
     events.loc[events["annotator"] == "", "annotator"] = annotator
     events["state"] = events["state"].str.lower()
-    mapped = _rename(events, map_classes or {})
+    mapped = _rename(events, map_classes or {}) if sets_mapped is None else sets_mapped
     _complain(events["id"].str.strip() == "", "the id is empty", events, lines)
-    blank = (events["label"] == "") & events["state"].isin(["", "label"])
+    blank = (events["label"] == "") & events["state"].isin([""] if multilabel else ["", "label"])
     events.loc[(events["label"] != "") & (events["state"] == ""), "state"] = "label"
     _complain(~blank & ~events["state"].isin(STATES), f"the state is none of {list(STATES)}", events, lines, "state")
     _complain(
@@ -92,6 +109,11 @@ def normalize(labels: Any, annotator: str, map_classes: Mapping[str, str] | None
     _complain(
         (events["state"] == "reject") & (events["label"] == ""), "the state is reject, and no class", events, lines
     )
+    if multilabel:
+        what = (
+            "the state is reject, which is about one class; of a row with several labels give the set of those it has,"
+        )
+        _complain(events["state"] == "reject", what, events, lines)
     odd = ~events["authority"].str.lower().isin(["", "yes", "true", "1", "no", "false", "0"])
     _complain(odd, "authority is neither yes nor no", events, lines, "authority")
     events["authority"] = np.where(events["authority"].str.lower().isin(["yes", "true", "1"]), "yes", "").astype(object)
@@ -152,13 +174,13 @@ def _complain_of_contradictions(events: pd.DataFrame, times: pd.Series, delivery
     )
 
 
-def _as_table(labels: Any) -> pd.DataFrame:
+def _as_table(labels: Any, multilabel: bool) -> pd.DataFrame:
     if isinstance(labels, pd.DataFrame):
         return labels
     if hasattr(labels, "column_names") and hasattr(labels, "features"):  # datasets: a ClassLabel is a number there
-        return from_dataset(labels)
+        return from_dataset(labels, multilabel=multilabel)
     if hasattr(labels, "to_pandas") and not isinstance(labels, type):  # polars, pyarrow
-        return _as_table(labels.to_pandas())
+        return _as_table(labels.to_pandas(), multilabel)
     if isinstance(labels, pd.Series):
         return pd.DataFrame({"id": labels.index, "label": labels.to_numpy()})
     if isinstance(labels, Mapping):
@@ -180,7 +202,10 @@ def _is_nothing(value: Any) -> bool:
 
 def _one_line(value: Any) -> str:
     if isinstance(value, list | tuple | dict | set | np.ndarray):
-        raise ValueError(f"labels: {value!r} is not one value; a sample has one label")
+        raise ValueError(
+            f"labels: {value!r} is not one value; a sample has one label (several need a campaign with "
+            "multilabel=True, --multilabel)"
+        )
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)  # a column of numbers with gaps: 3.0 is class 3
     text = str(value)

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from skmmal._arrays import integer
-from skmmal.campaign._doubts import find_doubts
+from skmmal.campaign._batch import RANDOM_SLICE
+from skmmal.campaign._benefit import Benefit, compare_with_random
 from skmmal.campaign._folder import CampaignFolder
 from skmmal.campaign._state import State, in_words
 from skmmal.campaign._status import Status, make_status
-from skmmal.campaign._votes import agreement, conflicts
 from skmmal.experiment._rounds import seeded
 from skmmal.experiment._unit import one_thread
 from skmmal.stopping import Advice, Budget, RoundState
@@ -29,14 +29,47 @@ class InsightMixin(CampaignFolder):
         """Every id that someone said something about, settled by majority, or by an authority's word.
 
         Indexed by id: ``state`` (``label``, ``skip``, ``unsure``, ``conflict``), ``label``, ``n_annotators``,
-        ``n_votes``, ``agreement``.
+        ``n_votes``, ``agreement``. Where rows have several labels, ``label`` holds them with bars between them, and
+        ``?`` before those that are not settled; an empty one with the state ``label``: no label applies.
         """
-        return self.state().labels
+        return self.state().labels.copy()
+
+    def indicator(self) -> pd.DataFrame:
+        """Which labels every answered row has, as estimators take it.
+
+        Returns
+        -------
+        DataFrame of float64, shape (n_answered, n_classes)
+            Indexed by id, a column for each label (or class): one, zero, and NaN where it is not known or not settled.
+        """
+        state = self.state()
+        known = state.answers.known(state.labels)
+        if state.answers.multilabel:
+            return pd.DataFrame(state.answers.target(known, state.classes), known.index, state.classes)
+        columns = {name: (known == name).astype(np.float64) for name in state.classes}
+        return pd.DataFrame(columns, known.index)
+
+    def costs(self) -> pd.Series:
+        """What labelling each row costs, in the unit that the campaign was begun with, or in seconds.
+
+        Returns
+        -------
+        Series of float64
+            Indexed by id: declared when the campaign was begun, or else the time that the answers took (the median over
+            annotators), as Label Studio's exports say it; the median of those known for rows of which it is not known.
+
+        Raises
+        ------
+        ValueError
+            Nothing is declared, and no label came with its time.
+        """
+        ids = np.asarray([str(name) for name in self._features.ids], dtype=object)
+        return self._costs(ids, self.state())
 
     @property
     def history(self) -> pd.DataFrame:
         """Every label received, in order of arrival, with annotator, time, and the entry it came in."""
-        return self.state().events
+        return self.state().events.copy()
 
     @property
     def batches(self) -> pd.DataFrame:
@@ -70,8 +103,11 @@ class InsightMixin(CampaignFolder):
 
     @property
     def conflicts(self) -> pd.DataFrame:
-        """Ids whose annotators disagree: ``id``, ``settled`` (the label, if settled), ``said`` (who said what)."""
-        return conflicts(self.state().events)
+        """Ids whose annotators disagree: ``id``, ``settled`` (the label, if settled), ``said`` (who said what).
+
+        Where rows have several labels, ``labels`` says which ones they differ about.
+        """
+        return self.state().conflicts
 
     def agreement(self) -> dict[str, Any]:
         """How far annotators agree, on the ids that several of them labelled.
@@ -80,9 +116,10 @@ class InsightMixin(CampaignFolder):
         -------
         dict
             ``n_several`` (ids with two labels or more), ``n_unanimous``, ``n_differ``, ``by_annotator``, ``fleiss``
-            (Fleiss' κ), ``n_fleiss``, ``pairs`` (Cohen's κ of each two annotators).
+            (Fleiss' κ), ``n_fleiss``, ``pairs`` (Cohen's κ of each two annotators). Where rows have several labels
+            the κ are means over the labels, shares are of rows times labels, and ``labels`` holds each label's.
         """
-        return agreement(self.state().events)
+        return self.state().agreement
 
     def stopping_history(self) -> list[RoundState]:
         """Rounds that had a model, as `skmmal.stopping` sees them.
@@ -142,19 +179,56 @@ class InsightMixin(CampaignFolder):
             ``id``, ``label``, ``self_confidence`` (probability of the label under a model that was fitted without this
             row), ``predicted``, ``confidence`` (of the prediction), ``likely_wrong`` (confident learning; the column is
             there if cleanlab is installed, the extra ``noise``). Labels that are the only one of their class cannot be
-            checked and are left out; ``attrs["unchecked"]`` says how many.
+            checked and are left out; ``attrs["unchecked"]`` says how many. Where rows have several labels there is a
+            line for each row and label, with ``given`` (``yes``, ``no``) and ``predicted`` about it.
 
         Raises
         ------
         ValueError
-            Fewer than two classes have two labels.
+            Fewer than two classes have two labels, or no label has two rows that have it and two that have it not.
         """
         state = self.state()
         X, ids = self.scaled_features()
-        given = state.labels["label"][state.labels["state"] == "label"].reindex(pd.Index(ids)).fillna("").to_numpy()
-        labeled = np.flatnonzero(given != "")
+        known = state.answers.known(state.labels)
+        labeled = np.flatnonzero(pd.Index(ids).isin(known.index))
+        given = known.reindex(pd.Index(ids[labeled])).to_numpy(dtype=str)
         estimator = seeded(self.settings.estimator, "campaign", self.settings.seed, "fit", 0)
-        y = given[labeled].astype(str)
+        options = {"n_folds": n_folds, "seed": self.settings.seed}
         with one_thread():
-            table = find_doubts(estimator, X[labeled], y, ids[labeled], n_folds=n_folds, seed=self.settings.seed)
+            table = state.answers.doubts(estimator, X[labeled], given, ids[labeled], state.classes, **options)
         return table if n is None else table.head(integer(n, "n", 1))
+
+    def benefit(self, *, n_folds: int = 5) -> Benefit:
+        """Ask whether choosing helps: chosen labels against as many of rows that were drawn at random.
+
+        It needs a campaign with a random slice in its batches (`random_fraction`).
+
+        Parameters
+        ----------
+        n_folds : int, default=5
+            Of the rows drawn at random: on each fold models are asked that did not see it.
+
+        Returns
+        -------
+        Benefit
+            Accuracy now, with an interval; the difference to random labels, with an interval; the share of labels that
+            choosing has saved; and the same in sentences, which also say where choosing does not beat random rows.
+
+        Raises
+        ------
+        ValueError
+            Rows have several labels, or there are too few labels of either kind.
+        """
+        if self.settings.multilabel:
+            raise ValueError("rows with several labels are not compared; status measures them on the random slices")
+        integer(n_folds, "n_folds", 2)
+        state, batches = self.state(), self.batches
+        X, ids = self.scaled_features()
+        last = batches.drop_duplicates("id", keep="first")
+        last = last[(last["state"] == "label") & last["id"].isin(set(ids))]
+        rows = pd.Index(ids).get_indexer(pd.Index(last["id"]))
+        y = state.labels["label"].reindex(last["id"]).to_numpy(dtype=str)
+        estimator = seeded(self.settings.estimator, "campaign", self.settings.seed, "fit", 0)
+        is_random = (last["chosen_by"] == RANDOM_SLICE).to_numpy()
+        with one_thread():
+            return compare_with_random(estimator, X[rows], y, is_random, n_folds=n_folds, seed=self.settings.seed)

@@ -13,13 +13,14 @@ from skmmal.campaign._delivery import file_mark, receive, retraction, whose_csv
 from skmmal.campaign._events import RETRACTED
 from skmmal.campaign._files import write_new
 from skmmal.campaign._folder import CampaignFolder
-from skmmal.campaign._incoming import normalize
+from skmmal.campaign._incoming import Incoming, normalize
 from skmmal.campaign._log import Entry
+from skmmal.campaign._sets import SEPARATOR
 from skmmal.campaign._stamp import stamp, user_name
 from skmmal.campaign._state import State, in_words
 from skmmal.campaign.formats import read_labels_file
 
-__all__ = ["LabelsMixin"]
+__all__ = ["LabelsMixin", "names"]
 
 
 class LabelsMixin(CampaignFolder):
@@ -38,6 +39,7 @@ class LabelsMixin(CampaignFolder):
         ignore_unknown: bool = False,
         snapshot: bool = False,
         authority: str | Sequence[str] = (),
+        separator: str = SEPARATOR,
         by: str | None = None,
     ) -> dict[str, Any]:
         """Take labels in: all that are valid at once, or none.
@@ -50,7 +52,9 @@ class LabelsMixin(CampaignFolder):
         labels : path-like, DataFrame, mapping or Series
             A file (see `skmmal.campaign.read_labels_file`), or labels with their ids. A DataFrame may hold the
             columns ``state`` (``label``, ``skip``, ``unsure``, ``reject``: not of this class), ``annotator``,
-            ``when``, ``annotation``, ``authority``.
+            ``when``, ``annotation``, ``authority``. Where rows have several labels, a label is a list of them, or a
+            text with `separator` between them; or there is a column for each label that holds 1, 0 or nothing (not
+            known), with the ids in ``id`` or in the index. No label applies: an empty list, or the state ``none``.
         annotator : str, optional
             Who labelled, where the labels do not say. Default: the user.
         source : str, default="auto"
@@ -72,6 +76,8 @@ class LabelsMixin(CampaignFolder):
         authority : str or sequence of str, optional
             Annotators whose word settles conflicts, from now on, whenever it came. An annotation that is marked as
             ground truth in Label Studio does so, too.
+        separator : str, default="|"
+            Stands between the labels of a row in a text.
         by : str, optional
             Who hands them in. Default: the user.
 
@@ -96,27 +102,47 @@ class LabelsMixin(CampaignFolder):
         if isinstance(labels, str | os.PathLike):
             path = local_path(labels, "labels")
             classes = {*self.state().classes, *(map_classes or {})}
-            labels = read_labels_file(path, source, control=control, encoding=encoding, classes=classes, ids=ids)
+            labels = read_labels_file(
+                path, source, control=control, encoding=encoding, classes=classes, ids=ids, **self._form(separator)
+            )
             file = file_mark(path)
-        incoming = normalize(labels, annotator or user_name(), map_classes)
+        known = self.state().classes if self.settings.multilabel else ()
+        incoming = normalize(labels, annotator or user_name(), map_classes, classes=known, **self._form(separator))
         with self._changing("add-labels") as state:
-            delivery = receive(
+            return self._take_in(
                 state,
                 incoming,
                 ids,
-                set(self._validation["id"]),
+                stamp(by, file=file) if file else stamp(by),
                 allow_new_classes=allow_new_classes,
                 ignore_unknown=ignore_unknown,
                 snapshot=snapshot,
-                authority=_names("authority", authority),
-                mark=self.mark,
+                authority=names("authority", authority),
                 file=file,
             )
-            if not delivery.is_news:
-                return {"entry": None, **delivery.said}
-            about = stamp(by, file=file) if file else stamp(by)
-            entry = self._append(state, delivery.receipt, about, delivery.fill)
-            return {"entry": entry.number, **delivery.said}
+
+    def _take_in(
+        self,
+        state: State,
+        incoming: Incoming,
+        ids: set[str],
+        stamp: dict[str, Any],
+        *,
+        about: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Record what is new of a delivery; the caller holds the lock. `about` is put into the receipt."""
+        delivery = receive(state, incoming, ids, set(self._validation["id"]), mark=self.mark, **options)
+        if not delivery.is_news:
+            return {"entry": None, **delivery.said}
+        entry = self._append(state, {**delivery.receipt, **(about or {})}, stamp, delivery.fill)
+        return {"entry": entry.number, **delivery.said}
+
+    def _form(self, separator: str) -> dict[str, Any]:
+        """How labels are to be understood."""
+        if not isinstance(separator, str) or not separator.strip():
+            raise ValueError(f"separator must be a text that is not blank, got {separator!r}")
+        return {"multilabel": self.settings.multilabel, "separator": separator}
 
     def retract(
         self,
@@ -152,7 +178,7 @@ class LabelsMixin(CampaignFolder):
         ValueError
             An id is not in the campaign, or has no label (by that annotator); nothing is recorded.
         """
-        wanted = _names("ids", ids)
+        wanted = names("ids", ids)
         with self._changing("retract") as state:
             known = {*state.events["id"], *state.retracted["id"]}
             if not set(wanted) <= known:
@@ -175,8 +201,8 @@ class LabelsMixin(CampaignFolder):
         Parameters
         ----------
         entry : int, optional
-            Number of the entry. Default: the last that counts and is no undo. An undo can be undone by its number. If
-            the entry is undone already, nothing changes.
+            Number of the entry. Default: the last that counts and is no undo and no push. An undo can be undone by its
+            number. If the entry is undone already, nothing changes.
         by : str, optional
             Who undoes it. Default: the user.
         reason : str, default=""
@@ -190,7 +216,7 @@ class LabelsMixin(CampaignFolder):
         Raises
         ------
         ValueError
-            There is no such entry, or it is a round and not the last one.
+            There is no such entry, it is a round and not the last one, or a push: what was sent is not called back.
         """
         with self._changing("undo") as state:
             target = _entry_to_undo(state, entry)
@@ -204,7 +230,7 @@ class LabelsMixin(CampaignFolder):
 
 def _entry_to_undo(state: State, number: int | None) -> Entry:
     if number is None:
-        counting = [entry for entry in state.counting if entry.kind != "undo"]
+        counting = [entry for entry in state.counting if entry.kind not in ("undo", "push")]
         if not counting:
             raise ValueError("there is nothing to undo")
         return counting[-1]
@@ -218,6 +244,11 @@ def _check_undo(state: State, target: Entry) -> None:
     if target.kind == "round" and target.number != state.rounds[-1].number:
         last = state.rounds[-1]
         raise ValueError(f"{in_words(target)} is not the last round; undo entry {last.number} first")
+    if target.kind == "push":
+        raise ValueError(
+            f"{in_words(target)}, and annotators may have them open: what was sent is not called back. Delete the "
+            "tasks on the server; the next pull takes their labels back"
+        )
     if target.kind != "undo":
         return
     back = state.entries[int(target.receipt["undoes"]) - 1]
@@ -227,7 +258,7 @@ def _check_undo(state: State, target: Entry) -> None:
         )
 
 
-def _names(what: str, given: Any) -> list[str]:
+def names(what: str, given: Any) -> list[str]:
     """One name, or several."""
     if isinstance(given, str):
         return [given]

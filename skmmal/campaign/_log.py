@@ -6,6 +6,8 @@
     log/000002-round-001/   receipt.json  stamp.json  next.csv  stop_set.csv  model/
     log/000003-undo/        receipt.json  stamp.json
     log/000004-retract/     receipt.json  stamp.json  retracted.csv
+    log/000005-connect/     receipt.json  stamp.json
+    log/000006-push/        receipt.json  stamp.json  pushed.csv
 
 An entry is written under a temporary name, flushed, and renamed into place: the rename is the moment the command has
 happened. Nothing is changed or deleted afterwards. Every receipt carries a checksum of itself, of its files, and of
@@ -28,7 +30,7 @@ from skmmal._store import SEAL, TEMPORARY, digest, dumps, explained, fsync_folde
 from skmmal.campaign._files import CampaignError, check_folder, read_checked, read_sealed, sealed
 
 LOG, RECEIPT, STAMP = "log", "receipt.json", "stamp.json"
-_NAME = re.compile(r"(\d{6,})-(round-\d{3,}|labels|undo|retract)")
+_NAME = re.compile(r"(\d{6,})-(round-\d{3,}|labels|undo|retract|connect|push)")
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from skmmal._arrays import integer
+from skmmal._arrays import boolean, integer
 from skmmal._persistence import decode, encode
+from skmmal._registry import entries
 from skmmal.campaign._checks import check_class_names
 from skmmal.campaign._files import CampaignError
+from skmmal.campaign._sets import check_label_names
 from skmmal.classifier import LateFusionClassifier, LateFusionClassifierCV
 from skmmal.query import QueryStrategy, available_strategies, get_strategy
 from skmmal.query import strategy_name as registered_name
@@ -19,6 +21,7 @@ from skmmal.stopping import StoppingCriterion, as_criteria, available_criteria, 
 
 SCALES = ("standard", "l2", "none")
 DEFAULT_STOPPING = ("stabilizing-predictions", "classification-change", "overall-uncertainty")
+GROUP_SCORES = ("sum", "mean", "best")
 INCLUDABLE = ("pending", "skip", "unsure", "conflict")
 _CLASS = "estimator_class"
 _ESTIMATORS = {"": LateFusionClassifier, "LateFusionClassifierCV": LateFusionClassifierCV}
@@ -42,6 +45,10 @@ class Settings:
     stopping: list[StoppingCriterion]
     seed: int
     n_stop_set: int
+    multilabel: bool = False
+    group_score: str = ""
+    """How a group is scored; empty where the unit is the row."""
+    max_rows: int | None = None
 
     def checked(self) -> Settings:
         """Put names and defaults into the form that is kept; what cannot be used is an error."""
@@ -53,8 +60,16 @@ class Settings:
                 f"{type(self.estimator).__name__}"
             )
         _validate(self.estimator)
+        self.multilabel = boolean(self.multilabel, "multilabel")
         self.strategy, self.initial = as_strategy(self.strategy), as_initial(self.initial)
+        if self.multilabel:
+            self._check_multilabel()
         self.n_instances = integer(self.n_instances, "n_instances", 1)
+        self.max_rows = None if self.max_rows is None else integer(self.max_rows, "max_rows", 1)
+        if self.group_score and self.group_score not in GROUP_SCORES:
+            raise ValueError(f"group_score must be one of {list(GROUP_SCORES)}, got {self.group_score!r}")
+        if self.group_score:
+            self._check_groups()
         self.random_fraction = check_fraction(self.random_fraction)
         self.class_balance = bool(self.class_balance)
         self.stopping = as_criteria(DEFAULT_STOPPING if self.stopping is None else self.stopping)
@@ -65,6 +80,32 @@ class Settings:
                 raise TypeError(f"stopping: {criterion!r} is none of {available_criteria()}; it could not be read back")
         self.to_json()  # what cannot be written is an error now
         return self
+
+    def _check_multilabel(self) -> None:
+        """Raise where a part has no form for sets of labels."""
+        for name, strategy in (("strategy", self.strategy), ("initial", self.initial)):
+            if not strategy.supports_multi_label and strategy.requires_model:
+                able = [each for each, entry in entries("strategy").items() if entry.multi_label]
+                raise ValueError(
+                    f"{name}: {strategy_name(strategy)} does not serve several labels a row; these do: {able}"
+                )
+        check_label_names(self.classes, "classes")
+
+    def _check_groups(self) -> None:
+        """Raise where a part does not choose whole groups."""
+        known = entries("strategy")
+        for name, strategy in (("strategy", self.strategy), ("initial", self.initial)):
+            if not known[strategy_name(strategy)].groups:
+                able = [
+                    each
+                    for each, entry in known.items()
+                    if entry.groups and (name == "strategy" or not entry.needs_model)
+                ]
+                raise ValueError(f"{name}: {strategy_name(strategy)} does not choose whole groups; these do: {able}")
+        if self.class_balance:
+            raise ValueError(
+                "class_balance is about single rows; a campaign that hands out whole groups cannot have it"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """JSON that `from_json` reads."""
@@ -83,6 +124,10 @@ class Settings:
             ],
             "seed": self.seed,
             "n_stop_set": self.n_stop_set,
+            # what earlier versions did not know is written where it is used
+            **({"multilabel": True} if self.multilabel else {}),
+            **({"group_score": self.group_score} if self.group_score else {}),
+            **({"max_rows": self.max_rows} if self.max_rows is not None else {}),
         }
 
     @classmethod

@@ -71,10 +71,27 @@ def describe(features: Features) -> dict[str, Any]:
     }
 
 
-def same_features(now: dict[str, Any], before: dict[str, Any]) -> None:
-    """Raise `CampaignError`, saying what differs, unless the features are those of before."""
+def same_features(features: Features, now: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """Return what a receipt says of features that are those of before, or begin with them: a cache that grew.
+
+    Parameters
+    ----------
+    features : Features
+    now, before : dict
+        What `describe` says of them, and what the last receipt says.
+
+    Raises
+    ------
+    CampaignError
+        They are others; the message says what differs.
+    """
     if now["sha256"] == before["sha256"]:
-        return
+        return now
+    n_before = before["n_samples"]
+    if now["modalities"] == before["modalities"] and now["n_samples"] > n_before:
+        first = Features(features.X[:n_before], features.ids[:n_before])
+        if fingerprint(first) == before["sha256"]:
+            return {**now, "grown_from": n_before}
     if now["modalities"] != before["modalities"]:
         what = f"the modalities were {before['modalities']} and are {now['modalities']}"
     elif now["ids_sha256"] != before["ids_sha256"]:

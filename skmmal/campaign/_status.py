@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
 from skmmal.campaign._batch import RANDOM_SLICE
 from skmmal.campaign._files import dumps
 from skmmal.campaign._settings import Settings, strategy_name
 from skmmal.campaign._state import State
-from skmmal.campaign._votes import agreement, conflicts, latest
+from skmmal.campaign._units import lead_times
+from skmmal.campaign._votes import latest
 from skmmal.stopping import Advice
 
-__all__ = ["Status", "make_status", "wilson"]
+__all__ = ["Status", "make_status"]
 
 FEW = 5
 """A class with fewer labels than this is called poorly covered."""
@@ -35,16 +35,21 @@ class Status:
         Ids by state: ``samples``, ``label``, ``pending``, ``skip``, ``unsure``, ``conflict``, ``validation``.
     classes : DataFrame
         Indexed by class: ``labels``, ``share`` of the labels, ``in_pool`` (share of the unlabelled rows that the last
-        model takes for it).
+        model takes for it). Where rows have several labels: ``labels`` (rows that have it), ``share`` of the rows of
+        which it is known, ``not_known`` (answered rows of which it is not), and ``compared``, ``agree``, ``kappa`` of
+        the annotators about it.
     rounds : DataFrame
         One line per round.
     estimates : DataFrame
-        Accuracy measured on the random slices: ``round``, ``n``, ``accuracy``, ``low``, ``high`` (95 % Wilson
-        interval).
+        Accuracy measured on the random slices: ``round``, ``n``, ``accuracy``, ``low``, ``high`` (95 % interval:
+        Wilson's; where groups are handed out, or the bootstrap's over groups, if that reaches further). Where rows
+        have several labels accuracy is the share of rows all of whose labels are right, and there are ``hamming_loss``
+        and ``mean_average_precision`` (over the ``n_labels`` labels that some row has), each with ``_low`` and
+        ``_high`` (bootstrap).
     annotators : DataFrame
-        Indexed by annotator: ``labels``, ``skip``, ``unsure``, ``reject`` (said which class it is not; if anyone did),
-        ``compared`` (rows with another annotator's label, too) and ``agrees`` (share of them in which both say the
-        same; see `LabelingCampaign.agreement`).
+        Indexed by annotator: ``seconds`` (median lead time, if the tool says so), ``labels``, ``skip``, ``unsure``,
+        ``reject`` (said which class it is not; if anyone did), ``compared`` (rows with another annotator's label, too)
+        and ``agrees`` (share of them in which both say the same; see `LabelingCampaign.agreement`).
     agreement : dict
         See `LabelingCampaign.agreement`.
     advice : list of Advice
@@ -54,8 +59,26 @@ class Status:
     origins : dict
         How many of the labels that count came about how, where the annotation tool says so: ``manual``, ``prediction``
         (a prediction was accepted), ``prediction-changed``.
+    groups : DataFrame
+        Indexed by group, where there are such and it was handed out: ``rows``, ``labelled``, ``pending``, ``other``.
     sentences : list of str
         The same in words.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from skmmal.campaign import LabelingCampaign
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> features = {"image": np.eye(6), "text": np.ones((6, 2))}
+    >>> campaign = LabelingCampaign.create(folder.name + "/mine", features, ids=list("abcdef"), initial="random")
+    >>> batch = campaign.next_batch(3)
+    >>> status = campaign.status()
+    >>> status.counts["samples"], status.counts["pending"]
+    (6, 3)
+    >>> print(status.sentences[0])
+    0 of 6 samples are labelled after 1 rounds; 3 are handed out and not answered yet.
+    >>> folder.cleanup()
     """
 
     folder: str
@@ -68,6 +91,7 @@ class Status:
     advice: list[Advice]
     conflicts: pd.DataFrame = field(default_factory=pd.DataFrame)
     origins: dict[str, int] = field(default_factory=dict)
+    groups: pd.DataFrame = field(default_factory=pd.DataFrame)
     sentences: list[str] = field(default_factory=list)
 
     def to_json(self) -> str:
@@ -98,6 +122,7 @@ class Status:
             "agreement": self.agreement,
             "conflicts": self.conflicts.to_dict("records"),
             "origins": self.origins,
+            **({"groups": self.groups.reset_index().to_dict("records")} if len(self.groups) else {}),
             "advice": [vars(advice) for advice in self.advice],
             "sentences": self.sentences,
         }
@@ -120,10 +145,11 @@ def make_status(folder: Path, state: State, settings: Settings, n_samples: int, 
         _rounds(state),
         _estimates(state),
         _annotators(state),
-        agreement(state.events),
+        state.agreement,
         advice,
-        conflicts(state.events),
+        state.conflicts,
         _origins(latest(state.events)),
+        _groups(state),
     )
     status.sentences = _sentences(status, state, settings)
     return status
@@ -137,12 +163,44 @@ def _classes(state: State) -> pd.DataFrame:
     labels = pd.Series(state.class_counts, dtype=np.int64, name="labels")
     table = labels.to_frame()
     table.index.name = "class"
+    if state.answers.multilabel:
+        return _labels_of_sets(state, table)
     table["share"] = labels / max(1, labels.sum())
     models = [entry.receipt["model"] for entry in state.rounds if entry.receipt["model"] is not None]
     if models:
         predicted = pd.Series(models[-1]["predicted_in_pool"], dtype=np.float64)
         table["in_pool"] = predicted.reindex(table.index).fillna(0.0) / max(1.0, predicted.sum())
     return table
+
+
+def _labels_of_sets(state: State, table: pd.DataFrame) -> pd.DataFrame:
+    """Rows that have each label, and how far annotators agree about it."""
+    answered = state.answers.target(state.answers.known(state.labels), state.classes)
+    n_known = (~np.isnan(answered)).sum(axis=0)
+    table["share"] = table["labels"] / np.maximum(1, n_known)
+    table["not_known"] = len(answered) - n_known
+    models = [entry.receipt["model"] for entry in state.rounds if entry.receipt["model"] is not None]
+    if models:
+        predicted = pd.Series(models[-1]["predicted_in_pool"], dtype=np.float64)
+        table["in_pool"] = predicted.reindex(table.index).fillna(0.0) / max(1, models[-1]["n_pool"])
+    by_label = pd.DataFrame(state.agreement["labels"]).set_index("label") if len(table) else pd.DataFrame()
+    if len(table) and by_label["n_several"].any():
+        table["compared"] = by_label["n_several"]
+        table[["agree", "kappa"]] = by_label[["agree", "kappa"]].astype(np.float64)
+    return table
+
+
+def _groups(state: State) -> pd.DataFrame:
+    """Groups that were handed out, in that order."""
+    handed_out = [batch[["id", "group"]] for batch in state.batches if "group" in batch]
+    if not handed_out:
+        return pd.DataFrame()
+    table = pd.concat(handed_out, ignore_index=True).drop_duplicates("id")
+    said = state.labels["state"].reindex(table["id"]).fillna("pending").to_numpy()
+    by_group = table.assign(labelled=said == "label", pending=said == "pending").groupby("group", sort=False)
+    counts = by_group[["labelled", "pending"]].sum()
+    counts.insert(0, "rows", by_group.size())
+    return counts.assign(other=counts["rows"] - counts["labelled"] - counts["pending"])
 
 
 def _rounds(state: State) -> pd.DataFrame:
@@ -168,28 +226,13 @@ def _rounds(state: State) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=[*columns, "trained on", "confidence", "validation"])
 
 
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share, after Wilson.
-
-    Examples
-    --------
-    >>> [round(bound, 3) for bound in wilson(8, 10)]
-    [0.49, 0.943]
-    """
-    interval = binomtest(hits, n).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
-
-
 def _estimates(state: State) -> pd.DataFrame:
-    lines = []
-    for round_state in state.history:
-        if round_state.n_random:
-            accuracy = float(round_state.random_accuracy or 0.0)
-            low, high = wilson(round(accuracy * round_state.n_random), round_state.n_random)
-            lines.append(
-                {"round": round_state.round, "n": round_state.n_random, "accuracy": accuracy, "low": low, "high": high}
-            )
-    return pd.DataFrame(lines, columns=["round", "n", "accuracy", "low", "high"])
+    lines = [
+        {"round": number, "n": found.n, "accuracy": found.accuracy, "low": found.low, "high": found.high, **found.more}
+        for number, found in state.slices.items()
+        if found.n
+    ]
+    return pd.DataFrame(lines) if lines else pd.DataFrame(columns=["round", "n", "accuracy", "low", "high"])
 
 
 def _annotators(state: State) -> pd.DataFrame:
@@ -198,7 +241,10 @@ def _annotators(state: State) -> pd.DataFrame:
     columns = ["label", "skip", "unsure", *(name for name in counts.columns if name == "reject")]
     table = counts.reindex(columns=columns, fill_value=0).rename(columns={"label": "labels"})
     table.index.name, table.columns.name = "annotator", None
-    compared = agreement(state.events)["by_annotator"]
+    seconds = pd.to_numeric(last["lead_time"].where(last["lead_time"] != ""), errors="coerce")
+    if seconds.notna().any():
+        table.insert(0, "seconds", seconds.astype(np.float64).groupby(last["annotator"]).median())
+    compared = state.agreement["by_annotator"]
     table["compared"] = [compared.get(name, {"n": 0})["n"] for name in table.index]
     table["agrees"] = np.array([compared.get(name, {}).get("agrees") for name in table.index], dtype=np.float64)
     return table
@@ -221,12 +267,14 @@ def _sentences(status: Status, state: State, settings: Settings) -> list[str]:
     aside = [f"{counts[name]} {word}" for name, word in _ASIDE if counts[name]]
     if aside:
         lines.append(f"Set aside: {', '.join(aside)}.")
-    lines += _class_sentences(status)
+    lines += _label_sentences(status, state) if state.answers.multilabel else _class_sentences(status)
+    lines += _unit_sentences(status, state)
     lines += _estimate_sentences(status, settings)
     lines += _origin_sentences(status, state)
     agreed = status.agreement
     if agreed["n_several"]:
-        line = f"{agreed['n_several']} samples have several labels, {agreed['n_unanimous']} of them agree"
+        several = "were answered by several" if state.answers.multilabel else "have several labels"
+        line = f"{agreed['n_several']} samples {several}, {agreed['n_unanimous']} of them agree"
         line += f"; Fleiss' κ = {agreed['fleiss']:.2f}." if agreed["fleiss"] is not None else "."
         lines.append(line)
     if len(status.conflicts):
@@ -240,8 +288,8 @@ def _sentences(status: Status, state: State, settings: Settings) -> list[str]:
             )
         )
     if not state.rounds:
-        name = strategy_name(settings.initial)
-        lines.append(f"No batch was handed out yet; {name} chooses as long as fewer than two classes have labels.")
+        name, few = strategy_name(settings.initial), state.answers.few
+        lines.append(f"No batch was handed out yet; {name} chooses as long as {few[0].lower()}{few[1:]}.")
     return lines
 
 
@@ -267,6 +315,10 @@ def _origin_sentences(status: Status, state: State) -> list[str]:
     return lines
 
 
+_MEASURES = {
+    "hamming_loss": "Hamming loss on the same rows (share of labels that are wrong)",
+    "mean_average_precision": "Mean average precision on the same rows",
+}
 _ASIDE = (("skip", "skipped"), ("unsure", "unsure"), ("conflict", "in conflict (annotators disagree)"))
 
 
@@ -284,6 +336,43 @@ def _class_sentences(status: Status) -> list[str]:
     return lines
 
 
+def _label_sentences(status: Status, state: State) -> list[str]:
+    table = status.classes
+    if table.empty:
+        return ["No label is known yet."]
+    lines = [
+        f"{int((table['labels'] > 0).sum())} of {len(table)} labels were given, to {table['labels'].min()} to "
+        f"{table['labels'].max()} rows each."
+    ]
+    sets = state.labels["label"][state.labels["state"] == "label"]
+    if len(sets):
+        sizes = sets.map(lambda label: len(state.answers.sure(label)))
+        lines.append(f"A row has {sizes.mean():.2f} labels on the average; {int((sizes == 0).sum())} rows have none.")
+    few = list(table.index[table["labels"] < FEW])
+    if few:
+        lines.append(f"Given to fewer than {FEW} rows: {', '.join(few[:10])}{', ...' if len(few) > 10 else ''}.")
+    gaps = table.index[table["not_known"] > 0]
+    if len(gaps):
+        shown = ", ".join(f"{name} ({table['not_known'][name]})" for name in gaps[:10])
+        lines.append(f"Not known of some answered rows: {shown}{', ...' if len(gaps) > 10 else ''}.")
+    return lines
+
+
+def _unit_sentences(status: Status, state: State) -> list[str]:
+    """What was handed out in groups, and how long the answers took."""
+    lines = []
+    if len(status.groups):
+        done = int((status.groups["pending"] == 0).sum())
+        lines.append(f"{len(status.groups)} groups were handed out; {done} of them are answered.")
+    seconds = lead_times(latest(state.events))
+    if len(seconds):
+        lines.append(
+            f"The answers about {len(seconds)} samples took {seconds.median():.1f} seconds each in the median, "
+            f"{seconds.sum() / 3600:.2f} hours together."
+        )
+    return lines
+
+
 def _estimate_sentences(status: Status, settings: Settings) -> list[str]:
     lines = []
     validation = status.rounds["validation"].dropna()
@@ -291,10 +380,15 @@ def _estimate_sentences(status: Status, settings: Settings) -> list[str]:
         lines.append(f"Accuracy on the validation rows after the last round: {validation.iloc[-1]:.3f}.")
     if len(status.estimates):
         last = status.estimates.iloc[-1]
+        what = "Subset accuracy (all labels of a row right)" if "hamming_loss" in last else "Accuracy"
         lines.append(
-            f"Accuracy of round {int(last['round'])}'s model on the rows not labelled then, from {int(last['n'])} "
+            f"{what} of round {int(last['round'])}'s model on the rows not labelled then, from {int(last['n'])} "
             f"drawn at random: {last['accuracy']:.3f} (95 % interval {last['low']:.3f} to {last['high']:.3f})."
         )
+        for name, words in _MEASURES.items():
+            if name in last and np.isfinite(last[name]):
+                low, high = last[f"{name}_low"], last[f"{name}_high"]
+                lines.append(f"{words}: {last[name]:.3f} (95 % interval {low:.3f} to {high:.3f}).")
     elif settings.random_fraction == 0 and not len(validation):
         lines.append("Nothing measures the accuracy: give --random-fraction, or --validation at the start.")
     return lines

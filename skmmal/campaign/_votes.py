@@ -18,7 +18,7 @@ import pandas as pd
 
 from skmmal.stopping import kappa
 
-__all__ = ["agreement", "conflicts", "latest", "resolve", "said_by"]
+__all__ = ["agreement", "agreement_of_table", "conflicts", "decisive", "latest", "resolve", "said_by"]
 
 EVENT_COLUMNS = ("id", "label", "state", "annotator", "when", "annotation", "lead_time")
 MORE_COLUMNS = ("origin", "project", "annotator_id", "authority")
@@ -114,9 +114,9 @@ def resolve(events: pd.DataFrame) -> pd.DataFrame:
     settled = pd.DataFrame(index=ids)
     n_annotators = last.groupby("id").size().reindex(ids, fill_value=0)
     n_given, _, most_given = _tally(last, ids)
-    decisive = _decisive(last)
-    unsure = set(decisive["id"][decisive["state"] == "unsure"])
-    n_votes, best, most = _tally(decisive, ids)
+    counted = decisive(last)
+    unsure = set(counted["id"][counted["state"] == "unsure"])
+    n_votes, best, most = _tally(counted, ids)
     against = _against(rejections, best, last)
     won = (n_votes > 0) & (2 * most > n_votes + against)
     no_vote = [("unsure" if name in unsure else "skip") for name in ids]
@@ -144,7 +144,7 @@ def _has_authority(last: pd.DataFrame) -> pd.Series:
     return (last["authority"] == "yes") & last["state"].isin(["label", "skip"])
 
 
-def _decisive(last: pd.DataFrame) -> pd.DataFrame:
+def decisive(last: pd.DataFrame) -> pd.DataFrame:
     """Words that count: those of authorities, where one has spoken."""
     authority = _has_authority(last)
     return last[authority | ~last["id"].isin(set(last["id"][authority]))]
@@ -162,7 +162,7 @@ def said_by(events: pd.DataFrame) -> pd.Series:
     last = latest(events).sort_values(["id", "annotator"], kind="stable")
     shown = {"label": "{}", "reject": "not {}", "skip": "skip", "unsure": "unsure"}
     words = [
-        f"{who}{' (authority)' if lead else ''}: {shown[state].format(label)}"
+        f"{who}{' (authority)' if lead else ''}: {shown[state].format(label or 'none of them')}"
         for who, state, label, lead in zip(
             last["annotator"], last["state"], last["label"], _has_authority(last), strict=True
         )
@@ -223,7 +223,24 @@ def agreement(events: pd.DataFrame) -> dict[str, Any]:
     """
     votes = latest(events)
     votes = votes[votes["state"] == "label"]
-    table = votes.pivot(index="id", columns="annotator", values="label") if len(votes) else pd.DataFrame()
+    has_votes = len(votes) > 0
+    return agreement_of_table(
+        votes.pivot(index="id", columns="annotator", values="label") if has_votes else pd.DataFrame()
+    )
+
+
+def agreement_of_table(table: pd.DataFrame) -> dict[str, Any]:
+    """How far annotators agree: what `agreement` says, of a table of words.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One line for each id, one column for each annotator; what they said, NaN for nothing.
+
+    Returns
+    -------
+    dict
+    """
     several = table[table.notna().sum(axis=1) > 1] if len(table) else table
     pairs = []
     for first, second in combinations(table.columns, 2):

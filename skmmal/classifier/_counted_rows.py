@@ -51,9 +51,7 @@ def counted_rows(
     labels, names = encode_labels(estimator, y, classes, features) if several is None else several
     with naming("sample_weight"):
         # `present` is an array of as many rows: scikit-learn may ask for X's namespace, and features have none
-        weights = check_sample_weight(
-            off_device(sample_weight), present, dtype=np.float64, ensure_non_negative=True
-        )
+        weights = check_sample_weight(off_device(sample_weight), present, dtype=np.float64, ensure_non_negative=True)
     if not (weights > 0).any():
         raise ValueError("sample_weight is zero for every row; at least one row must count")
     factors = None
@@ -98,9 +96,7 @@ def _with_former(codes: np.ndarray, names: np.ndarray, former: np.ndarray) -> tu
     return pd.Index(together).get_indexer(pd.Index(names))[codes], together
 
 
-def _with_former_labels(
-    states: np.ndarray, names: np.ndarray, former: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _with_former_labels(states: np.ndarray, names: np.ndarray, former: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Add the labels of a former model; nobody knows which rows have them."""
     absent = former[~pd.Index(former).isin(names)]
     return np.hstack([states, np.full((len(states), len(absent)), np.nan)]), np.concatenate([names, absent])

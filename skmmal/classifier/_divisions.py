@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, check_cv
 
-from skmmal.heads._classes import classes_met
+from skmmal.heads._classes import classes_met, labels_met
 from skmmal.heads.convex import Fold, LabeledRows
 
 __all__ = ["divided", "rows_that_decide"]
@@ -32,11 +32,12 @@ def rows_that_decide(rows: LabeledRows) -> np.ndarray:
     int ndarray
         Rising positions.
     """
-    a_row = sum(block.shape[1] for block in rows.blocks) * (int(rows.labels.max()) + 1)
+    n_columns = rows.labels.shape[1] if rows.has_several_labels else int(rows.labels.max()) + 1
+    a_row = sum(block.shape[1] for block in rows.blocks) * n_columns
     share = max(_SHARE, _LARGE / (a_row * len(rows)))
     if share >= 1:
         return np.arange(len(rows))
-    order = np.argsort(rows.labels, kind="stable")
+    order = np.argsort(_strata(rows.labels), kind="stable")
     taken = np.floor(np.arange(1, len(rows) + 1) * share) > np.floor(np.arange(len(rows)) * share)
     return np.sort(order[taken])
 
@@ -58,17 +59,29 @@ def divided(rows: LabeledRows, cv: Any, places: np.ndarray, groups: np.ndarray |
     -------
     list of Fold
         Those in which a head has something to tell apart, and a row to be asked about; test rows of classes that the
-        training rows lack are left out.
+        training rows lack are left out. Of several labels a row, sets of labels take the place of classes where rows
+        are dealt to folds.
     """
     folds = []
     for train, test in _splits(rows.labels, cv, places, groups):
         is_trained_on = np.zeros(len(rows), dtype=bool)
         is_trained_on[train] = True
-        met = classes_met(rows.labels[is_trained_on], rows.present[is_trained_on], n_classes)
-        test = test[met[0][rows.labels[test]]]
-        if met[0].sum() > 1 and len(test):
+        trained = rows.at(np.flatnonzero(is_trained_on))
+        if rows.has_several_labels:
+            met, _ = labels_met(trained.labels, trained.present, trained.weights)
+        else:
+            met = classes_met(trained.labels, trained.present, n_classes)
+            test = test[met[0][rows.labels[test]]]
+        if met[0].sum() > (0 if rows.has_several_labels else 1) and len(test):
             folds.append(Fold(is_trained_on, test, met))
     return folds
+
+
+def _strata(labels: np.ndarray) -> np.ndarray:
+    """What rows are dealt by: their classes, or their sets of labels."""
+    if labels.ndim == 1:
+        return labels
+    return np.unique(np.nan_to_num(labels), axis=0, return_inverse=True)[1].ravel()
 
 
 def _splits(
@@ -79,6 +92,7 @@ def _splits(
         yield from _given_splits(labels, cv, places, groups)
         return
     n_folds = _FOLDS if cv is None else int(cv)
+    labels = _strata(labels)
     if groups is not None:
         n_folds = min(n_folds, len(np.unique(groups)))
         if n_folds < 2:

@@ -335,5 +335,3 @@ def _go_on(former: Any, position: np.ndarray, heads: LinearHeads | LateFusionMod
 
             former = as_network(former)
     return continue_from(former, position, heads, option)
-
-

@@ -25,8 +25,8 @@ _CS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _WEIGHTS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
 _MOST, _MOST_OF_LARGE = 60, 14
 """Candidates that are tried, and of a problem so large that a share of the rows decides."""
-_TOL_OF_LARGE = 1e-3
-"""What ``tol="auto"`` means there: a large C needs many iterations, of which the last change no prediction."""
+_TOL_OF_LARGE, _LARGEST_C_OF_LARGE = 1e-3, 10.0
+"""What ``tol="auto"`` means there, and the largest C of the default ones: a large C needs many iterations."""
 
 
 class LateFusionClassifierCV(LateFusionClassifier):
@@ -99,9 +99,15 @@ class LateFusionClassifierCV(LateFusionClassifier):
     any row, and the strategies that go by probabilities are then misled. Rows of a class that the rest of the folds
     lacks do not count.
 
+    *Several labels a row.* Every known label of a held-out row is a case of its own, of the two classes "has it not"
+    and "has it"; C, weights and temperature are those of all labels together. Labels whose state is the same in all
+    rows that a fold trains on do not count there. Rows are dealt to the folds by their sets of labels, and standard
+    errors are those over rows.
+
     *The search.* It begins at C = 1 and weights of one and changes C, one modality's weight, or C and all weights but
-    one against each other, by two positions and then by one, as long as loss and prior become better. The prior is
-    normal in log C (standard deviation 2) and log w (1.5), and counts as much as one row's loss counts.
+    one against each other, by two positions and, around what is better than the first one, by one, as long as loss
+    and prior become better. The prior is normal in log C (standard deviation 2) and log w (1.5), and counts as much as
+    one row's loss counts.
 
     *When in doubt.* The best candidate is taken where its gain over the first one, after the prior, is more than one
     standard error of the gain (over groups, if there are). Otherwise the candidate is whose gain is largest after one
@@ -109,8 +115,8 @@ class LateFusionClassifierCV(LateFusionClassifier):
 
     *Its cost.* The folds of a candidate are solved in step, to a relative precision of 3e-4, from the best candidate's
     weights. Beyond 100 million rows × features × classes, 15 % of the rows (and no fewer than make up that number)
-    decide, at most 14 candidates are tried (otherwise 60), and ``tol="auto"`` is 1e-3. The modalities' own heads are
-    fitted once, with `C_`.
+    decide, at most 14 candidates are tried (otherwise 60), the default `Cs` end at 10, and ``tol="auto"`` is 1e-3. The
+    modalities' own heads are fitted once, with `C_`.
 
     References
     ----------
@@ -198,8 +204,8 @@ class LateFusionClassifierCV(LateFusionClassifier):
         ----------
         X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
             Labeled rows; a modality that is NaN in a row is missing there.
-        y : array-like of shape (n_samples,)
-            Labels, numbers or strings.
+        y : array-like of shape (n_samples,), or indicator matrix of shape (n_samples, n_labels)
+            Labels, numbers or strings; or which of several labels each row has, as of `LateFusionClassifier.fit`.
         sample_weight : array-like of shape (n_samples,), optional
             As of `LateFusionClassifier.fit`; a row of weight 2 counts as two in the search, too.
         classes : array-like of shape (n_classes,), optional
@@ -228,14 +234,10 @@ class LateFusionClassifierCV(LateFusionClassifier):
             self.__dict__.pop("_groups", None)
 
     def _strength(self, data: LabeledRows, places: np.ndarray, *, is_sum: bool) -> Strength:
-        if data.has_several_labels:
-            raise ValueError(
-                "LateFusionClassifierCV chooses for one class a row, and y is an indicator matrix: fit a "
-                "LateFusionClassifier, and search its C and modality_weights by sklearn.model_selection.GridSearchCV"
-            )
-        grid, groups = self._grid(), None if self._groups is None else self._groups[places]
         deciding, most, tol = rows_that_decide(data), _MOST, self.tol
-        if len(deciding) < len(data):
+        is_large = len(deciding) < len(data)
+        grid, groups = self._grid(is_large), None if self._groups is None else self._groups[places]
+        if is_large:
             most, tol = _MOST_OF_LARGE, _TOL_OF_LARGE if tol == "auto" else tol
             data, places, groups = data.at(deciding), places[deciding], None if groups is None else groups[deciding]
         folds = divided(data, self.cv, places, groups, len(self.classes_))
@@ -243,7 +245,7 @@ class LateFusionClassifierCV(LateFusionClassifier):
         self._keep(chosen)
         return Strength(chosen.C, chosen.factors, tol, self.temperature_)
 
-    def _grid(self) -> Grid:
+    def _grid(self, is_large: bool) -> Grid:
         """What is tried."""
         names, given = list(self._widths), self.modality_weights
         fixed = None if given == "auto" and len(names) > 1 else [1.0] * len(names)
@@ -252,6 +254,8 @@ class LateFusionClassifierCV(LateFusionClassifier):
         Cs = check_array(self.Cs, ensure_2d=False, dtype=np.float64, input_name="Cs")
         if Cs.ndim != 1 or not (Cs > 0).all():
             raise ValueError(f"Cs must be a list of positive numbers, got {self.Cs!r}")
+        if is_large and tuple(Cs) == _CS:
+            Cs = Cs[Cs <= _LARGEST_C_OF_LARGE]
         return Grid(np.unique(Cs).tolist(), _WEIGHTS, fixed, len(names))
 
     def _keep(self, chosen: Choice) -> None:
@@ -270,8 +274,3 @@ class LateFusionClassifierCV(LateFusionClassifier):
         self.best_params_ = {"C": self.C_, "modality_weights": self.modality_weights_}
         self.best_index_ = chosen.index
         self.best_score_ = float(scores[chosen.index]) if len(scores) else float("nan")
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = False
-        return tags

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cached_property
 from numbers import Real
@@ -93,6 +94,56 @@ class ZeroShotPrior(ClassifierMixin, BaseEstimator):
         self.class_embeddings = class_embeddings
         self.temperature = temperature
         self.classes = classes
+
+    @classmethod
+    def from_store(
+        cls, path: str | os.PathLike[str], modalities: Mapping[str, str] | None = None, temperature: float = 0.01
+    ) -> ZeroShotPrior:
+        """Make a prior of a cache of class names, whose ids are the classes.
+
+        ``skmmal featurize text classes.txt --lines --prompt "a photo of a {}" --normalize --model ... --out names``
+        makes one.
+
+        Parameters
+        ----------
+        path : path-like
+            A feature cache.
+        modalities : mapping of str to str, optional
+            Modality of the data to modality of the cache, such as ``{"image": "text"}`` for a model of two towers.
+            Default: each by its own name.
+        temperature : float, default=0.01
+            As of the class.
+
+        Returns
+        -------
+        ZeroShotPrior
+
+        Raises
+        ------
+        ValueError
+            The cache does not have a modality, or not for every class.
+
+        Examples
+        --------
+        >>> import tempfile, numpy as np
+        >>> from skmmal import FeatureStore
+        >>> names = FeatureStore.write(tempfile.mkdtemp() + "/names", {"text": np.eye(2)}, ids=["cat", "dog"])
+        >>> ZeroShotPrior.from_store(names.path, {"image": "text"}).classes_
+        array(['cat', 'dog'], dtype='<U3')
+        """
+        from skmmal.features import FeatureStore
+
+        store = FeatureStore.open(path)
+        modalities = modalities or {name: name for name in store.modalities}
+        embeddings = {}
+        for name, kept_as in modalities.items():
+            if kept_as not in store.modalities:
+                raise ValueError(f"{store.path} has no modality {kept_as!r}; it has {list(store.modalities)}")
+            if not store.present(kept_as).all():
+                absent = store.ids[np.flatnonzero(~store.present(kept_as))[0]]
+                raise ValueError(f"{store.path} has no embedding of the class {str(absent)!r}; see its errors.jsonl")
+            embeddings[name] = np.asarray(store.load(modalities=[kept_as])[kept_as], dtype=np.float64)
+        return cls(embeddings, temperature, classes=store.ids)
 
     def fit(self, X: Any = None, y: Any = None) -> ZeroShotPrior:
         """Check the parameters; nothing is learned.

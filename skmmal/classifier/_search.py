@@ -128,6 +128,8 @@ def search(
     best = evaluate(plain, None)
     seen = {plain: best}
     for step in _STEPS:
+        if step < _STEPS[0] and best.place == plain:
+            break  # what two positions do not better, one position does not better clearly
         moves = [tuple(step * way for way in move) for move in _moves(len(plain))]
         since = 0  # moves in a row that led nowhere
         while since < len(moves):
@@ -210,6 +212,47 @@ class Choice:
     index: int
 
 
+@dataclass
+class _Cases:
+    """What is held out: a row and its class, or each known label of a row, which then has the classes 0 and 1.
+
+    Parameters
+    ----------
+    labels : int ndarray of shape (m,)
+    weights : ndarray of shape (m,)
+    clusters : int ndarray of shape (m,) or None
+        Cases that are not independent: those of a row are not.
+    known : bool ndarray of shape (n, L) or None
+        Which labels of the rows tested are cases; ``None``: rows have one class.
+    """
+
+    labels: np.ndarray
+    weights: np.ndarray
+    clusters: np.ndarray | None
+    known: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, rows: LabeledRows, folds: Sequence[Fold], clusters: np.ndarray | None) -> _Cases:
+        """Of the folds' test rows; a label that a fold cannot learn is none of its cases."""
+        tested = np.concatenate([fold.test for fold in folds])
+        labels, weights = rows.labels[tested], rows.weights[tested]
+        if not rows.has_several_labels:
+            return cls(labels, weights, None if clusters is None else clusters[tested])
+        known = ~np.isnan(labels) & np.concatenate([np.tile(fold.met[0], (len(fold.test), 1)) for fold in folds])
+        of_cases = np.broadcast_to(weights[:, None], known.shape)
+        if rows.label_weights is not None:
+            of_cases = of_cases * rows.label_weights[tested]
+        named = np.broadcast_to((tested if clusters is None else clusters[tested])[:, None], known.shape)
+        return cls(labels[known].astype(np.intp), of_cases[known], named[known], known)
+
+    def logits(self, of_rows: np.ndarray) -> np.ndarray:
+        """Logits (m, K) of the cases from those of the rows tested."""
+        if self.known is None:
+            return of_rows
+        of_label = of_rows[self.known]
+        return np.column_stack([np.zeros(len(of_label)), of_label])
+
+
 def choose(
     grid: Grid,
     rows: LabeledRows,
@@ -249,13 +292,14 @@ def choose(
     if not folds:
         return Choice(*grid.at(plain), 1.0, results, 0)
     fits = FusedFolds(rows, folds, is_sum=is_sum, tol=_TOL, max_iter=_MAX_ITER)
-    tested = np.concatenate([fold.test for fold in folds])
-    labels, weights = rows.labels[tested], rows.weights[tested]
+    cases = _Cases.of(rows, folds, clusters)
+    labels, weights = cases.labels, cases.weights
     total = float(weights.sum())
     all_logits = {}
 
     def evaluate(place: Place, near: Candidate | None) -> Candidate:
-        logits, start = fits.fitted(*grid.at(place), None if near is None else near.start)
+        of_rows, start = fits.fitted(*grid.at(place), None if near is None else near.start)
+        logits = cases.logits(of_rows)
         temperature = fit_temperature(logits, labels, weights)
         losses = tempered_losses(logits, labels, temperature)
         all_logits[place] = logits
@@ -265,7 +309,7 @@ def choose(
     seen = search(evaluate, plain, grid.has, most=most)
     gains, errors = [], []
     for place, candidate in seen.items():
-        gain, error = gain_of(candidate, seen[plain], weights, None if clusters is None else clusters[tested])
+        gain, error = gain_of(candidate, seen[plain], weights, cases.clusters)
         gains.append(gain - (grid.surprise(place) - grid.surprise(plain)) / total)
         errors.append(error)
         values = (*grid.at(place), -float(weights @ candidate.losses) / total, gain, error, candidate.temperature)

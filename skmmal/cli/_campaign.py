@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from skmmal.cli._campaign_choices import GroupScore, Predictions, Source, Target, What
+from skmmal.cli._campaign_options import (
+    ByOption,
+    FolderArgument,
+    LockOption,
+    MovedOption,
+    open_campaign,
+    pairs,
+    shown_fields,
+)
 from skmmal.cli._campaign_words import say_received, show_status
+from skmmal.cli._connect import connect, pull, push
 from skmmal.cli._shared import (
     Classifier,
     ClassWeight,
@@ -31,71 +41,14 @@ from skmmal.cli._shared import (
     write_csv,
 )
 
-if TYPE_CHECKING:
-    from skmmal.campaign import LabelingCampaign
-
 __all__ = ["campaign"]
 
 campaign = new_app("campaign", "Run a labelling campaign: batches out, labels in, round after round, in a folder.")
 
 
-class Source(StrEnum):
-    """Files that labels come in."""
-
-    auto = "auto"
-    csv = "csv"
-    excel = "excel"
-    parquet = "parquet"
-    json = "json"
-    jsonl = "jsonl"
-    label_studio = "label-studio"
-    label_studio_min = "label-studio-min"
-    label_studio_csv = "label-studio-csv"
-    prodigy = "prodigy"
-    huggingface = "huggingface"
-
-
-class Target(StrEnum):
-    """Files that batches and labels go out in."""
-
-    csv = "csv"
-    jsonl = "jsonl"
-    label_studio = "label-studio"
-    prodigy = "prodigy"
-    huggingface = "huggingface"
-
-
-class Predictions(StrEnum):
-    """Rows whose prediction annotators may see."""
-
-    strategy = "strategy"
-    all = "all"
-    none = "none"
-
-
-class What(StrEnum):
-    """What is written out."""
-
-    batch = "batch"
-    labels = "labels"
-    history = "history"
-
-
-FolderArgument = Annotated[Path, typer.Argument(help="Folder of the campaign.", show_default=False)]
-MovedOption = Annotated[Path | None, typer.Option("--features", help="Where the features are, if they have moved.")]
-LockOption = Annotated[
-    float, typer.Option("--lock-timeout", help="Seconds to wait for another command that changes the campaign.", min=0)
-]
-ByOption = Annotated[str | None, typer.Option("--by", help="Who gives the command. Default: the user.")]
 StrategyOption = Annotated[
     str | None, typer.Option(help="For this round: another strategy.", autocompletion=complete_strategy)
 ]
-
-
-def _open(folder: Path, features: Path | None = None, lock_timeout: float = 60.0) -> LabelingCampaign:
-    from skmmal.campaign import LabelingCampaign
-
-    return LabelingCampaign(folder, features=features, lock_timeout=lock_timeout)
 
 
 def _classes(text: str, file: Path | None) -> list[str] | None:
@@ -110,19 +63,6 @@ def _classes(text: str, file: Path | None) -> list[str] | None:
     if doubt:
         note(doubt)
     return found or None
-
-
-def _pairs(given: list[str]) -> dict[str, str]:
-    renamed: dict[str, str] = {}
-    for text in given:
-        old, separator, new = (part.strip() for part in text.partition("="))
-        if not separator or not old or not new or "=" in new:
-            raise ValueError(
-                f"--map-class must be OLD=NEW, got {text!r} (names with '=' can be mapped from Python only)"
-            )
-        if renamed.setdefault(old, new) != new:
-            raise ValueError(f"--map-class names {old!r} twice")
-    return renamed
 
 
 # -------------------------------------------------------------------------------------------------------- begin
@@ -144,11 +84,43 @@ def init(
     classes_file: Annotated[
         Path | None, typer.Option("--classes-file", help="Text file with all classes, one a line.")
     ] = None,
-    strategy: Annotated[str, typer.Option(help="Name of the strategy.", autocompletion=complete_strategy)] = "bmmal",
+    multilabel: Annotated[
+        bool,
+        typer.Option(
+            "--multilabel", "--several-labels", help="A row may have any of the classes, or none: its label is a set."
+        ),
+    ] = False,
+    groups: Annotated[
+        Path | None, typer.Option(help="CSV with the columns id and --group-column: hand out whole groups of rows.")
+    ] = None,
+    group_column: Annotated[str, typer.Option(help="Column of --groups.")] = "group",
+    group_score: Annotated[
+        GroupScore, typer.Option(help="What counts of the rows of a group: their sum, mean, or best.")
+    ] = GroupScore.sum,
+    max_rows: Annotated[
+        int | None, typer.Option(help="Rows in a batch at most, where groups are handed out.", min=1)
+    ] = None,
+    costs: Annotated[
+        Path | None, typer.Option(help="CSV with the columns id and --cost-column: what labelling each row costs.")
+    ] = None,
+    cost_column: Annotated[str, typer.Option(help="Column of --costs.")] = "cost",
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the strategy. Default: auto, or what the campaign was begun with.",
+            autocompletion=complete_strategy,
+        ),
+    ] = None,
     initial: Annotated[
-        str, typer.Option(help="Chooses while there is no model.", autocompletion=complete_strategy)
-    ] = "kmeans",
-    n_instances: Annotated[int, typer.Option("--n-instances", "-n", help="Rows in a batch.", min=1)] = 100,
+        str | None,
+        typer.Option(
+            help="Chooses while there is no model. Default: kmeans, with groups or costs maxherding.",
+            autocompletion=complete_strategy,
+        ),
+    ] = None,
+    n_instances: Annotated[
+        int, typer.Option("--n-instances", "-n", help="Rows in a batch; with --groups, groups.", min=1)
+    ] = 100,
     random_fraction: Annotated[
         float, typer.Option(help="Share of each batch drawn at random, to measure the accuracy.", min=0, max=1)
     ] = 0.0,
@@ -183,6 +155,13 @@ def init(
         random_fraction=random_fraction,
         class_balance=class_balance,
         classes=_classes(classes, classes_file),
+        multilabel=multilabel,
+        groups=groups,
+        group_column=group_column,
+        group_score=group_score.value,
+        max_rows=max_rows,
+        costs=costs,
+        cost_column=cost_column,
         validation=validation,
         stopping=stop or None,
         seed=seed,
@@ -203,7 +182,17 @@ def next_(
     folder: FolderArgument,
     out: Annotated[Path | None, typer.Option(help="CSV to write the batch to as well.")] = None,
     n_instances: Annotated[
-        int | None, typer.Option("--n-instances", "-n", help="Rows in this batch. Default: the campaign's.", min=1)
+        int | None,
+        typer.Option("--n-instances", "-n", help="Rows (or groups) in this batch. Default: the campaign's.", min=1),
+    ] = None,
+    max_rows: Annotated[
+        int | None, typer.Option(help="Rows at most, where groups are handed out. Default: the campaign's.", min=1)
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            help="What the batch may cost: in the unit of --costs, or in seconds as answers took so far.", min=0
+        ),
     ] = None,
     round_: Annotated[
         int | None,
@@ -230,9 +219,11 @@ def next_(
 ) -> None:
     """Hand out the next batch: fit on the labels so far, and ask the strategy."""
     out = None if out is None else path_to_write(out)
-    opened = _open(folder, features, lock_timeout)
+    opened = open_campaign(folder, features, lock_timeout)
     batch = opened.next_batch(
         n_instances,
+        max_rows=max_rows,
+        budget=budget,
         round=round_,
         strategy=strategy,
         random_fraction=random_fraction,
@@ -247,12 +238,15 @@ def next_(
         write(out, entry.read("next.csv"))
     receipt = entry.receipt
     wanted = opened.settings.n_instances if n_instances is None else n_instances
-    if len(batch) < wanted and round_ is None:
+    has_units = "group" in batch or budget is not None
+    if len(batch) < wanted and round_ is None and not has_units:
         note(f"Only {len(batch)} rows were left.")
     if receipt["cold_start"]:
-        note(f"Fewer than two classes have labels: {receipt['strategy']['name']} chose from the features alone.")
+        note(f"{state.answers.few}: {receipt['strategy']['name']} chose from the features alone.")
+    groups = f" in {batch['group'].nunique()} groups" if "group" in batch else ""
+    cost = f", cost {batch['cost'].sum():.4g}" if "cost" in batch else ""
     say(
-        f"Round {receipt['round']}: {len(batch)} of {receipt['n_candidates']} rows, chosen by "
+        f"Round {receipt['round']}: {len(batch)} of {receipt['n_candidates']} rows{groups}{cost}, chosen by "
         f"{receipt['strategy']['name']}: {out if out is not None else entry.path / 'next.csv'}"
     )
 
@@ -287,6 +281,7 @@ def add_labels(
         list[str] | None,
         typer.Option(help="Annotator whose word settles conflicts, from now on; may be given several times."),
     ] = None,
+    separator: Annotated[str, typer.Option(help="Stands between the labels of a row that has several.")] = "|",
     features: MovedOption = None,
     by: ByOption = None,
     lock_timeout: LockOption = 60.0,
@@ -294,9 +289,10 @@ def add_labels(
     """Take labels in; what was received before is left alone.
 
     Tables (CSV, Excel, JSON, Parquet) need id and label, and may have state (label, skip, unsure, reject), annotator
-    and when. The latest word of each annotator counts.
+    and when. Where rows have several labels, label holds them with a separator, or there is a column for each label (1,
+    0 or nothing); the state none says that no label applies. The latest word of each annotator counts.
     """
-    opened = _open(folder, features, lock_timeout)
+    opened = open_campaign(folder, features, lock_timeout)
     if snapshot and len(files) > 1:
         raise ValueError("--snapshot takes one file: each would retract what only the others hold")
     for file in files:
@@ -305,12 +301,13 @@ def add_labels(
             annotator=annotator,
             source=source.value,
             control=control,
-            map_classes=_pairs(map_class or []),
+            map_classes=pairs(map_class or []),
             encoding=encoding,
             snapshot=snapshot,
             authority=authority or (),
             allow_new_classes=allow_new_classes,
             ignore_unknown=ignore_unknown,
+            separator=separator,
             by=by,
         )
         say_received(result, file)
@@ -328,7 +325,7 @@ def retract(
     lock_timeout: LockOption = 60.0,
 ) -> None:
     """Take labels back: the rows are unlabelled again. Nothing is deleted; undo brings them back."""
-    result = _open(folder, features, lock_timeout).retract(ids, annotator=annotator, reason=reason, by=by)
+    result = open_campaign(folder, features, lock_timeout).retract(ids, annotator=annotator, reason=reason, by=by)
     if result["entry"] is None:
         say(f"{', '.join(ids[:5])}: retracted before; nothing changes.")
     else:
@@ -345,7 +342,7 @@ def undo(
     lock_timeout: LockOption = 60.0,
 ) -> None:
     """Undo a batch or a delivery of labels, by an entry that reverses it. Nothing is deleted."""
-    result = _open(folder, None, lock_timeout).undo(entry, by=by, reason=reason)
+    result = open_campaign(folder, None, lock_timeout).undo(entry, by=by, reason=reason)
     if result["entry"] is None:
         say(f"Entry {result['undoes']} ({result['what']}) was undone before; nothing changes.")
     else:
@@ -362,7 +359,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Say where the campaign stands: labels, classes, accuracy, and whether it is time to stop."""
-    standing = _open(folder).status()
+    standing = open_campaign(folder).status()
     if as_json:
         print(standing.to_json(), end="")
         return
@@ -373,7 +370,7 @@ def status(
 @friendly
 def log(folder: FolderArgument) -> None:
     """List every entry: what was done, when, by whom, and what was undone."""
-    print_table("Log", _open(folder).log)
+    print_table("Log", open_campaign(folder).log)
 
 
 @campaign.command(epilog="Example: skmmal campaign doubts emoji -n 20 --out doubts.csv")
@@ -387,12 +384,16 @@ def doubts(
 ) -> None:
     """List the labels that the model doubts most: worth a second look."""
     out = None if out is None else path_to_write(out)
-    table = _open(folder, features).doubts(n_folds=folds)
+    table = open_campaign(folder, features).doubts(n_folds=folds)
     if out is not None:
         write_csv(out, table)
     print_table(f"The most doubtful of {len(table)} labels", table.head(n))
     if table.attrs["unchecked"]:
-        note(f"{table.attrs['unchecked']} labels are the only one of their class and cannot be checked.")
+        note(
+            f"{table.attrs['unchecked']} labels are the only one of their class and cannot be checked."
+            if "given" not in table
+            else f"{table.attrs['unchecked']} entries are about labels that too few rows have, or have not, to check."
+        )
     if "likely_wrong" not in table:
         note("With cleanlab (pip install 'skmmal[noise]') the list also says which labels are likely wrong.")
 
@@ -402,12 +403,22 @@ def doubts(
 def report(
     folder: FolderArgument,
     out: Annotated[Path | None, typer.Option(help="Folder of the report. Default: report in the campaign.")] = None,
+    data: Annotated[Path | None, typer.Option(help="CSV: an id, and what annotators see, to show rows by.")] = None,
+    id_column: Annotated[str, typer.Option(help="Column of the id in --data.")] = "id",
+    image: Annotated[str | None, typer.Option(help="Column of --data with names of images.")] = None,
+    text: Annotated[str | None, typer.Option(help="Column of --data with texts.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the images. Default: that of --data.")] = None,
 ) -> None:
     """Write the campaign's history as one HTML page that needs no network."""
-    from skmmal.campaign import write_campaign_report
+    from skmmal.campaign import read_data, write_campaign_report
 
     out = folder / "report" if out is None else path_to_write(out)
-    say(str(write_campaign_report(_open(folder), out)))
+    fields = shown_fields([image] if image else None, [text] if text else None, None, None)
+    if (data is None) != (not fields):
+        raise ValueError("--data goes with --image or --text, the columns that are shown")
+    table = None if data is None else read_data(data, fields, id_column)
+    root = data.parent if root is None and data is not None else root
+    say(str(write_campaign_report(open_campaign(folder), out, data=table, fields=fields, root=root)))
 
 
 # ---------------------------------------------------------------------------------------------------------- out
@@ -443,16 +454,12 @@ def export(
     from skmmal.campaign import empty_fields, export_batch, export_labels, read_data
 
     out = path_to_write(out)
-    opened = _open(folder)
+    opened = open_campaign(folder)
     if what is not What.batch:
         n = export_labels(opened, out, to.value, history=what is What.history)
         say(f"{n} rows: {out}")
         return
-    kinds = {"image": image, "text": text, "audio": audio, "video": video}
-    named = [(column, kind) for kind, columns in kinds.items() for column in columns or ()]
-    fields = dict(named)
-    if len(fields) < len(named):
-        raise ValueError("a column of --data can be shown once: name each in one of --image, --text, --audio, --video")
+    fields = shown_fields(image, text, audio, video)
     table = None if data is None else read_data(data, fields, id_column, prefix, encoding=encoding)
     n = export_batch(
         opened, out, to.value, round=round_, data=table, fields=fields, again=again, predictions=predictions.value
@@ -465,3 +472,12 @@ def export(
             )
     beside = f", and {out.with_suffix('.xml')}" if to is Target.label_studio else ""
     say(f"{n} rows that are not answered yet: {out}{beside}" if not again else f"{n} rows: {out}{beside}")
+
+
+# ------------------------------------------------------------------------------------------------------- servers
+
+campaign.command(
+    epilog="Example: skmmal campaign connect emoji --url http://localhost:8080 --new emoji --data items.csv --image url"
+)(connect)
+campaign.command(epilog="Example: skmmal campaign push emoji")(push)
+campaign.command(epilog="Example: skmmal campaign pull emoji --watch 60")(pull)

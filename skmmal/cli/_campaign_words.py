@@ -22,8 +22,8 @@ _COUNTS = {
 }
 
 
-def say_received(result: dict[str, Any], file: Path) -> None:
-    """What came of a file of labels."""
+def say_received(result: dict[str, Any], file: Path | str) -> None:
+    """What came of a file of labels, or of a project."""
     states = ", ".join(f"{n} {state}" for state, n in result["states"].items())
     line = f"{file}: {result['new']} new" + (f" ({states})" if states else "")
     for key, words in _COUNTS.items():
@@ -47,7 +47,13 @@ def show_status(standing: Status) -> None:
     if len(standing.rounds):
         print_table("Rounds", standing.rounds)
     if len(standing.classes):
-        print_table("Classes", standing.classes.reset_index())
+        is_of_sets = "not_known" in standing.classes
+        print_table("Labels" if is_of_sets else "Classes", standing.classes.reset_index())
+    if len(standing.groups):
+        print_table(
+            "Groups" if len(standing.groups) <= 20 else f"Groups (the last 20 of {len(standing.groups)})",
+            standing.groups.tail(20).reset_index(),
+        )
     if len(standing.annotators):
         print_table("Annotators", standing.annotators.reset_index())
     for pair in standing.agreement["pairs"]:

@@ -11,6 +11,9 @@ from rich.table import Table
 from skmmal.cli._campaign import campaign
 from skmmal.cli._examples import examples
 from skmmal.cli._featurize import featurize
+from skmmal.cli._import import import_files
+from skmmal.cli._label import benefit, label
+from skmmal.cli._labelled_data import Columns, has_features, labelled_data, pool_table
 from skmmal.cli._shared import (
     Classifier,
     ClassWeight,
@@ -37,13 +40,18 @@ if TYPE_CHECKING:
     import numpy as np
 
     from skmmal.experiment import ExperimentResults
-    from skmmal.experiment.sources import Features, Labelled
+    from skmmal.experiment.sources import Features
 
 __all__ = ["app"]
 
 app = new_app("skmmal", "Multimodal active learning over precomputed features.", pretty_exceptions_show_locals=False)
+campaign.command(
+    epilog="Example: skmmal campaign label emoji --data items.csv --image picture --text name --annotator ann"
+)(label)
+campaign.command(epilog="Example: skmmal campaign benefit emoji")(benefit)
 app.add_typer(campaign)
 app.add_typer(featurize, name="featurize")
+app.command("import", epilog="Example: skmmal import arrays/ --out data")(import_files)
 
 
 def _version(wanted: bool) -> None:
@@ -115,6 +123,20 @@ def simulate(
         str,
         typer.Option(help="Chooses the first rows; one that needs no model.", autocompletion=complete_strategy),
     ] = "random",
+    several_labels: Annotated[
+        bool,
+        typer.Option(
+            "--several-labels",
+            help="Rows have several labels: sets as sea|boat in the column label, or a column of 0 and 1 for each.",
+        ),
+    ] = False,
+    label_separator: Annotated[str, typer.Option(help="What stands between the labels of a set.")] = "|",
+    group_column: Annotated[
+        str | None, typer.Option(help="Column of the labels: whole groups are chosen, and n counts groups.")
+    ] = None,
+    cost_column: Annotated[
+        str | None, typer.Option(help="Column of the labels: what a row costs; curves are over cost, too.")
+    ] = None,
     scale: ScaleOption = Scale.standard,
     estimator: EstimatorOption = Classifier.cv,
     fusion: FusionOption = Fusion.concat,
@@ -151,8 +173,6 @@ def simulate(
     classes.csv, timings.csv and pool.csv (row numbers to ids); with --robustness, evaluation-NAME.csv. The same
     command goes on with a run that was killed, and ends with the same bytes.
     """
-    import pandas as pd
-
     from skmmal._paths import local_path
     from skmmal.experiment import NoisyAnnotator, run_experiment
     from skmmal.experiment.sources import split
@@ -167,7 +187,10 @@ def simulate(
     errs = annotator_error > 0 or annotator_skip > 0
     if annotators > 1 and not errs:
         raise typer.BadParameter("--annotators needs --annotator-error or --annotator-skip: they would all agree")
-    data = _labelled_data(dataset, features, labels, split_seed)
+    if dataset is not None and (several_labels or group_column or cost_column):
+        raise typer.BadParameter("--several-labels, --group-column and --cost-column are about --labels")
+    beside = Columns(several_labels, label_separator, group_column, cost_column)
+    data = labelled_data(dataset, features, labels, split_seed, beside)
     data.X = _scaled(data.X, scale)
     pool, test = split(data, test_size, split_seed)
     results = run_experiment(
@@ -182,6 +205,8 @@ def simulate(
         n_rounds=n_rounds,
         seeds=seeds,
         initial=initial,
+        groups=pool.groups,
+        costs=pool.costs,
         scoring=split_names(scoring) or None,
         evaluations=split_names(robustness) or None,
         annotator=NoisyAnnotator(annotator_error, annotator_skip, n_annotators=annotators) if errs else None,
@@ -191,45 +216,10 @@ def simulate(
         metadata={"dataset": dataset or str(features), "scale": scale.value, "split_seed": split_seed},
         verbose=0 if quiet else 1,
     )
-    write_csv(out / "pool.csv", pd.DataFrame({"row": range(len(pool.y)), "id": pool.ids, "label": pool.y}))
+    write_csv(out / "pool.csv", pool_table(pool))
     if not quiet:
         _print_summary(results)
         note(f"Written to {out}. Tables and figures: skmmal report {out}")
-
-
-def _labelled_data(dataset: str | None, features: Path | None, labels: Path | None, seed: int) -> Labelled:
-    from skmmal.experiment import sources
-
-    if dataset is not None:
-        return sources.load_dataset(dataset, seed)
-    assert features is not None
-    if labels is None:
-        raise typer.BadParameter("--features needs --labels")
-    cache = sources.load_features(features)
-    table = sources.read_labels(labels)
-    without = table["label"] == ""
-    if without.any():
-        note(f"{int(without.sum())} lines of {labels} have no label; they are left out.")
-        table = table[~without].reset_index(drop=True)
-    rows = sources.labelled_rows(cache, table, labels)
-    if len(rows) < len(cache.ids):
-        note(f"{len(cache.ids) - len(rows)} of {len(cache.ids)} rows have no label; they are left out.")
-    usable = _has_features(cache)[rows]
-    rows, table = rows[usable], table[usable]
-    if not len(rows):
-        raise ValueError(f"--labels {labels}: no labelled row has features; see skmmal info {features}")
-    test = (table["split"] == "test").to_numpy() if "split" in table else None
-    return sources.Labelled(cache.X[rows], table["label"].to_numpy(dtype=str), cache.ids[rows], test)
-
-
-def _has_features(cache: Features) -> np.ndarray:
-    """Mask of the rows that have a modality; the others are counted aloud: their featurization failed."""
-    from skmmal.experiment.sources import usable_rows
-
-    usable = usable_rows(cache.X)
-    if not usable.all():
-        note(f"{int((~usable).sum())} of {len(usable)} rows have no modality at all; they are left out.")
-    return usable
 
 
 def _scaled(X: Any, scale: Scale) -> Any:
@@ -263,7 +253,10 @@ def report(
         Path | None,
         typer.Option(help="Folder of the report. Default: the run's own; with several runs, comparison."),
     ] = None,
-    metric: Annotated[str, typer.Option(help="What to compare: a column of results.csv.")] = "accuracy",
+    metric: Annotated[
+        str | None,
+        typer.Option(help="What to compare: a column of results.csv. Default: accuracy, of several labels mean AP."),
+    ] = None,
     baseline: Annotated[str, typer.Option(help="Strategy that the others are tested against.")] = "random",
     confidence: Annotated[float, typer.Option(help="Of the pairwise matrix.")] = 0.9,
     images: Annotated[
@@ -294,14 +287,14 @@ def report(
 
 
 @app.command(
-    epilog="Example: skmmal select --features features --labels labels.csv --strategy bmmal -n 200 --out next.csv"
+    epilog="Example: skmmal select --features features --labels labels.csv -n 200 --out next.csv"
 )
 @friendly
 def select(
     features: Annotated[Path, typer.Option(help="A feature cache (a folder), or an .npz file.")],
     out: Annotated[Path, typer.Option(help="CSV to write: id, rank, score, and what the model thinks of the row.")],
     labels: LabelsOption = None,
-    strategy: Annotated[str, typer.Option(help="Name of the strategy.", autocompletion=complete_strategy)] = "bmmal",
+    strategy: Annotated[str, typer.Option(help="Name of the strategy.", autocompletion=complete_strategy)] = "auto",
     n_instances: Annotated[int, typer.Option("--n-instances", "-n", help="Rows to choose.", min=1)] = 100,
     scale: ScaleOption = Scale.standard,
     estimator: EstimatorOption = Classifier.cv,
@@ -334,7 +327,7 @@ def select(
     out = local_path(out, "--out")
     cache = sources.load_features(features)
     rows, y = _labels_so_far(cache, labels)
-    usable = _has_features(cache)
+    usable = has_features(cache)
     if not usable.all():  # labels are joined by id before any row is left out
         y, rows = y[usable[rows]], (np.cumsum(usable) - 1)[rows[usable[rows]]]
         cache = sources.Features(cache.X[usable], cache.ids[usable])

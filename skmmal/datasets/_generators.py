@@ -32,6 +32,7 @@ def make_multimodal_classification(
     modalities: Mapping[str, int | tuple[int, int]] | None = None,
     *,
     n_classes: int = 2,
+    n_labels: int | None = None,
     interaction: str = "redundant",
     difficulty: Mapping[str, float] | float | None = None,
     missing: Mapping[str, float] | float | None = None,
@@ -72,6 +73,10 @@ def make_multimodal_classification(
         lattice.
     n_classes : int, default=2
         Number of classes, and of symbols.
+    n_labels : int, optional
+        Rows have that many labels, or none of them, in place of one class: an indicator matrix. Each label is a problem
+        of two classes of its own, independent of the others, which takes one dimension of every modality (three in
+        ``"mixed"``); half of the rows have it. The best possible prediction looks at those dimensions alone.
     interaction : {"redundant", "unique", "synergy", "mixed"}, default="redundant"
         ``"synergy"`` and ``"mixed"`` need two modalities or more.
     difficulty : mapping of str to float, or float, default=0.5
@@ -101,14 +106,15 @@ def make_multimodal_classification(
         With
 
         - ``data``: `MultimodalArray` of float64, a missing block is all NaN;
-        - ``target``: ndarray of int, shape (n_samples,);
-        - ``target_names``: ndarray of str, shape (n_classes,);
+        - ``target``: ndarray of int, shape (n_samples,), or (n_samples, n_labels) of zeros and ones;
+        - ``target_names``: ndarray of str, shape (n_classes,) or (n_labels,);
         - ``present``: ndarray of bool, shape (n_samples, n_modalities);
         - ``latents``: Bunch of what the data was made from: ``symbols`` (part to an int array of shape
-          (n_samples, n_modalities), -1 is blank), ``factors`` (modality to an array of shape
-          (n_samples, n_factors): centre plus spread, the parts side by side), ``maps`` (modality to an array
-          with orthonormal rows, of shape (n_factors, width); a block is ``factors @ map`` plus noise),
-          ``centres`` (n_classes, dimension of a part) and ``noise`` (modality to standard deviation);
+          (n_samples, n_modalities), -1 is blank; with `n_labels` one more axis, of the labels), ``factors``
+          (modality to an array of shape (n_samples, n_factors): centre plus spread, the parts side by side, label
+          after label), ``maps`` (modality to an array with orthonormal rows, of shape (n_factors, width); a block is
+          ``factors @ map`` plus noise), ``centres`` (n_classes, dimension of a part) and ``noise`` (modality to
+          standard deviation);
         - ``DESCR``: what was asked for, in words.
     (data, target) : tuple if `return_X_y` is True
         The two of that name in the Bunch.
@@ -147,14 +153,18 @@ def make_multimodal_classification(
     noise = _per_modality("difficulty", difficulty, names, default=DEFAULT_NOISE, upper=np.inf)
     rates = _per_modality("missing", missing, names, default=0.0, upper=1.0)
     check_missing_pattern(missing_pattern, rates)
+    _check_labels(n_labels, n_classes, missing_pattern, layout, n_parts)
     number(class_sep, "class_sep", 0, closed=True)
 
     rng = check_rng(random_state)
     widths = {name: int(np.prod(width)) for name, width in layout.items()}
-    y = balanced_labels(n_samples, n_classes, rng)
     centres = class_sep * unit_centres(n_classes, min(n_classes - 1, min(widths.values()) // n_parts))
-    symbols = draw_symbols(interaction, y, n_classes, len(names), rng)
-    factors = _draw_factors(symbols, centres, names, rng)
+    if n_labels is None:
+        y = balanced_labels(n_samples, n_classes, rng)
+        symbols = draw_symbols(interaction, y, n_classes, len(names), rng)
+        factors = _draw_factors(symbols, centres, names, rng)
+    else:
+        y, symbols, factors = _draw_labels(n_samples, n_labels, interaction, centres, names, rng)
     blocks, maps = {}, {}
     for name, width in widths.items():
         maps[name] = _random_orthonormal(factors[name].shape[1], width, rng)
@@ -169,10 +179,12 @@ def make_multimodal_classification(
     return Bunch(
         data=data,
         target=y,
-        target_names=np.array([str(code) for code in range(n_classes)]),
+        target_names=np.array([str(code) for code in range(n_classes if n_labels is None else n_labels)]),
         present=~gone,
         latents=Bunch(symbols=symbols, factors=factors, maps=maps, centres=centres, noise=noise),
-        DESCR=_describe(n_samples, layout, n_classes, interaction, noise, rates, missing_pattern, class_sep),
+        DESCR=_describe(
+            n_samples, layout, n_classes, n_labels, interaction, noise, rates, missing_pattern, class_sep
+        ),
     )
 
 
@@ -236,6 +248,24 @@ def _draw_factors(
     return {name: side_by_side[:, m] for m, name in enumerate(names)}
 
 
+def _draw_labels(
+    n_samples: int,
+    n_labels: int,
+    interaction: str,
+    centres: np.ndarray,
+    names: list[str],
+    rng: np.random.RandomState,
+) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Draw labels, symbols and factors, one problem of two classes for each label."""
+    states, symbols, factors = [], [], []
+    for _ in range(n_labels):
+        states.append(balanced_labels(n_samples, 2, rng))
+        symbols.append(draw_symbols(interaction, states[-1], 2, len(names), rng))
+        factors.append(_draw_factors(symbols[-1], centres, names, rng))
+    shown = {part: np.stack([of_label[part] for of_label in symbols], axis=2) for part in symbols[0]}
+    return np.column_stack(states), shown, {name: np.hstack([each[name] for each in factors]) for name in names}
+
+
 def _random_orthonormal(n_rows: int, n_columns: int, rng: np.random.RandomState) -> np.ndarray:
     """Orthonormal rows, uniformly distributed (a QR decomposition whose signs are fixed)."""
     q, r = np.linalg.qr(rng.standard_normal((n_columns, n_rows)))
@@ -248,6 +278,22 @@ def _random_orthonormal(n_rows: int, n_columns: int, rng: np.random.RandomState)
 def _check_classes(n_samples: int, n_classes: int) -> None:
     if integer(n_samples, "n_samples", 1) < integer(n_classes, "n_classes", 2):
         raise ValueError(f"every class needs a row: n_samples={n_samples} is less than n_classes={n_classes}")
+
+
+def _check_labels(n_labels: Any, n_classes: int, pattern: str, layout: Mapping[str, Any], n_parts: int) -> None:
+    if n_labels is None:
+        return
+    integer(n_labels, "n_labels", 2)
+    if n_classes != 2:
+        raise ValueError(f"n_labels={n_labels} makes labels that a row has or has not: n_classes={n_classes} must be 2")
+    if pattern == "class":
+        raise ValueError("missing_pattern='class' goes along the classes of rows that have one; not with n_labels")
+    for name, width in layout.items():
+        if np.prod(width) < n_labels * n_parts:
+            raise ValueError(
+                f"n_labels={n_labels} takes {n_labels * n_parts} dimensions of every modality: modality {name!r} has "
+                f"{width}"
+            )
 
 
 def _check_modalities(modalities: Any) -> dict[str, Any]:
@@ -278,9 +324,7 @@ def _check_interaction(interaction: str, layout: Mapping[str, Any]) -> int:
     return 3
 
 
-def _per_modality(
-    argument: str, values: Any, names: list[str], *, default: float, upper: float
-) -> dict[str, float]:
+def _per_modality(argument: str, values: Any, names: list[str], *, default: float, upper: float) -> dict[str, float]:
     """Spread a number, or a mapping that names some modalities, over all of them."""
     if values is None:
         values = {}
@@ -291,25 +335,25 @@ def _per_modality(
     for name in values:
         if name not in names:
             raise ValueError(f"{argument} names the unknown modality {name!r}; there are {names}")
-    return {
-        name: number(values.get(name, default), f"{argument}[{name!r}]", 0, upper, closed=True) for name in names
-    }
+    return {name: number(values.get(name, default), f"{argument}[{name!r}]", 0, upper, closed=True) for name in names}
 
 
 def _describe(
     n_samples: int,
     layout: Mapping[str, Any],
     n_classes: int,
+    n_labels: int | None,
     interaction: str,
     noise: Mapping[str, float],
     rates: Mapping[str, float],
     pattern: str,
     class_sep: float,
 ) -> str:
+    what = f"{n_classes} balanced classes" if n_labels is None else f"{n_labels} labels, each in half of the rows"
     lines = [
         f"Generated multimodal classification problem, interaction: {interaction}.",
         "",
-        f"{n_samples} rows, {n_classes} balanced classes, class_sep {class_sep:g}.",
+        f"{n_samples} rows, {what}, class_sep {class_sep:g}.",
         "",
         f"modality: width, noise, missing rate (missing pattern {pattern!r})",
     ]

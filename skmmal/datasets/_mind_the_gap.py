@@ -107,7 +107,6 @@ def make_mind_the_gap(
         return bunch.data, bunch.target
     bunch.pitfall = pitfall
     bunch.DESCR = (
-        f"Mind the Gap (a reconstruction from the abstract of arXiv:2603.29677), pitfall: {pitfall}.\n\n"
-        f"{bunch.DESCR}"
+        f"Mind the Gap (a reconstruction from the abstract of arXiv:2603.29677), pitfall: {pitfall}.\n\n{bunch.DESCR}"
     )
     return bunch

@@ -118,8 +118,7 @@ def make_pid_classification(
     recipe = PID_SETTINGS[setting]
     if sum(int(share * latent_dim) for share in recipe.shares) == 0:
         raise ValueError(
-            f"latent_dim={latent_dim} leaves setting {setting!r} no dimension to make the label from; "
-            "use 2 or more"
+            f"latent_dim={latent_dim} leaves setting {setting!r} no dimension to make the label from; use 2 or more"
         )
 
     rng = check_rng(random_state)

@@ -42,7 +42,7 @@ class PairwiseMatrixDisplay:
 
     @classmethod
     def from_results(
-        cls, results: ExperimentResults, metric: str = "accuracy", *, confidence: float = 0.9, ax: Any = None
+        cls, results: ExperimentResults, metric: str | None = None, *, confidence: float = 0.9, ax: Any = None
     ) -> PairwiseMatrixDisplay:
         """Draw the matrix of one experiment.
 
@@ -50,8 +50,8 @@ class PairwiseMatrixDisplay:
         ----------
         results : ExperimentResults
             Of the experiment.
-        metric : str, default="accuracy"
-            A column of its frame.
+        metric : str, optional
+            A column of its frame. Default: ``results.main_metric``.
         confidence : float, default=0.9
             Of the tests.
         ax : matplotlib Axes, optional
@@ -131,7 +131,7 @@ class CriticalDifferenceDisplay:
     def from_results(
         cls,
         results: dict[str, ExperimentResults],
-        metric: str = "accuracy",
+        metric: str | None = None,
         *,
         confidence: float = 0.95,
         ax: Any = None,
@@ -142,8 +142,8 @@ class CriticalDifferenceDisplay:
         ----------
         results : mapping of str to ExperimentResults
             Experiments by the names of their data sets.
-        metric : str, default="accuracy"
-            A column of their frames.
+        metric : str, optional
+            A column of their frames. Default: each one's ``main_metric``.
         confidence : float, default=0.95
             Of the test.
         ax : matplotlib Axes, optional

@@ -45,7 +45,7 @@ def write_report(
     run: Path,
     folder: Path,
     *,
-    metric: str = "accuracy",
+    metric: str | None = None,
     baseline: str = "random",
     confidence: float = 0.9,
     images: Path | None = None,
@@ -58,8 +58,8 @@ def write_report(
         Folder of the run.
     folder : Path
         Where to write: ``report.html``, ``report.txt``, ``tables/``, ``figures/``.
-    metric : str, default="accuracy"
-        What to compare, a column of the results.
+    metric : str, optional
+        What to compare, a column of the results. Default: accuracy, of several labels mean average precision.
     baseline : str, default="random"
         Strategy that the others are tested against.
     confidence : float, default=0.9
@@ -71,11 +71,32 @@ def write_report(
     -------
     Path
         Of ``report.html``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmmal.display import write_report
+    >>> from skmmal.experiment import run_experiment
+    >>> X, y = load_iris(return_X_y=True)
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> run = Path(folder.name) / "run"
+    >>> results = run_experiment(
+    ...     LogisticRegression(), ["margin", "random"], X[::2], y[::2], X_test=X[1::2], y_test=y[1::2],
+    ...     n_initial=10, n_instances=5, n_rounds=2, seeds=2, initial="kmeans", results_dir=run,
+    ... )
+    >>> page = write_report(run, run / "report")
+    >>> page.name, sorted(file.name for file in (page.parent / "figures").glob("*.png"))
+    ('report.html', ['calibration.png', 'class_gains.png', 'learning_curves.png', 'pairwise_matrix.png'])
+    >>> folder.cleanup()
     """
     run, folder = local_path(run, "run"), local_path(folder, "folder")
     results = ExperimentResults.load(run)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnfinishedWarning)  # the page says it
+        metric = metric or results.main_metric
         check_metric(results.frame, metric)
         picture = None if images is None else _picture_of_row(results, run, images)
         page = Page(folder, f"Active learning on {_name(results, run)}")
@@ -95,18 +116,26 @@ def write_report(
             lambda: LearningCurveDisplay.from_results(results, metric),
             f"{metric} against the number of labels; mean over seeds, the band is one standard error.",
         )
+        if "cost" in results.frame:
+            page.figure(
+                "learning_curves_by_cost",
+                lambda: LearningCurveDisplay.from_results(results, metric, x="cost"),
+                f"{metric} against what the labels cost, mean over seeds after each round.",
+            )
+            page.table("areas_by_cost", results.area_under_curve(metric, x="cost"))
         if common_range(results.frame)[0]["seed"].nunique() > 1 and len(results.strategies) > 1:
             _tests(page, results, metric, baseline, confidence)
         if results.modalities:
             _modalities(page, results)
         _robustness(page, results)
         _class_gains(page, results, baseline)
-        page.heading("Calibration")
-        page.figure(
-            "calibration",
-            lambda: LearningCurveDisplay.from_results(results, "ece"),
-            "Expected calibration error (32 bins) of the fused head.",
-        )
+        if "ece" in results.frame:
+            page.heading("Calibration")
+            page.figure(
+                "calibration",
+                lambda: LearningCurveDisplay.from_results(results, "ece"),
+                "Expected calibration error (32 bins) of the fused head.",
+            )
         if picture is not None:
             _pictures(page, results, picture)
         return page.write()
@@ -120,10 +149,12 @@ def _about(page: Page, results: ExperimentResults) -> None:
         sentence = common_range(results.frame)[1]
         if sentence:
             page.note(f"In all tables and figures, {sentence}.")
+    unit = "groups" if "n_groups" in results.frame else "rows"
+    what = "labels, any of them in a row" if config.get("task") == "several labels" else "classes"
     page.note(
-        f"{len(results.strategies)} strategies, {len(config['seeds'])} seeds. {config['n_initial']} rows chosen first "
-        f"({config['initial']['name']}), then {config['n_rounds']} rounds of {config['n_instances']}. Pool: "
-        f"{config['n_pool']} rows, test: {config['n_test']} rows, {len(config['classes'])} classes"
+        f"{len(results.strategies)} strategies, {len(config['seeds'])} seeds. {config['n_initial']} {unit} chosen "
+        f"first ({config['initial']['name']}), then {config['n_rounds']} rounds of {config['n_instances']}. Pool: "
+        f"{config['n_pool']} rows, test: {config['n_test']} rows, {len(config['classes'])} {what}"
         + (f", modalities {', '.join(results.modalities)}." if results.modalities else ".")
     )
 
@@ -153,7 +184,7 @@ def _modalities(page: Page, results: ExperimentResults) -> None:
     page.figure(
         "modality_curves",
         lambda: ModalityCurveDisplay.from_results(results),
-        "Accuracy of the fused head and of each modality's own head.",
+        f"{results.main_metric.replace('_', ' ').capitalize()} of the fused head and of each modality's own head.",
     )
     if len(results.modalities) == 1:
         return
@@ -201,7 +232,7 @@ def _robustness(page: Page, results: ExperimentResults) -> None:
 
 def _class_gains(page: Page, results: ExperimentResults, baseline: str) -> None:
     others = [name for name in results.strategies if name != baseline]
-    if baseline not in results.strategies or not others:
+    if baseline not in results.strategies or not others or results.classes.empty:
         return
     strategy = "bmmal" if "bmmal" in others else others[0]
     page.heading("Classes")
@@ -240,7 +271,7 @@ def _pictures(page: Page, results: ExperimentResults, picture: Callable[[int], P
 # ---------------------------------------------------------------------------------------------- several runs
 
 
-def write_comparison(runs: list[Path], folder: Path, *, metric: str = "accuracy", confidence: float = 0.9) -> Path:
+def write_comparison(runs: list[Path], folder: Path, *, metric: str | None = None, confidence: float = 0.9) -> Path:
     """Write a report that compares strategies over several runs, those that all of them hold.
 
     Parameters
@@ -249,8 +280,8 @@ def write_comparison(runs: list[Path], folder: Path, *, metric: str = "accuracy"
         Folders of the runs.
     folder : Path
         Where to write: ``report.html``, ``report.txt``, ``tables/``, ``figures/``.
-    metric : str, default="accuracy"
-        What to compare, a column of the results.
+    metric : str, optional
+        What to compare, a column of the results. Default: the first run's ``main_metric``.
     confidence : float, default=0.9
         Of the pairwise matrix.
 
@@ -258,6 +289,28 @@ def write_comparison(runs: list[Path], folder: Path, *, metric: str = "accuracy"
     -------
     Path
         Of ``report.html``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmmal.display import write_comparison
+    >>> from skmmal.experiment import run_experiment
+    >>> X, y = load_iris(return_X_y=True)
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> runs = [Path(folder.name) / name for name in ("first", "second")]
+    >>> for run, columns in zip(runs, (slice(2), slice(2, 4))):
+    ...     results = run_experiment(
+    ...         LogisticRegression(), ["margin", "random"], X[::2, columns], y[::2],
+    ...         X_test=X[1::2, columns], y_test=y[1::2], results_dir=run,
+    ...         n_initial=10, n_instances=5, n_rounds=2, seeds=2, initial="kmeans",
+    ...     )
+    >>> page = write_comparison(runs, Path(folder.name) / "report")
+    >>> page.name, sorted(file.name for file in (page.parent / "tables").iterdir())
+    ('report.html', ['areas.csv', 'pairwise_matrix.csv'])
+    >>> folder.cleanup()
     """
     results = {}
     folder = local_path(folder, "folder")
@@ -270,6 +323,7 @@ def write_comparison(runs: list[Path], folder: Path, *, metric: str = "accuracy"
     if len(names) < 2:
         raise ValueError(f"the runs share the strategies {names}; a comparison needs two")
     frames = [loaded.frame[loaded.frame["strategy"].isin(names)] for loaded in results.values()]
+    metric = metric or first.main_metric
     for frame in frames:
         check_metric(frame, metric)
     with warnings.catch_warnings():

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["grid_of_axes", "new_axes", "strategy_styles"]
+__all__ = ["COLORS", "grid_of_axes", "new_axes", "strategy_styles"]
 
 # the colours of Okabe and Ito (they survive colour blindness), ordered so that neighbours differ in lightness
-_COLORS = ("#000000", "#D55E00", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#7F7F7F")
+COLORS = ("#000000", "#D55E00", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#7F7F7F")
 _MARKERS = ("o", "s", "^", "D", "v", "<", "*", ">", "p", "X", "P")
 _DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 
@@ -42,7 +42,7 @@ def strategy_styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
             continue
         i = sum(other != "random" for other in styles)
         styles[name] = {
-            "color": _COLORS[i % len(_COLORS)],
+            "color": COLORS[i % len(COLORS)],
             "marker": _MARKERS[i % len(_MARKERS)],
             "linestyle": _DASHES[i % len(_DASHES)],
             "linewidth": 1.4,

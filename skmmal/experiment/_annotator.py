@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from skmmal._arrays import numeric
+from skmmal._labels import several_labels as states_of
 from skmmal._random import check_rng
 from skmmal._sklearn import Interval
 
@@ -149,13 +151,15 @@ class Answers:
         return rows[self.answered[rows]]
 
 
-def check_annotator(annotator: Any) -> Any:
+def check_annotator(annotator: Any, *, several_labels: bool = False) -> Any:
     """Refuse what cannot label.
 
     Parameters
     ----------
     annotator : callable or None
         As of `run_experiment`.
+    several_labels : bool, default=False
+        Whether rows have several labels.
 
     Returns
     -------
@@ -166,6 +170,11 @@ def check_annotator(annotator: Any) -> Any:
         raise TypeError(
             "annotator must be a NoisyAnnotator or a function (X, y, random_state) that returns labels and which rows "
             f"have one; got {annotator!r}"
+        )
+    if several_labels and isinstance(annotator, NoisyAnnotator):
+        raise ValueError(
+            "NoisyAnnotator confuses the classes of rows that have one; for several labels a row give a function "
+            "(X, y, random_state) that returns an indicator matrix and which rows have an answer"
         )
     return annotator
 
@@ -201,11 +210,17 @@ def answers_to(annotator: Any, X: Any, y: np.ndarray, classes: np.ndarray, rando
     if not isinstance(returned, tuple) or len(returned) != 2:
         raise TypeError(f"annotator must return labels and which rows have one, got a {type(returned).__name__}")
     labels, answered = (np.asarray(part) for part in returned)
-    if labels.shape != y.shape or answered.shape != y.shape or answered.dtype != bool:
+    if labels.shape != y.shape or answered.shape != y.shape[:1] or answered.dtype != bool:
         raise ValueError(
             f"annotator returned labels of shape {labels.shape}, and {answered.dtype} of shape {answered.shape} to say "
             f"which rows have one; expected a label and a boolean for each of {len(y)} rows"
         )
+    if y.ndim == 2:
+        found = states_of(labels)
+        assert found is not None
+        return Answers(found[0] if np.isnan(found[0]).any() else found[0].astype(np.intp), answered)
+    if not classes.size:
+        return Answers(numeric(labels, "annotator's answers", 1).astype(np.float64), answered)
     unknown = np.flatnonzero(answered & ~np.isin(labels, classes))
     if len(unknown):
         raise ValueError(f"annotator answered {labels[unknown[0]]!r} to row {unknown[0]}; the classes are {classes}")

@@ -153,7 +153,7 @@ def oracle_batch(problem: Problem, model: Any, chosen: np.ndarray, answers: Answ
     best, highest = None, -1.0
     for batch in _batches(problem, oracle, model, pool, chosen, answers, (seed, round_)):
         fitted = fit_answered(problem, answers, np.concatenate([chosen, batch]), seed, round_)
-        accuracy = float(np.mean(fitted.predict(X) == y))
+        accuracy = float(np.mean(fitted.predict(X) == y))  # of several labels, the mean over them
         if accuracy > highest:
             best, highest = batch, accuracy
     return best
@@ -175,7 +175,7 @@ def _batches(
             rng = np.random.RandomState(random_seed(ORACLE, "subset", name, *key, number))
             part = pool if number == 0 else np.sort(rng.choice(pool, n_half, replace=False))
             asked = seeded(strategy, ORACLE, name, *key, number)
-            yield part[ask(problem, asked, read_pool(problem, model, part, chosen, answers))]
+            yield part[ask(problem, asked, read_pool(problem, model, part, chosen, answers), part)]
     for number in range(oracle.n_random):
         rng = np.random.RandomState(random_seed(ORACLE, "random", *key, number))
         yield rng.choice(pool, problem.n_instances, replace=False)

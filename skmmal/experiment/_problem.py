@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import pickle
 import sys
 from collections.abc import Iterable, Mapping
@@ -13,23 +14,24 @@ from typing import Any
 
 import joblib
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import get_scorer
-from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
-from skmmal._arrays import integer, naming, numeric, off_device
+from skmmal._arrays import integer, numeric, off_device
 from skmmal._fitted import check_estimator
 from skmmal._sklearn import num_samples
 from skmmal._store import digest, fingerprint
 from skmmal.experiment._annotator import check_annotator
 from skmmal.experiment._evaluations import resolve_evaluations
+from skmmal.experiment._tasks import LABELS, ONE_CLASS, VALUES, Task, task_of
 from skmmal.modalities import as_multimodal, is_multimodal
 from skmmal.modalities._blocks import refuse_unread
 from skmmal.modalities._mapped import in_memory_bytes, opened, packed
 from skmmal.modalities._rows import check_same_rows, rows_of
 from skmmal.query import QueryStrategy, available_strategies, get_strategy, strategy_name
+from skmmal.query._base import label_refusal, model_refusal
+from skmmal.query._units import group_codes, refusal, row_costs
 
 __all__ = ["Problem", "describe", "make_problem", "random_seed", "resolve_seeds"]
 
@@ -44,9 +46,12 @@ OWN_COLUMNS = (
     "balanced_accuracy",
     "ece",
     "shapley_imbalance",
+    "n_groups",
+    "cost",
 )
 TIMINGS = ("fit_seconds", "query_seconds")
 METRIC_PREFIXES = ("accuracy_", "balanced_accuracy_", "contribution_", "weaker_weight_")
+"""Beside those of `Task.metrics`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +73,23 @@ class Problem:
     scorers: dict[str, Any]
     evaluations: dict[str, Any]
     annotator: Any = None
+    task: Task = ONE_CLASS
+    groups: np.ndarray | None = None
+    costs: np.ndarray | None = None
+
+    def units(self, rows: np.ndarray | slice = slice(None)) -> dict[str, Any]:
+        """What a strategy is told of some rows: their groups and costs, where there are any."""
+        given = {"groups": self.groups, "costs": self.costs}
+        return {name: values[rows] for name, values in given.items() if values is not None}
+
+    def spent(self, rows: np.ndarray) -> dict[str, float]:
+        """How many groups some rows are, and what they cost."""
+        found: dict[str, float] = {}
+        if self.groups is not None:
+            found["n_groups"] = len(np.unique(self.groups[rows]))
+        if self.costs is not None:
+            found["cost"] = math.fsum(self.costs[rows])
+        return found
 
     def __sizeof__(self) -> int:
         # joblib's Dask backend sends arguments that are large once to every worker, not once per task
@@ -99,42 +121,50 @@ def make_problem(
     scoring: Any,
     evaluations: Any = None,
     annotator: Any = None,
+    groups: Any = None,
+    costs: Any = None,
 ) -> Problem:
     """Check the arguments of `run_experiment` and bring them into one form."""
-    X, y = _check_data(X, y, "X", "y")
-    X_test, y_test = _check_data(X_test, y_test, "X_test", "y_test")
+    check_same_rows({**rows_of(X, "X"), "groups": groups, "costs": costs})
+    estimator, task = _check_estimator(estimator), task_of(estimator, y)
+    names = task.names(y) if task is LABELS else None
+    X, y = _check_data(X, y, "X", "y", task)
+    X_test, y_test = _check_data(X_test, y_test, "X_test", "y_test", task, names)
     if X.shape[1] != X_test.shape[1]:
         raise ValueError(f"X has {X.shape[1]} columns, X_test has {X_test.shape[1]}")
     n_initial = integer(n_initial, "n_initial", 1)
     n_instances = integer(n_instances, "n_instances", 1)
     n_rounds = integer(n_rounds, "n_rounds", 0)
-    wanted = n_initial + n_rounds * n_instances
-    if wanted > len(y):
+    groups = None if groups is None else group_codes(groups, len(y), "groups", "X")
+    costs = None if costs is None else row_costs(costs, len(y), "costs", "X")
+    wanted, n_units = n_initial + n_rounds * n_instances, len(y) if groups is None else int(groups.max()) + 1
+    if wanted > n_units:
         raise ValueError(
-            f"n_initial={n_initial} and n_rounds={n_rounds} of n_instances={n_instances} need {wanted} rows to "
-            f"label, X has {len(y)}"
+            f"n_initial={n_initial} and n_rounds={n_rounds} of n_instances={n_instances} need {wanted} "
+            f"{'rows' if groups is None else 'groups'} to label, X has {n_units}"
         )
     initial_name, initial_strategy = _check_initial(initial)
-    try:
-        classes = np.unique(np.concatenate([y, y_test]))
-    except TypeError:
-        raise ValueError("y and y_test mix labels of different types; use strings or numbers in both") from None
+    resolved = resolve_strategies(strategies)
+    _check_served(resolved, initial_strategy, task, by_units=groups is not None or costs is not None)
     return Problem(
-        estimator=_check_estimator(estimator),
-        strategies=resolve_strategies(strategies),
+        estimator=estimator,
+        strategies=resolved,
         X=X,
         y=y,
         X_test=X_test,
         y_test=y_test,
-        classes=classes,
+        classes=task.names(y, y, y_test) if names is None else names,
         n_initial=n_initial,
         n_instances=n_instances,
         n_rounds=n_rounds,
         initial_name=initial_name,
         initial=initial_strategy,
-        scorers=_resolve_scorers(scoring),
+        scorers=_resolve_scorers(scoring, task),
         evaluations=resolve_evaluations(evaluations),
-        annotator=check_annotator(annotator),
+        annotator=check_annotator(annotator, several_labels=task is LABELS),
+        task=task,
+        groups=groups,
+        costs=costs,
     )
 
 
@@ -151,7 +181,9 @@ def _check_estimator(estimator: Any) -> Any:
     return clone(estimator)
 
 
-def _check_data(X: Any, y: Any, X_name: str, y_name: str) -> tuple[Any, np.ndarray]:
+def _check_data(
+    X: Any, y: Any, X_name: str, y_name: str, task: Task, names: np.ndarray | None = None
+) -> tuple[Any, np.ndarray]:
     check_same_rows({**rows_of(X, X_name), y_name: y})
     refuse_unread(X, X_name)
     X, y = off_device(X), off_device(y)
@@ -161,15 +193,25 @@ def _check_data(X: Any, y: Any, X_name: str, y_name: str) -> tuple[Any, np.ndarr
         X = numeric(X, X_name)
     if len(X.shape) != 2 or X.shape[0] == 0:
         raise ValueError(f"{X_name} must have shape (n_samples, n_features) with at least one row, found {X.shape}")
-    with naming(y_name):
-        y = column_or_1d(y)
+    y = task.checked(y, y_name, names)
     if num_samples(X) != len(y):
         raise ValueError(f"{X_name} has {num_samples(X)} rows, {y_name} has {len(y)}")
     check_consistent_length(X, y)
-    absent = np.flatnonzero(pd.isna(y))
-    if len(absent):
-        raise ValueError(f"{y_name} is missing in row {absent[0]} ({len(absent)} such rows); an experiment needs all")
     return X, y
+
+
+def _check_served(
+    strategies: Mapping[str, QueryStrategy], initial: QueryStrategy, task: Task, *, by_units: bool
+) -> None:
+    """Refuse strategies that cannot do what the experiment is about, before anything runs."""
+    for strategy in (*strategies.values(), initial):
+        if by_units and not strategy.supports_groups:
+            raise ValueError(refusal(type(strategy).__name__))
+    for strategy in strategies.values():
+        if task is LABELS and not strategy.supports_multi_label:
+            raise ValueError(label_refusal(type(strategy).__name__))
+        if task is VALUES and strategy.requires_model:
+            raise TypeError(model_refusal(type(strategy).__name__))
 
 
 def resolve_strategies(strategies: Any) -> dict[str, QueryStrategy]:
@@ -215,7 +257,7 @@ def _check_initial(initial: Any) -> tuple[str, QueryStrategy]:
     return _own_name(initial), strategy
 
 
-def _resolve_scorers(scoring: Any) -> dict[str, Any]:
+def _resolve_scorers(scoring: Any, task: Task) -> dict[str, Any]:
     if scoring is None:
         return {}
     if isinstance(scoring, str):
@@ -224,7 +266,8 @@ def _resolve_scorers(scoring: Any) -> dict[str, Any]:
     for name in named:
         if not isinstance(name, str):
             raise TypeError(f"scoring must name its scorers, got {name!r}; give a dict for callables")
-        if name in (*OWN_COLUMNS, *TIMINGS) or name.startswith(METRIC_PREFIXES):
+        taken = (*OWN_COLUMNS, *TIMINGS, *task.metrics)
+        if name in taken or name.startswith((*METRIC_PREFIXES, *(f"{metric}_" for metric in task.metrics))):
             raise ValueError(f"scoring: {name!r} is the name of a column that is there already; give it another name")
     return {name: get_scorer(scorer) for name, scorer in named.items()}
 
@@ -261,7 +304,7 @@ def set_random_states(estimator: BaseEstimator, *key: str | int) -> None:
 
 def describe(problem: Problem, seeds: list[int], *, data: bool) -> dict[str, Any]:
     """What determines the results, as JSON; with `data`, fingerprints of the arrays too."""
-    description = {
+    description: dict[str, Any] = {
         "estimator": _describe_estimator(problem.estimator),
         "strategies": {name: _describe_estimator(strategy) for name, strategy in problem.strategies.items()},
         "initial": {"name": problem.initial_name, **_describe_estimator(problem.initial)},
@@ -277,6 +320,8 @@ def describe(problem: Problem, seeds: list[int], *, data: bool) -> dict[str, Any
     # runs without any are described as they always were
     if problem.evaluations:
         description["evaluations"] = {name: _describe_any(value) for name, value in problem.evaluations.items()}
+    if problem.task is not ONE_CLASS:
+        description["task"] = problem.task.name
     if problem.annotator is not None:
         description["annotator"] = _describe_any(problem.annotator)
     if is_multimodal(problem.X):
@@ -288,6 +333,9 @@ def describe(problem: Problem, seeds: list[int], *, data: bool) -> dict[str, Any
             "X_test": _fingerprint(problem.X_test),
             "y_test": _fingerprint_labels(problem.y_test),
         }
+        description["data"].update({name: _fingerprint_labels(values) for name, values in problem.units().items()})
+    elif problem.units():
+        description["units"] = sorted(problem.units())
     return description
 
 
@@ -369,4 +417,6 @@ def _fingerprint(X: Any) -> str:
 
 
 def _fingerprint_labels(y: np.ndarray) -> str:
+    if y.ndim == 2:
+        return fingerprint({"": y})
     return digest(json.dumps([plain(label) for label in y]).encode())

@@ -17,12 +17,13 @@ from skmmal.experiment._common_range import check_metric, comparable
 from skmmal.experiment._folder import RunFolder, read_config
 from skmmal.experiment._problem import TIMINGS
 from skmmal.experiment._statistics import area_under_curve, labels_saved, pairwise_matrix
+from skmmal.experiment._tasks import of_config
 
 __all__ = ["ExperimentResults", "summary_text"]
 
 KEYS = ["strategy", "seed", "round"]
 SUMS = "sha256sums.txt"
-_INTEGERS = ("seed", "round", "n_labeled", "n_skipped", "n_wrong", "rank", "row")
+_INTEGERS = ("seed", "round", "n_labeled", "n_groups", "n_skipped", "n_wrong", "rank", "row")
 _SUMMARY = ("final", "final_se", "area", "area_se")
 FILES = {"frame": "results.csv", "selected": "selected.csv", "classes": "classes.csv", "timings": "timings.csv"}
 
@@ -39,12 +40,16 @@ class ExperimentResults:
         in the true class's probability); ``shapley_imbalance`` (of the test accuracy); ``weaker_weight_NAME`` (mean
         BMMAL weight of the weaker modality in the part of the pool that NAME dominates); further scorers; with an
         annotator ``n_skipped`` and ``n_wrong`` (how many of the ``n_labeled`` rows got no label, or a wrong one);
-        ``fit_seconds``, ``query_seconds``.
+        with groups ``n_groups``, with costs ``cost`` (how many groups the rows are, and what they cost together);
+        ``fit_seconds``, ``query_seconds``. Of several labels a row, in place of the accuracies:
+        ``mean_average_precision`` (over labels that some test row has), ``f1_macro``, ``f1_micro``, ``hamming_loss``,
+        ``subset_accuracy``, also by modality. Of a regressor ``r2`` and ``mae``.
     selected : DataFrame
         The rows chosen: ``strategy``, ``seed``, ``round``, ``rank`` (order within the round), ``row`` (of X). Those of
         round 0 are the first rows.
     classes : DataFrame
-        Accuracy of each class: ``strategy``, ``seed``, ``round``, ``label``, ``accuracy``, ``accuracy_NAME``.
+        Accuracy of each class: ``strategy``, ``seed``, ``round``, ``label``, ``accuracy``, ``accuracy_NAME``. Of
+        several labels ``average_precision`` and ``f1``, by modality too. Empty for a regressor.
     config : dict
         What was run.
     evaluations : dict of str to DataFrame, optional
@@ -95,17 +100,24 @@ class ExperimentResults:
         prefix = "contribution_"
         return [name.removeprefix(prefix) for name in self.frame.columns if name.startswith(prefix)]
 
+    @property
+    def main_metric(self) -> str:
+        """The column that says most: ``accuracy``, ``mean_average_precision`` of several labels, ``r2`` of values."""
+        return of_config(self.config).main_metric
+
     # ----------------------------------------------------------------------------------------------- questions
 
-    def summary(self, metric: str = "accuracy", baseline: str = "random") -> pd.DataFrame:
+    def summary(self, metric: str | None = None, baseline: str = "random", x: str = "n_labeled") -> pd.DataFrame:
         """One row per strategy: where it ends, its area, what it saves against a baseline, what it costs.
 
         Parameters
         ----------
-        metric : str, default="accuracy"
-            A column of the frame.
+        metric : str, optional
+            A column of the frame; by default `main_metric`.
         baseline : str, default="random"
             The target is this strategy's mean at the end. Without it among the strategies, those columns are left out.
+        x : str, default="n_labeled"
+            What areas are over, and what is saved: ``"n_labeled"``, ``"cost"``, ``"n_groups"``.
 
         Returns
         -------
@@ -116,17 +128,18 @@ class ExperimentResults:
             the share of the seeds that reach it), ``saved`` (of the baseline's labels, over the seeds where both reach
             it), ``fit_seconds`` and ``query_seconds`` (means per round).
         """
+        metric = self.main_metric if metric is None else metric
         check_metric(self.frame, metric)
         frame = comparable(self.frame)
         if frame.empty:  # no seed is shared
             return pd.DataFrame(index=pd.Index(self.strategies, name="strategy"), columns=list(_SUMMARY), dtype=float)
         last = frame[frame["round"] == frame["round"].max()].groupby("strategy", sort=False)[metric]
-        area = area_under_curve(frame, metric)
+        area = area_under_curve(frame, metric, x)
         table = pd.DataFrame({"final": last.mean(), "final_se": last.sem()})
         table["area"], table["area_se"] = area["mean"], area["standard_error"]
         if baseline in self.strategies:
             target = float(table["final"][baseline])
-            reached = labels_saved(frame, target, metric=metric, baseline=baseline)
+            reached = labels_saved(frame, target, metric=metric, baseline=baseline, x=x)
             table["labels"], table["reached"] = reached["labels"], reached["reached"]
             table["saved"] = reached["saved"]
         for name in TIMINGS:
@@ -134,13 +147,13 @@ class ExperimentResults:
                 table[name] = frame.groupby("strategy", sort=False)[name].mean()
         return table.loc[self.strategies]
 
-    def pairwise_matrix(self, metric: str = "accuracy", confidence: float = 0.9) -> pd.DataFrame:
+    def pairwise_matrix(self, metric: str | None = None, confidence: float = 0.9) -> pd.DataFrame:
         """Share of the rounds in which one strategy (row) beats another (column) significantly.
 
         Parameters
         ----------
-        metric : str, default="accuracy"
-            A column of the frame.
+        metric : str, optional
+            A column of the frame; by default `main_metric`.
         confidence : float, default=0.9
             Of the tests.
 
@@ -149,22 +162,24 @@ class ExperimentResults:
         DataFrame of shape (n_strategies, n_strategies)
             See `skmmal.experiment.pairwise_matrix`.
         """
-        return pairwise_matrix(self.frame, metric=metric, confidence=confidence)
+        return pairwise_matrix(self.frame, metric=metric or self.main_metric, confidence=confidence)
 
-    def area_under_curve(self, metric: str = "accuracy") -> pd.DataFrame:
+    def area_under_curve(self, metric: str | None = None, x: str = "n_labeled") -> pd.DataFrame:
         """Normalised area under the learning curve.
 
         Parameters
         ----------
-        metric : str, default="accuracy"
-            A column of the frame.
+        metric : str, optional
+            A column of the frame; by default `main_metric`.
+        x : str, default="n_labeled"
+            What the area is over: ``"n_labeled"``, ``"cost"``, ``"n_groups"``.
 
         Returns
         -------
         DataFrame
             See `skmmal.experiment.area_under_curve`.
         """
-        return area_under_curve(self.frame, metric=metric)
+        return area_under_curve(self.frame, metric=metric or self.main_metric, x=x)
 
     # ------------------------------------------------------------------------------------------------- storage
 
@@ -205,7 +220,7 @@ class ExperimentResults:
         tidy = pd.DataFrame(frame)
         measured = [name for name in tidy.columns if name not in KEYS]
         tidy[measured] = tidy[measured].apply(pd.to_numeric)  # a column of nulls is one of NaN
-        per_class = pd.DataFrame(classes)
+        per_class = pd.DataFrame(classes, columns=None if classes else [*KEYS, "label"])
         heads = [name for name in per_class.columns if name not in (*KEYS, "label")]
         per_class[heads] = per_class[heads].apply(pd.to_numeric)
         evaluations = {table_name: _as_frame(columns) for table_name, columns in tables.items()}

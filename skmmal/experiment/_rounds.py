@@ -124,7 +124,7 @@ def read_pool(problem: Problem, model: Any, pool: np.ndarray, chosen: np.ndarray
     return read_with_labels(model, take_rows(problem.X, pool), *known)
 
 
-def ask(problem: Problem, strategy: QueryStrategy, pool: Reading) -> np.ndarray:
+def ask(problem: Problem, strategy: QueryStrategy, pool: Reading, rows: np.ndarray) -> np.ndarray:
     """Rows that a strategy picks next.
 
     Parameters
@@ -135,6 +135,8 @@ def ask(problem: Problem, strategy: QueryStrategy, pool: Reading) -> np.ndarray:
         With the random state of this query.
     pool : Reading
         Of `read_pool`.
+    rows : ndarray of int
+        Which rows of the experiment these are.
 
     Returns
     -------
@@ -142,7 +144,7 @@ def ask(problem: Problem, strategy: QueryStrategy, pool: Reading) -> np.ndarray:
         Of the reading, in the order picked.
     """
     with said_elsewhere():
-        return strategy.query(None, pool, problem.n_instances)
+        return strategy.query(None, pool, problem.n_instances, **problem.units(rows))
 
 
 def others(rows: np.ndarray, n_rows: int) -> np.ndarray:

@@ -39,6 +39,8 @@ def run_experiment(
     n_rounds: int,
     seeds: int | Sequence[int],
     initial: str | QueryStrategy = "random",
+    groups: Any = None,
+    costs: Any = None,
     scoring: Any = None,
     evaluations: Any = None,
     annotator: Any = None,
@@ -55,29 +57,36 @@ def run_experiment(
 
     Parameters
     ----------
-    estimator : classifier
+    estimator : classifier or regressor
         Cloned. A `LateFusionClassifier` gives all measures; a Pipeline with one at its end does, too; of any other
         classifier the fused ones are taken. Its ``random_state`` is set from the seed.
     strategies : str, QueryStrategy, list of these, or dict of name to these
         A list is named by the strategies' own names. Their ``random_state`` is set from the seed.
     X : array-like, DataFrame, mapping or MultimodalArray of shape (n_samples, n_features)
         The pool, in any form that the estimator takes.
-    y : array-like of shape (n_samples,)
-        Labels of all its rows.
+    y : array-like of shape (n_samples,), or indicator matrix of shape (n_samples, L)
+        Labels of all its rows; for a regressor numbers. An indicator matrix (dense, sparse, or a DataFrame with label
+        names) says that rows have several labels; NaN in it stays unknown when the row is chosen.
     X_test : as `X`, of shape (n_test, n_features)
         Rows to measure on.
-    y_test : array-like of shape (n_test,)
-        Their labels.
+    y_test : array-like of shape (n_test,), or indicator matrix of shape (n_test, L)
+        Their labels, all known.
     n_initial : int
-        Rows labelled at first.
+        Rows labelled at first, or groups.
     n_instances : int
-        Rows chosen in a round.
+        Rows chosen in a round, or groups.
     n_rounds : int
         Rounds of choosing; results have ``n_rounds + 1`` points per strategy and seed.
     seeds : int or list of int
         A number n means 0 to n − 1. Aim for 10 to 20 where strategies are close.
     initial : str or QueryStrategy, default="random"
         Chooses the first rows; one that needs no model.
+    groups : array-like of shape (n_samples,), optional
+        Group of each row of X (patient, video): whole groups are chosen, from the first rows on. No group should have
+        rows in X_test, which cannot be checked here.
+    costs : array-like of shape (n_samples,), optional
+        What labeling each row costs: strategies choose by what a row or group is worth for its cost, and the column
+        ``cost`` is what the rows chosen so far cost.
     scoring : str, list of str, or dict of name to scorer, optional
         More columns: scikit-learn's scorers by name, or callables ``(estimator, X, y)``.
     evaluations : str, list of str, or dict of name to Evaluation or function, optional
@@ -164,6 +173,8 @@ def run_experiment(
         scoring,
         evaluations,
         annotator,
+        groups,
+        costs,
     )
     problem = _with_oracle(problem, oracle)
     seed_list = resolve_seeds(seeds)
@@ -181,6 +192,9 @@ def run_experiment(
 
 def _with_oracle(problem: Problem, oracle: Any) -> Problem:
     """Add the oracle to the strategies, where it is wanted."""
+    if oracle is not False and (problem.units() or not problem.classes.size):
+        raise ValueError("oracle compares batches of single rows by a classifier's accuracy: not with groups or costs, "
+                         "nor with a regressor")
     wanted = problem.n_initial + problem.n_rounds * problem.n_instances
     found = check_oracle(oracle, len(problem.y), wanted)
     if found is None:

@@ -27,10 +27,11 @@ __all__ = [
 _RESAMPLES = 9999
 
 
-def _check_curves(frame: pd.DataFrame, metric: str) -> None:
+def _check_curves(frame: pd.DataFrame, metric: str, x: str = "n_labeled") -> None:
     check_metric(frame, metric)
-    if "n_labeled" not in frame.columns:
-        raise ValueError(f"frame has no column 'n_labeled'; it has {list(frame.columns)}")
+    if x not in frame.columns:
+        known = [name for name in ("n_labeled", "n_groups", "cost") if name in frame.columns]
+        raise ValueError(f"x: frame has no column {x!r}; curves can be over {known}")
     check_once(frame)
 
 
@@ -153,7 +154,7 @@ def _common_seeds(table: pd.DataFrame, names: list[str]) -> list[int]:
 # -------------------------------------------------------------------------------------------- learning curves
 
 
-def area_per_seed(frame: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
+def area_per_seed(frame: pd.DataFrame, metric: str = "accuracy", x: str = "n_labeled") -> pd.DataFrame:
     """Normalised area under each learning curve, seeds × strategies.
 
     The trapezoid over the number of labels, divided by its range: a mean height between the first and the last point.
@@ -164,16 +165,38 @@ def area_per_seed(frame: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame
         ``results.frame``.
     metric : str, default="accuracy"
         A column of the frame.
+    x : str, default="n_labeled"
+        The column that the area is over. Where a seed's curves do not begin and end at the same place (groups of
+        unequal size, costs), what all of them have is compared.
 
     Returns
     -------
     DataFrame of shape (n_seeds, n_strategies)
         NaN for what is not compared.
     """
-    _check_curves(frame, metric)
-    curves = comparable(frame).sort_values("n_labeled").groupby(["seed", "strategy"])[["n_labeled", metric]]
-    areas = {key: _area(curve["n_labeled"].to_numpy(), curve[metric].to_numpy()) for key, curve in curves}
+    _check_curves(frame, metric, x)
+    areas = {}
+    for seed, of_seed in comparable(frame).sort_values(["round", x]).groupby("seed"):
+        curves = {
+            name: (part[x].to_numpy(dtype=float), part[metric].to_numpy())
+            for name, part in of_seed.groupby("strategy")
+        }
+        low = max(at[0] for at, _ in curves.values())
+        high = min(at[-1] for at, _ in curves.values())
+        for name, (at, values) in curves.items():
+            areas[seed, name] = _area(*_between(at, values, low, high))
     return _per_seed(areas, frame)
+
+
+def _between(at: np.ndarray, values: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a curve within a range; between its points it is straight."""
+    if at[0] == low and at[-1] == high:
+        return at, values
+    if low > high:
+        return at[:1], np.full(1, np.nan)
+    inside = (at > low) & (at < high)
+    ends = np.interp([low, high], at, values)
+    return np.concatenate([[low], at[inside], [high]]), np.concatenate([ends[:1], values[inside], ends[1:]])
 
 
 def _per_seed(values: Mapping[Any, float], frame: pd.DataFrame) -> pd.DataFrame:
@@ -189,7 +212,7 @@ def _area(n_labeled: np.ndarray, values: np.ndarray) -> float:
     return float(np.trapezoid(values, n_labeled) / (n_labeled[-1] - n_labeled[0]))
 
 
-def area_under_curve(frame: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
+def area_under_curve(frame: pd.DataFrame, metric: str = "accuracy", x: str = "n_labeled") -> pd.DataFrame:
     """Area under the learning curve, normalised to the height of a flat curve of the same area.
 
     Of runs that have not ended, the `common_range` is compared, with an `UnfinishedWarning`; so it is below.
@@ -200,6 +223,9 @@ def area_under_curve(frame: pd.DataFrame, metric: str = "accuracy") -> pd.DataFr
         ``results.frame``.
     metric : str, default="accuracy"
         A column of the frame.
+    x : str, default="n_labeled"
+        The column that the area is over, as ``"cost"``. Where a seed's curves do not begin and end at the same place,
+        the range that all of them have is compared.
 
     Returns
     -------
@@ -217,11 +243,13 @@ def area_under_curve(frame: pd.DataFrame, metric: str = "accuracy") -> pd.DataFr
        mean  standard_error  n_seeds
     a  0.65            0.05        2
     """
-    areas = area_per_seed(frame, metric)
+    areas = area_per_seed(frame, metric, x)
     return pd.DataFrame({"mean": areas.mean(), "standard_error": areas.sem(), "n_seeds": areas.count()})
 
 
-def labels_to_reach(frame: pd.DataFrame, target: float, metric: str = "accuracy") -> pd.DataFrame:
+def labels_to_reach(
+    frame: pd.DataFrame, target: float, metric: str = "accuracy", x: str = "n_labeled"
+) -> pd.DataFrame:
     """Labels at which each curve first reaches `target`, between two rounds by linear interpolation.
 
     Parameters
@@ -232,6 +260,8 @@ def labels_to_reach(frame: pd.DataFrame, target: float, metric: str = "accuracy"
         Value of the metric.
     metric : str, default="accuracy"
         A column of the frame.
+    x : str, default="n_labeled"
+        What is counted: ``"n_labeled"``, ``"cost"``, ``"n_groups"``.
 
     Returns
     -------
@@ -248,11 +278,11 @@ def labels_to_reach(frame: pd.DataFrame, target: float, metric: str = "accuracy"
     >>> labels_to_reach(frame, 0.5)["a"].tolist()
     [15.0, nan]
     """
-    _check_curves(frame, metric)
+    _check_curves(frame, metric, x)
     target = number(target, "target")
-    curves = comparable(frame).sort_values("n_labeled").groupby(["seed", "strategy"])[["n_labeled", metric]]
+    curves = comparable(frame).sort_values(["round", x]).groupby(["seed", "strategy"])[[x, metric]]
     first = {
-        key: _first_at(curve["n_labeled"].to_numpy(dtype=float), curve[metric].to_numpy(), target)
+        key: _first_at(curve[x].to_numpy(dtype=float), curve[metric].to_numpy(), target)
         for key, curve in curves
     }
     return _per_seed(first, frame)
@@ -270,7 +300,7 @@ def _first_at(n_labeled: np.ndarray, values: np.ndarray, target: float) -> float
 
 
 def labels_saved(
-    frame: pd.DataFrame, target: float, metric: str = "accuracy", baseline: str = "random"
+    frame: pd.DataFrame, target: float, metric: str = "accuracy", baseline: str = "random", x: str = "n_labeled"
 ) -> pd.DataFrame:
     """Labels each strategy needs for a target, and the share it saves against a baseline.
 
@@ -284,6 +314,8 @@ def labels_saved(
         A column of the frame.
     baseline : str, default="random"
         Strategy whose labels are saved.
+    x : str, default="n_labeled"
+        What is counted, as in `labels_to_reach`.
 
     Returns
     -------
@@ -304,7 +336,7 @@ def labels_saved(
     a         15.0      1.0   0.25      1
     random    20.0      1.0   0.00      1
     """
-    needed = labels_to_reach(frame, target, metric)
+    needed = labels_to_reach(frame, target, metric, x)
     if baseline not in needed:
         raise ValueError(
             f"baseline {baseline!r} is not among the strategies {list(needed)}{did_you_mean(str(baseline), needed)}"

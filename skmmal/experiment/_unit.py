@@ -58,16 +58,19 @@ def run_unit(problem: Problem, name: str, seed: int, folder: RunFolder | None) -
         chosen = np.array([row for record in records for row in record["selected"]], dtype=np.intp)
         # a round's model follows from its rows alone: nothing else has to be kept to go on
         model = fit_answered(problem, answers, chosen, seed, n_done - 1) if n_done else None
-        selected, _, query_seconds = _choose(problem, model, chosen, answers, name, seed, n_done)
+        selected, _, query_seconds, failure = _choose(problem, model, chosen, answers, name, seed, n_done)
         for round_ in range(n_done, problem.n_rounds + 1):
+            if failure is not None:  # behind the record of the round before it
+                raise failure
             asked = time.perf_counter()
             chosen = np.concatenate([chosen, selected])
             model = fit_answered(problem, answers, chosen, seed, round_)
             seconds = {"fit_seconds": time.perf_counter() - asked, "query_seconds": query_seconds}
             record: Record = {"round": round_, "selected": selected.tolist()}
             # before the model is measured, which reads the pool, too: the time of a query is all its own
-            selected, pool, query_seconds = _choose(problem, model, chosen, answers, name, seed, round_ + 1)
-            record["metrics"], record["by_class"] = evaluate(model, problem, pool)
+            selected, pool, query_seconds, failure = _choose(problem, model, chosen, answers, name, seed, round_ + 1)
+            measured, record["by_class"] = evaluate(model, problem, pool)
+            record["metrics"] = {**problem.spent(chosen), **measured}
             record["metrics"] |= _mistakes(problem, chosen, answers)
             tables = _evaluations(problem, model, seed, round_)
             if tables:
@@ -90,25 +93,31 @@ def _evaluations(problem: Problem, model: Any, seed: int, round_: int) -> dict[s
 
 def _choose(
     problem: Problem, model: Any, chosen: np.ndarray, answers: Answers, name: str, seed: int, round_: int
-) -> tuple[np.ndarray, Reading | None, float]:
-    """Rows of X to ask for next, what the model says of the pool, and seconds; behind the last round there are none."""
+) -> tuple[np.ndarray, Reading | None, float, Exception | None]:
+    """Rows of X to ask for next, what the model says of the pool, seconds, and why there are no rows.
+
+    A strategy that raises is no reason to lose the round whose model it was asked about.
+    """
     started = time.perf_counter()
     if model is None:
         strategy = seeded(problem.initial, "initial", problem.initial_name, seed)
         with said_elsewhere():
-            picked = strategy.query(clone(problem.estimator), problem.X, problem.n_initial)
-        return np.asarray(picked), None, time.perf_counter() - started
+            picked = strategy.query(clone(problem.estimator), problem.X, problem.n_initial, **problem.units())
+        return np.asarray(picked), None, time.perf_counter() - started, None
     rows = others(chosen, len(problem.y))
     if not len(rows):
-        return rows, None, 0.0
+        return rows, None, 0.0, None
     pool = read_pool(problem, model, rows, chosen, answers)
     if round_ > problem.n_rounds:
-        return rows[:0], pool, 0.0
-    if isinstance(problem.strategies[name], Oracle):
-        picked = oracle_batch(problem, model, chosen, answers, seed, round_)
-    else:
-        picked = rows[ask(problem, seeded(problem.strategies[name], "query", name, seed, round_), pool)]
-    return picked, pool, time.perf_counter() - started
+        return rows[:0], pool, 0.0, None
+    try:
+        if isinstance(problem.strategies[name], Oracle):
+            picked = oracle_batch(problem, model, chosen, answers, seed, round_)
+        else:
+            picked = rows[ask(problem, seeded(problem.strategies[name], "query", name, seed, round_), pool, rows)]
+    except Exception as error:
+        return rows[:0], pool, 0.0, error
+    return picked, pool, time.perf_counter() - started, None
 
 
 def _mistakes(problem: Problem, chosen: np.ndarray, answers: Answers) -> dict[str, int]:
@@ -116,7 +125,7 @@ def _mistakes(problem: Problem, chosen: np.ndarray, answers: Answers) -> dict[st
     if problem.annotator is None:
         return {}
     labeled = answers.among(chosen)
-    n_wrong = int((answers.labels[labeled] != problem.y[labeled]).sum())
+    n_wrong = int((~problem.task.hits(answers.labels[labeled], problem.y[labeled])).sum())
     return {"n_skipped": len(chosen) - len(labeled), "n_wrong": n_wrong}
 
 

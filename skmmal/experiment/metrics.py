@@ -5,44 +5,17 @@ from __future__ import annotations
 from typing import Any, cast
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
 from skmmal._calibration import expected_calibration_error
 from skmmal.contributions import balance_weights
 from skmmal.diagnostics import accuracy_shapley, shapley_imbalance
 from skmmal.experiment._problem import Problem
+from skmmal.experiment._tasks import LABELS, class_accuracies, mean
 from skmmal.modalities import presence_mask
 from skmmal.reading import Reading, read
 
 __all__ = ["class_accuracies", "expected_calibration_error", "weaker_weights"]
-
-
-def class_accuracies(y: np.ndarray, predicted: np.ndarray, classes: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Share of each class's rows that is predicted rightly.
-
-    Parameters
-    ----------
-    y, predicted : ndarray of shape (n,)
-        True and predicted classes.
-    classes : ndarray of shape (n_classes,)
-        Whose shares.
-    rows : ndarray of bool, shape (n,)
-        Rows that count.
-
-    Returns
-    -------
-    ndarray of shape (n_classes,)
-        NaN for a class without any row.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmmal.experiment.metrics import class_accuracies
-    >>> y, predicted = np.array([0, 0, 1]), np.array([0, 1, 1])
-    >>> class_accuracies(y, predicted, np.array([0, 1]), np.ones(3, dtype=bool))
-    array([0.5, 1. ])
-    """
-    hits = predicted == y
-    return np.array([_mean(hits[rows & (y == label)]) for label in classes])
 
 
 def weaker_weights(contributions: np.ndarray) -> np.ndarray:
@@ -70,16 +43,10 @@ def weaker_weights(contributions: np.ndarray) -> np.ndarray:
     """
     weakest = balance_weights(contributions).min(axis=1)
     strongest = contributions.argmax(axis=1)
-    return np.array([_mean(weakest[strongest == m]) for m in range(contributions.shape[1])])
+    return np.array([mean(weakest[strongest == m]) for m in range(contributions.shape[1])])
 
 
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if len(values) else float("nan")
-
-
-def evaluate(
-    model: Any, problem: Problem, pool: Reading | None
-) -> tuple[dict[str, float], dict[str, list[float]]]:
+def evaluate(model: Any, problem: Problem, pool: Reading | None) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Measure a fitted model on the test rows, and BMMAL's weights on the pool.
 
     Parameters
@@ -96,30 +63,31 @@ def evaluate(
     metrics : dict of str to float
         By name.
     by_class : dict of str to list of float
-        Accuracy of each class: of the fused head, and by modality.
+        Accuracy of each class, or average precision and F1 of each label: of the fused head, and by modality.
     """
-    y = problem.y_test
+    y, task = problem.y_test, problem.task
     test = read(model, problem.X_test, argument="X_test")
     source = cast(Any, test.source)
-    # the whole model's: it may have a threshold of its own
-    predicted = model.predict(problem.X_test)
-    heads = {"fused": (predicted, np.ones(len(y), dtype=bool))}
-    names: list[str] = []
+    says = hasattr(source.final, "predict_proba")
+    # the whole model may have a threshold of its own; a Pipeline says what its last step does, of rows read already
+    whole = model[-1] if isinstance(model, Pipeline) else model
+    predicted = source.predictions["fused"] if whole is source.final else np.asarray(model.predict(problem.X_test))
+    heads = {"fused": (predicted, _ranking(model, source, problem), np.ones(len(y), dtype=bool))}
     if source.has_own_heads:
         present = presence_mask(source.features)
         for m, (name, probabilities) in enumerate(source.probabilities_by_modality.items()):
-            names.append(name)
-            heads[name] = (source.final.classes_[probabilities.argmax(axis=1)], present[:, m])
-    recalls = {name: class_accuracies(y, labels, problem.classes, rows) for name, (labels, rows) in heads.items()}
-    metrics = {"accuracy": _mean(predicted == y), "balanced_accuracy": _nanmean(recalls["fused"])}
-    metrics["ece"] = float("nan")
-    if hasattr(source.final, "predict_proba"):
-        metrics["ece"] = expected_calibration_error(source.probabilities.max(axis=1), predicted == y)
-    for name in names:
-        labels, rows = heads[name]
-        metrics[f"accuracy_{name}"] = _mean((labels == y)[rows])
-    for name in names:
-        metrics[f"balanced_accuracy_{name}"] = _nanmean(recalls[name])
+            target = source.target
+            labels = target.named(target.decided(probabilities), source.final.classes_)
+            heads[name] = (labels, probabilities, present[:, m])
+    names = [name for name in heads if name != "fused"]
+    measured, by_label = {}, {}
+    for name, (labels, scores, rows) in heads.items():
+        measured[name], by_label[name] = task.measure(y, labels, scores, problem.classes, rows)
+    metrics = dict(measured["fused"])
+    if problem.classes.size:
+        metrics["ece"] = _calibration_error(source, predicted, y) if says else float("nan")
+    for metric in task.metrics:
+        metrics.update({f"{metric}_{name}": measured[name][metric] for name in names})
     if hasattr(source.final, "modality_contributions"):
         metrics.update(_balance(test, y, names))
         weights = np.full(len(names), np.nan)
@@ -128,21 +96,33 @@ def evaluate(
         metrics.update({f"weaker_weight_{name}": float(weight) for name, weight in zip(names, weights, strict=True)})
     for name, scorer in problem.scorers.items():
         metrics[name] = float(scorer(model, problem.X_test, y))
-    by_class = {_class_column(name): values.tolist() for name, values in recalls.items()}
+    by_class = {
+        column if name == "fused" else f"{column}_{name}": values.tolist()
+        for name, columns in by_label.items()
+        for column, values in columns.items()
+    }
     return metrics, by_class
 
 
-def _class_column(head: str) -> str:
-    return "accuracy" if head == "fused" else f"accuracy_{head}"
+def _ranking(model: Any, source: Any, problem: Problem) -> np.ndarray | None:
+    """Probabilities of several labels, or what ranks rows as they do."""
+    if problem.task is not LABELS:
+        return None
+    if hasattr(source.final, "predict_proba"):
+        return source.probabilities
+    return np.asarray(model.decision_function(problem.X_test)) if hasattr(model, "decision_function") else None
 
 
-def _nanmean(values: np.ndarray) -> float:
-    return _mean(values[~np.isnan(values)])
+def _calibration_error(source: Any, predicted: np.ndarray, y: np.ndarray) -> float:
+    """Of the predicted class; of several labels, of the predicted state of each label of each row."""
+    sure = [each.max(axis=1) for each in source.target.distributions(source.probabilities)]
+    hits = predicted == y if predicted.ndim == 1 else (predicted == y).T
+    return expected_calibration_error(np.concatenate(sure), hits.ravel())
 
 
 def _balance(test: Reading, y: np.ndarray, names: list[str]) -> dict[str, float]:
     """Contributions to the true class, and the imbalance of the accuracy."""
     source = cast(Any, test.source)
-    shares = source.final.modality_contributions(source.X, y).mean(axis=0)
+    shares = source.contributions_to(y).mean(axis=0)
     metrics = {f"contribution_{name}": float(share) for name, share in zip(names, shares, strict=True)}
     return {**metrics, "shapley_imbalance": shapley_imbalance(accuracy_shapley(source.final, test, y))}

@@ -6,14 +6,14 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.model_selection import GroupShuffleSplit, StratifiedShuffleSplit
 
 from skmmal import datasets
 from skmmal._names import did_you_mean, find_name
@@ -22,7 +22,17 @@ from skmmal._store import put_back
 from skmmal.features import FeatureStore
 from skmmal.modalities import MultimodalArray
 
-__all__ = ["DATASETS", "Features", "Labelled", "labelled_rows", "load_dataset", "load_features", "read_labels", "split"]
+__all__ = [
+    "DATASETS",
+    "Features",
+    "Labelled",
+    "labelled_rows",
+    "load_dataset",
+    "load_features",
+    "read_label_sets",
+    "read_labels",
+    "split",
+]
 
 
 @dataclass
@@ -57,12 +67,14 @@ class Labelled:
     ----------
     X : MultimodalArray
         The rows.
-    y : ndarray of shape (n,)
-        Their labels.
+    y : ndarray of shape (n,), or DataFrame of shape (n, L)
+        Their classes, or which of several labels each has.
     ids : ndarray of str, shape (n,)
         Their names.
     test : ndarray of bool, shape (n,), optional
         Where a file says which rows to test on.
+    groups, costs : ndarray of shape (n,), optional
+        Of the rows.
 
     Examples
     --------
@@ -73,9 +85,11 @@ class Labelled:
     """
 
     X: MultimodalArray
-    y: np.ndarray
+    y: Any
     ids: np.ndarray
     test: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    costs: np.ndarray | None = None
 
 
 # -------------------------------------------------------------------------------------------- data sets by name
@@ -138,6 +152,11 @@ def load_dataset(name: str, seed: int = 0) -> Labelled:
 
 # -------------------------------------------------------------------------------------------------- from files
 
+_IMPORT = (
+    "Files as other programs write them (.npy, .npz with ids and y, CSV, Parquet, a saved data set) become a cache and "
+    "a file of labels by: skmmal import FILES --out FOLDER"
+)
+
 
 def load_features(path: Path) -> Features:
     """Open a feature cache, or an .npz file whose two- and three-dimensional arrays are the modalities.
@@ -165,18 +184,22 @@ def load_features(path: Path) -> Features:
     """
     path = local_path(path, "--features")
     if put_back(path).is_dir():
+        if not (path / "manifest.json").exists():
+            raise ValueError(f"--features {path}: a folder without manifest.json is no feature cache. {_IMPORT}")
         store = FeatureStore.open(path)
         return Features(store.load(), np.asarray(store.ids))
     if not path.is_file():
         raise FileNotFoundError(f"--features {path}: there is no such folder or file")
     if path.suffix != ".npz":
-        raise ValueError(f"--features {path}: expected a feature cache (a folder) or an .npz file")
+        raise ValueError(f"--features {path}: expected a feature cache (a folder) or an .npz file. {_IMPORT}")
     with np.load(path, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     blocks = {name: array for name, array in arrays.items() if array.ndim in (2, 3)}
     others = [name for name in arrays if name not in blocks and name != "ids"]
     if others:
-        raise ValueError(f"--features {path}: {others} are neither 'ids' nor modalities (two or three dimensions)")
+        raise ValueError(
+            f"--features {path}: {others} are neither 'ids' nor modalities (two or three dimensions). {_IMPORT}"
+        )
     X = MultimodalArray(blocks)
     ids = arrays.get("ids", np.arange(len(X))).astype(str)
     if len(ids) != len(X) or len(set(ids)) < len(ids):
@@ -184,13 +207,15 @@ def load_features(path: Path) -> Features:
     return Features(X, ids)
 
 
-def read_labels(path: Path) -> pd.DataFrame:
+def read_labels(path: Path, beside: Sequence[str] = ()) -> pd.DataFrame:
     r"""Read ``id,label`` and, where there is one, ``split`` (train or test); rows without a label are kept.
 
     Parameters
     ----------
     path : path-like
         A table in CSV.
+    beside : sequence of str
+        Further columns.
 
     Returns
     -------
@@ -213,13 +238,93 @@ def read_labels(path: Path) -> pd.DataFrame:
     ...     read_labels(path)["label"].tolist()
     ['cat', 'dog']
     """
+    table = _checked_table(local_path(path, "--labels"), ("id", "label", *beside))
+    return table[[name for name in ("id", "label", "split", *beside) if name in table.columns]]
+
+
+def read_label_sets(path: Path, separator: str = "|", beside: Sequence[str] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
+    r"""Read which of several labels each row has.
+
+    Parameters
+    ----------
+    path : path-like
+        A table in CSV with the column ``id``, perhaps ``split``, and either a column ``label`` with the labels of the
+        row (``sea|boat``; an empty field is a row that has none, ``?boat`` a label that nobody knows of), or a column
+        for each label with 1, 0, or nothing where nobody knows.
+    separator : str, default="|"
+        What stands between labels.
+    beside : sequence of str
+        Further columns, which are no labels.
+
+    Returns
+    -------
+    table : DataFrame
+        ``id``, ``split`` and the further columns, texts.
+    states : DataFrame of float64
+        A column for each label, in the file's order or sorted; NaN where nobody knows.
+
+    Raises
+    ------
+    ValueError
+        As of `read_labels`; there are no labels, or a label's column holds something else than zeros and ones.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from skmmal.experiment.sources import read_label_sets
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "labels.csv"
+    ...     _ = path.write_text("id,label\na,sea|boat\nb,\nc,?boat\n")
+    ...     read_label_sets(path)[1]
+       boat  sea
+    0   1.0  1.0
+    1   0.0  0.0
+    2   NaN  0.0
+    """
     path = local_path(path, "--labels")
+    table = _checked_table(path, ("id", *beside))
+    kept = table[[name for name in ("id", "split", *beside) if name in table.columns]]
+    if "label" in table:
+        return kept, _sets(table["label"], separator, path)
+    names = [name for name in table.columns if name not in kept]
+    if not names:
+        raise ValueError(f"--labels {path}: neither a column 'label' nor one for each label; it has {list(table)}")
+    texts = table[names].apply(lambda column: column.str.strip())
+    wrong = np.argwhere(~texts.isin(["", "0", "1", "0.0", "1.0"]).to_numpy())
+    if len(wrong):
+        row, column = wrong[0]
+        raise ValueError(
+            f"--labels {path}: column {names[column]!r} holds {texts.iloc[row, column]!r} in line {row + 2}; a label's "
+            "column says 1, 0, or nothing where nobody knows (others are --group-column and --cost-column)"
+        )
+    return kept, texts.replace("", "nan").astype(np.float64)
+
+
+def _sets(texts: pd.Series, separator: str, path: Path) -> pd.DataFrame:
+    """Which labels rows have, from their names with a separator between."""
+    if not separator:
+        raise ValueError("--label-separator is empty; what stands between labels?")
+    parts = [[part.strip() for part in text.split(separator) if part.strip()] for text in texts]
+    names = sorted({part.removeprefix("?") for row in parts for part in row})
+    if len(names) < 2:
+        raise ValueError(f"--labels {path}: all labels are {names}, several are needed; {separator!r} separates them")
+    states = pd.DataFrame(0.0, index=texts.index, columns=names)
+    at = {name: column for column, name in enumerate(names)}
+    values = states.to_numpy(copy=True)
+    for row, labels in enumerate(parts):
+        for label in labels:
+            values[row, at[label.removeprefix("?")]] = np.nan if label.startswith("?") else 1.0
+    return pd.DataFrame(values, index=texts.index, columns=names)
+
+
+def _checked_table(path: Path, needed: Sequence[str]) -> pd.DataFrame:
+    """A table of texts with these columns, with ids that are distinct and splits that are known."""
     table = _read_text_table(path)
-    missing = [name for name in ("id", "label") if name not in table.columns]
+    missing = [name for name in needed if name not in table.columns]
     if missing:
-        near = did_you_mean(missing[0], table.columns)
-        raise ValueError(f"--labels {path}: no column {missing[0]!r}; it has {list(table.columns)}{near}")
-    table = table[[name for name in ("id", "label", "split") if name in table.columns]]
+        way_out = did_you_mean(missing[0], table.columns) or f". {_IMPORT}"
+        raise ValueError(f"--labels {path}: no column {missing[0]!r}; it has {list(table.columns)}{way_out}")
     empty = np.flatnonzero(table["id"] == "")
     if len(empty):
         raise ValueError(f"--labels {path}: the id is empty in line {empty[0] + 2}")
@@ -337,6 +442,8 @@ def usable_rows(X: MultimodalArray) -> np.ndarray:
 def split(data: Labelled, test_size: float, seed: int) -> tuple[Labelled, Labelled]:
     """Pool and test rows: as the file says, or drawn by class; a class of one row goes to the pool.
 
+    Whole groups are drawn where there are any, and rows without regard to their labels where they have several.
+
     Parameters
     ----------
     data : Labelled
@@ -361,6 +468,15 @@ def split(data: Labelled, test_size: float, seed: int) -> tuple[Labelled, Labell
     (1500, 500)
     """
     test = data.test
+    if test is not None and data.groups is not None:
+        both = np.intersect1d(data.groups[test], data.groups[~test])
+        if len(both):
+            raise ValueError(f"the group {both[0]!s} has training and test rows ({len(both)} such groups)")
+    if test is None and (data.groups is not None or isinstance(data.y, pd.DataFrame)):
+        # a group is on one side as a whole; sets of labels are too many to be strata
+        test = np.zeros(len(data.y), dtype=bool)
+        names = np.arange(len(test)) if data.groups is None else data.groups
+        test[next(GroupShuffleSplit(1, test_size=test_size, random_state=seed).split(test, groups=names))[1]] = True
     if test is None:
         test = np.zeros(len(data.y), dtype=bool)
         _, codes, counts = np.unique(data.y, return_inverse=True, return_counts=True)
@@ -378,4 +494,6 @@ def split(data: Labelled, test_size: float, seed: int) -> tuple[Labelled, Labell
 
 def _take(data: Labelled, mask: np.ndarray) -> Labelled:
     rows: Any = np.flatnonzero(mask)
-    return replace(data, X=data.X[rows], y=data.y[rows], ids=data.ids[rows], test=None)
+    y = data.y.iloc[rows] if isinstance(data.y, pd.DataFrame) else data.y[rows]
+    groups, costs = (None if each is None else each[rows] for each in (data.groups, data.costs))
+    return replace(data, X=data.X[rows], y=y, ids=data.ids[rows], test=None, groups=groups, costs=costs)

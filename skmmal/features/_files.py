@@ -73,15 +73,18 @@ def read_json(path: Path) -> Any:
 # -------------------------------------------------------------------------------------------------------- arrays
 
 
-def allocate(path: Path, shape: tuple[int, ...], dtype: np.dtype, fill: Any) -> None:
-    """Write an .npy file of constant `fill`, whole or not at all."""
+def allocate(path: Path, shape: tuple[int, ...], dtype: np.dtype, fill: Any, first: np.ndarray | None = None) -> None:
+    """Write an .npy file of the rows `first` and then of constant `fill`, whole or not at all."""
     row = np.full(shape[1:], fill, dtype=dtype)
     step = max(1, min(shape[0], 2**24 // max(1, row.nbytes)))
     chunk = np.broadcast_to(row, (step, *shape[1:])).tobytes()
     with replace_file(path) as file:
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for start in range(0, shape[0], step):
+        begin = 0 if first is None else len(first)
+        for start in range(0, begin, step):
+            file.write(np.ascontiguousarray(first[start : min(start + step, begin)]).data.cast("B"))  # type: ignore[index]
+        for start in range(begin, shape[0], step):
             file.write(chunk[: min(step, shape[0] - start) * row.nbytes])
 
 

@@ -90,15 +90,21 @@ def entry_of(
         }
     if "range_rows" not in entry:
         raise FileExistsError(f"modality {name!r} is in {manifest.folder} already, written by something else")
+    before = {"shape": entry["shape"], "dtype": entry["dtype"], **entry.get("fingerprint", {})}
+    check_fingerprint(manifest.folder, name, before, {"shape": shape, "dtype": dtype, **fingerprint})
+    return entry
+
+
+def check_fingerprint(folder: Path, name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to go on with what a different job has made; the message shows the difference."""
     check_same(
-        {"shape": entry["shape"], "dtype": entry["dtype"], **entry.get("fingerprint", {})},
-        {"shape": shape, "dtype": dtype, **fingerprint},
-        f"modality {name!r} in {manifest.folder} was made by a different job, so this one cannot continue it; use "
-        "another folder or another --modality name",
+        dict(before),
+        dict(now),
+        f"modality {name!r} in {folder} was made by a different job, so this one cannot continue it; use another "
+        "folder or another --modality name",
         FingerprintError,
         line="{key}: the cache has {before!r}, this job {now!r}",
     )
-    return entry
 
 
 def make_files(manifest: Manifest, name: str, entry: dict[str, Any]) -> None:

@@ -139,8 +139,8 @@ def write_range(path: Path, offset: int, start: int, values: np.ndarray) -> None
         os.fsync(file.fileno())
 
 
-def finish(folder: Path, name: str, markers: dict[int, Marker]) -> None:
-    """Merge a complete modality's markers into one reproducible file. Killed half-way, it is done again."""
+def merge(folder: Path, name: str, markers: dict[int, Marker]) -> None:
+    """Write markers into one reproducible file."""
     content = {
         "ranges": [
             {key: value for key, value in markers[index].items() if key not in MEASURED} for index in sorted(markers)
@@ -150,6 +150,11 @@ def finish(folder: Path, name: str, markers: dict[int, Marker]) -> None:
     sweep(folder, path.name)
     if not path.exists() or read_json(path) != content:
         write_file(path, dumps(content))
+
+
+def finish(folder: Path, name: str, markers: dict[int, Marker]) -> None:
+    """Merge a complete modality's markers. Killed half-way, it is done again."""
+    merge(folder, name, markers)
     shutil.rmtree(progress_folder(folder, name))
     fsync_folder(folder)
 

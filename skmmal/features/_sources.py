@@ -12,6 +12,8 @@ import numpy as np
 from skmmal._paths import local_path
 from skmmal.features._files import CacheError, read_json
 
+__all__ = ["column", "is_list", "load_array", "read_arrays", "read_arrow", "read_sources"]
+
 Blocks = dict[str, np.ndarray]
 
 
@@ -41,12 +43,12 @@ def _read_all(path: Path, id_column: str) -> tuple[Blocks, list[str] | None]:
     if path.suffix == ".npy":
         raise ValueError(f"{path}: an .npy file has no names; pass a mapping such as {{'image': {str(path)!r}}}")
     if path.suffix in (".npz", ".safetensors"):
-        arrays = _read_arrays(path)
+        arrays = read_arrays(path)
         blocks = {name: values for name, values in arrays.items() if _is_block(values)}
         ids = _ids(arrays.get(id_column))
     else:
-        table = _read_table(path)
-        blocks = {name: _column(path, table, name) for name in table.column_names if _is_list(table, name)}
+        table = read_arrow(path)
+        blocks = {name: column(path, table, name) for name in table.column_names if is_list(table, name)}
         ids = _ids(table[id_column].to_pylist() if id_column in table.column_names else None)
     if not blocks:
         raise CacheError(f"{path} holds no array of shape (n_samples, n_features) or (n_samples, tokens, dim)")
@@ -55,17 +57,17 @@ def _read_all(path: Path, id_column: str) -> tuple[Blocks, list[str] | None]:
 
 def _read_one(path: Path, key: Any, id_column: str) -> tuple[np.ndarray, list[str] | None]:
     if path.suffix == ".npy":
-        return _load(path, mmap_mode="r"), None
+        return load_array(path, mmap_mode="r"), None
     if path.suffix in (".npz", ".safetensors"):
-        arrays = _read_arrays(path)
+        arrays = read_arrays(path)
         if key not in arrays:
             raise KeyError(f"{path} has no array {key!r}; it has {sorted(arrays)}")
         return arrays[key], _ids(arrays.get(id_column))
-    table = _read_table(path)
+    table = read_arrow(path)
     ids = _ids(table[id_column].to_pylist() if id_column in table.column_names else None)
     if isinstance(key, list | tuple):
-        return np.stack([_column(path, table, name) for name in key], axis=1), ids
-    return _column(path, table, key), ids
+        return np.stack([column(path, table, name) for name in key], axis=1), ids
+    return column(path, table, key), ids
 
 
 def _is_block(values: np.ndarray) -> bool:
@@ -76,7 +78,7 @@ def _ids(values: Any) -> list[str] | None:
     return None if values is None else [str(value) for value in values]
 
 
-def _load(path: Path, **options: Any) -> Any:
+def load_array(path: Path, **options: Any) -> Any:
     try:
         return np.load(path, allow_pickle=False, **options)
     except FileNotFoundError:
@@ -85,10 +87,10 @@ def _load(path: Path, **options: Any) -> Any:
         raise CacheError(f"{path} cannot be read: {error}; pickled objects are never loaded") from None
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    with _load(path) as archive:
+    with load_array(path) as archive:
         arrays = {}
         for name in archive.files:
             try:
@@ -111,7 +113,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     }
 
 
-def _read_table(path: Path) -> Any:
+def read_arrow(path: Path) -> Any:
     """Read Parquet (a file, or a folder of files), or a folder that ``datasets`` saved, as an Arrow table."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -140,7 +142,7 @@ def _read_table(path: Path) -> Any:
         ) from None
 
 
-def _is_list(table: Any, name: str) -> bool:
+def is_list(table: Any, name: str) -> bool:
     import pyarrow as pa
 
     kind = table.schema.field(name).type
@@ -152,7 +154,7 @@ def _is_list(table: Any, name: str) -> bool:
     return False
 
 
-def _column(path: Path, table: Any, name: str) -> np.ndarray:
+def column(path: Path, table: Any, name: str) -> np.ndarray:
     """Return a column as an array; a null row is missing, that is NaN."""
     if name not in table.column_names:
         raise KeyError(f"{path} has no column {name!r}; it has {table.column_names}")

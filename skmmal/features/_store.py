@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from skmmal._paths import local_path
 from skmmal._store import digest, dumps, new_folder, put_back, sweep, write_file
-from skmmal.features._cache import CacheFiles, ids_text, refuse_other_ids
-from skmmal.features._claims import CacheInUseError, running
-from skmmal.features._files import check_name, decode_block, holds_missing, mutex
-from skmmal.features._manifest import FORMAT, OWN_KEYS, VERSION, Width, read_manifest, width_of
+from skmmal.features._cache import ids_text, refuse_other_ids
+from skmmal.features._copies import copy_rows, fill, rows_of_block
+from skmmal.features._files import check_name, mutex
+from skmmal.features._growing import GrowingCache, may_be_replaced
+from skmmal.features._manifest import FORMAT, OWN_KEYS, VERSION
 from skmmal.features._modality import check_plain
 from skmmal.features._ranges import all_ranges, default_range_rows
-from skmmal.features._reader import CacheReader, row_numbers
+from skmmal.features._reader import row_numbers
 from skmmal.features._sources import read_sources
-from skmmal.features._writer import RowWriter
-from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal, presence_mask
+from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal
 from skmmal.modalities._rows import check_ids
 
 
-class FeatureStore(CacheReader):
+class FeatureStore(GrowingCache):
     """A folder of features: row *i* of every modality belongs to sample ``ids[i]``.
 
     ``manifest.json`` says what there is, ``ids.txt`` holds one sample id per line, ``NAME.npy`` the values of a
@@ -163,12 +162,12 @@ class FeatureStore(CacheReader):
         if n_ids != len(array):
             raise ValueError(f"blocks have {len(array)} rows, and there are {n_ids} ids; one id for each row is needed")
         check_ids(blocks, ids, "blocks")
-        with new_folder(path, _may_be_replaced if overwrite else None) as folder:
+        with new_folder(path, may_be_replaced if overwrite else None) as folder:
             store = cls.create(folder, ids)
             for name, block in array.blocks.items():
                 about = (metadata or {}).get(name, {})
                 writer = store.writer(name, array.modalities[name], dtype=block.dtype.name, metadata=about)
-                _fill(writer, _rows_of_block(name, block))
+                fill(writer, rows_of_block(name, block))
         return cls.open(path)
 
     def append(
@@ -218,42 +217,13 @@ class FeatureStore(CacheReader):
             rows = np.array([at[identifier] for identifier in self.ids], dtype=np.intp)
         if len(rows) != self.n_samples:
             raise ValueError(f"modality {name!r} has {len(rows)} rows, {self.path} has {self.n_samples} samples")
-        read, content = _rows_of_block(name, block, rows), 0
+        read, content = rows_of_block(name, block, rows), 0
         for part in all_ranges(self.n_samples, default_range_rows(block[:1].nbytes)):
             values, _ = read(slice(part.start, part.stop))  # what cannot be used is refused before anything is written
             content = zlib.crc32(values.data.cast("B"), content)
         dtype, fingerprint = block.dtype.name, {"appended": content}
-        _fill(self.writer(name, width, dtype=dtype, fingerprint=fingerprint, metadata=metadata), read)
+        fill(self.writer(name, width, dtype=dtype, fingerprint=fingerprint, metadata=metadata), read)
         return self
-
-    def writer(self, name: str, width: Width, **options: Any) -> RowWriter:
-        """Return a resumable writer of one modality's rows.
-
-        Parameters
-        ----------
-        name : str
-            The modality, which may be new.
-        width : int or (int, int)
-            Columns of a row, or ``(tokens, dim)``.
-        **options
-            ``dtype`` (``"float16"``, ``"float32"``, ``"bfloat16"``, ...), ``fingerprint`` (what must be equal for
-            a later writer to continue), ``metadata``, ``range_rows`` (fixed when the modality is created),
-            ``shard=(i, n)``.
-
-        Returns
-        -------
-        RowWriter
-            Hands out the ranges that are not written yet.
-
-        Raises
-        ------
-        CacheInUseError
-            Another process is writing these rows.
-        FingerprintError
-            The modality was made by a different job; the message shows the difference.
-        """
-        self.files.check_current()
-        return RowWriter(self.files.manifest, check_name(name), width, **options)
 
     def join(self, other: FeatureStore, path: str | os.PathLike[str], how: str = "inner") -> FeatureStore:
         """Write a cache with the modalities of two, matched by id.
@@ -286,7 +256,7 @@ class FeatureStore(CacheReader):
         with new_folder(path) as folder:
             new = type(self).create(folder, ids)
             for store, row_of in ((self, mine), (other, theirs)):
-                _copy(store.files, new, np.array([row_of.get(i, -1) for i in ids]), list(store.metadata))
+                copy_rows(store.files, new.writer, np.array([row_of.get(i, -1) for i in ids]), list(store.metadata))
         return self.open(path)
 
     def subset(
@@ -321,7 +291,7 @@ class FeatureStore(CacheReader):
         numbers = self.index(ids) if ids is not None else row_numbers(slice(None) if rows is None else rows, len(self))
         names = self.files.names(modalities)
         with new_folder(path) as folder:
-            _copy(self.files, type(self).create(folder, self.ids[numbers]), numbers, names)
+            copy_rows(self.files, type(self).create(folder, self.ids[numbers]).writer, numbers, names)
         return self.open(path)
 
     @classmethod
@@ -376,59 +346,6 @@ class FeatureStore(CacheReader):
 
 # ------------------------------------------------------------------------------------------------------- helpers
 
-Read = Callable[[slice], tuple[np.ndarray, np.ndarray]]
-"""Gives values and presence of a cache's rows."""
-
-
-def _fill(writer: RowWriter, read: Read) -> None:
-    with writer:
-        for part in writer.pending():
-            values, present = read(slice(part.start, part.stop))
-            writer.commit(part, values.reshape(-1, *writer.shape[1:]), present)
-
-
-def _rows_of_block(name: str, block: np.ndarray, order: np.ndarray | None = None) -> Read:
-    """Rows of an array, in memory or mapped, in another order."""
-
-    def read(part: slice) -> tuple[np.ndarray, np.ndarray]:
-        values = np.ascontiguousarray(block[part if order is None else order[part]])
-        return values, _present_rows(name, values)
-
-    return read
-
-
-def _copy(files: CacheFiles, new: FeatureStore, rows: np.ndarray, names: Sequence[str]) -> None:
-    """Copy modalities of a cache into a new one; row -1 is a row that is missing there."""
-    for name in names:
-        entry = files.entry(name)
-        dtype = entry["dtype"]
-        if (rows < 0).any() and not holds_missing(dtype):
-            raise ValueError(f"modality {name!r}: dtype {dtype} cannot hold rows that are missing")
-        metadata = {key: value for key, value in entry.items() if key not in OWN_KEYS}
-        if entry.get("fingerprint"):
-            metadata["origin"] = entry["fingerprint"]
-        writer = new.writer(name, width_of(entry["shape"]), dtype=dtype, metadata=metadata)
-        _fill(writer, _rows_of_cache(files, name, rows))
-
-
-def _rows_of_cache(files: CacheFiles, name: str, rows: np.ndarray) -> Read:
-    # rows that a kill has left half-written are not present, and the writer makes them NaN
-    values, present, dtype = files.values(name), files.present(name), files.entry(name)["dtype"]
-
-    def read(part: slice) -> tuple[np.ndarray, np.ndarray]:
-        chosen = rows[part]
-        return decode_block(values[chosen], dtype), present[chosen] & (chosen >= 0)
-
-    return read
-
-
-def _present_rows(name: str, chunk: np.ndarray) -> np.ndarray:
-    """Return which rows are not entirely NaN; a row that is partly NaN or infinite is an error."""
-    flat = chunk.reshape(len(chunk), int(np.prod(chunk.shape[1:])))
-    # the second block keeps a row without this modality from being called a row without any
-    always = {f"beside {name}": np.zeros((len(flat), 1), dtype=np.int8)}
-    return presence_mask(MultimodalArray({name: flat, **always}))[:, 0]
-
 
 def _check_metadata(metadata: Mapping[str, Any] | None, names: Mapping[str, Any]) -> None:
     if metadata is not None and not isinstance(metadata, Mapping):
@@ -440,10 +357,3 @@ def _check_metadata(metadata: Mapping[str, Any] | None, names: Mapping[str, Any]
         clash = sorted({*entry} & {*OWN_KEYS})
         if clash:
             raise ValueError(f"metadata of {name!r} sets {clash[0]!r}, which the cache writes itself")
-
-
-def _may_be_replaced(path: Path) -> None:
-    """Only a cache is overwritten, never a folder of something else, and none that is being written."""
-    for name in read_manifest(path)["modalities"]:
-        for holder in running(path, name):
-            raise CacheInUseError(f"another job is writing modality {name!r} in {path}: {holder}; it is not replaced")

@@ -12,6 +12,7 @@ from skmmal._arrays import numeric
 from skmmal._store import dumps, explained, write_file
 from skmmal.features._claims import claimed, claims
 from skmmal.features._files import decode_block, mutex, npy_offset, open_npy, stored_dtype, to_stored
+from skmmal.features._inputs import RowInputs, changed_rows, note_changed
 from skmmal.features._manifest import Manifest, Width, read_manifest
 from skmmal.features._modality import check_options, check_plain, check_width, entry_of, make_files, refuse_foreign
 from skmmal.features._ranges import (
@@ -53,6 +54,9 @@ class RowWriter:
         Rows of a range, fixed when the modality is created. Default: about 32 MB of them.
     shard : (int, int), default=(0, 1)
         Which part of how many this writer fills.
+    inputs : bool, default=False
+        Keep a number for each row that stands for what it was made of (see `commit`), so that later jobs can tell
+        which rows are still right.
 
     Attributes
     ----------
@@ -62,6 +66,8 @@ class RowWriter:
         Columns of a row, or ``(tokens, dim)``.
     dtype : str
         Dtype of the stored values.
+    changed : list of int
+        Rows of the shard that are to be made anew although they are there (see `FeatureStore.renew`).
 
     Examples
     --------
@@ -86,6 +92,7 @@ class RowWriter:
         metadata: Mapping[str, Any] | None = None,
         range_rows: int | None = None,
         shard: tuple[int, int] = (0, 1),
+        inputs: bool = False,
     ) -> None:
         self.width = check_width(width)
         check_options(dtype, range_rows, shard)
@@ -102,6 +109,10 @@ class RowWriter:
                 self.ranges = shard_ranges(self._all, shard)
                 stack.enter_context(claimed(self.folder, name, self.ranges))
                 make_files(manifest, name, entry)
+                self._inputs = RowInputs(self.folder, name, manifest.n_samples)
+                if inputs:
+                    self._inputs.make()
+                changed = changed_rows(self.folder, name)
             self._file, self._present_file = self.folder / entry["file"], self.folder / entry["present"]
             self._offset, self._present_offset = npy_offset(self._file), npy_offset(self._present_file)
             self._values = open_npy(self._file, self.shape, stored_dtype(dtype))
@@ -109,6 +120,9 @@ class RowWriter:
             markers = read_markers(self.folder, name, self._all)
             self._done = {part.index: markers[part.index] for part in self.ranges if self._vouches(markers, part)}
             self._claim = stack.pop_all()
+        mine = {row for part in self.ranges for row in range(part.start, part.stop)} if changed else set()
+        self.changed = sorted(mine.intersection(changed))
+        self._remade = set[int]()
         self._closed = False
 
     def _vouches(self, markers: dict[int, Marker], part: Range) -> bool:
@@ -171,6 +185,22 @@ class RowWriter:
         """
         return dict(self._done.get(rows.index, {}).get("notes", {}))
 
+    def noted(self, rows: Range) -> tuple[np.ndarray, np.ndarray]:
+        """Return what was noted of what the rows of a range were made of.
+
+        Parameters
+        ----------
+        rows : Range
+            One of `ranges`.
+
+        Returns
+        -------
+        tuple of ndarray of uint64, shape (n_rows,)
+            As `commit` was given them; zeros where it was not.
+        """
+        contents, stamps = self._inputs.read()
+        return contents[rows.start : rows.stop], stamps[rows.start : rows.stop]
+
     def range_of(self, row: int) -> Range:
         """Return the range that a row lies in.
 
@@ -212,6 +242,7 @@ class RowWriter:
         remarks: Iterable[Mapping[str, Any]] = (),
         notes: Mapping[str, Any] | None = None,
         seconds: Mapping[str, float] | None = None,
+        inputs: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         """Write a range, and vouch for it.
 
@@ -230,6 +261,9 @@ class RowWriter:
             About rows that are there and doubtful; `notes.jsonl` is made of them.
         notes, seconds : mapping, optional
             Facts about the rows, and what they cost, for `info` and ``status``.
+        inputs : tuple of ndarray of uint64, shape (n_rows,), optional
+            For each row a number that stands for the contents it was made of, 0 where there were none, and one for
+            the state of its file (path, size, time).
 
         Raises
         ------
@@ -261,11 +295,15 @@ class RowWriter:
         try:
             write_range(self._file, self._offset, rows.start, stored)
             write_range(self._present_file, self._present_offset, rows.start, present)
+            if inputs is not None:
+                self._inputs.write(rows.start, *inputs)
         except OSError as error:
             raise explained(error, self._file) from error
         if n_rows == rows.stop - rows.start:
             write_file(marker_file(self.folder, self.name, rows.index), dumps(marker))
             self._done[rows.index] = marker
+            self._remade.update(row for row in self.changed if rows.start <= row < rows.stop)
+            self.changed = [row for row in self.changed if row not in self._remade]
 
     # ------------------------------------------------------------------------------------------------- closing
 
@@ -277,7 +315,9 @@ class RowWriter:
         with self._claim, mutex(self.folder):
             self._claim.close()
             markers = read_markers(self.folder, self.name, self._all)
-            if len(markers) == len(self._all) and not claims(self.folder, self.name):
+            changed = set(changed_rows(self.folder, self.name)) - self._remade
+            note_changed(self.folder, self.name, changed)
+            if len(markers) == len(self._all) and not changed and not claims(self.folder, self.name):
                 finish(self.folder, self.name, markers)
             manifest = read_manifest(self.folder)  # others add modalities, too
             write_remarks(self.folder, manifest["n_samples"], manifest["modalities"])

@@ -10,12 +10,14 @@ from typing import Any
 
 from skmmal.features import CacheInUseError
 from skmmal.featurize._options import JobOptions
+from skmmal.featurize._signals import Terminated, terminable
 
 EPILOG = """
 Exit status: 0, the rows are done (items without features are in errors.jsonl, doubtful ones, such as recordings that
 are cut short, in notes.jsonl; {status} counts them); 1, the job stopped (--strict,
 --max-error-rate, a full disk, another job on the same rows) or not one item could be encoded; 2, it cannot begin (the
-manifest, the options, or a cache that another job made); 130, interrupted. The same command goes on where it stopped.
+manifest, the options, or a cache that another job made); 130, interrupted; 143, terminated (SIGTERM). The same
+command goes on where it stopped.
 """
 
 
@@ -31,7 +33,8 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "image": {
         "--model": {
             "default": "torchvision/resnet101",
-            "help": "torchvision/NAME (features before its classifier) or transformers/NAME-OR-FOLDER",
+            "help": "torchvision/NAME or timm/NAME (features before its classifier), transformers/NAME-OR-FOLDER, or "
+            "open_clip/NAME-OR-FOLDER",
         },
         "--pooling": {
             "choices": ("pooled", "cls", "mean"),
@@ -43,7 +46,8 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "text": {
         "--model": {
             "default": "transformers/bert-base-uncased",
-            "help": "transformers/NAME-OR-FOLDER, or sentence-transformers/NAME-OR-FOLDER, which is obeyed as it says",
+            "help": "transformers/NAME-OR-FOLDER, sentence-transformers/NAME-OR-FOLDER, which is obeyed as it says, or "
+            "open_clip/NAME-OR-FOLDER",
         },
         "--pooling": {
             "choices": ("cls", "mean", "last", "pooled"),
@@ -57,6 +61,16 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
             "8192, and 512 where neither tokenizer nor model has a limit",
         },
         "--normalize": {"action": "store_true", "help": "bring features to length one"},
+        "--prompt": {
+            "action": "append",
+            "metavar": "TEMPLATE",
+            "help": "put each text in place of {}, such as 'a photo of a {}' or a model's instruction; given several "
+            "times, the features are the mean over the templates",
+        },
+        "--lines": {
+            "action": "store_true",
+            "help": "the manifest is a list with a text on each line, which is its id, too: names of classes",
+        },
     },
     "audio": {
         "--model": {
@@ -77,7 +91,8 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "video": {
         "--model": {
             "default": "torchvision/r2plus1d_18",
-            "help": "a torchvision video model, or torchvision/NAME or transformers/NAME-OR-FOLDER for single frames",
+            "help": "a torchvision video model, or for single frames torchvision/NAME, timm/NAME, "
+            "transformers/NAME-OR-FOLDER or open_clip/NAME-OR-FOLDER",
         },
         "--pooling": {
             "choices": ("pooled", "cls", "mean"),
@@ -128,6 +143,14 @@ def parser(script: str, prog: str | None = None) -> argparse.ArgumentParser:
     run.add_argument("--workers", type=int, help="processes that read ahead, 0 for none (default: by cores)")
     run.add_argument("--threads", type=int, help="torch's threads (default: torch's choice)")
     run.add_argument("--range-rows", type=int, help="rows committed together; fixed by the first run")
+    run.add_argument(
+        "--extend",
+        nargs="?",
+        const="stat",
+        choices=("stat", "content"),
+        help="go on with a manifest that has more rows, or other texts and files, than the cache: what is still right "
+        "stays. Files are known by path, size and time, with 'content' by their contents",
+    )
     run.add_argument("--shard", type=shard, default=(0, 1), metavar="I/N", help="do the I-th of N parts, from 0")
     run.add_argument("--jobs", type=int, help="do N shards at once on this machine, a GPU each where there are some")
     run.add_argument("--limit", type=int, help="stop after this many rows")
@@ -138,7 +161,7 @@ def parser(script: str, prog: str | None = None) -> argparse.ArgumentParser:
     bad.add_argument(
         "--retry-errors", action="store_true", help="try the items in errors.jsonl and notes.jsonl again, and no others"
     )
-    bad.add_argument("--max-error-rate", type=float, default=1.0, help="stop when more than this share fails")
+    bad.add_argument("--max-error-rate", type=float, help="stop when more than this share fails (default: 0.5)")
     return made
 
 
@@ -164,15 +187,18 @@ def run_script(script: str, arguments: list[str] | None = None, *, prog: str | N
     """
     parsed = parser(script, prog).parse_args(arguments)
     try:
-        receipt = _run(options(script, parsed), parsed)
+        with terminable():
+            receipt = _run(options(script, parsed), parsed)
     except ImportError as error:
         return _say(f"{error} (pip install 'skmmal[featurize]')", 2)
     except (CacheInUseError, OSError, RuntimeError) as error:  # and what strict, an error rate and a job's end raise
         return _say(error, 1)
     except ValueError as error:
         return _say(error, 2)
-    except KeyboardInterrupt:
-        return _say("interrupted; the same command resumes", 130)
+    except Terminated as stopped:
+        return _say(f"terminated; {stopped}", 143)
+    except KeyboardInterrupt as stopped:
+        return _say(f"interrupted; {stopped or 'the same command goes on'}", 130)
     return 0 if receipt["problem"] is None else _say(receipt["problem"], 1)
 
 

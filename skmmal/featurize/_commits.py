@@ -9,11 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from skmmal.features import Range, RowWriter
+from skmmal.featurize._contents import NONE, stamp_number
 from skmmal.featurize._manifest import Manifest
 from skmmal.featurize._options import JobOptions
 from skmmal.featurize._reading import Batch, Chunk, Failure, failure
@@ -52,16 +54,18 @@ class RangeBuffer:
     sums: np.ndarray
     weights: np.ndarray
     chosen: np.ndarray  # positions that this run encodes
+    keep: bool = False  # whether the others are there already
+    contents: dict[int, int] = field(default_factory=dict)
     failures: dict[int, Failure] = field(default_factory=dict)
     remarks: dict[int, dict[str, str]] = field(default_factory=dict)
     notes: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def empty(cls, rows: Range, width: tuple[int, ...], chosen: np.ndarray) -> RangeBuffer:
+    def empty(cls, rows: Range, width: tuple[int, ...], chosen: np.ndarray, keep: bool = False) -> RangeBuffer:
         """Return a buffer for all rows of a range."""
         n_rows = rows.stop - rows.start
-        return cls(rows, np.zeros((n_rows, *width), np.float32), np.zeros(n_rows, np.float32), chosen)
+        return cls(rows, np.zeros((n_rows, *width), np.float32), np.zeros(n_rows, np.float32), chosen, keep)
 
     @property
     def noted(self) -> list[int]:
@@ -74,6 +78,8 @@ class RangeBuffer:
             self.failures[int(positions[failed.position])] = failed
         for position, remarks in chunk.remarks.items():
             self.remarks[int(positions[position])] = remarks
+        for position, number in chunk.contents.items():
+            self.contents[int(positions[position])] = number
         self.notes.update(chunk.notes)
         for stage, value in chunk.seconds.items():
             self.add_seconds(stage, value)
@@ -119,10 +125,14 @@ class Committer:
     writer : RowWriter
     n_items : int
         How many this run is to encode.
+    root : Path or None
+        The folder that the manifest's cells are relative to, if they name files.
     """
 
-    def __init__(self, options: JobOptions, manifest: Manifest, writer: RowWriter, n_items: int) -> None:
-        self.options, self.manifest, self.writer, self.n_items = options, manifest, writer, n_items
+    def __init__(
+        self, options: JobOptions, manifest: Manifest, writer: RowWriter, n_items: int, root: Path | None
+    ) -> None:
+        self.options, self.manifest, self.writer, self.n_items, self.root = options, manifest, writer, n_items, root
         self.encoded = self.failed = self.noted = 0
         self.seconds: dict[str, float] = {}
         self._attempts = {error["row"]: error["attempt"] for error in writer.errors()}
@@ -152,12 +162,16 @@ class Committer:
         self.encoded += len(buffer.chosen)
         self.failed += len(buffer.failures)
         self.noted += len(buffer.noted)
-        limit = self.options.max_error_rate
-        if self.failed / self.encoded > limit and self.encoded >= min(RATE_FROM, self.n_items):
+        limit = self.options.error_limit
+        at_end = self.encoded == self.n_items
+        if at_end and self.failed == self.encoded and self.options.max_error_rate is None:
+            return  # the receipt says that nothing could be encoded
+        if self.failed / self.encoded > limit and (at_end or self.encoded >= RATE_FROM):
             self.wait()
             last = f" The last: {_spelled(self._failed_row(buffer, max(buffer.failures)))}" if buffer.failures else ""
             raise ErrorRateError(
-                f"{self.failed} of {self.encoded} items failed, more than --max-error-rate {limit:g} bears.{last}"
+                f"{self.failed} of {self.encoded} items failed, more than --max-error-rate {limit:g} bears "
+                f"(errors.jsonl).{last}"
             )
 
     def check_strict(self, buffer: RangeBuffer) -> None:
@@ -172,10 +186,12 @@ class Committer:
         errors = [self._failed_row(buffer, position) for position in sorted(buffer.failures)]
         remarks = [self._noted_row(buffer, position) for position in buffer.noted]
         notes = Counter(buffer.notes)
-        if self.options.retry_errors:
+        inputs = self._inputs(buffer)
+        if buffer.keep:
             self._keep_untried(buffer, values, present, errors, remarks, notes)
         else:  # cut short by a limit: what lies behind it is not written
-            values, present = values[: len(buffer.chosen)], present[: len(buffer.chosen)]
+            n_rows = len(buffer.chosen)
+            values, present, inputs = values[:n_rows], present[:n_rows], (inputs[0][:n_rows], inputs[1][:n_rows])
         notes.update(_kinds(remarks))
         self.writer.commit(
             buffer.rows,
@@ -185,9 +201,22 @@ class Committer:
             remarks=remarks,
             notes={kind: count for kind, count in notes.items() if count},
             seconds=buffer.seconds,
+            inputs=inputs,
         )
         for stage, value in (*buffer.seconds.items(), ("write", time.perf_counter() - began)):
             self.seconds[stage] = self.seconds.get(stage, 0.0) + value
+
+    def _inputs(self, buffer: RangeBuffer) -> tuple[np.ndarray, np.ndarray]:
+        """What the rows of a range were made of."""
+        if buffer.keep:
+            contents, stamps = self.writer.noted(buffer.rows)
+        else:
+            contents, stamps = np.zeros((2, buffer.rows.stop - buffer.rows.start), dtype=np.uint64)
+        for position in buffer.chosen:
+            cell = self.manifest.cells[buffer.rows.start + position]
+            contents[position] = buffer.contents.get(int(position), NONE)
+            stamps[position] = NONE if cell is None else stamp_number(cell, self.root)
+        return contents, stamps
 
     def _keep_untried(
         self,

@@ -37,6 +37,18 @@ class Backbone:
         `skmmal.featurize.backbones.describe`). Part of the fingerprint: a job with another one cannot go on here.
     stack : bool
         An item's units are its tokens, instead of being averaged.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmmal.featurize import Backbone, Unit
+    >>> from skmmal.featurize.backbones import TextReader
+    >>> class Lengths(TextReader):
+    ...     def decode(self, raw, notes):
+    ...         yield Unit({"length": torch.tensor([float(len(raw))])})
+    >>> backbone = Backbone(torch.nn.Linear(1, 4), lambda module, inputs: module(inputs["length"]), 4, Lengths())
+    >>> backbone.forward(backbone.module, {"length": torch.ones(2, 1)}).shape
+    torch.Size([2, 4])
     """
 
     module: torch.nn.Module

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from skmmal.features import FeatureStore, Range, RowWriter
+from skmmal.features import CacheError, FeatureStore, Range, RowWriter
 from skmmal.featurize import decode
 from skmmal.featurize._commits import Committer, RangeBuffer
 from skmmal.featurize._encoding import Backbone, Encoder, Pieces, resolve_device
-from skmmal.featurize._manifest import Manifest, read_manifest
+from skmmal.featurize._extension import SHA, Extension, grown, renew
+from skmmal.featurize._manifest import Manifest, read_lines, read_manifest
 from skmmal.featurize._options import JobOptions
 from skmmal.featurize._progress import Progress
 from skmmal.featurize._read_ahead import ReadAhead, Task, default_workers
-from skmmal.featurize._reading import Batch, Chunk, failure
+from skmmal.featurize._reading import Batch, Chunk, failure, root_of
 from skmmal.featurize.backbones import build_backbone
 
 RANGE_ROWS = {"image": 256, "text": 1024, "audio": 64, "video": 32}
 """Rows that are committed together: seconds of work, not hours, and not thousands of small files either."""
 
-Work = list[tuple[Range, np.ndarray]]
-"""Ranges, and the positions in them that a run encodes."""
+Work = list[tuple[Range, np.ndarray, bool]]
+"""Ranges, the positions in them that a run encodes, and whether the other positions are there already."""
 
 
 class JobError(RuntimeError):
@@ -60,13 +62,15 @@ def fingerprint(backbone: Backbone, manifest: Manifest, amp: torch.dtype | None,
         **backbone.description,
         "tokens": options.tokens,
         "amp": str(amp).removeprefix("torch.") if amp is not None else "off",
-        "manifest_sha256": manifest.sha256,
+        SHA: manifest.sha256,
         **({} if options.script == "text" else {"decoding": decode.VERSION}),
     }
 
 
-def run(options: JobOptions, backbone: Backbone | None = None, *, quiet: bool = False) -> dict[str, Any]:
-    """Featurize what is not featurized yet.
+def run(
+    options: JobOptions, backbone: Backbone | None = None, *, quiet: bool = False, bar: bool = True
+) -> dict[str, Any]:
+    r"""Featurize what is not featurized yet.
 
     The rows are the same whatever the number of workers and shards, and however often the job was killed, on the
     same device with the same batch size and number of threads. A different batch size rounds a
@@ -80,7 +84,9 @@ def run(options: JobOptions, backbone: Backbone | None = None, *, quiet: bool = 
         A model of your own: a module, a function that calls it, what reads its inputs, and a description. Default: the
         one that `options` names.
     quiet : bool, default=False
-        No progress bar and no summary.
+        No progress, no first and no last lines.
+    bar : bool, default=True
+        Draw a bar on a terminal. Without one there is a line a minute, as in a log file.
 
     Returns
     -------
@@ -99,28 +105,73 @@ def run(options: JobOptions, backbone: Backbone | None = None, *, quiet: bool = 
         Another job is writing these rows.
     StrictError, ErrorRateError, JobError
         What ``strict`` and ``max_error_rate`` asked for, or what cannot be written. The cache can be continued.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import torch
+    >>> from skmmal.featurize import Backbone, JobOptions, Unit, run
+    >>> from skmmal.featurize.backbones import TextReader
+    >>> class Lengths(TextReader):
+    ...     def decode(self, raw, notes):
+    ...         yield Unit({"length": torch.tensor([float(len(raw))])})
+    >>> about = {"backbone": "lengths"}
+    >>> backbone = Backbone(torch.nn.Identity(), lambda module, inputs: inputs["length"], 1, Lengths(), about)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     manifest = Path(folder) / "texts.csv"
+    ...     written = manifest.write_text("id,text\n7,a red chair\n8,a blue table\n9, \n")
+    ...     options = JobOptions("text", manifest, Path(folder) / "cache", "own/lengths", workers=0, device="cpu")
+    ...     receipt = run(options, backbone, quiet=True)
+    >>> receipt["total"], receipt["encoded"], receipt["errors"]
+    (3, 3, 1)
     """
     with _threads(options.threads):
         files = options.script != "text"
-        manifest = read_manifest(options.manifest, options.column or options.script, options.id_column, files=files)
+        manifest = (
+            read_lines(options.manifest)
+            if options.lines
+            else read_manifest(options.manifest, options.column or options.script, options.id_column, files=files)
+        )
         backbone = backbone or build(options, manifest)
         encoder = Encoder(backbone, resolve_device(options.device), options.amp)
-        store = FeatureStore.create(options.out, manifest.ids)
+        store, manifest, extension = _open(options, manifest, backbone, encoder)
         description = backbone.description
         with store.writer(
             options.name,
             backbone.width,
             dtype=options.dtype,
             fingerprint=fingerprint(backbone, manifest, encoder.dtype, options),
+            inputs=True,
             metadata={key: description[key] for key in ("backbone", "weights", "preprocessing") if key in description},
             range_rows=options.range_rows or RANGE_ROWS.get(options.script, 256),
             shard=options.shard,
         ) as writer:
-            job = _Run(options, manifest, encoder, writer, quiet)
+            job = _Run(options, manifest, encoder, writer, Progress(options, quiet, bar))
+            job.say_start(extension)
             try:
-                return job.go()
+                receipt = job.go()
+                return receipt if extension is None else {**receipt, "extension": asdict(extension)}
             except ValueError as error:  # which says before a job begins that it cannot
                 raise JobError(str(error)) from error
+
+
+def _open(
+    options: JobOptions, manifest: Manifest, backbone: Backbone, encoder: Encoder
+) -> tuple[FeatureStore, Manifest, Extension | None]:
+    """Return the cache, the manifest in its order, and what is to be extended, if that was asked for."""
+    if options.extend is None:
+        try:
+            return FeatureStore.create(options.out, manifest.ids), manifest, None
+        except CacheError as error:
+            raise CacheError(f"{error}. A longer or changed manifest goes on with --extend") from None
+    asked = fingerprint(backbone, manifest, encoder.dtype, options)
+    store, manifest, extension = grown(
+        options.out, manifest, lambda before: before.check_same_job(options.name, asked, but=(SHA,))
+    )
+    made_by = fingerprint(backbone, manifest, encoder.dtype, options)
+    n_changed = renew(store, options.name, made_by, manifest, root_of(backbone.reader), options.extend)
+    return store, manifest, replace(extension, changed=n_changed)
 
 
 @contextmanager
@@ -134,37 +185,87 @@ def _threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def choose_work(options: JobOptions, writer: RowWriter) -> Work:
-    """Return what is not done yet; or, to retry errors, what has failed or was noted, and nothing else."""
-    if not options.retry_errors:
-        pending = [(rows, np.arange(rows.stop - rows.start)) for rows in writer.pending()]
-        if options.limit is None or not writer.ranges:
-            return pending
-        stop = writer.ranges[0].start + options.limit  # a limit counts rows of the shard, also those that are done
-        return [(rows, chosen[: stop - rows.start]) for rows, chosen in pending if rows.start < stop]
-    recorded = sorted({line["row"] for line in (*writer.errors(), *writer.remarks())})[: options.limit]
-    by_range = itertools.groupby(recorded, key=writer.range_of)
-    return [(rows, np.array(list(members)) - rows.start) for rows, members in by_range]
+def choose_work(options: JobOptions, writer: RowWriter, manifest: Manifest) -> Work:
+    """Return what is not done yet or has changed; or, to retry errors, what has failed or was noted, and no more."""
+    if options.retry_errors:
+        recorded = {line["row"] for line in (*writer.errors(), *writer.remarks())}
+        return _single_rows(sorted(recorded)[: options.limit], writer)
+    work: Work = []
+    for rows in writer.pending():
+        chosen = np.arange(rows.stop - rows.start)
+        there = np.array([manifest.cells[row] is not None for row in range(rows.start, rows.stop)])
+        keep = bool(there.any() and not there.all())  # rows that are in the cache alone stay as they are
+        work.append((rows, chosen[there] if keep else chosen, keep))
+    pending = {rows.index for rows, _, _ in work}
+    changed = [row for row in writer.changed if writer.range_of(row).index not in pending]
+    work = sorted([*work, *_single_rows(changed, writer)], key=lambda part: part[0].start)
+    if options.limit is None or not writer.ranges:
+        return work
+    stop = writer.ranges[0].start + options.limit  # a limit counts rows of the shard, also those that are done
+    return [
+        (rows, chosen if keep else chosen[: stop - rows.start], keep)
+        for rows, chosen, keep in work
+        if rows.start < stop
+    ]
+
+
+def _single_rows(rows: list[int], writer: RowWriter) -> Work:
+    by_range = itertools.groupby(rows, key=writer.range_of)
+    return [(part, np.array(list(members)) - part.start, True) for part, members in by_range]
 
 
 class _Run:
     """One run of a job: reads ahead, encodes, and commits while the next range is being encoded."""
 
     def __init__(
-        self, options: JobOptions, manifest: Manifest, encoder: Encoder, writer: RowWriter, quiet: bool
+        self, options: JobOptions, manifest: Manifest, encoder: Encoder, writer: RowWriter, progress: Progress
     ) -> None:
         self.options, self.manifest, self.encoder, self.writer = options, manifest, encoder, writer
-        self.work = choose_work(options, writer)
-        n_items = sum(len(chosen) for _, chosen in self.work)
-        self.committer = Committer(options, manifest, writer, n_items)
-        self.progress = Progress(options.name, n_items, quiet)
+        self.work = choose_work(options, writer, manifest)
+        self.n_items = n_items = sum(len(chosen) for _, chosen, _ in self.work)
+        self.committer = Committer(options, manifest, writer, n_items, root_of(encoder.backbone.reader))
+        self.progress = progress
+        progress.expect(n_items)
         self.precision: dict[str, float] | None = None
         # features stay on a GPU while the next batch is launched, so that it never idles
         self.lag = 1 if encoder.device.type == "cuda" else 0
         self.in_flight: deque[tuple[RangeBuffer, Batch, np.ndarray, Pieces]] = deque()
 
+    def say_start(self, extension: Extension | None) -> None:
+        """Say what is about to happen, and where the first items are looked for."""
+        total = sum(rows.stop - rows.start for rows in self.writer.ranges)
+        amp = "" if self.encoder.dtype is None else f", autocast {str(self.encoder.dtype).removeprefix('torch.')}"
+        options, say = self.options, self.progress.say
+        say(f"{options.model} ({options.weights}) on {self.encoder.device}{amp}: {self.n_items} of {total} rows to do")
+        if extension is not None:
+            say(str(extension))
+        root = root_of(self.encoder.backbone.reader)
+        rows = itertools.chain.from_iterable(part.start + chosen for part, chosen, _ in self.work)
+        paths = [
+            cell for row in itertools.islice(rows, 10) if isinstance(cell := self.manifest.cells[row], str) and cell
+        ]
+        if root is not None and paths:
+            say(f"the first: {', '.join(str((root / cell).resolve()) for cell in paths[:2])}")
+            if not any((root / cell).exists() for cell in paths):
+                say(f"none of the first {len(paths)} is there; paths are relative to the manifest's folder")
+
     def go(self) -> dict[str, Any]:
-        """Encode everything, and return the receipt."""
+        """Encode everything, and return the receipt.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            As it came, with a word on what is done.
+        """
+        try:
+            return self._go()
+        except KeyboardInterrupt as stopped:
+            total = sum(rows.stop - rows.start for rows in self.writer.ranges)
+            raise type(stopped)(
+                f"{self.writer.rows_done} of {total} rows are done and written; the same command goes on"
+            ) from None
+
+    def _go(self) -> dict[str, Any]:
         began = time.perf_counter()
         workers = default_workers() if self.options.workers is None else self.options.workers
         reader = self.encoder.backbone.reader
@@ -176,11 +277,11 @@ class _Run:
         return receipt
 
     def _tasks(self) -> Iterator[Task]:
-        for rows, chosen in self.work:
+        for rows, chosen, _ in self.work:
             step = len(chosen) if self.encoder.backbone.reader.whole_range else self.options.batch_size
             for start in range(0, len(chosen), step):
                 part = tuple(int(rows.start + position) for position in chosen[start : start + step])
-                cells = tuple(self.manifest.cells[row] for row in part)
+                cells = tuple(self.manifest.cells[row] or "" for row in part)
                 yield Task(part, cells, start + step >= len(chosen))
 
     def _encode_all(self, ahead: ReadAhead) -> None:
@@ -188,8 +289,8 @@ class _Run:
         buffer: RangeBuffer | None = None
         for task, chunk in ahead.read(self._tasks()):
             if buffer is None:
-                rows, chosen = next(work)
-                buffer = RangeBuffer.empty(rows, self.writer.shape[1:], chosen)
+                rows, chosen, keep = next(work)
+                buffer = RangeBuffer.empty(rows, self.writer.shape[1:], chosen, keep)
             self._encode(buffer, chunk, np.array(task.rows) - buffer.rows.start)
             if chunk.rest is not None:
                 continue
@@ -246,12 +347,13 @@ class _Run:
             "shard": list(self.options.shard),
             "total": total,
             "done": writer.rows_done,
-            "complete": writer.rows_done == total,
+            "complete": writer.rows_done == total and not writer.changed,
             "encoded": committer.encoded,
             "failed": committer.failed,
             "noted": committer.noted,
             "present": writer.rows_present,
             "errors": len(writer.errors()),
+            "reasons": dict(Counter(error["exception"] for error in writer.errors()).most_common()),
             "notes": len(writer.remarks()),
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
             "items_per_second": round(committer.encoded / wall, 3) if wall else 0.0,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from skmmal._paths import local_path
-from skmmal.featurize._tables import read_rows
+from skmmal.featurize._tables import read_rows, read_text
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,40 @@ Cell = str | Embedded
 
 @dataclass(frozen=True)
 class Manifest:
-    """Ids and one column of a manifest; an empty cell is an empty string."""
+    """Ids and one column of a manifest; an empty cell is an empty string, None that of a row that is not in it."""
 
     ids: list[str]
-    cells: Sequence[Cell]
+    cells: Sequence[Cell | None]
     root: Path
 
     @property
     def sha256(self) -> str:
         """Hash of ids and cells as they are written: moving the files with their manifest keeps it."""
         digest = hashlib.sha256()
+        for line in self._lines():
+            digest.update(line)
+        return digest.hexdigest()
+
+    def rows_of(self, sha256: str) -> int | None:
+        """Return how many of the first rows a shorter manifest had, by its hash; None if it was another one."""
+        digest = hashlib.sha256()
+        for row, line in enumerate(self._lines()):
+            digest.update(line)
+            if digest.hexdigest() == sha256:
+                return row + 1
+        return None
+
+    def in_order_of(self, ids: Sequence[str]) -> Manifest:
+        """Return the rows in another order; an id that is not in this manifest has the cell None."""
+        cells = dict(zip(self.ids, self.cells, strict=True))
+        return Manifest([str(identifier) for identifier in ids], [cells.get(str(each)) for each in ids], self.root)
+
+    def _lines(self) -> Iterator[bytes]:
         for identifier, cell in zip(self.ids, self.cells, strict=True):
             if isinstance(cell, Embedded):
-                digest.update(f"{identifier}\0{hashlib.sha256(cell.data).hexdigest()}\0\n".encode())
+                yield f"{identifier}\0{hashlib.sha256(cell.data).hexdigest()}\0\n".encode()
             else:
-                digest.update(f"{identifier}\0{cell}\n".encode())
-        return digest.hexdigest()
+                yield f"{identifier}\0{cell or ''}\n".encode()
 
 
 def read_manifest(path: Path, column: str, id_column: str = "id", *, files: bool = False) -> Manifest:
@@ -85,6 +103,29 @@ def read_manifest(path: Path, column: str, id_column: str = "id", *, files: bool
             raise ValueError(f"{path}, {place}: {error}") from None
     _check_ids(path, ids)
     return Manifest(ids, cells, path.parent)
+
+
+def read_lines(path: Path) -> Manifest:
+    """Read a list of distinct texts, one on each line; empty lines are left out.
+
+    Parameters
+    ----------
+    path : path
+        A text file in UTF-8.
+
+    Raises
+    ------
+    ValueError
+        No such file, another encoding, no text, or one that stands there twice.
+    """
+    path = local_path(path, "manifest")
+    if not path.is_file():
+        raise ValueError(f"the manifest {path} is not a file")
+    texts = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    if not texts:
+        raise ValueError(f"{path} has no rows")
+    _check_ids(path, texts)
+    return Manifest(texts, texts, path.parent)
 
 
 def _identifier(value: Any, column: str) -> str:

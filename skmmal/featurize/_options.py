@@ -32,6 +32,8 @@ class JobOptions:
         Default: the script's name.
     id_column : str
         Column of the ids.
+    lines : bool
+        The manifest is no table, but a list: on each line a text, which is its id, too.
     device : str
         ``auto`` takes a GPU where there is one.
     dtype : {"float16", "float32", "bfloat16"}
@@ -50,10 +52,14 @@ class JobOptions:
         ``(i, n)``: the i-th of n contiguous parts.
     strict : bool
         Stop at the first item that fails, or is noted as doubtful, instead of recording it.
+    extend : {None, "stat", "content"}
+        Go on with a manifest that has more rows, or other ones, than the cache: rows that are still right stay. Files
+        are compared by path, size and modification time, and by contents where these differ, or at once.
     retry_errors : bool
         Try only the items that failed, or were noted, before.
-    max_error_rate : float
-        Stop when more than this share of the items fails (looked at from 100 items on).
+    max_error_rate : float, optional
+        Stop when more than this share of the items fails (looked at from 100 items on, and at the end). Default: a
+        half; with `retry_errors`, which takes up what is bad, all may fail.
     range_rows : int, optional
         Rows that are committed together. Fixed when the modality is created.
     seed : int
@@ -78,6 +84,7 @@ class JobOptions:
     modality: str | None = None
     column: str | None = None
     id_column: str = "id"
+    lines: bool = False
     device: str = "auto"
     dtype: str = "float16"
     batch_size: int = 32
@@ -87,8 +94,9 @@ class JobOptions:
     limit: int | None = None
     shard: tuple[int, int] = (0, 1)
     strict: bool = False
+    extend: str | None = None
     retry_errors: bool = False
-    max_error_rate: float = 1.0
+    max_error_rate: float | None = None
     range_rows: int | None = None
     seed: int = 0
     threads: int | None = None
@@ -102,13 +110,22 @@ class JobOptions:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if self.workers is not None and self.workers < 0:
             raise ValueError(f"workers must not be negative, got {self.workers}")
-        if not 0 <= self.max_error_rate <= 1:
+        if self.extend not in (None, "stat", "content"):
+            raise ValueError(f"extend must be None, 'stat' or 'content', got {self.extend!r}")
+        if self.max_error_rate is not None and not 0 <= self.max_error_rate <= 1:
             raise ValueError(f"max_error_rate must lie in 0..1, got {self.max_error_rate}")
         index, count = self.shard
         if not 0 <= index < count:
             raise ValueError(f"shard (i, n) needs 0 <= i < n, got {self.shard}")
         for name in ("manifest", "out"):
             object.__setattr__(self, name, local_path(getattr(self, name), name))
+
+    @property
+    def error_limit(self) -> float:
+        """The share of failures that the job bears."""
+        if self.max_error_rate is None:
+            return 1.0 if self.retry_errors else 0.5
+        return self.max_error_rate
 
     @property
     def name(self) -> str:

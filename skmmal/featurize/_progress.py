@@ -8,16 +8,30 @@ from typing import Any
 from rich import progress as rich_progress
 from rich.console import Console
 
+from skmmal.featurize._options import JobOptions
+
 LOG_SECONDS = 60.0
 """Between two lines of progress where there is no terminal to draw a bar on."""
 
 
 class Progress:
-    """A bar with items per second and the share of time spent waiting for data; lines in a log file."""
+    """A bar with items per second and the share of time spent waiting for data; lines in a log file.
 
-    def __init__(self, name: str, total: int, quiet: bool) -> None:
-        self.name, self.total, self.quiet = name, total, quiet
+    Parameters
+    ----------
+    options : JobOptions
+    quiet : bool
+        Nothing at all.
+    bar : bool
+        Whether there may be a bar; where there is no terminal there is none.
+    """
+
+    def __init__(self, options: JobOptions, quiet: bool, bar: bool) -> None:
+        index, count = options.shard
+        self.name = options.name if count == 1 else f"{options.name} {index}/{count}"
+        self.total, self.quiet = 0, quiet
         self.console = Console(stderr=True, quiet=quiet)
+        self.has_bar = bar and not quiet and self.console.is_terminal
         self.done = self.failed = 0
         self.bar = rich_progress.Progress(
             rich_progress.TextColumn("{task.description}"),
@@ -27,9 +41,14 @@ class Progress:
             rich_progress.TextColumn("{task.fields[failed]} failed"),
             rich_progress.TimeRemainingColumn(),
             console=self.console,
-            disable=quiet or not self.console.is_terminal,
+            disable=not self.has_bar,
         )
-        self.task = self.bar.add_task(name, total=total, rate=0.0, waiting=0.0, failed=0)
+        self.task = self.bar.add_task(self.name, total=None, rate=0.0, waiting=0.0, failed=0)
+
+    def expect(self, total: int) -> None:
+        """Say how many items there are."""
+        self.total = total
+        self.bar.update(self.task, total=total)
 
     def __enter__(self) -> Progress:
         self.began = self.logged = time.perf_counter()
@@ -47,13 +66,17 @@ class Progress:
         passed = max(now - self.began, 1e-9)
         rate, waiting = self.done / passed, min(1.0, waited / passed)
         self.bar.update(self.task, completed=self.done, rate=rate, waiting=waiting, failed=self.failed)
-        if not self.console.is_terminal and now - self.logged > LOG_SECONDS:
+        if not self.has_bar and now - self.logged > LOG_SECONDS:
             self.logged = now
             left = (self.total - self.done) / rate
-            self.console.print(
-                f"{self.name}: {self.done}/{self.total}, {rate:.1f}/s, waiting {waiting:.0%}, {self.failed} failed, "
+            self.say(
+                f"{self.done}/{self.total}, {rate:.1f}/s, waiting {waiting:.0%}, {self.failed} failed, "
                 f"{left / 60:.0f} min left"
             )
+
+    def say(self, line: str) -> None:
+        """Print a line, on a terminal and in a log file."""
+        self.console.print(f"{self.name}: {line}", highlight=False, markup=False, soft_wrap=True)
 
     def summary(self, receipt: dict[str, Any]) -> None:
         """Print what a run did."""
@@ -61,12 +84,14 @@ class Progress:
         waiting = seconds.get("wait", 0.0) / max(seconds["wall"], 1e-9)
         state = "complete" if receipt["complete"] else f"{receipt['total'] - receipt['done']} rows left"
         lines = [
-            f"{receipt['modality']}: {receipt['encoded']} items in {seconds['wall']:.1f} s "
+            f"{receipt['encoded']} items in {seconds['wall']:.1f} s "
             f"({receipt['items_per_second']:.1f}/s, waiting for data {waiting:.0%}); {state}"
         ]
         if receipt["errors"]:
+            reasons = ", ".join(f"{name} ×{count}" for name, count in receipt["reasons"].items())
             lines.append(
-                f"{receipt['errors']} items have no features: see errors.jsonl; --retry-errors tries them again"
+                f"{receipt['errors']} items have no features ({reasons}): see errors.jsonl; --retry-errors tries them "
+                "again"
             )
         if receipt["notes"]:
             lines.append(f"{receipt['notes']} items have features and are doubtful: see notes.jsonl")
@@ -77,4 +102,4 @@ class Progress:
                 f"({precision['relative']:.1e} of the largest), over {precision['units']} units"
             )
         for line in lines:
-            self.console.print(line, highlight=False)
+            self.say(line)

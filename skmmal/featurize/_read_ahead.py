@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -35,6 +36,7 @@ _reader: Reader | None = None  # of this worker process
 
 def _begin_worker(reader: Reader, parent: int) -> None:
     global _reader
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a forked worker has the job's handler
     _reader = reader
     torch.set_num_threads(1)
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()

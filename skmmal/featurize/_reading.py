@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from skmmal.featurize._contents import content_number
 from skmmal.featurize._manifest import Cell, Embedded
 from skmmal.featurize._notes import Notes
 
@@ -177,7 +178,7 @@ class FileReader(Reader):
         if not path.exists():
             if re.match(r"[a-z][a-z0-9+.-]+://", cell.strip(), re.IGNORECASE):
                 raise FileNotFoundError("a URL; the job reads files, so download it first")
-            raise FileNotFoundError("no such file")
+            raise FileNotFoundError(f"no such file{_near_miss(cell)}")
         return path
 
     def source(self, cell: Cell) -> Path | io.BytesIO:
@@ -204,6 +205,17 @@ class FileReader(Reader):
         if not data:
             raise ValueError("empty file (0 bytes)")
         return data
+
+
+def _near_miss(cell: str) -> str:
+    """What is often meant by a path that is not there."""
+    if cell.lstrip().startswith("~"):
+        return "; '~' is not expanded in a manifest, write the whole path"
+    if "\\" in cell:
+        return "; it has backslashes, write the path with /"
+    if ";" in cell or "|" in cell:
+        return "; a cell holds one path"
+    return ""
 
 
 @dataclass
@@ -238,6 +250,7 @@ class Chunk:
     notes: dict[str, int] = field(default_factory=dict)
     remarks: dict[int, dict[str, str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "decode": 0.0})
+    contents: dict[int, int] = field(default_factory=dict)
     rest: tuple[int, int] | None = None
 
     def add_notes(self, position: int, notes: Notes) -> None:
@@ -247,6 +260,11 @@ class Chunk:
                 self.notes[kind] = self.notes.get(kind, 0) + count
         if notes.remarks:
             self.remarks[position] = notes.remarks
+
+
+def root_of(reader: Reader) -> Path | None:
+    """Return the folder that a reader's cells are relative to; None where they name no files."""
+    return reader.root if isinstance(reader, FileReader) else None
 
 
 def failure(position: int, stage: str, error: BaseException, cell: object = "", root: Path | None = None) -> Failure:
@@ -282,7 +300,7 @@ def read_chunk(
     units: list[Unit] = []
     owners: list[int] = []
     n_bytes = 0
-    root = getattr(reader, "root", None)
+    root = root_of(reader)
     for position in range(first[0], len(cells)):
         if position in deadly:
             death = ChildProcessError("reading it kills the process that reads, twice")
@@ -293,6 +311,7 @@ def read_chunk(
         n_given = begin
         try:
             raw = reader.fetch(cells[position])
+            chunk.contents[position] = content_number(cells[position], raw, root)
             stage, between = "decode", time.perf_counter()
             chunk.seconds["read"] += between - began
             began = between
@@ -311,6 +330,8 @@ def read_chunk(
                 chunk.add_notes(position, notes)
         except Exception as error:
             chunk.failures.append(failure(position, stage, error, cells[position], root))
+            if stage == "read":
+                chunk.contents[position] = content_number(cells[position], root=root)
             del units[n_before:], owners[n_before:]
         chunk.seconds[stage] += time.perf_counter() - began
         if chunk.rest is not None:

@@ -66,6 +66,11 @@ def read_rows(path: Path, id_column: str, column: str) -> list[Row]:
     return list(_csv(path, text, names, "tsv" in kind))
 
 
+def read_text(path: Path) -> str:
+    """Read a text file, packed or not, without its byte order mark."""
+    return _text(path, _bytes(path))
+
+
 def _bytes(path: Path) -> bytes:
     kind, data = path.suffix.lower(), path.read_bytes()
     try:

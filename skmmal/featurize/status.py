@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,18 @@ def status(folder: str | Path) -> dict[str, dict[str, Any]]:
         and what stands in ``notes.jsonl``); ``reasons`` (exception to number of items, commonest first); and while
         it is unfinished ``seconds`` by stage over the rows done, the stage that is the ``bottleneck`` (read and
         decode run in workers beside infer), and ``running``: who is writing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from skmmal import FeatureStore
+    >>> from skmmal.featurize.status import status
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = FeatureStore.write(folder + "/cache", {"text": np.eye(2)}, ids=["a", "b"])
+    ...     report = status(folder + "/cache")
+    >>> report["text"]["total"], report["text"]["done"]
+    (2, 2)
     """
     store = FeatureStore.open(folder)
     report = {}
@@ -68,15 +81,34 @@ def main(arguments: list[str] | None = None, *, prog: str = "python -m skmmal.fe
     -------
     int
         Exit status: 0, or 1 where there is no feature cache.
+
+    Examples
+    --------
+    >>> import contextlib
+    >>> import io
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from skmmal import FeatureStore
+    >>> from skmmal.featurize.status import main
+    >>> with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as printed:
+    ...     store = FeatureStore.write(folder + "/cache", {"text": np.eye(2)}, ids=["a", "b"])
+    ...     exit_status = main([folder + "/cache"])
+    >>> exit_status, "2/2" in printed.getvalue()
+    (0, True)
     """
     parser = argparse.ArgumentParser(prog=prog, description="How far a featurization is, from what is on disk alone.")
     parser.add_argument("folder", type=Path, help="the feature cache")
+    parser.add_argument("--json", action="store_true", help="print all of it for programs")
     console = Console()
+    parsed = parser.parse_args(arguments)
     try:
-        report = status(parser.parse_args(arguments).folder)
+        report = status(parsed.folder)
     except (CacheError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    if parsed.json:
+        print(json.dumps(report, indent=2, ensure_ascii=False))
+        return 0
     table = Table("modality", "done", "failed", "commonest reason", "noted", "bottleneck", "left", "running")
     for name, entry in report.items():
         left = entry["seconds_left"]

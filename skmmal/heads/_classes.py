@@ -126,9 +126,7 @@ def continue_from(former: ClassHeads, position: np.ndarray, heads: ClassHeads, o
         They differ in more than their classes.
     """
     if former.shape != heads.shape:
-        raise ValueError(
-            f"{option}, but the network's shape has changed since the last fit; set warm_start=False"
-        )
+        raise ValueError(f"{option}, but the network's shape has changed since the last fit; set warm_start=False")
     kept = np.flatnonzero(position >= 0)
     places = position[kept]
     met = np.zeros_like(heads.met)

@@ -40,9 +40,7 @@ class FusionFactory(BaseEstimator):
     """Whether the head takes token grids apart; an encoder then works on every token."""
 
     @abstractmethod
-    def build(
-        self, grids: Mapping[str, tuple[int, int]], n_classes: int, generator: torch.Generator | None
-    ) -> Fusion:
+    def build(self, grids: Mapping[str, tuple[int, int]], n_classes: int, generator: torch.Generator | None) -> Fusion:
         """Build the head.
 
         Parameters

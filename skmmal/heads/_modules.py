@@ -27,12 +27,32 @@ __all__ = [
 
 def linear_layer(n_in: int, n_out: int, generator: torch.Generator | None) -> nn.Linear:
     """A linear layer with Xavier-uniform weights and zero intercept."""
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    layer = nn.utils.skip_init(_Linear, n_in, n_out)
     bound = math.sqrt(6.0 / (n_in + n_out))
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)
         layer.bias.zero_()
     return layer
+
+
+def product(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """``values @ weight.T``, by numpy where predictions are made on the processor.
+
+    numpy's OpenBLAS multiplies float64 faster than the MKL in torch's wheels: on AMD EPYC, by a quarter for wide
+    layers, twice as fast for the narrow ones whose outputs are classes.
+    """
+    if torch.is_grad_enabled() or values.device.type != "cpu" or values.dtype != torch.float64 or values.ndim != 2:
+        return values @ weight.T
+    return torch.from_numpy(values.detach().numpy() @ weight.detach().numpy().T)
+
+
+class _Linear(nn.Linear):
+    """A linear layer by `product` where nothing is learned."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            return super().forward(input)
+        return product(input, self.weight).add_(self.bias)
 
 
 class Dropout(nn.Module):
@@ -369,7 +389,7 @@ class ConcatFusion(LinearFusion):
 
     def partial_logits(self, embeddings: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.Tensor]:
         weights = self.fused.weight.split(self.widths, dim=1)
-        return [z @ weight.T for z, weight in zip(embeddings, weights, strict=True)], self.fused.bias
+        return [product(z, weight) for z, weight in zip(embeddings, weights, strict=True)], self.fused.bias
 
 
 class SumFusion(LinearFusion):
@@ -411,6 +431,6 @@ class SumFusion(LinearFusion):
     def partial_logits(self, embeddings: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.Tensor]:
         shares = [factor / len(self.widths) for factor in self.factors or [1.0] * len(self.widths)]
         layers = self.class_layers()
-        partial = [share * z @ layer.weight.T for share, z, layer in zip(shares, embeddings, layers, strict=True)]
+        partial = [product(share * z, layer.weight) for share, z, layer in zip(shares, embeddings, layers, strict=True)]
         intercepts = [share * layer.bias for share, layer in zip(shares, layers, strict=True)]
         return partial, torch.stack(intercepts).sum(dim=0)

@@ -53,9 +53,7 @@ class LateFusionModule(nn.Module):
         self.encoders = nn.ModuleList(encoders)
         self.head = head
         self.unmet_logits: np.ndarray | float = UNSEEN_LOGIT
-        self.absent = (
-            nn.ParameterList(torch.zeros(encoder.n_out) for encoder in encoders) if learned_absence else None
-        )
+        self.absent = nn.ParameterList(torch.zeros(encoder.n_out) for encoder in encoders) if learned_absence else None
 
     @property
     def dtype(self) -> torch.dtype:

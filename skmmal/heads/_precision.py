@@ -16,9 +16,7 @@ _COARSE = 0.5
 """Distance of neighboring numbers, in standard deviations of a column, from which on it is mostly rounding."""
 
 
-def warn_of_lost_digits(
-    features: MultimodalArray, rows: np.ndarray, present: np.ndarray, working: Any
-) -> None:
+def warn_of_lost_digits(features: MultimodalArray, rows: np.ndarray, present: np.ndarray, working: Any) -> None:
     """Warn of columns whose values lie so far from zero that their differences are rounding.
 
     Parameters
@@ -52,9 +50,7 @@ def warn_of_lost_digits(
         )
 
 
-def _coarse_column(
-    block: np.ndarray, rows: np.ndarray, kind: np.dtype
-) -> tuple[int, float, float, float] | None:
+def _coarse_column(block: np.ndarray, rows: np.ndarray, kind: np.dtype) -> tuple[int, float, float, float] | None:
     """First column that is mostly rounding: its number, mean, standard deviation, and the distance of neighbors."""
     if len(rows) < 2:
         return None

@@ -92,9 +92,7 @@ def make_optimizer(
         for decaying in (True, False):
             chosen = [p for p in parameters if (p.ndim > 1) == decaying]
             if chosen:
-                groups.append(
-                    {"params": chosen, "weight_decay": weight_decay if decaying else 0.0, "encoder": encoder}
-                )
+                groups.append({"params": chosen, "weight_decay": weight_decay if decaying else 0.0, "encoder": encoder})
     if name == "sgd":
         return torch.optim.SGD(groups, lr=learning_rate, momentum=MOMENTUM)
     # one kernel for all parameters: a seventh of an epoch's time less; other devices than these may lack it

@@ -11,14 +11,21 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 
-from skmmal._fitted import known_fitted
+from skmmal._fitted import known_fitted, open_model, predicts_values
 from skmmal.modalities._containers import as_read
+from skmmal.reading import read
 
-__all__ = ["EstimatorAnswersMixin"]
+__all__ = ["EstimatorAnswersMixin", "is_trained"]
 
 
 def _estimator_has(method: str) -> Callable[[Any], bool]:
     return lambda learner: hasattr(learner.estimator, method)
+
+
+def is_trained(estimator: Any, X: Any) -> bool:
+    """Whether an estimator has learned from rows; a regressor has too, though no strategy reads it."""
+    final = open_model(estimator).final
+    return bool(known_fitted(final)) if predicts_values(final) else read(estimator, X).is_fitted
 
 
 class EstimatorAnswersMixin(BaseEstimator):

@@ -19,13 +19,12 @@ from skmmal._fit_arguments import check_fit_arguments
 from skmmal._fitted import check_estimator, known_fitted, open_model
 from skmmal._names import did_you_mean
 from skmmal._random import RandomState, check_rng
-from skmmal.learner._answers import EstimatorAnswersMixin
+from skmmal.learner._answers import EstimatorAnswersMixin, is_trained
 from skmmal.learner._forgetting import anchored_at_present, forgets, forgetting, goes_on
 from skmmal.learner._labeled import check_pair, first_rows, of_one_class, stacked
 from skmmal.learner._lessons import Lesson, Lessons, random_states, random_states_set, set_state
 from skmmal.modalities._containers import as_read, n_rows_of, take_rows
 from skmmal.query import LeastConfidenceSampling, QueryStrategy, get_strategy
-from skmmal.reading import read
 
 __all__ = ["ActiveLearner"]
 
@@ -243,7 +242,7 @@ class ActiveLearner(EstimatorAnswersMixin):
         if self._lessons.have_fitted and of_one_class(self.y_training) and not knows_others:
             return initial
         self._catch_up()
-        return strategy if read(self.estimator, X_pool).is_fitted else initial
+        return strategy if is_trained(self.estimator, X_pool) else initial
 
     # ------------------------------------------------------------------------------------------------ learning
 

@@ -26,6 +26,7 @@ __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
     from skmmal.query._alfamix import ALFAMix as ALFAMix
+    from skmmal.query._auto import Auto as Auto
     from skmmal.query._badge import BADGE as BADGE
     from skmmal.query._bait import BAIT as BAIT
     from skmmal.query._bald import BALD as BALD

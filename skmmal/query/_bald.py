@@ -10,6 +10,7 @@ from skmmal.distributed import ShardedReading
 from skmmal.query._base import Selection
 from skmmal.query._information import InformationSampling, fork, on_every_shard
 from skmmal.reading import Reading
+from skmmal.selection._units import Scores, UnitBenefits, Units
 
 __all__ = ["BALD"]
 
@@ -69,8 +70,13 @@ class BALD(InformationSampling):
     5
     """
 
+    supports_groups = True
+
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         return pool.highest(self._information(pool, rng), n_instances)
 
     def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
         return shards.highest(partial(on_every_shard, self._information, fork(rng)), n_instances)
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        return Scores(units.of_rows(self._information(pool, rng)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Any, Literal, overload
 
@@ -12,19 +12,26 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skmmal._alone import modalities_of, warn_if_alone, warn_if_lost
-from skmmal._arrays import boolean, numeric
-from skmmal._fitted import is_learner
+from skmmal._arrays import boolean, numeric, one_of
+from skmmal._fitted import is_learner, predicts_values
 from skmmal._names import did_you_mean
 from skmmal._random import check_rng
 from skmmal._registry import entries
 from skmmal._targets import SEVERAL_LABELS
 from skmmal.distributed import ShardedPool, ShardedReading
 from skmmal.modalities._containers import stack_labels, stack_rows
+from skmmal.modalities._rows import check_same_rows, rows_of
 from skmmal.query._heads import Selection, select
-from skmmal.query._on_shards import refusal, select_on_shards
+from skmmal.query._on_shards import refusal as shards_refusal
+from skmmal.query._on_shards import select_on_shards
+from skmmal.query._units import UnitRequest, select_units
+from skmmal.query._units import refusal as groups_refusal
 from skmmal.reading import FUSED, Reading, read_with_labels
+from skmmal.selection._units import UnitBenefits, Units
 
-__all__ = ["QueryStrategy", "Selection"]
+__all__ = ["QueryStrategy", "Selection", "label_refusal", "model_refusal"]
+
+_UNIT_OPTIONS = ("groups", "costs", "budget", "max_samples")
 
 
 class QueryStrategy(BaseEstimator):
@@ -59,6 +66,18 @@ class QueryStrategy(BaseEstimator):
         Each strategy says which it is. The heads cost as much as the fused one each; where they take turns so does
         the strategy, while sums over the heads share the features.
 
+    Groups of rows, and rows of unequal cost, are picked one after the other, that of highest benefit (per cost) first,
+    given those that are picked already. The benefit of a row is its score, counted from that of a row that teaches
+    nothing (`MarginSampling`: one minus the margin); of a group the sum of its rows', the mean, or the best row's.
+    Where rows are compared with those picked:
+
+    * D² sampling (`BADGE`, `BMMAL`) draws a group in proportion to the squared distances of its rows to the nearest row
+      of the groups picked (their sum, mean, or largest), per cost; all rows of a picked group count as picked.
+    * Greedy k-centre (`CoreSet`) takes the group of largest distances.
+    * Coverage (`MaxHerding`, `UHerding`, `ProbCover`) takes the group whose rows together cover most anew
+      (``"mean"``: divided by their number; ``"best"``: its best row alone).
+    * `RandomSampling` draws groups uniformly, `PowerBALD` in proportion to the power of BALD.
+
     Strategies that look at features only need no model and no heads for any `on`; the others ask the estimator for
     `predict_proba_by_modality` (`LateFusionClassifier` has it) unless `on` is ``"fused"``. Scores that a query returns
     are comparable within a head, not between the picks of one head and those that fill up the batch.
@@ -92,6 +111,9 @@ class QueryStrategy(BaseEstimator):
 
     supports_multi_label = False
     """Whether the strategy serves several labels in a row."""
+
+    supports_groups = False
+    """Whether the strategy picks whole groups, and by costs; then it has `_benefits`."""
 
     _heads_take_turns = False
     """With ``on="all"``, whether each head chooses on its own, in turn with the others."""
@@ -134,17 +156,39 @@ class QueryStrategy(BaseEstimator):
         -------
         positions, scores : ndarray of shape (n_instances,)
         """
-        raise TypeError(refusal(type(self).__name__))
+        raise TypeError(shards_refusal(type(self).__name__))
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        """What each unit (a group of rows, or a row that has a cost) would bring; see `skmmal.selection._units`.
+
+        Parameters
+        ----------
+        pool, labelled : Reading
+            As of `_select`.
+        units : Units
+            Which rows of the pool are picked together.
+        rng : RandomState
+
+        Returns
+        -------
+        UnitBenefits
+        """
+        raise NotImplementedError(f"{type(self).__name__} says that it serves groups, and has no _benefits")
 
     @overload
     def query(
         self,
         estimator: Any,
         X_pool: Any,
-        n_instances: int = ...,
+        n_instances: int | None = ...,
         *,
         X_labeled: Any = ...,
         y_labeled: Any = ...,
+        groups: Any = ...,
+        group_score: str = ...,
+        costs: Any = ...,
+        budget: float | None = ...,
+        max_samples: int | None = ...,
         candidates: Any = ...,
         return_scores: Literal[False] = ...,
     ) -> np.ndarray: ...
@@ -153,10 +197,15 @@ class QueryStrategy(BaseEstimator):
         self,
         estimator: Any,
         X_pool: Any,
-        n_instances: int = ...,
+        n_instances: int | None = ...,
         *,
         X_labeled: Any = ...,
         y_labeled: Any = ...,
+        groups: Any = ...,
+        group_score: str = ...,
+        costs: Any = ...,
+        budget: float | None = ...,
+        max_samples: int | None = ...,
         candidates: Any = ...,
         return_scores: Literal[True],
     ) -> Selection: ...
@@ -164,10 +213,15 @@ class QueryStrategy(BaseEstimator):
         self,
         estimator: Any,
         X_pool: Any,
-        n_instances: int = 1,
+        n_instances: int | None = 1,
         *,
         X_labeled: Any = None,
         y_labeled: Any = None,
+        groups: Any = None,
+        group_score: str = "sum",
+        costs: Any = None,
+        budget: float | None = None,
+        max_samples: int | None = None,
         candidates: Any = None,
         return_scores: bool = False,
     ) -> np.ndarray | Selection:
@@ -185,11 +239,25 @@ class QueryStrategy(BaseEstimator):
             `skmmal.distributed.ShardedPool`, where the strategy serves one. Where the estimator takes them, also an
             array of more dimensions, or a list or Series of texts; strategies that look at features need a Pipeline
             that makes numbers of texts.
-        n_instances : int, default=1
-            How many to choose, from 1 to n_samples.
+        n_instances : int or None, default=1
+            How many rows to choose, from 1 to n_samples, or how many groups. ``None``: as many as `budget` or
+            `max_samples` allows.
         X_labeled, y_labeled : optional
             The labelled rows, in the columns of `X_pool`, for strategies that keep away from them, and their labels.
             Without `y_labeled`, what needs the labels takes the predicted ones or goes without.
+        groups : array-like of shape (n_samples,), optional
+            Group of each row of the pool: patient, video, speaker. Whole groups are picked: all rows of the group that
+            are among the `candidates`.
+        group_score : {"sum", "mean", "best"}, default="sum"
+            Whether the sum of what a group's rows are worth counts, the mean, or the best row.
+        costs : array-like of shape (n_samples,), optional
+            What labeling each row costs, zero or more; a group costs what its rows do together. Rows or groups are
+            picked by what they are worth for their cost, those that cost nothing first.
+        budget : float, optional
+            What the batch may cost, in the unit of `costs`. It is never exceeded: what does not fit in the rest is
+            passed over, and fewer than `n_instances` may be picked.
+        max_samples : int, optional
+            How many rows at most, for `groups`; kept to in the same way.
         candidates : array-like of int or of bool, optional
             Rows of `X_pool` that may be picked, as numbers or as a mask; the other rows still count as what is to be
             covered, reached or explained. By default all.
@@ -199,9 +267,10 @@ class QueryStrategy(BaseEstimator):
         Returns
         -------
         indices : ndarray of int, shape (n_instances,)
-            Distinct rows of `X_pool`, in the order picked.
+            Distinct rows of `X_pool`, in the order picked; group by group, where there are groups.
         scores : ndarray of float64, shape (n_instances,)
-            Only with `return_scores`.
+            Only with `return_scores`; with groups or costs what the group or row was worth when it was picked, not
+            divided by its cost.
 
         Raises
         ------
@@ -209,8 +278,8 @@ class QueryStrategy(BaseEstimator):
             The strategy needs a model and `estimator` is not fitted.
         TypeError, ValueError
             `estimator` lacks a method or is none, its probabilities are no distributions (rows that do not sum to
-            one), or an argument cannot be used; or a strategy of your own did not pick `n_instances` distinct rows with
-            finite scores.
+            one), or an argument cannot be used; the strategy does not serve `groups` or `costs`; or a strategy of your
+            own did not pick `n_instances` distinct rows with finite scores.
 
         Warns
         -----
@@ -220,20 +289,35 @@ class QueryStrategy(BaseEstimator):
         """
         self._validate_params()
         boolean(return_scores, "return_scores")
+        options = {"groups": groups, "group_score": group_score, "costs": costs, "budget": budget}
+        options["max_samples"] = max_samples
         if isinstance(X_pool, ShardedPool):
-            indices, scores = self._query_shards(estimator, X_pool, n_instances, X_labeled, y_labeled, candidates)
+            labelled = X_labeled, y_labeled
+            indices, scores = self._query_shards(estimator, X_pool, n_instances, labelled, candidates, options)
             return (indices, scores) if return_scores else indices
         if isinstance(estimator, Reading) and X_pool is None:
             estimator, X_pool = None, estimator
+        by_units = _asks_for_units(options)
+        if by_units and not self.supports_groups:
+            raise ValueError(groups_refusal(type(self).__name__))
+        check_same_rows({**rows_of(X_pool, "X_pool"), "groups": groups, "costs": costs})
         pool = read_with_labels(estimator, X_pool, X_labeled, y_labeled)
-        n_instances = _check_n_instances(n_instances, len(pool))
-        pool.candidates = _check_candidates(candidates, len(pool), n_instances)
+        n_instances = _check_n_instances(n_instances, len(pool), options)
+        pool.candidates = _check_candidates(candidates, len(pool), 1 if by_units else n_instances)
         if self.requires_model:
+            if predicts_values(getattr(pool.source, "final", None)):
+                raise TypeError(model_refusal(type(self).__name__))
             pool.source.check_fitted()
         if pool.source.target is SEVERAL_LABELS and not self.supports_multi_label:
-            raise ValueError(_refusal(type(self).__name__))
+            raise ValueError(label_refusal(type(self).__name__))
         on = getattr(self, "on", FUSED)
-        selection = select(self, pool, on, n_instances, check_rng(getattr(self, "random_state", None)))
+        rng = check_rng(getattr(self, "random_state", None))
+        if by_units:
+            request = UnitRequest.of(len(pool), pool.candidates, n_instances, options)
+            selection = select_units(self, self._benefits, pool, on, request, rng)
+            n_instances = len(selection[0])
+        else:
+            selection = select(self, pool, on, n_instances, rng)
         indices, scores = _checked(type(self).__name__, selection, n_instances, len(pool), pool.candidates)
         if self.compares_modalities or on != FUSED:
             asked = type(self).__name__ + ("" if on == FUSED else f"(on={on!r})")
@@ -243,14 +327,25 @@ class QueryStrategy(BaseEstimator):
         return (indices, scores) if return_scores else indices
 
     def _query_shards(
-        self, estimator: Any, pool: ShardedPool, n_instances: Any, X_labeled: Any, y_labeled: Any, candidates: Any
+        self,
+        estimator: Any,
+        pool: ShardedPool,
+        n_instances: Any,
+        labelled: tuple[Any, Any],
+        candidates: Any,
+        options: Mapping[str, Any],
     ) -> Selection:
         if type(self)._select_shards is QueryStrategy._select_shards:
-            raise TypeError(refusal(type(self).__name__))
-        n_instances = _check_n_instances(n_instances, len(pool))
+            raise TypeError(shards_refusal(type(self).__name__))
+        if _asks_for_units(options):
+            given = ", ".join(name for name in _UNIT_OPTIONS if options[name] is not None)
+            raise ValueError(
+                f"X_pool is a ShardedPool, from which rows are picked one by one that all cost the same; {given} need "
+                "the rows in one place, for example X_pool=pool.take(rows)"
+            )
+        n_instances = _check_n_instances(n_instances, len(pool), options)
         mask = _check_candidates(candidates, len(pool), n_instances)
         on, rng = getattr(self, "on", FUSED), check_rng(getattr(self, "random_state", None))
-        labelled = (X_labeled, y_labeled)
         selection, names = select_on_shards(self, estimator, pool, n_instances, labelled, mask, on, rng)
         if names:
             warn_if_alone(names, type(self).__name__ + ("" if on == FUSED else f"(on={on!r})"))
@@ -292,10 +387,16 @@ class QueryStrategy(BaseEstimator):
                 )
 
 
-def _refusal(name: str) -> str:
+def label_refusal(name: str) -> str:
     """What is said where a strategy is asked about several labels a row, and has no form for them."""
     serving = ", ".join(entry.name for entry in entries("strategy").values() if entry.multi_label)
     return f"{name} does not serve several labels a row (multi-label targets); these do: {serving}"
+
+
+def model_refusal(name: str) -> str:
+    """What is said where a strategy that needs a classifier is asked with a regressor."""
+    serving = ", ".join(entry.name for entry in entries("strategy").values() if not entry.needs_model)
+    return f"{name} goes by the probabilities of a classifier, and a regressor has none; these need no model: {serving}"
 
 
 def _training_data(learner: Any) -> tuple[Any, Any]:
@@ -312,11 +413,21 @@ def _training_data(learner: Any) -> tuple[Any, Any]:
     return X, y
 
 
-def _check_n_instances(n_instances: Any, n_pool: int) -> int:
-    if not isinstance(n_instances, Integral) or isinstance(n_instances, bool):
-        raise TypeError(f"n_instances must be an integer, got {n_instances!r}")
+def _asks_for_units(options: Mapping[str, Any]) -> bool:
+    """Whether something else than single rows of equal cost is asked for."""
+    one_of(options["group_score"], "group_score", ("sum", "mean", "best"))
+    return any(options[name] is not None for name in _UNIT_OPTIONS)
+
+
+def _check_n_instances(n_instances: Any, n_pool: int, options: Mapping[str, Any]) -> Any:
     if n_pool == 0:
         raise ValueError(f"X_pool is empty, and n_instances={n_instances}: there is nothing to choose from")
+    if n_instances is None:
+        if options["budget"] is None and options["max_samples"] is None:
+            raise ValueError("n_instances is None, and neither budget nor max_samples says how many to choose")
+        return None
+    if not isinstance(n_instances, Integral) or isinstance(n_instances, bool):
+        raise TypeError(f"n_instances must be an integer, got {n_instances!r}")
     if not 1 <= int(n_instances) <= n_pool:
         raise ValueError(f"n_instances={n_instances}, but it must be from 1 to the {n_pool} rows of X_pool")
     return int(n_instances)

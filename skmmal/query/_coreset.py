@@ -9,6 +9,7 @@ from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading
 from skmmal.selection import DenseEmbedding, Embedding, EmbeddingPoints, PartialEmbedding, k_center_greedy
 from skmmal.selection._partial import Moments, block_moments, mean_sq_distances, scales_of
+from skmmal.selection._units import Distances, UnitBenefits, Units
 
 __all__ = ["CoreSet"]
 
@@ -51,6 +52,7 @@ class CoreSet(QueryStrategy):
 
     requires_model = False
     supports_multi_label = True
+    supports_groups = True
 
     def __init__(self, *, on: str = "fused") -> None:
         self.on = on
@@ -60,6 +62,9 @@ class CoreSet(QueryStrategy):
         indices, sq_distances = k_center_greedy(points, n_instances, initial=centres, return_sq_distances=True)
         return indices, np.sqrt(sq_distances)
 
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        points, centers = _embeddings(pool, labelled)
+        return Distances(points, units, centers)
 
     def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
         parts, (known, known_whole) = shards.ask(_moments), shards.ask_one(_labelled_moments)

@@ -32,6 +32,8 @@ def class_count(pool: Reading, labelled: Reading, n_instances: int) -> int:
         return len(pool.source.classes)
     if labelled.y is not None and len(labelled):
         labels = np.asarray(labelled.y)
+        if labels.dtype.kind == "f" and labels.ndim == 1 and (labels % 1 != 0).any():  # values, not classes
+            return n_instances
         return len(np.unique(labels)) if labels.ndim == 1 else labels.shape[1]
     return n_instances
 

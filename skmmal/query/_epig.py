@@ -12,6 +12,7 @@ from skmmal._sklearn import Interval
 from skmmal.query._base import Selection
 from skmmal.query._information import InformationSampling, mutual_information, predictive_information
 from skmmal.reading import Head, Reading
+from skmmal.selection._units import Scores, UnitBenefits, Units
 
 __all__ = ["EPIG"]
 
@@ -63,6 +64,7 @@ class EPIG(InformationSampling):
     """
 
     _looks_beyond_candidates = True
+    supports_groups = True
     _parameter_constraints: dict = {
         **InformationSampling._parameter_constraints,
         "n_targets": [Interval(Integral, 1, None, closed="left")],
@@ -84,6 +86,13 @@ class EPIG(InformationSampling):
         self.max_candidates = max_candidates
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        return pool.highest(self._scores(pool, 2 * n_instances, rng), n_instances)
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        return Scores(units.of_rows(np.maximum(self._scores(pool, 0, rng), 0.0)))
+
+    def _scores(self, pool: Reading, n_least: int, rng: np.random.RandomState) -> np.ndarray:
+        """Scores of the most promising candidates, `n_least` of them at least; minus infinity for all other rows."""
         seed = draw_seed(rng)
         targets = np.sort(rng.permutation(len(pool))[: self.n_targets])
 
@@ -91,8 +100,7 @@ class EPIG(InformationSampling):
             return head.draws(self.n_draws, np.random.RandomState(seed), source=self.source, joint=True)
 
         promising = np.arange(len(pool)) if pool.candidates is None else np.flatnonzero(pool.candidates)
-        if self.max_candidates is not None and len(promising) > max(self.max_candidates, 2 * n_instances):
-            most = max(self.max_candidates, 2 * n_instances)
+        if self.max_candidates is not None and len(promising) > (most := max(self.max_candidates, n_least)):
             information = pool.mean_score(lambda head: mutual_information(networks(head)))
             promising = np.sort(pool.highest(information, most)[0])
 
@@ -106,4 +114,4 @@ class EPIG(InformationSampling):
 
         scores = np.full(len(pool), -np.inf)
         scores[promising] = pool.mean_score(score)[promising]
-        return pool.highest(scores, n_instances)
+        return scores

@@ -14,6 +14,7 @@ from skmmal.distributed import ShardedPoints, ShardedReading, View
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading, read_with_labels
 from skmmal.selection import Embedding, EmbeddingPoints, d2_sampling
+from skmmal.selection._units import Distances, UnitBenefits, Units
 
 __all__ = ["GradientSampling"]
 
@@ -22,6 +23,7 @@ class GradientSampling(QueryStrategy):
     """D² sampling of gradient embeddings; subclasses say what the embedding is."""
 
     supports_multi_label = True
+    supports_groups = True
     _reads_labelled_on_shards = False
     _parameter_constraints: dict = {
         "first": [StrOptions({"norm", "random"}), Interval(Integral, 0, None, closed="left")],
@@ -73,6 +75,9 @@ class GradientSampling(QueryStrategy):
             at = shards.positions_of(first)
             first = "norm" if at is None else at
         return d2_sampling(points, n_instances, random_state=draw_seed(rng), first=first, return_sq_distances=True)
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        return Distances(self._embedding(pool), units, drawn=True, first=self._first_in(pool))
 
     def _first_in(self, pool: Reading) -> str | int:
         if isinstance(self.first, str) or self.first >= len(pool.source):  # d2_sampling says that there is no such row

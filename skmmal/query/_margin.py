@@ -43,6 +43,8 @@ class MarginSampling(UncertaintySampling):
     array([1])
     """
 
+    _lowest = -1.0
+
     @staticmethod
     def _uncertainty(probabilities: np.ndarray) -> np.ndarray:
         return negative_margin(probabilities)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._coverage import REFERENCES, herding_on_shards, labeled_unit_rows
 from skmmal.reading import Reading
 from skmmal.selection._dense import draw_references, unit_rows
-from skmmal.selection._herding import kernel_herding
+from skmmal.selection._herding import kernel_coverage, kernel_herding
+from skmmal.selection._units import KernelGains, UnitBenefits, Units
 
 __all__ = ["MaxHerding"]
 
@@ -63,6 +65,7 @@ class MaxHerding(QueryStrategy):
 
     requires_model = False
     supports_multi_label = True
+    supports_groups = True
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "bandwidth": [Interval(Real, 0, None, closed="neither")],
@@ -84,15 +87,21 @@ class MaxHerding(QueryStrategy):
         self.on = on
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
-        return kernel_herding(
-            unit_rows(pool.head.features),
-            n_instances,
-            references=draw_references(len(pool), self.max_references, rng),
-            initial=labeled_unit_rows(labelled),
-            bandwidth=self.bandwidth,
-            random_state=rng,
-            candidates=pool.candidates,
-        )
+        covered = self._coverage(pool, labelled, rng)
+        points = unit_rows(pool.head.features)
+        return kernel_herding(points, n_instances, **covered, random_state=rng, candidates=pool.candidates)
 
     def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
         return herding_on_shards(shards, n_instances, rng, max_references=self.max_references, bandwidth=self.bandwidth)
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        coverage, floor = kernel_coverage(unit_rows(pool.head.features), **self._coverage(pool, labelled, rng))
+        return KernelGains(coverage, units, floor)
+
+    def _coverage(self, pool: Reading, labelled: Reading, rng: np.random.RandomState) -> dict[str, Any]:
+        """What is to be covered, and by whom it is already."""
+        return {
+            "references": draw_references(len(pool), self.max_references, rng),
+            "initial": labeled_unit_rows(labelled),
+            "bandwidth": self.bandwidth,
+        }

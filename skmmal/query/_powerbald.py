@@ -13,6 +13,7 @@ from skmmal.distributed import ShardedReading
 from skmmal.query._base import Selection
 from skmmal.query._information import InformationSampling, fork, on_every_shard
 from skmmal.reading import Reading
+from skmmal.selection._units import Scores, UnitBenefits, Units
 
 __all__ = ["PowerBALD"]
 
@@ -59,6 +60,7 @@ class PowerBALD(InformationSampling):
     5
     """
 
+    supports_groups = True
     _parameter_constraints: dict = {
         "beta": [Interval(Real, 0, None, closed="left")],
         **InformationSampling._parameter_constraints,
@@ -87,3 +89,6 @@ class PowerBALD(InformationSampling):
         information = self._information(pool, rng)
         logarithm = np.log(np.maximum(information, np.finfo(np.float64).tiny))
         return self.beta * logarithm + rng.gumbel(size=n_rows)[start : start + len(pool)]
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        return Scores(units.of_rows(self._information(pool, rng) ** self.beta), drawn=True)

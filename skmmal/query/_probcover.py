@@ -12,8 +12,9 @@ from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._coverage import REFERENCES, class_count, labeled_unit_rows
 from skmmal.reading import Reading
 from skmmal.selection._ball_cover import ball_cover
-from skmmal.selection._dense import draw_references, pure_radius, unit_rows
+from skmmal.selection._dense import draw_references, in_any_ball, pure_radius, unit_rows
 from skmmal.selection._k_means import cluster
+from skmmal.selection._units import BallGains, UnitBenefits, Units
 
 __all__ = ["ProbCover"]
 
@@ -64,6 +65,7 @@ class ProbCover(QueryStrategy):
 
     requires_model = False
     supports_multi_label = True
+    supports_groups = True
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "radius": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
@@ -91,14 +93,7 @@ class ProbCover(QueryStrategy):
         self.on = on
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
-        points = unit_rows(pool.head.features)
-        rows = draw_references(len(pool), self.max_references, rng)
-        if self.radius == "auto":
-            measured = points if rows is None else points[rows]
-            labels, _ = cluster(measured, self.n_clusters or class_count(pool, labelled, n_instances), rng)
-            radius = pure_radius(measured, labels, self.purity)
-        else:
-            radius = float(self.radius)
+        points, rows, radius = self._balls(pool, labelled, n_instances, rng)
         return ball_cover(
             points,
             n_instances,
@@ -108,3 +103,24 @@ class ProbCover(QueryStrategy):
             random_state=rng,
             candidates=pool.candidates,
         )
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        points, rows, radius = self._balls(pool, labelled, units.n_units, rng)
+        rows = np.arange(len(points)) if rows is None else rows
+        known = labeled_unit_rows(labelled)
+        covered = np.zeros(len(rows), dtype=bool)
+        if known is not None:
+            covered = in_any_ball(points[rows], known, np.full(len(known), radius))
+        return BallGains(points, rows, radius, covered, units)
+
+    def _balls(
+        self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState
+    ) -> tuple[np.ndarray, np.ndarray | None, float]:
+        """Points, the rows that are to be covered (``None``: all), and the radius."""
+        points = unit_rows(pool.head.features)
+        rows = draw_references(len(pool), self.max_references, rng)
+        if self.radius != "auto":
+            return points, rows, float(self.radius)
+        measured = points if rows is None else points[rows]
+        labels, _ = cluster(measured, self.n_clusters or class_count(pool, labelled, n_instances), rng)
+        return points, rows, pure_radius(measured, labels, self.purity)

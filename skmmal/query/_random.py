@@ -8,6 +8,7 @@ from skmmal._random import RandomState
 from skmmal.distributed import ShardedReading
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading
+from skmmal.selection._units import Scores, UnitBenefits, Units
 
 __all__ = ["RandomSampling"]
 
@@ -23,7 +24,7 @@ class RandomSampling(QueryStrategy):
     Notes
     -----
     Needs no model and reads no features; every score is zero. Rows that lack a modality come as often as their
-    share. Cost: O(N).
+    share. Cost: O(N). Groups are drawn uniformly, whatever their size; `costs` count for the `budget` only.
 
     Examples
     --------
@@ -35,6 +36,7 @@ class RandomSampling(QueryStrategy):
 
     requires_model = False
     supports_multi_label = True
+    supports_groups = True
     _reads_labelled_on_shards = False
     _parameter_constraints: dict = {"random_state": ["random_state", np.random.Generator]}
 
@@ -46,3 +48,6 @@ class RandomSampling(QueryStrategy):
 
     def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
         return rng.permutation(len(shards))[:n_instances], np.zeros(n_instances)
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        return Scores(np.zeros(units.n_units), drawn=True)

@@ -9,6 +9,7 @@ import numpy as np
 from skmmal._targets import ONE_CLASS
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Head, Reading
+from skmmal.selection._units import Scores, UnitBenefits, Units
 
 __all__ = ["LabelSetSampling", "known_counts"]
 
@@ -17,6 +18,7 @@ class LabelSetSampling(QueryStrategy):
     """Pick the rows of highest score by the probabilities of their labels and by the labeled rows' sets of labels."""
 
     supports_multi_label = True
+    supports_groups = True
 
     def __init__(self, *, on: str = "fused") -> None:
         self.on = on
@@ -27,6 +29,9 @@ class LabelSetSampling(QueryStrategy):
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         return pool.highest(pool.mean_score(self._scores), n_instances)
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        return Scores(units.of_rows(pool.mean_score(self._scores)))
 
 
 def known_counts(head: Head) -> tuple[np.ndarray, np.ndarray]:

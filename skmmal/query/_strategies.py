@@ -30,7 +30,7 @@ def available_strategies(*, needs_model: bool | None = None) -> list[str]:
     >>> "bmmal" in available_strategies()
     True
     >>> available_strategies(needs_model=False)[:3]
-    ['coregcn', 'coreset', 'dcom']
+    ['auto', 'coregcn', 'coreset']
     """
     known = entries("strategy")
     if needs_model is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +17,10 @@ from skmmal.query._coverage import REFERENCES, herding_on_shards, labeled_unit_r
 from skmmal.query._uncertainty import negative_margin, over_labels
 from skmmal.reading import Head, Reading
 from skmmal.selection._dense import draw_references, nearest_distance, unit_rows
-from skmmal.selection._herding import kernel_herding
+from skmmal.selection._herding import kernel_coverage, kernel_herding
+from skmmal.selection._units import KernelGains, UnitBenefits, Units
 
-__all__ = ["UHerding"]
+__all__ = ["UHerding", "uncertain_coverage"]
 
 _TEMPERATURES = np.arange(10, 201) / 10.0
 _CALIBRATION_BINS = 15
@@ -72,6 +75,7 @@ class UHerding(QueryStrategy):
 
     requires_model = False
     supports_multi_label = True
+    supports_groups = True
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "bandwidth": [Interval(Real, 0, None, closed="neither"), StrOptions({"adaptive"})],
@@ -96,17 +100,7 @@ class UHerding(QueryStrategy):
         self.on = on
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
-        known = labeled_unit_rows(labelled)
-        return kernel_herding(
-            unit_rows(pool.head.features),
-            n_instances,
-            references=draw_references(len(pool), self.max_references, rng),
-            weights=self._worth(pool) if pool.is_fitted else None,
-            initial=known,
-            bandwidth=nearest_distance(known) if self.bandwidth == "adaptive" else float(self.bandwidth),
-            random_state=rng,
-            candidates=pool.candidates,
-        )
+        return uncertain_coverage(pool, labelled, n_instances, rng, **self._settings)
 
     def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
         return herding_on_shards(
@@ -115,21 +109,90 @@ class UHerding(QueryStrategy):
             rng,
             max_references=self.max_references,
             bandwidth=self.bandwidth,
-            worth=self._worth if shards.is_fitted else None,
+            worth=partial(_worth, calibrate=self.calibrate) if shards.is_fitted else None,
         )
 
-    def _worth(self, pool: Reading) -> np.ndarray:
-        return pool.mean_score(lambda head: self._weights(head, pool.labelled.y is not None))
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        points, covered = _to_cover(pool, labelled, rng, **self._settings)
+        coverage, floor = kernel_coverage(points, **covered)
+        return KernelGains(coverage, units, floor)
 
-    def _weights(self, head: Head, has_labels: bool) -> np.ndarray:
-        temperature = None
-        if self.calibrate and has_labels and len(head.labelled):
-            temperature = _temperature(*_known_distributions(head.labelled))
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"bandwidth": self.bandwidth, "calibrate": self.calibrate, "max_references": self.max_references}
 
-        def negative_margins(probabilities: np.ndarray) -> np.ndarray:
-            return negative_margin(probabilities if temperature is None else _tempered(probabilities, temperature))
 
-        return np.clip(1.0 + over_labels(negative_margins, head.probabilities, head.target), 0.0, 1.0)
+def uncertain_coverage(
+    pool: Reading,
+    labelled: Reading,
+    n_instances: int,
+    rng: np.random.RandomState,
+    *,
+    taken: np.ndarray | None = None,
+    **settings: Any,
+) -> Selection:
+    """Pick rows of the pool that cover its uncertain rows.
+
+    Parameters
+    ----------
+    pool, labelled : Reading
+    n_instances : int
+    rng : RandomState
+    taken : int ndarray, optional
+        Rows of the pool that cover as labelled ones do, and are not picked.
+    **settings
+        Parameters of `UHerding`: bandwidth, calibrate, max_references.
+
+    Returns
+    -------
+    rows, gains : ndarray of shape (n_instances,)
+    """
+    candidates = pool.candidates
+    if taken is not None:
+        candidates = np.ones(len(pool), dtype=bool) if candidates is None else candidates.copy()
+        candidates[taken] = False
+    points, covered = _to_cover(pool, labelled, rng, taken=taken, **settings)
+    return kernel_herding(points, n_instances, **covered, random_state=rng, candidates=candidates)
+
+
+def _to_cover(
+    pool: Reading,
+    labelled: Reading,
+    rng: np.random.RandomState,
+    *,
+    bandwidth: float | str = 1.0,
+    calibrate: bool = True,
+    max_references: int | None = 10_000,
+    taken: np.ndarray | None = None,
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Points, and what is to be covered of them, how much that is worth, and by whom it is covered already."""
+    points, known = unit_rows(pool.head.features), labeled_unit_rows(labelled)
+    width = nearest_distance(known) if bandwidth == "adaptive" else float(bandwidth)
+    if taken is not None:
+        known = points[taken] if known is None else np.concatenate([known, points[taken]])
+    return points, {
+        "references": draw_references(len(pool), max_references, rng),
+        "weights": _worth(pool, calibrate) if pool.is_fitted else None,
+        "initial": known,
+        "bandwidth": width,
+    }
+
+
+def _worth(pool: Reading, calibrate: bool) -> np.ndarray:
+    """How much covering each row is worth."""
+    has_labels = pool.labelled.y is not None
+    return pool.mean_score(lambda head: _weights(head, calibrate and has_labels))
+
+
+def _weights(head: Head, calibrate: bool) -> np.ndarray:
+    temperature = None
+    if calibrate and len(head.labelled):
+        temperature = _temperature(*_known_distributions(head.labelled))
+
+    def negative_margins(probabilities: np.ndarray) -> np.ndarray:
+        return negative_margin(probabilities if temperature is None else _tempered(probabilities, temperature))
+
+    return np.clip(1.0 + over_labels(negative_margins, head.probabilities, head.target), 0.0, 1.0)
 
 
 def _known_distributions(head: Head) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from skmmal._targets import ONE_CLASS, Target
 from skmmal.distributed import ShardedReading
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Head, Reading
+from skmmal.selection._units import Scores, UnitBenefits, Units
 
 __all__ = ["UncertaintySampling", "margin_uncertainty", "negative_margin", "over_labels"]
 
@@ -64,7 +65,11 @@ class UncertaintySampling(QueryStrategy):
     """Pick the rows of highest uncertainty; on ties the lowest index."""
 
     supports_multi_label = True
+    supports_groups = True
     _reads_labelled_on_shards = False
+    _lowest = 0.0
+    """Uncertainty of a row that is sure: what groups and costs count from."""
+
     _parameter_constraints: dict = {"aggregate": [StrOptions({"mean", "max"})]}
 
     def __init__(self, *, on: str = "fused", aggregate: str = "mean") -> None:
@@ -82,8 +87,12 @@ class UncertaintySampling(QueryStrategy):
     def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
         return shards.highest(self._scores, n_instances)
 
-    def _scores(self, pool: Reading) -> np.ndarray:
-        def score(head: Head) -> np.ndarray:
-            return over_labels(self._uncertainty, head.probabilities, head.target, self.aggregate)
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        above = np.maximum(self._scores(pool) - self._lowest, 0.0)
+        return Scores(units.of_rows(above))
 
-        return pool.mean_score(score)
+    def _score(self, head: Head) -> np.ndarray:
+        return over_labels(self._uncertainty, head.probabilities, head.target, self.aggregate)
+
+    def _scores(self, pool: Reading) -> np.ndarray:
+        return pool.mean_score(self._score)

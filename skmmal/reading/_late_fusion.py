@@ -8,6 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from skmmal._arrays import without_nan
+from skmmal._labels import known_codes, known_indicator
+from skmmal._targets import SEVERAL_LABELS
 from skmmal.contributions import contributions
 from skmmal.reading._passes import LateFusionPasses, Pass
 from skmmal.reading._source import FUSED
@@ -78,6 +80,13 @@ class LateFusionSource(LateFusionPasses):
         if "probabilities" not in vars(self) and not self._asked("predict_proba"):
             vars(self)["probabilities"] = probabilities
         return contributions(phi, self.present)
+
+    def contributions_to(self, y: np.ndarray) -> np.ndarray:
+        """Contribution of each modality to the probability of given classes, or states of the labels."""
+        if self._asked("modality_contributions"):
+            return super().contributions_to(y)
+        known = known_indicator if self.target is SEVERAL_LABELS else known_codes
+        return contributions(self.shapley_values(known(y, self.final.classes_, "y"))[0], self.present)
 
     @cached_property
     def _embedded(self) -> dict[str, np.ndarray]:

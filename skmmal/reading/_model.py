@@ -123,3 +123,7 @@ class ModelSource(RowsOfModel, ModelAtPoints):
         """Contribution of each modality to the predicted class's probability."""
         self._method("embed")
         return np.asarray(self._method("modality_contributions")(self.X))
+
+    def contributions_to(self, y: np.ndarray) -> np.ndarray:
+        """Contribution of each modality to the probability of given classes, shape (N, M)."""
+        return np.asarray(self._method("modality_contributions")(self.X, y))

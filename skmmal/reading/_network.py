@@ -93,6 +93,11 @@ class NetworkSource(LateFusionSource):
     _kept: list[np.ndarray] | None = None
     """The encoders' output, once there was a pass."""
 
+    @property
+    def _keeps(self) -> bool:
+        """Whether the encoders' output is kept for further passes."""
+        return not (self._once or self.final.module_.is_linear)
+
     @cached_property
     def _on_device(self) -> tuple[LateFusionModule, torch.device]:
         device, module = resolve_device(self.final.device), self.final.module_
@@ -101,9 +106,15 @@ class NetworkSource(LateFusionSource):
     def forward(self, function: Any, *, width: int | None = None, **options: Any) -> list[Any]:
         # `through=` another network, on the CPU
         with torch.inference_mode():
-            if self._kept is None and not (self._once or options or self.final.module_.is_linear):
+            if self._kept is not None or options or not self._keeps:
+                return super().forward(function, width=width, **options)
+            if width is not None:  # rows are encoded in the same chunks, whatever is asked first
                 self._kept = super().forward(lambda part: part.embeddings)
-            return super().forward(function, width=width, **options)
+                return super().forward(function, width=width)
+            found = super().forward(lambda part: [*part.embeddings, *function(part)])
+            n_modalities = len(self.modality_names)
+            self._kept = found[:n_modalities]
+            return found[n_modalities:]
 
     def _pass(self, rows: slice, *, through: LateFusionModule | None = None, **options: Any) -> NetworkPass:
         module, device = self._on_device if through is None else (through, torch.device("cpu"))
@@ -127,6 +138,12 @@ class NetworkSource(LateFusionSource):
     def _embeddings_of_rows(self) -> list[np.ndarray]:
         if self.final.module_.is_linear and not self.shares_last_layer:
             return super()._embeddings_of_rows()
+        is_own_output = getattr(type(self._head), "features", None) is Fusion.features
+        if self._keeps and is_own_output and self.final.module_.absent is None:
+            if self._kept is None:
+                self.forward(lambda part: [])
+            assert self._kept is not None
+            return self._kept
         return self.forward(lambda part: part.shown(part.module.features(part.z, part.there)))
 
     @cached_property

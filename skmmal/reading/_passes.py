@@ -20,7 +20,6 @@ from skmmal.reading._model import ModelSource
 __all__ = ["LateFusionPasses", "Pass"]
 
 
-
 class Pass(ABC):
     """Some rows on their way through the heads; logits are arrays of float64.
 

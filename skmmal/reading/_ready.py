@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from skmmal._fitted import OpenedModel, known_fitted
+from skmmal._fitted import OpenedModel, known_fitted, predicts_values
 from skmmal.modalities._containers import take_rows
 
 __all__ = ["ReadyModel"]
@@ -47,9 +47,10 @@ class ReadyModel:
     def is_fitted(self) -> bool:
         """Whether there is a fitted model.
 
-        A classifier that cannot tell (no scikit-learn estimator, without ``classes_``) is asked about one row.
+        A regressor is none: it has no probabilities. A classifier that cannot tell (no scikit-learn estimator, without
+        ``classes_``) is asked about one row.
         """
-        if self.final is None or not self.searched:
+        if self.final is None or not self.searched or predicts_values(self.final):
             return False
         known = known_fitted(self.final)
         if known is not None:

@@ -13,7 +13,9 @@ from sklearn.utils.validation import check_consistent_length
 
 from skmmal._arrays import number, off_device
 from skmmal._fitted import require_fitted
+from skmmal._labels import known_indicator
 from skmmal._random import RandomState, check_rng, draw_seed
+from skmmal._targets import SEVERAL_LABELS
 from skmmal.modalities import MultimodalArray, is_multimodal, presence_mask
 from skmmal.reading import ALL, FUSED, accuracies, read
 
@@ -65,7 +67,8 @@ class MeasuredModel:
         self.names = list(self.features.modalities)
         if ALL in self.names:
             raise ValueError(f"a modality is named {ALL!r}, which here means all modalities; rename it")
-        self.y = column_or_1d(off_device(y))
+        several = self.source.target is SEVERAL_LABELS
+        self.y = known_indicator(y, np.asarray(self.source.classes), "y") if several else column_or_1d(off_device(y))
         check_consistent_length(self.features, self.y)
         self._classifier = self.source.final
         seen = self.source.X
@@ -73,14 +76,15 @@ class MeasuredModel:
         self._like = None if is_multimodal(seen) or hasattr(self._classifier, "modalities") else seen
 
     def hits(self, features: MultimodalArray) -> dict[str, np.ndarray]:
-        """Which rows every head predicts rightly, bool (n,)."""
+        """Which rows every head predicts rightly, bool (n,); of several labels all must be right."""
         X: Any = features
         if self._like is not None:
             X = np.asarray(features)
             if isinstance(self._like, pd.DataFrame):
                 X = pd.DataFrame(X, index=self._like.index, columns=self._like.columns)
         predictions = cast(Any, read(self._classifier, X).source).predictions
-        return {head: labels == self.y for head, labels in predictions.items()}
+        hits = {head: labels == self.y for head, labels in predictions.items()}
+        return {head: each if each.ndim == 1 else each.all(axis=1) for head, each in hits.items()}
 
     def accuracies(self, features: MultimodalArray) -> Scores:
         """Accuracy of every head on rows that have the modalities which they had."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
@@ -200,22 +201,35 @@ class BallCover:
     radius : float
     covered : ndarray of bool, shape (R,)
         References that are covered from the beginning.
+    sets : sequence of ndarrays of int, optional
+        Sets of points that cover together; they take the place of the points. By default each point is one.
 
     Attributes
     ----------
     degrees : ndarray of int64, shape (N,)
     """
 
-    def __init__(self, points: np.ndarray, rows: np.ndarray, radius: float, covered: np.ndarray) -> None:
-        self._coverers = np.empty((len(rows), -(-len(points) // 8)), dtype=np.uint8)
+    def __init__(
+        self,
+        points: np.ndarray,
+        rows: np.ndarray,
+        radius: float,
+        covered: np.ndarray,
+        sets: Sequence[np.ndarray] | None = None,
+    ) -> None:
+        n_coverers = len(points) if sets is None else len(sets)
+        self._coverers = np.empty((len(rows), -(-n_coverers // 8)), dtype=np.uint8)
         for part in row_chunks(len(rows), len(points)):
-            self._coverers[part] = np.packbits(sq_distances(points[rows[part]], points) < radius**2, axis=1)
-        # itself, whatever rounding says
-        self._coverers[np.arange(len(rows)), rows // 8] |= np.uint8(128) >> (rows % 8).astype(np.uint8)
+            is_near = sq_distances(points[rows[part]], points) < radius**2
+            # itself, whatever rounding says
+            is_near[np.arange(len(is_near)), rows[part]] = True
+            if sets is not None:
+                is_near = np.column_stack([is_near[:, members].any(axis=1) for members in sets])
+            self._coverers[part] = np.packbits(is_near, axis=1)
         self._is_open = ~covered
-        self.degrees = np.zeros(len(points), dtype=np.int64)
+        self.degrees = np.zeros(n_coverers, dtype=np.int64)
         for row in np.flatnonzero(self._is_open):
-            self.degrees += np.unpackbits(self._coverers[row], count=len(points))
+            self.degrees += np.unpackbits(self._coverers[row], count=n_coverers)
 
     def take(self, index: int) -> None:
         """Cover what a point covers."""

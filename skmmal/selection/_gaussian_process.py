@@ -11,8 +11,9 @@ from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from skmmal._chunks import row_chunks
 from skmmal.selection._backend import Array, as_matrix, cast, full, gather, like, namespace, to_numpy
 
-__all__ = ["DenseProcess", "FeatureProcess", "Process", "finite_matrix"]
+__all__ = ["DenseProcess", "FeatureProcess", "Process", "finite_matrix", "largest_value"]
 
+_FORM_BLOCK = 256
 _LARGEST = 1e60
 """Values above are not computed with: their powers overflow."""
 
@@ -20,10 +21,15 @@ _LARGEST = 1e60
 def finite_matrix(values: Any, argument: str) -> Array:
     """Wrap a matrix whose values can be squared."""
     matrix = as_matrix(values, argument)
-    largest = max(abs(float(matrix.min())), abs(float(matrix.max()))) if 0 not in matrix.shape else 0.0
+    largest = largest_value(matrix)
     if not largest <= _LARGEST:  # NaN, too
         raise ValueError(f"{argument} must hold finite numbers up to {_LARGEST:g}, found {largest}")
     return matrix
+
+
+def largest_value(matrix: Array) -> float:
+    """Largest absolute value, NaN where there is one; zero without any."""
+    return 0.0 if 0 in matrix.shape else max(abs(float(matrix.min())), abs(float(matrix.max())))
 
 
 class Process(ABC):
@@ -142,15 +148,17 @@ class FeatureProcess(Process):
     def moments(self, *, precise: bool) -> tuple[Array, Array]:
         if precise and self._dtype != "float64":
             self.target = self.own_target(precise=True)
-        inverse, target = cast(self._inverse, self._dtype), cast(self.target, self._dtype)
-        library = namespace(inverse)
-        variances, curvature = (full(len(self._weights), 0.0, "float64", inverse) for _ in range(2))
+        forms = (self._inverse, self._inverse @ self.target @ self._inverse)
+        library = namespace(self._inverse)
+        triangles = [_upper_blocks(cast(form, self._dtype)) for form in forms]
+        found = [full(len(self._weights), 0.0, "float64", self._inverse) for _ in forms]
         for part in row_chunks(*self._features.shape):
             rows = cast(self._features[part], self._dtype)
-            product = rows @ inverse
-            variances[part] = cast(library.einsum("ij,ij->i", rows, product), "float64")
-            curvature[part] = cast(library.einsum("ij,ij->i", product @ target, product), "float64")
-        return variances, curvature
+            for values, triangle in zip(found, triangles, strict=True):
+                for columns, block in triangle:
+                    products = rows[:, columns] @ block
+                    values[part] += cast(library.einsum("ij,ij->i", products, rows[:, columns.start :]), "float64")
+        return found[0], found[1]
 
     def directions(self, rows: np.ndarray) -> tuple[Array, Array]:
         return self.directions_of(gather(self._features, rows))
@@ -175,6 +183,20 @@ class FeatureProcess(Process):
 
     def observe(self, directions: Array, variances: Array) -> None:
         _subtract_product(self._inverse, directions / variances, directions.T)
+
+
+def _upper_blocks(form: Array) -> list[tuple[slice, Array]]:
+    """A symmetric form by rows of blocks, each from the diagonal on: a little more than half of the products with it.
+
+    What lies beside the diagonal counts twice, for what lies below.
+    """
+    blocks = []
+    for start in range(0, len(form), _FORM_BLOCK):
+        columns = slice(start, min(start + _FORM_BLOCK, len(form)))
+        block = form[columns, start:] * 2.0
+        block[:, : columns.stop - start] /= 2.0
+        blocks.append((columns, block))
+    return blocks
 
 
 def _subtract_product(matrix: Array, left: Array, right: Array) -> None:

@@ -20,7 +20,7 @@ from skmmal.selection._validation import (
     check_worth,
 )
 
-__all__ = ["Herding", "KernelCoverage", "diverse_herding", "kernel_herding"]
+__all__ = ["Herding", "KernelCoverage", "diverse_herding", "kernel_coverage", "kernel_herding"]
 
 _LARGE_KERNEL = 2**24
 """Elements from which on a kernel that is kept is float32: its memory matters more than its last digits."""
@@ -85,21 +85,37 @@ def kernel_herding(
     points = as_floats(points)
     open_rows = check_candidates(candidates, len(points))
     n_samples = check_n_samples(n_samples, int(open_rows.sum()))
+    coverage, floor = kernel_coverage(
+        points, references=references, weights=weights, initial=initial, bandwidth=bandwidth
+    )
+
+    def take(row: int) -> np.ndarray:
+        coverage.take(row)
+        return np.asarray([row])
+
+    picked, gains = lazy_greedy(open_rows, n_samples, coverage.gains, take, width=coverage.n_references, floor=floor)
+    return with_the_rest(picked, gains, open_rows, n_samples, random_state)
+
+
+def kernel_coverage(
+    points: np.ndarray, *, references: Any = None, weights: Any = None, initial: Any = None, bandwidth: float = 1.0
+) -> tuple[KernelCoverage, float]:
+    """Coverage of points as `kernel_herding` has it, before any pick; and the gain that counts as nothing."""
     bandwidth = number(bandwidth, "bandwidth", 0.0)
     rows = check_references(references, len(points))
     worth = np.ones(len(points)) if weights is None else check_worth(weights, "weights", len(points))
     centres = None if initial is None else check_centres(initial, points)
-    herding = Herding(points, open_rows, points[rows], worth[rows], bandwidth, centres)
-    picked: list[int] = []
-    gains: list[float] = []
-    while len(picked) < n_samples:
-        best, gain = herding.best()
-        if best < 0:
-            break
-        picked.append(best)
-        gains.append(gain)
-        herding.take(points[best : best + 1], np.asarray([best]))
-    return with_the_rest(picked, gains, open_rows, n_samples, random_state)
+    return _coverage_of(points, points[rows], worth[rows], bandwidth, centres)
+
+
+def _coverage_of(
+    points: np.ndarray, targets: np.ndarray, worth: np.ndarray, bandwidth: float, initial: np.ndarray | None
+) -> tuple[KernelCoverage, float]:
+    shares = (worth / len(targets)).astype(points.dtype)
+    coverage = KernelCoverage([points], [targets], shares, bandwidth)
+    if initial is not None:
+        coverage.add([initial])
+    return coverage, (1e-6 if points.dtype == np.float32 else 1e-14) * float(shares.sum())
 
 
 class Herding:
@@ -128,11 +144,7 @@ class Herding:
         bandwidth: float,
         initial: np.ndarray | None = None,
     ) -> None:
-        shares = (worth / len(targets)).astype(points.dtype)
-        self._coverage = KernelCoverage([points], [targets], shares, bandwidth)
-        if initial is not None:
-            self._coverage.add([initial])
-        floor = (1e-6 if points.dtype == np.float32 else 1e-14) * float(shares.sum())
+        self._coverage, floor = _coverage_of(points, targets, worth, bandwidth, initial)
         self._search = LazySearch(open_rows, self._coverage.gains, width=len(targets), floor=floor)
 
     def best(self) -> tuple[int, float]:
@@ -182,6 +194,7 @@ class KernelCoverage:
         self._kept: list[np.ndarray] = []
         if keep:
             self._kept = [self._whole_kernel(m) for m in range(len(blocks))]
+        self.n_references = len(shares)
         self._covered = [np.zeros(len(shares), dtype=each.dtype) for each in self._kept or blocks]
 
     def _whole_kernel(self, m: int) -> np.ndarray:
@@ -217,6 +230,14 @@ class KernelCoverage:
             excess -= covered
             np.maximum(excess, 0.0, out=excess)
             total += excess @ self._shares
+        return total
+
+    def joint_gain(self, rows: np.ndarray) -> float:
+        """By how much some rows together would raise the coverage."""
+        total = 0.0
+        for m, covered in enumerate(self._covered):
+            kernel = self._kept[m][rows] if self._kept else self._kernel(m, self._blocks, self._present, rows)
+            total += float(np.maximum(kernel.max(axis=0) - covered, 0.0) @ self._shares)
         return total
 
     def take(self, row: int) -> None:

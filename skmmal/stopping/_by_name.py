@@ -10,6 +10,7 @@ from skmmal.stopping._base import StoppingCriterion
 
 __all__ = ["as_criteria", "available_criteria", "get_criterion"]
 
+
 def available_criteria() -> list[str]:
     """Names that `get_criterion` knows.
 

@@ -6,24 +6,23 @@ Not a test. In an environment of its own::
     export LABEL_STUDIO_BASE_DATA_DIR=$PWD/data COLLECT_ANALYTICS=False LATEST_VERSION_CHECK=false
     label-studio start --no-browser --internal-host 127.0.0.1 --port 8917 --username ann@example.com --password PASSWORD
 
-and then, here: ``python tests/campaign/record_label_studio.py http://127.0.0.1:8917 PASSWORD``. The server must be
+and then, here: ``PYTHONPATH=tests python tests/campaign/record_label_studio.py http://127.0.0.1:8917 PASSWORD``. The server must be
 fresh: the numbers of its users, projects and annotations are in the files. Only the standard library talks to it.
 """
 
 from __future__ import annotations
 
-import http.cookiejar
 import json
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from label_studio_people import User
 
 from skmmal.campaign import LabelingCampaign, export_batch, read_data
 
@@ -31,34 +30,6 @@ OUT = Path(__file__).parents[1] / "data" / "label_studio"
 CLASSES = ["cat", "dog", "Home, Kitchen & Garden", '["a"]', '{"choices": ["x"]}', "123", "true", "null", "ünï <b>"]
 FORMATS = {"JSON": "json", "JSON_MIN": "min.json", "CSV": "csv", "TSV": "tsv"}
 FIELDS = {"photo": "image", "caption": "text", "sound": "audio", "clip": "video"}
-
-
-class User:
-    """A session of one person."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.jar = http.cookiejar.CookieJar()
-        self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.jar))
-
-    def raw(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> bytes:
-        token = next((cookie.value for cookie in self.jar if cookie.name == "csrftoken"), "")
-        headers = {"Content-Type": kind, "X-CSRFToken": token or "", "Referer": self.url}
-        request = urllib.request.Request(self.url + path, body, headers, method=method)
-        with self.opener.open(request, timeout=60) as answer:
-            return answer.read()
-
-    def api(self, method: str, path: str, content: object = None) -> object:
-        body = None if content is None else json.dumps(content).encode()
-        answer = self.raw(method, f"/api{path}", body)
-        return json.loads(answer) if answer else None
-
-    def enter(self, path: str, email: str, password: str) -> User:
-        self.raw("GET", path)
-        token = next(cookie.value for cookie in self.jar if cookie.name == "csrftoken")
-        form = {"email": email, "password": password, "csrfmiddlewaretoken": token, "allow_newsletters": "false"}
-        self.raw("POST", path, urllib.parse.urlencode(form).encode(), "application/x-www-form-urlencoded")
-        return self
 
 
 def write(name: str, content: object) -> None:
@@ -157,7 +128,9 @@ def record_campaign(ann: User, bob: User, folder: Path, observed: dict) -> None:
             (said,) = prediction["result"]
             more = {"parent_prediction": prediction["id"]}
             label = said["value"]["choices"][0] if name == accepted else "null"
-            result = choice(label, id=said.get("id", "p1"), origin="prediction" if name == accepted else "prediction-changed")
+            result = choice(
+                label, id=said.get("id", "p1"), origin="prediction" if name == accepted else "prediction-changed"
+            )
         numbers[name, "ann"] = answer(ann, task_of[name], [result], **more)
         other = label if i < 16 else CLASSES[(i + 1) % len(CLASSES)]
         numbers[name, "bob"] = answer(bob, task_of[name], [choice(other, origin="manual")])
@@ -165,7 +138,9 @@ def record_campaign(ann: User, bob: User, folder: Path, observed: dict) -> None:
     numbers[names[23], "bob"] = answer(bob, task_of[names[23]], [choice("skmmal:unsure", origin="manual")])
     export(ann, project, "first")
     whole = ann.api(
-        "POST", f"/projects/{project}/exports/", {"serialization_options": {"annotations__completed_by": {"only_id": False}}}
+        "POST",
+        f"/projects/{project}/exports/",
+        {"serialization_options": {"annotations__completed_by": {"only_id": False}}},
     )
     for _ in range(50):
         about = ann.api("GET", f"/projects/{project}/exports/{whole['id']}")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from skmmal import LateFusionClassifier, MultimodalArray
-from skmmal.campaign._batch import RANDOM_SLICE, Pick, balance_classes, batch_table, mix_in
+from skmmal.campaign._answers import ONE_CLASS
+from skmmal.campaign._batch import RANDOM_SLICE, Pick, balance_classes, batch_table, in_modalities, mix_in
 
 
 def slow_balance(predicted, counts, n):
@@ -63,7 +64,9 @@ def test_batch_table(fitted):
     rows = X[[4, 7, 11]]
     assert table["predicted"].tolist() == model.predict(rows).tolist()
     np.testing.assert_array_equal(table["confidence"], model.predict_proba(rows).max(axis=1))
-    np.testing.assert_array_equal(table[["contribution_image", "contribution_text"]], model.modality_contributions(rows))
+    np.testing.assert_array_equal(
+        table[["contribution_image", "contribution_text"]], model.modality_contributions(rows)
+    )
     assert table["contribution_text"][1] == 0
     assert "without text" in table["why"][1]
     assert table["why"][2] == "drawn at random, to measure the accuracy without bias"
@@ -73,13 +76,9 @@ def test_batch_table(fitted):
 
 
 def test_why(fitted):
-    from skmmal.campaign._batch import _reason
-
     def why(probabilities, shares=(0.5, 0.5), present=(True, True)):
-        return _reason(
-            "bmmal", np.array(probabilities), np.array(["cat", "dog", "eel"]), np.array(shares), np.array(present),
-            ["image", "text"],
-        )  # fmt: skip
+        said = ONE_CLASS.in_words(np.array(probabilities), np.array(["cat", "dog", "eel"]))
+        return said + in_modalities(np.array(shares), np.array(present), ["image", "text"])
 
     assert why([0.41, 0.39, 0.2]) == "wavers between cat (41%) and dog (39%)"
     assert why([0.1, 0.75, 0.15]) == "probably dog (75%), far from sure"

@@ -13,7 +13,7 @@ from skmmal.campaign._batch import RANDOM_SLICE
 from skmmal.datasets import make_multimodal_classification
 from skmmal.experiment._problem import random_seed
 from skmmal.features import FeatureStore
-from skmmal.query import BMMAL
+from skmmal.query import BMMAL, Auto
 from skmmal.stopping import Budget, StabilizingPredictions
 
 
@@ -131,7 +131,7 @@ def test_random_slice_is_a_uniform_sample(begin, answer, pool):
     second = campaign.next_batch()
     drawn = second[second["chosen_by"] == RANDOM_SLICE]
     assert len(drawn) == 10
-    assert (second["chosen_by"] == "bmmal").sum() == 30
+    assert (second["chosen_by"] == "auto").sum() == 30
     assert campaign.status().estimates.empty  # no answers yet
     campaign.add_labels(answer(second))
     line = campaign.status().estimates.iloc[-1]
@@ -175,8 +175,14 @@ def test_what_is_refused(begin, answer, contents):
     ids = batch["id"].tolist()
     before = contents(campaign.folder)
     refusals = [
-        ({"zzz": "cat", ids[0]: "cat"}, "1 of 2 labels are for ids that this campaign does not label; the first, 'zzz'"),
-        ({ids[0]: "Cat", ids[1]: "eel", ids[2]: "cat"}, r"2 of 3 labels are of 2 classes .*'Cat' \(1×, did you mean 'cat'"),
+        (
+            {"zzz": "cat", ids[0]: "cat"},
+            "1 of 2 labels are for ids that this campaign does not label; the first, 'zzz'",
+        ),
+        (
+            {ids[0]: "Cat", ids[1]: "eel", ids[2]: "cat"},
+            r"2 of 3 labels are of 2 classes .*'Cat' \(1×, did you mean 'cat'",
+        ),
         (pd.DataFrame({"id": [ids[0]]}), "no column 'label'"),
         (pd.DataFrame({"id": [""], "label": ["cat"]}), "the id is empty in 1 of 1 lines"),
         (pd.DataFrame({"id": ids[:1], "label": ["cat"], "state": ["maybe"]}), "the state is none of .*, found 'maybe'"),
@@ -257,7 +263,7 @@ def test_undo(begin, answer, contents):
         campaign.undo(1)
     with pytest.raises(ValueError, match="there is no entry 9; the log holds 3"):
         campaign.undo(9)
-    assert campaign.undo(by="ann", reason="wrong batch") == {"entry": 4, "undoes": 3, "what": "round 2: 12 ids by bmmal"}
+    assert campaign.undo(by="ann", reason="wrong batch") == {"entry": 4, "undoes": 3, "what": "round 2: 12 ids by auto"}
     assert campaign.undo(3)["entry"] is None  # again: nothing happens
     assert len(campaign.state().rounds) == 1
     # nothing was deleted, and the same batch is handed out once more
@@ -308,6 +314,36 @@ def test_changed_features_are_noticed(tmp_path, pool):
     fewer = LabelingCampaign(tmp_path / "c", features=X[4:], ids=ids[4:])
     with pytest.raises(CampaignError, match="1 ids with labels are no longer among the features, the first: 's3'"):
         fewer.next_batch(allow_changed_features=True)
+
+
+def test_features_that_grew_go_on(tmp_path):
+    X, y = make_multimodal_classification(90, {"a": 3, "b": 2}, n_classes=2, random_state=0, return_X_y=True)
+    ids = [f"s{i}" for i in range(90)]
+
+    def store(n_rows, name="features"):
+        return FeatureStore.write(tmp_path / name, X[:n_rows], ids[:n_rows])
+
+    grown = store(60)
+    campaign = LabelingCampaign.create(tmp_path / "c", grown.path, n_instances=10, random_fraction=0.2)
+    for _ in range(2):
+        batch = campaign.next_batch()
+        campaign.add_labels({name: f"class {y[ids.index(name)]}" for name in batch["id"]})
+    stop_set = pd.read_csv(next((tmp_path / "c" / "log").glob("*round-002/stop_set.csv")))
+    grown.extend(X[60:], ids[60:])
+    campaign = LabelingCampaign(tmp_path / "c")
+    batch = campaign.next_batch()
+    receipts = [entry.receipt["features"] for entry in campaign.state().rounds]
+    assert [receipt["n_samples"] for receipt in receipts] == [60, 60, 90]
+    assert [receipt.get("grown_from") for receipt in receipts] == [None, None, 60]
+    assert (batch["chosen_by"] == RANDOM_SLICE).sum() == 2
+    after = pd.read_csv(next((tmp_path / "c" / "log").glob("*round-003/stop_set.csv")))
+    assert set(after["id"]) == set(stop_set["id"]) - set(campaign.state().labels.index)
+    store(90, "other")
+    changed = FeatureStore.open(tmp_path / "other").load()
+    blocks = {**changed.blocks, "a": changed["a"] + 1e-6}
+    longer = {name: np.vstack([block, block[:1]]) for name, block in blocks.items()}
+    with pytest.raises(CampaignError, match="there were 90 ids, and there are 91"):
+        LabelingCampaign(tmp_path / "c", features=longer, ids=[*ids, "new"]).next_batch()
 
 
 def test_beginning(begin, pool, tmp_path):
@@ -365,6 +401,14 @@ def test_campaigns_of_earlier_versions_keep_the_plain_classifier(begin, answer):
     assert model.C_ > 0
     with pytest.raises(ValueError, match="begun otherwise"):
         begin("new", estimator=LateFusionClassifier())
+
+
+def test_a_campaign_keeps_the_strategy_it_was_begun_with(begin):
+    assert type(begin("old", strategy="bmmal").settings.strategy) is BMMAL
+    assert type(begin("old").settings.strategy) is BMMAL
+    assert type(begin("new").settings.strategy) is Auto
+    with pytest.raises(ValueError, match="begun otherwise"):
+        begin("old", strategy="auto")
 
 
 def test_both_can_be_moved(begin, pool, answer, tmp_path):

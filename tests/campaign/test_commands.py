@@ -56,17 +56,19 @@ def test_a_session(running, tmp_path, pool, write_labels):
     assert "Entry 6 (12 labels) is undone [entry 7]" in skmmal("undo", running, "--reason", "wrong file")
     assert "was undone before" in skmmal("undo", running, "--entry", 6)
     log = skmmal("log", running)
-    assert "round 3: 12 ids by bmmal" in log
+    assert "round 3: 12 ids by auto" in log
     assert "entry 6 undone" in log
     out = tmp_path / "again.csv"
-    assert "Round 2: 12 of 138 rows, chosen by bmmal" in skmmal("next", running, "--round", 2, "--out", out)
+    assert "Round 2: 12 of 138 rows, chosen by auto" in skmmal("next", running, "--round", 2, "--out", out)
     assert out.read_bytes() == (running / "log" / "000003-round-002" / "next.csv").read_bytes()
     assert "doubtful of 24 labels" in skmmal("doubts", running, "-n", 3, "--out", tmp_path / "doubts.csv")
     assert len(pd.read_csv(tmp_path / "doubts.csv")) == 24
     assert "Only 114 rows were left." in skmmal("next", running, "-n", 500)
     assert "nothing is left to hand out" in skmmal("next", running, code=1)
     assert "Round 5: 3 of 126 rows" in skmmal("next", running, "-n", 3, "--also", "pending")
-    assert "24 rows" in skmmal("export", running, "--what", "labels", "--out", tmp_path / "labels.jsonl", "--to", "jsonl")
+    assert "24 rows" in skmmal(
+        "export", running, "--what", "labels", "--out", tmp_path / "labels.jsonl", "--to", "jsonl"
+    )
     assert "is not the folder of a campaign" in skmmal("status", tmp_path, code=1)
 
 
@@ -82,7 +84,9 @@ def test_init_with_labels(pool, tmp_path, write_labels):
 def test_labels_taken_back(running, tmp_path, pool, write_labels):
     batch = LabelingCampaign(running).batches["id"].tolist()
     first = batch[0]
-    assert "2 labels of 2 ids are retracted [entry 7]" in skmmal("retract", running, first, batch[1], "--reason", "blurred")
+    assert "2 labels of 2 ids are retracted [entry 7]" in skmmal(
+        "retract", running, first, batch[1], "--reason", "blurred"
+    )
     assert f"{first}: retracted before; nothing changes." in skmmal("retract", running, first)
     assert "34 of 150 samples are labelled" in skmmal("status", running)
     assert "there is no label by 'bob'" in skmmal("retract", running, batch[2], "--annotator", "bob", code=1)
@@ -125,7 +129,7 @@ def test_names_of_classes(pool, tmp_path):
     assert classes("--classes", '"Home, Kitchen & Garden",Books,"say ""no"""')[0] == names
     file = tmp_path / "classes.txt"
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
-        file.write_text("Home, Kitchen & Garden\r\n\r\n  Books \r\nsay \"no\"\r\n", encoding=encoding, newline="")
+        file.write_text('Home, Kitchen & Garden\r\n\r\n  Books \r\nsay "no"\r\n', encoding=encoding, newline="")
         found, text = classes("--classes-file", file)
         assert found == names
         assert "split" not in text
@@ -196,7 +200,7 @@ def test_report(running, tmp_path):
     assert "data:image/png;base64," in page
     assert "http" not in page.replace("http://www.w3.org", "")
     assert "<script>" not in page
-    assert "round 3: 12 ids by bmmal" in page
+    assert "round 3: 12 ids by auto" in page
     other = {"cat": "dog", "dog": "eel", "eel": "cat"}
     labels = pd.read_csv(tmp_path / "1.csv").replace({"label": other}).head(1)
     labels.to_csv(tmp_path / "odd.csv", index=False)

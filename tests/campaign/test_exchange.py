@@ -162,7 +162,9 @@ def test_data_that_does_not_fit(running, items, tmp_path):
         read_data(items, {"nonsense": "image"})
     data = read_data(items, {"photo": "image"})
     with pytest.raises(ValueError, match="1 of 12 ids are not in the data"):
-        tasks(running.state().batches[1], data.drop(index=running.state().batches[1]["id"][3]), {"photo": "image"}, 2, [])
+        tasks(
+            running.state().batches[1], data.drop(index=running.state().batches[1]["id"][3]), {"photo": "image"}, 2, []
+        )
     with pytest.raises(ValueError, match="label-studio needs what annotators are to see"):
         export_batch(running, tmp_path / "x.json", "label-studio")
     with pytest.raises(ValueError, match="there is no round 7; 2 are done"):
@@ -217,7 +219,10 @@ def exported(begin, answer, items, tmp_path):
 
 ANSWERS = [
     [({"id": 1, "email": "ann@x"}, "cat", "2026-01-02T00:00:00.123456Z")],
-    [({"id": 1, "email": "ann@x"}, "dog", "2026-01-02T00:00:01Z"), ({"id": 2, "email": "bob@x"}, "dog", "2026-01-02T00:00:02Z")],
+    [
+        ({"id": 1, "email": "ann@x"}, "dog", "2026-01-02T00:00:01Z"),
+        ({"id": 2, "email": "bob@x"}, "dog", "2026-01-02T00:00:02Z"),
+    ],
     [(1, "cat", "2026-01-02T00:00:00Z"), (2, "dog", "2026-01-02T00:00:00Z")],
     [(1, "CANCEL", "2026-01-02T00:00:00Z")],
     [(1, UNSURE, "2026-01-02T00:00:00Z")],
@@ -321,7 +326,13 @@ def test_prodigy_round_trip(exported, items, tmp_path):
     assert lines[0]["image"] == f"https://h/{lines[0]['meta']['skmmal_id']}.jpg"
     answers = [("accept", ["cat"]), ("accept", ["eel"]), ("ignore", []), ("reject", []), ("accept", [])]
     for line, (answer, accepted) in zip(lines, answers, strict=False):
-        line |= {"answer": answer, "accept": accepted, "_annotator_id": "db-ann", "_timestamp": 1767312000, "_task_hash": 7}
+        line |= {
+            "answer": answer,
+            "accept": accepted,
+            "_annotator_id": "db-ann",
+            "_timestamp": 1767312000,
+            "_task_hash": 7,
+        }
     out.write_text("".join(json.dumps(line) + "\n" for line in lines))
     found = campaign.add_labels(out)
     assert found["states"] == {"label": 2, "skip": 2, "unsure": 1}

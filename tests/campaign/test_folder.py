@@ -73,7 +73,9 @@ def test_every_flipped_bit_is_noticed(campaign):
     assert n > 70
 
 
-@pytest.mark.parametrize("name", ["campaign.json", "validation.csv", "receipt.json", "stamp.json", "next.csv", "labels.csv"])
+@pytest.mark.parametrize(
+    "name", ["campaign.json", "validation.csv", "receipt.json", "stamp.json", "next.csv", "labels.csv"]
+)
 def test_truncated_and_missing_files(campaign, name):
     path = next(path for path in files_of(campaign.folder / "log") + files_of(campaign.folder) if path.name == name)
     whole = path.read_bytes()

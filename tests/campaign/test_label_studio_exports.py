@@ -45,7 +45,11 @@ def campaign(tmp_path):
 
 def test_what_the_server_showed():
     observed = read("observed.json")
-    assert observed["model_version after the first import"] == observed["model_version after the second import"] == "skmmal"
+    assert (
+        observed["model_version after the first import"]
+        == observed["model_version after the second import"]
+        == "skmmal"
+    )
     assert observed["rows with predictions shown"] == observed["rows with predictions sent"]
     assert len(observed["rows with predictions shown"]) == 23  # of both rounds
     code, message = observed["a task without a field"]
@@ -228,12 +232,16 @@ def test_a_rejected_region_is_not_the_end(campaign, tmp_path):
     tasks = read("first.json")
     tasks[5]["annotations"][0]["result"][0]["from_name"] = "category"
     (tmp_path / "a.json").write_text(json.dumps(tasks))
-    with pytest.raises(ValueError, match=r"task 5: an annotation answer no control 'label'.*'category' \(choices, 1×\)"):
+    with pytest.raises(
+        ValueError, match=r"task 5: an annotation answer no control 'label'.*'category' \(choices, 1×\)"
+    ):
         campaign.add_labels(tmp_path / "a.json")
     # beside ours, another control does no harm; a cancelled annotation is a skip whatever it answered
     tasks[5]["annotations"][0]["was_cancelled"] = True
     tasks[6]["annotations"][0]["result"].append({"from_name": "comment", "type": "textarea", "value": {"text": ["hm"]}})
-    tasks[7]["annotations"][0]["result"].append({"type": "relation", "from_id": "a", "to_id": "b", "direction": "right"})
+    tasks[7]["annotations"][0]["result"].append(
+        {"type": "relation", "from_id": "a", "to_id": "b", "direction": "right"}
+    )
     (tmp_path / "a.json").write_text(json.dumps(tasks))
     assert campaign.add_labels(tmp_path / "a.json")["states"] == {"label": 43, "skip": 2, "unsure": 1}
 

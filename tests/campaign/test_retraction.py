@@ -71,7 +71,9 @@ def test_retract_what_is_not_there(begin, answer):
 def test_with_times_a_retracted_label_stays_so(begin):
     campaign = begin()
     ids = campaign.next_batch()["id"].tolist()
-    table = pd.DataFrame({"id": ids[:2], "label": ["cat", "dog"], "when": "2026-01-02T00:00:00Z", "annotation": ["7", "8"]})
+    table = pd.DataFrame(
+        {"id": ids[:2], "label": ["cat", "dog"], "when": "2026-01-02T00:00:00Z", "annotation": ["7", "8"]}
+    )
     campaign.add_labels(table, annotator="ann")
     campaign.retract(ids[0])
     found = campaign.add_labels(table, annotator="ann")
@@ -104,7 +106,9 @@ def test_a_snapshot_of_a_table(begin):
     lambda i: {}, lambda i: {"when": f"2026-01-0{i + 1}"}, lambda i: {"annotation": "7"}, lambda i: {"when": "2026-01-02"},
     lambda i: {"when": f"2026-01-02T00:00:0{i}+00:00", "annotation": "7"}, lambda i: {"annotation": str(i)},
 ])  # fmt: skip
-@pytest.mark.parametrize("words", [["cat", "dog", "cat"], ["cat", "skip", "cat"], ["unsure", "cat", "dog", "cat", "unsure"]])
+@pytest.mark.parametrize(
+    "words", [["cat", "dog", "cat"], ["cat", "skip", "cat"], ["unsure", "cat", "dog", "cat", "unsure"]]
+)
 def test_the_latest_word_counts_whatever_came_before(begin, more, words):
     campaign = begin(classes=["cat", "dog"])
     name = campaign.next_batch()["id"].iloc[0]
@@ -143,7 +147,9 @@ def test_an_authority_settles(begin):
     assert campaign.add_labels({ids[1]: "dog"}, annotator="bob", authority=["bob"])["entry"] is None
     campaign.undo()
     assert campaign.labels.loc[ids[:2], "label"].tolist() == ["cat", ""]
-    with pytest.raises(ValueError, match=r"authority: there is no label by 'bobby'; annotators are \['ann', 'bob', 'eve'\]"):
+    with pytest.raises(
+        ValueError, match=r"authority: there is no label by 'bobby'; annotators are \['ann', 'bob', 'eve'\]"
+    ):
         campaign.add_labels({ids[1]: "dog"}, annotator="bob", authority="bobby")
     # one word only, in the labels' own column
     lead = pd.DataFrame({"id": ids[1:2], "label": ["cat"], "annotator": ["lead"], "authority": ["yes"]})
@@ -160,20 +166,31 @@ def test_an_authority_settles(begin):
 
 def test_agreement_is_with_the_others():
     """16 of 22 rows with two labels say the same, whoever is asked; rows of one annotator do not count."""
-    rows = [(f"s{i:02d}", who, "label", "x" if who == "ann" or i < 16 else "y", "") for i in range(22) for who in ("ann", "bob")]
+    rows = [
+        (f"s{i:02d}", who, "label", "x" if who == "ann" or i < 16 else "y", "")
+        for i in range(22)
+        for who in ("ann", "bob")
+    ]
     rows += [(f"t{i}", "ann", "label", "x", "") for i in range(9)] + [("s00", "eve", "skip", "", "")]
     found = agreement(events(*rows))
     assert found["by_annotator"] == {"ann": {"n": 22, "agrees": 16 / 22}, "bob": {"n": 22, "agrees": 16 / 22}}
     assert (found["n_several"], found["n_unanimous"], found["n_differ"]) == (22, 16, 6)
     # three annotators, by brute force
     rng = np.random.default_rng(0)
-    rows = [(f"s{i}", who, "label", rng.choice(["x", "y", "z"]), "") for i in range(30) for who in "abc" if rng.random() < 0.7]
+    rows = [
+        (f"s{i}", who, "label", rng.choice(["x", "y", "z"]), "")
+        for i in range(30)
+        for who in "abc"
+        if rng.random() < 0.7
+    ]
     found = agreement(events(*rows))["by_annotator"]
     table = {(name, who): label for name, who, _, label, _ in rows}
     for who in "abc":
         shares = []
         for i in range(30):
-            others = [table[f"s{i}", o] == table.get((f"s{i}", who)) for o in "abc" if o != who and (f"s{i}", o) in table]
+            others = [
+                table[f"s{i}", o] == table.get((f"s{i}", who)) for o in "abc" if o != who and (f"s{i}", o) in table
+            ]
             if (f"s{i}", who) in table and others:
                 shares.append(np.mean(others))
         assert found[who]["n"] == len(shares)
@@ -258,12 +275,19 @@ def test_prodigy_choices(begin, tmp_path):
 
 
 def test_who_is_who():
-    table = events(*[(f"s{i}", who, "label", "x", "2026-01-01T00:00:00Z") for i, who in enumerate(["1", "ann@x", "1", "ann@x", "2", "3"])])
+    table = events(
+        *[
+            (f"s{i}", who, "label", "x", "2026-01-01T00:00:00Z")
+            for i, who in enumerate(["1", "ann@x", "1", "ann@x", "2", "3"])
+        ]
+    )
     table["annotation"] = ["7", "7", "8", "", "9", "10"]
     table.loc[:1, "id"] = "s0"  # the same annotation, by number and by name
     table["annotator_id"] = ["1", "", "1", "", "2", "3"]
     assert learn(table) == {"1": "ann@x"}
-    both = pd.concat([table, table.assign(annotator="bob@x", annotator_id="1", annotation="99", id="s9")], ignore_index=True)
+    both = pd.concat(
+        [table, table.assign(annotator="bob@x", annotator_id="1", annotation="99", id="s9")], ignore_index=True
+    )
     assert "1" not in learn(both)  # two servers, perhaps
     assert one_person(table, learn(table))["annotator"].tolist() == ["ann@x"] * 4 + ["2", "3"]
     # a number that somebody calls himself in a table is no number of Label Studio
@@ -313,14 +337,19 @@ def test_accepted_predictions_on_the_random_slice_are_named(begin, answer):
     campaign.add_labels(pd.DataFrame({"id": batch["id"], "label": list(answer(batch).values()), "origin": origin}))
     status = campaign.status()
     assert status.origins == {"manual": 9, "prediction": 3}
-    assert any("3 rows that were drawn at random were labelled with the prediction in sight" in line for line in status.sentences)
+    assert any(
+        "3 rows that were drawn at random were labelled with the prediction in sight" in line
+        for line in status.sentences
+    )
     assert status.to_dict()["origins"] == status.origins
 
 
 # -------------------------------------------------------------------------------------------------- names of classes
 
 
-@pytest.mark.parametrize("name", ["skip", "unsure", "Skip", " UNSURE ", "I cannot tell", "i CANNOT tell", "skmmal:unsure"])
+@pytest.mark.parametrize(
+    "name", ["skip", "unsure", "Skip", " UNSURE ", "I cannot tell", "i CANNOT tell", "skmmal:unsure"]
+)
 def test_reserved_names(begin, name, tmp_path):
     with pytest.raises(ValueError, match="cannot be the name of a class"):
         begin(classes=["cat", name])

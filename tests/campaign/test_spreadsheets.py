@@ -36,7 +36,9 @@ def table(separator, newline="\n", header=("id", "label"), rows=None):
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "latin-1", "mac_roman"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "latin-1", "mac_roman"]
+)
 def test_dialects(tmp_path, encoding, separator, newline):
     (tmp_path / "l.csv").write_bytes(table(separator, newline).encode(encoding))
     found = read_labels_file(tmp_path / "l.csv", classes=list(LABELS.values()), ids=list(LABELS))
@@ -113,7 +115,9 @@ def test_an_encoding_is_confirmed_or_said(campaign, tmp_path):
 )
 def test_every_dialect_gives_the_rows_back(tmp_path_factory, rows, separator, newline, encoding, quoting):
     text = io.StringIO()
-    csv.writer(text, delimiter=separator, lineterminator=newline, quoting=quoting).writerows([("id", "label"), *rows.items()])
+    csv.writer(text, delimiter=separator, lineterminator=newline, quoting=quoting).writerows(
+        [("id", "label"), *rows.items()]
+    )
     path = tmp_path_factory.mktemp("dialect") / "l.csv"
     path.write_bytes(text.getvalue().encode(encoding))
     found = read_labels_file(path)
@@ -276,7 +280,11 @@ def test_a_part_of_what_was_read(campaign, tmp_path):
 
 
 def test_json_and_parquet(campaign, tmp_path):
-    rows = [{"id": "s01", "label": "dog"}, {"id": "s02", "label": None}, {"id": "s03", "label": "Käse", "state": "label"}]
+    rows = [
+        {"id": "s01", "label": "dog"},
+        {"id": "s02", "label": None},
+        {"id": "s03", "label": "Käse", "state": "label"},
+    ]
     (tmp_path / "l.json").write_text(json.dumps(rows))
     found = campaign.add_labels(tmp_path / "l.json", annotator="ann")
     assert (found["new"], found["blank"]) == (2, 1)
@@ -299,13 +307,17 @@ def test_other_frames(campaign):
     campaign.add_labels(polars.DataFrame({"id": ["s01"], "label": ["dog"]}))
     campaign.add_labels(pyarrow.table({"id": ["s02"], "label": ["dog"]}))
     kinds = datasets.Features({"id": datasets.Value("string"), "label": datasets.ClassLabel(names=["dog", "Käse"])})
-    campaign.add_labels(datasets.Dataset.from_dict({"id": ["s03", "s05", "s06"], "label": [1, -1, None]}, features=kinds))
+    campaign.add_labels(
+        datasets.Dataset.from_dict({"id": ["s03", "s05", "s06"], "label": [1, -1, None]}, features=kinds)
+    )
     assert campaign.labels["label"].to_dict() == {"s01": "dog", "s02": "dog", "s03": "Käse"}
 
 
 def test_huggingface_labels_that_are_none(tmp_path):
     datasets = pytest.importorskip("datasets")
-    for number, (values, words) in enumerate([([0, 1, -1], "holds −1 among other numbers"), ([["a"], ["b"], []], "one label")]):
+    for number, (values, words) in enumerate(
+        [([0, 1, -1], "holds −1 among other numbers"), ([["a"], ["b"], []], "one label")]
+    ):
         folder = tmp_path / str(number)
         datasets.Dataset.from_dict({"id": ["a", "b", "c"], "label": values}).save_to_disk(str(folder))
         with pytest.raises(ValueError, match=words):
@@ -329,6 +341,8 @@ def test_urls(tmp_path, value, url):
     found = read_data(tmp_path / "items.csv", {"photo": "image", "text": "text"}, prefix="https://h/")
     assert found.loc["a"].tolist() == [url, value]
     local = read_data(tmp_path / "items.csv", {"photo": "image"}, prefix="/data/local-files/?d=")
-    assert local.loc["a", "photo"] == url.replace("https://h/", "/data/local-files/?d=") or value.startswith("https://h/")
+    assert local.loc["a", "photo"] == url.replace("https://h/", "/data/local-files/?d=") or value.startswith(
+        "https://h/"
+    )
     plain = read_data(tmp_path / "items.csv", {"photo": "image"})
     assert plain.loc["a", "photo"] == value.strip()

@@ -50,9 +50,7 @@ def test_against_brute_force():
             rows.append((f"s{rng.integers(6)}", rng.choice(["ann", "bob", "eve"]), state, label, when))
         table = events(*rows)
         settled = resolve(table)
-        found = {
-            name: (row.state, row.label, row.n_annotators, row.n_votes) for name, row in settled.iterrows()
-        }
+        found = {name: (row.state, row.label, row.n_annotators, row.n_votes) for name, row in settled.iterrows()}
         assert found == brute_force(table)
 
 

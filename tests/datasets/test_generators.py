@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import Bunch
 
+from skmmal import LateFusionClassifier
 from skmmal.datasets import make_multimodal_classification
 from skmmal.datasets._generators import INTERACTIONS, balanced_labels, draw_symbols, unit_centres
 from skmmal.modalities import MultimodalArray, presence_mask
@@ -406,3 +407,59 @@ def test_missing_leaves_everything_else_as_it_was():
 def test_errors_name_the_argument_and_what_was_found(arguments, error, message):
     with pytest.raises(error, match=message):
         make_multimodal_classification(**arguments)
+
+
+# ------------------------------------------------------------------------------------------ several labels in a row
+
+
+@pytest.mark.parametrize("interaction", ["redundant", "unique"])
+def test_several_labels_have_a_known_optimum(interaction):
+    sep, noise = 3.0, 0.5
+    options = {"n_labels": 4, "interaction": interaction, "class_sep": sep, "difficulty": noise, "random_state": 0}
+    bunch = make_multimodal_classification(4000, **options)
+    Y, latents = bunch.target, bunch.latents
+    assert Y.shape == (4000, 4)
+    assert (Y.sum(axis=0) == 2000).all()
+    assert abs(np.corrcoef(Y.T) - np.eye(4)).max() < 0.06  # labels are independent of each other
+    # the best that one can do with the first modality: the side of its dimension of the label
+    seen = bunch.data.blocks["a"] @ latents.maps["a"].T
+    sides = np.sign(latents.centres[1] - latents.centres[0])
+    best = ((seen * sides > 0) == Y).mean(axis=0)
+    np.testing.assert_allclose(best, norm.cdf(sep / 2 / np.sqrt(1 + noise**2)), atol=0.02)
+    clf = LateFusionClassifier(C=0.1).fit(bunch.data[:2000], Y[:2000])
+    found = (clf.predict_proba_by_modality(bunch.data[2000:])["a"] > 0.5) == Y[2000:]
+    np.testing.assert_allclose(found.mean(axis=0), best, atol=0.03)
+    assert latents.symbols[{"redundant": "shared", "unique": "own"}[interaction]].shape == (4000, 2, 4)
+    if interaction == "unique":
+        by_chance = (clf.predict_proba_by_modality(bunch.data[2000:])["b"] > 0.5) == Y[2000:]
+        np.testing.assert_allclose(by_chance.mean(axis=0), 0.5, atol=0.05)
+
+
+@pytest.mark.parametrize("interaction", ["synergy", "mixed"])
+def test_labels_of_every_interaction(interaction):
+    X, Y = make_multimodal_classification(
+        300, n_labels=3, interaction=interaction, missing=0.2, random_state=1, return_X_y=True
+    )
+    assert Y.shape == (300, 3)
+    other, again = make_multimodal_classification(300, n_labels=3, interaction=interaction, random_state=1, return_X_y=True)
+    np.testing.assert_array_equal(again, Y)  # what is missing changes nothing else
+    there = ~np.isnan(X.blocks["a"])
+    np.testing.assert_array_equal(X.blocks["a"][there], other.blocks["a"][there])
+    if interaction == "synergy":
+        symbols = make_multimodal_classification(300, n_labels=3, interaction=interaction, random_state=1).latents.symbols
+        np.testing.assert_array_equal(symbols["synergy"].sum(axis=1) % 2, Y)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"n_labels": 13}, "n_labels=13 takes 13 dimensions of every modality: modality 'a' has 12"),
+        ({"n_labels": 5, "interaction": "mixed"}, "n_labels=5 takes 15 dimensions"),
+        ({"n_labels": 3, "n_classes": 3}, "n_classes=3 must be 2"),
+        ({"n_labels": 1}, "n_labels"),
+        ({"n_labels": 3, "missing": 0.1, "missing_pattern": "class"}, "not with n_labels"),
+    ],
+)
+def test_labels_that_cannot_be_made(options, match):
+    with pytest.raises(ValueError, match=match):
+        make_multimodal_classification(50, **options)

@@ -22,10 +22,13 @@ def test_report(saved, results):
     page = path.read_text()
     assert path == saved / "report.html"
     # nothing is loaded from anywhere
-    targets = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?(.{11})""", page)
-    assert set(targets) == {"data:image/"}
-    assert "<script" not in page
+    targets = re.findall(r"""(?:\bsrc|href)\s*=\s*["']?(#|[^"'>]+)|\burl\((#|[^)]+)""", page)
+    beside = {path.relative_to(saved).as_posix() for path in saved.glob("*/*.*")}
+    assert {one or other for one, other in targets if (one or other) not in beside and not one.startswith("data:image/png;base64,")} == {"#"}
+    assert page.count("<script>") == 1
     assert "<link" not in page
+    assert "src=" not in page
+    assert len(page) < 1_000_000
     assert "made &lt;up&gt;" in page
     figures = {file.stem for file in (saved / "figures").glob("*.png")}
     assert figures == {file.stem for file in (saved / "figures").glob("*.pdf")}
@@ -39,7 +42,16 @@ def test_report(saved, results):
         "class_gains",
         "calibration",
     }
-    assert page.count("data:image/png;base64,") == len(figures)
+    assert page.count('<svg role="img"') == len(figures)
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(set(ids)) == len(ids)
+    assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', page)) <= set(ids)
+    switched = " ".join(re.findall(r'data-series="([^"]+)"', page)).split()
+    assert switched
+    assert set(switched) <= set(ids)
+    final = results.frame[results.frame["strategy"] == "bmmal"].groupby("n_labeled")["accuracy"].mean()
+    n, mean = final.index[-1], final.iloc[-1]
+    assert f"<title>bmmal: labels {n:.4g}, accuracy {mean:.4g}</title>" in page
     table = pd.read_csv(saved / "tables" / "pairwise_matrix.csv", index_col=0)
     pd.testing.assert_frame_equal(table, results.pairwise_matrix(), check_dtype=False)
     summary = pd.read_csv(saved / "tables" / "summary.csv", index_col="strategy")

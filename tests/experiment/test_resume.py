@@ -14,6 +14,7 @@ from experiment.interrupted import contents, kill_after
 
 from skmmal._store import sealed
 from skmmal.experiment import ExperimentResults
+from skmmal.query import RandomSampling
 
 SCRIPT = """
 import sys
@@ -25,7 +26,7 @@ if __name__ == "__main__":
     X, y = make_multimodal_classification(300, {"a": 6, "b": 4}, n_classes=3, random_state=0, return_X_y=True)
     run_experiment(
         LateFusionClassifier(), ["bmmal", "kmeans"], X[:200], y[:200], X_test=X[200:], y_test=y[200:],
-        n_initial=10, n_instances=5, n_rounds=12, seeds=3, results_dir=sys.argv[1], n_jobs=int(sys.argv[2]),
+        n_initial=10, n_instances=5, n_rounds=9, seeds=2, results_dir=sys.argv[1], n_jobs=int(sys.argv[2]),
     )
 """
 
@@ -65,7 +66,7 @@ def test_kill_9(tmp_path):
     killed.wait()
     assert not (tmp_path / "killed" / "results.csv").exists()
     n_done = len(list((tmp_path / "killed").glob("units/*/*/*.json")))
-    assert 5 <= n_done < 2 * 3 * 13
+    assert 5 <= n_done < 2 * 2 * 10
     for folder in ("killed", "whole"):
         assert start(tmp_path / folder, 1).wait() == 0
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
@@ -200,3 +201,31 @@ def test_a_record_that_is_none(tmp_path, content):
     (tmp_path / "run" / "units/random/seed-0/round-001.json").write_text(content, encoding="latin-1")
     with pytest.raises(ValueError, match="remove it, and its round is run again"):
         finished(tmp_path / "run")
+
+
+class RunsOut(RandomSampling):
+    """Raises when it is asked with so many labels, as one that runs out of memory would."""
+
+    n_labeled = 20
+
+    def _select(self, pool, labelled, n_instances, rng):
+        if len(labelled) == self.n_labeled:
+            raise MemoryError("too many")
+        return super()._select(pool, labelled, n_instances, rng)
+
+
+def test_a_strategy_that_raises_leaves_every_measured_round(run, tmp_path, monkeypatch):
+    whole = run(strategies={"runs-out": RandomSampling()}, results_dir=tmp_path / "whole", seeds=1)
+    with pytest.raises(MemoryError, match="too many"):
+        run(strategies={"runs-out": RunsOut()}, results_dir=tmp_path / "raised", seeds=1)
+    part = ExperimentResults.load(tmp_path / "raised").frame
+    assert part["n_labeled"].tolist() == [n for n in whole.frame["n_labeled"] if n <= RunsOut.n_labeled]
+    columns = [name for name in part if not name.endswith("seconds")]
+    pd.testing.assert_frame_equal(part[columns], whole.frame[columns].iloc[: len(part)])
+    monkeypatch.setattr("skmmal.experiment._unit.evaluate", lambda *_: pytest.fail("a measured round was run again"))
+    with pytest.raises(MemoryError, match="too many"):
+        run(strategies={"runs-out": RunsOut()}, results_dir=tmp_path / "raised", seeds=1)
+    monkeypatch.undo()
+    monkeypatch.setattr(RunsOut, "n_labeled", -1)
+    again = run(strategies={"runs-out": RunsOut()}, results_dir=tmp_path / "raised", seeds=1)
+    assert len(again.frame) == len(whole.frame)

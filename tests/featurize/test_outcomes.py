@@ -30,7 +30,9 @@ class WordReader(Reader):
         if raw[0] == "cut":
             notes["cut"] = notes.get("cut", 0) + 1
         width = int(raw[2]) if raw[0] == "sized" else 1
-        yield Unit({"x": torch.full((width,), float(raw[-1 if len(raw) < 3 else 1])), "odd": torch.tensor(raw[0] == "odd")})
+        yield Unit(
+            {"x": torch.full((width,), float(raw[-1 if len(raw) < 3 else 1])), "odd": torch.tensor(raw[0] == "odd")}
+        )
 
     def collate(self, units):
         if any(unit.inputs["odd"] for unit in units):
@@ -224,12 +226,13 @@ def test_what_breaks_in_a_job_is_no_refusal(tmp_path, monkeypatch):
 def test_shards_sum_up_what_they_found(tmp_path, monkeypatch):
     import skmmal.featurize._shards as shards
 
-    def run_shard(job, index, count):
+    def run_shard(job, index, count, quiet):
         return run(dataclasses.replace(job, shard=(index, count)), backbone(), quiet=True)
 
     monkeypatch.setattr(shards, "_run_shard", run_shard)
     total = run_shards(options(tmp_path), 2, n_jobs=1)
     assert (total["failed"], total["noted"], total["present"], total["problem"]) == (3, 2, 7, None)
+    assert sum(total["reasons"].values()) == 3
 
 
 def test_files_inside_a_manifest_and_their_notes(tmp_path):

@@ -208,7 +208,7 @@ def test_rows_of_probabilities(data):
     rounded = {"float64": good, "float32": good.astype("float32"), "float16": good.astype("float16"), "lists": good.tolist()}
     model = Said({**rounded, **bad}[kind], n_classes)
     chosen = strategy(name, 0)
-    used = chosen.requires_model or name in ("uherding", "dcom", "mvopt")
+    used = chosen.requires_model or name in ("auto", "uherding", "dcom", "mvopt")
     wanted = data.draw(st.integers(1, n))
     call = lambda: chosen.query(model, rng.standard_normal((n, 4)), wanted)  # noqa: E731
     found = answer(f"{type(chosen).__name__}.query", call, valid=kind not in bad or not used)

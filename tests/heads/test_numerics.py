@@ -4,11 +4,13 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from dense import head_optima
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
 from skmmal import LateFusionClassifier, MultimodalArray
+from skmmal.heads._modules import linear_layer
 from skmmal.heads.convex._blocks import Blocks, mean_rows
 from skmmal.heads.convex._losses import SoftmaxLoss
 from skmmal.heads.convex._problem import Problem, RotatedProblem
@@ -144,3 +146,16 @@ def test_digits_that_the_dtype_has_lost_are_named():
         warnings.simplefilter("error")
         for good in (blocks, whole, constant):
             LateFusionClassifier().fit(MultimodalArray(good), y)
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (7, 2, 5), (0, 5)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_layers_say_the_same_whether_they_learn_or_not(shape, dtype):
+    generator = torch.Generator().manual_seed(0)
+    layer = linear_layer(5, 3, generator).to(dtype)
+    values = torch.rand(shape, generator=generator, dtype=dtype, requires_grad=True)
+    learning = layer(values).detach()
+    with torch.no_grad():
+        torch.testing.assert_close(layer(values), learning)
+    with torch.inference_mode():
+        torch.testing.assert_close(layer(values), learning)

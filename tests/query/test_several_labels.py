@@ -54,7 +54,7 @@ def test_serves(name, problem):
 @pytest.mark.parametrize("name", REFUSING)
 def test_refuses_and_says_who_serves(name, problem):
     clf, pool, labelled, Y = problem
-    with pytest.raises(ValueError, match=r"does not serve several labels a row .* these do: badge, bmmal, .*uherding"):
+    with pytest.raises(ValueError, match=r"does not serve several labels a row .* these do: auto, badge, bmmal, .*uherding"):
         strategy(name).query(clf, pool, 3, X_labeled=labelled, y_labeled=Y)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -219,8 +219,8 @@ def our_columns(table: pd.DataFrame, where: str) -> pd.DataFrame:
 # ------------------------------------------------------------------------------------------------------ workbooks
 
 
-def read_excel(path: Path) -> pd.DataFrame:
-    """Read the sheet of an .xlsx workbook that has the columns id and label (needs openpyxl).
+def read_excel(path: Path, columns: Collection[str] = ("id", "label")) -> pd.DataFrame:
+    """Read the sheet of an .xlsx workbook that has some columns, by default id and label (needs openpyxl).
 
     Numbers are read as Excel keeps them: an id that it has taken for a number or a date is no longer what was typed,
     except for leading zeros that the cell's format shows.
@@ -240,11 +240,11 @@ def read_excel(path: Path) -> pd.DataFrame:
         rows = [[_cell(cell) for cell in row] for row in sheet.iter_rows()]
         lines = [number for number, row in enumerate(rows, 1) if any(cell.strip() for cell in row)]
         rows = [rows[number - 1] for number in lines]
-        if rows and {"id", "label"} <= {_plain(name) for name in rows[0]}:
+        if rows and set(columns) <= {_plain(name) for name in rows[0]}:
             sheets[sheet.title] = _frame(rows, lines, path, ",")
     if len(sheets) != 1:
         what = f"several sheets, {list(sheets)}, have" if sheets else f"no sheet of {book.sheetnames} has"
-        raise ValueError(f"{path}: {what} the columns id and label in the first row; keep one such sheet")
+        raise ValueError(f"{path}: {what} the columns {' and '.join(columns)} in the first row; keep one such sheet")
     return next(iter(sheets.values()))
 
 

@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 import pandas as pd
 
 from skmmal.campaign._batch import RANDOM_SLICE
+from skmmal.campaign._sets import split
 from skmmal.campaign.formats._placeholders import placeholder
 
 __all__ = ["MEDIA", "MODEL_VERSION", "UNSURE", "labeling_config", "tasks"]
@@ -38,7 +39,12 @@ HOTKEYS = "123456789qwertyiopasfgjklzxcnm"  # 0 is "I cannot tell"; the others a
 
 
 def labeling_config(
-    fields: Mapping[str, str], classes: Sequence[str], *, unsure: bool = True, control: str = CONTROL
+    fields: Mapping[str, str],
+    classes: Sequence[str],
+    *,
+    unsure: bool = True,
+    control: str = CONTROL,
+    multilabel: bool = False,
 ) -> str:
     """Labelling configuration: the media on the left, why the row was chosen and the classes on the right.
 
@@ -55,6 +61,8 @@ def labeling_config(
         Offer "I cannot tell", too.
     control : str, default="label"
         Name of the control.
+    multilabel : bool, default=False
+        Several classes may be chosen, or none: a submitted task without a choice says that none applies.
 
     Returns
     -------
@@ -115,9 +123,8 @@ def labeling_config(
                 "placeholder": "filter",
             },
         )
-    choices = ElementTree.SubElement(
-        side, "Choices", {"name": control, "toName": next(iter(fields)), "choice": "single", "required": "true"}
-    )
+    rule = {"choice": "multiple"} if multilabel else {"choice": "single", "required": "true"}
+    choices = ElementTree.SubElement(side, "Choices", {"name": control, "toName": next(iter(fields)), **rule})
     for label, key in zip_longest(classes, HOTKEYS[: len(classes)]):
         ElementTree.SubElement(choices, "Choice", {"value": label, **({"hotkey": key} if key else {})})
     if unsure:
@@ -158,6 +165,9 @@ def tasks(
     *,
     predictions: str = "strategy",
     campaign: str = "",
+    multilabel: bool = False,
+    control: str = CONTROL,
+    to: str | None = None,
 ) -> list[dict[str, Any]]:
     """Tasks to import, one for each row of a batch, with the model's prediction attached.
 
@@ -172,22 +182,27 @@ def tasks(
         tiny medium, or a text, that says so, and ``skmmal_why`` says it, too.
     round : int
     classes : sequence of str
-        Only predictions among them are attached.
+        Only predictions among them are attached, of sets of labels those that are not empty.
     predictions : {"all", "strategy", "none"}, default="strategy"
         Rows that get a prediction. Annotators who see one tend to accept it: on the rows that were drawn at random it
         would bias the accuracy that is measured there, so that by default those have none.
     campaign : str, default=""
         Mark of the campaign, by which its tasks are told from others'.
+    multilabel : bool, default=False
+        What is predicted is a set of classes.
+    control : str, default="label"
+        Name of the control that predictions answer.
+    to : str, optional
+        What that control is about. Default: the first field.
 
     Returns
     -------
     list of dict
     """
-    check_fields(fields)
+    check_fields(fields, control)
     missing = [name for name in batch["id"] if name not in data.index]
     if missing:
         raise ValueError(f"{len(missing)} of {len(batch)} ids are not in the data, the first: {missing[0]!r}")
-    first = next(iter(fields))
     hidden = hidden_predictions(batch, predictions)
     written = []
     for row, without in zip(batch.to_dict("records"), hidden, strict=True):
@@ -211,12 +226,13 @@ def tasks(
             task["data"][CAMPAIGN_KEY] = campaign
         if pd.notna(row["score"]):
             task["data"]["skmmal_score"] = float(row["score"])
-        if row["predicted"] in classes and not without:
+        chosen = split(row["predicted"])[0] if multilabel else [row["predicted"]]
+        if chosen and set(chosen) <= set(classes) and not without:
             answer = {
-                "from_name": CONTROL,
-                "to_name": first,
+                "from_name": control,
+                "to_name": to or next(iter(fields)),
                 "type": "choices",
-                "value": {"choices": [row["predicted"]]},
+                "value": {"choices": chosen},
             }
             task["predictions"] = [
                 {"model_version": MODEL_VERSION, "score": float(row["confidence"]), "result": [answer]}

@@ -6,6 +6,7 @@ is an answer is the value of one control, by its name; whatever else there is is
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
@@ -20,13 +21,16 @@ __all__ = ["looks_flat", "read_annotations", "read_flat"]
 
 _FLAT = ("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement", "history")
 """Columns that the flat formats have beside the task's data and the controls."""
+_UNSURE = {UNSURE, UNSURE_TEXT}
 _NO_SKIPS = (
     "this format holds no skips: Label Studio leaves cancelled annotations out of it, so that skipped rows stay "
     "pending; the JSON export has them"
 )
 
 
-def read_annotations(content: Any, where: str = "the export", *, control: str = CONTROL) -> pd.DataFrame:
+def read_annotations(
+    content: Any, where: str = "the export", *, control: str = CONTROL, multilabel: bool = False
+) -> pd.DataFrame:
     """Read the JSON export: every annotation of every task.
 
     A cancelled annotation is a skip, and so is one that answers nothing at all. A task without annotations is blank.
@@ -40,12 +44,15 @@ def read_annotations(content: Any, where: str = "the export", *, control: str = 
         What error messages call it.
     control : str, default="label"
         Name of the control whose choice is the label.
+    multilabel : bool, default=False
+        A label is the list of what was chosen. One that answers nothing says that no class applies, and so does one
+        that answers other controls only, where some annotation in the export answers this one.
 
     Returns
     -------
     DataFrame
         With the columns that labels are taken in by. ``attrs``: ``campaigns`` (marks of the campaigns whose tasks they
-        are), ``projects``.
+        are), ``projects``, and ``notes`` where "I cannot tell" was chosen beside classes.
 
     Raises
     ------
@@ -54,7 +61,9 @@ def read_annotations(content: Any, where: str = "the export", *, control: str = 
     """
     if not isinstance(content, list) or not all(isinstance(task, dict) for task in content):
         raise ValueError(f"{where} is not a Label Studio export: expected a list of tasks")
-    events: list[dict[str, str]] = []
+    events: list[dict[str, Any]] = []
+    is_answered = multilabel and any(_answers(task, control) for task in content)
+    n_torn = 0
     others: Counter[tuple[str, str]] = Counter()
     n_others, first = 0, ""
     marks: dict[str, None] = {}
@@ -76,15 +85,16 @@ def read_annotations(content: Any, where: str = "the export", *, control: str = 
             parts = _parts(annotation, here)
             cancelled = bool(annotation.get("was_cancelled"))
             ours = [part for part in parts if part.get("from_name") == control]
-            if parts and not ours and not cancelled:
+            if parts and not ours and not cancelled and not is_answered:
                 n_others, first = n_others + 1, first or here
                 others.update({(_text(part["from_name"]), _text(part.get("type"))) for part in parts})
                 continue
-            choices = [] if cancelled else _choices(ours, control, here)
+            choices = [] if cancelled else _choices(ours, control, here, multilabel)
+            n_torn += len(choices) > 1 and not _UNSURE.isdisjoint(choices)
             events.append(
                 {
                     "id": key,
-                    **_answer(choices),
+                    **(_set_answer(choices) if multilabel and not cancelled else _answer(choices)),
                     **_person(annotation.get("completed_by")),
                     "when": _text(annotation.get("updated_at") or annotation.get("created_at")),
                     "annotation": _text(annotation.get("id")),
@@ -99,10 +109,23 @@ def read_annotations(content: Any, where: str = "the export", *, control: str = 
     if n_others:
         raise ValueError(_other_controls(others, n_others, control, first))
     projects = sorted({_text(task.get("project")) for task in content})
-    return _table(events, campaigns=[mark for mark in marks if mark], projects=projects)
+    return _table(events, campaigns=[mark for mark in marks if mark], projects=projects, **_about_torn(n_torn))
 
 
-def _table(events: Sequence[Mapping[str, str]], **attrs: Any) -> pd.DataFrame:
+def _answers(task: dict[str, Any], control: str) -> bool:
+    """Whether some annotation of a task answers the control."""
+    found = task.get("annotations")
+    results = [one.get("result") for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    parts = [part for result in results if isinstance(result, list) for part in result]
+    return any(isinstance(part, dict) and part.get("from_name") == control for part in parts)
+
+
+def _about_torn(n: int) -> dict[str, Any]:
+    note = f"{n} annotations choose classes and 'I cannot tell'; they count as unsure"
+    return {"notes": [note]} if n else {}
+
+
+def _table(events: Sequence[Mapping[str, Any]], **attrs: Any) -> pd.DataFrame:
     table = pd.DataFrame(events, columns=list(ALL_COLUMNS), dtype=object).fillna("")
     table.attrs.update(attrs)
     return table
@@ -122,7 +145,7 @@ def _parts(annotation: dict[str, Any], where: str) -> list[dict[str, Any]]:
     return [part for part in result if part.get("from_name") is not None]
 
 
-def _choices(parts: Sequence[dict[str, Any]], control: str, where: str) -> list[str]:
+def _choices(parts: Sequence[dict[str, Any]], control: str, where: str, multilabel: bool = False) -> list[str]:
     chosen: list[str] = []
     for part in parts:
         if part.get("type") != "choices":
@@ -135,8 +158,11 @@ def _choices(parts: Sequence[dict[str, Any]], control: str, where: str) -> list[
         if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
             raise ValueError(f"{where} has an answer without a list of choices: {value!r}")
         chosen += choices
-    if len(chosen) > 1:
-        raise ValueError(f"{where} has {len(chosen)} choices, {chosen}; a sample has one label (choice='single')")
+    if len(chosen) > 1 and not multilabel:
+        raise ValueError(
+            f"{where} has {len(chosen)} choices, {chosen}; a sample has one label (choice='single'), unless the "
+            "campaign was begun with multilabel=True (--multilabel)"
+        )
     return chosen
 
 
@@ -158,6 +184,12 @@ def _answer(choices: Sequence[str]) -> dict[str, str]:
     if choices[0] in (UNSURE, UNSURE_TEXT):
         return {"label": "", "state": "unsure"}
     return {"label": choices[0], "state": "label"}
+
+
+def _set_answer(choices: Sequence[str]) -> dict[str, Any]:
+    if not _UNSURE.isdisjoint(choices):
+        return {"label": "", "state": "unsure"}
+    return {"label": list(choices), "state": "label"}
 
 
 def _person(value: Any) -> dict[str, str]:
@@ -188,6 +220,7 @@ def read_flat(
     *,
     control: str = CONTROL,
     classes: Container[str] = (),
+    multilabel: bool = False,
 ) -> pd.DataFrame:
     """Read the JSON_MIN, CSV or TSV export: one line per annotation, a column named after the control.
 
@@ -199,6 +232,8 @@ def read_flat(
     control : str, default="label"
     classes : container of str
         Classes that are known. In CSV a class may look like the JSON that several choices are written as.
+    multilabel : bool, default=False
+        A label is the list of what was chosen; an annotation without an answer says that no class applies.
 
     Returns
     -------
@@ -223,7 +258,8 @@ def read_flat(
             f"annotations that are no skips. Columns of data and of other controls: {candidates}; name the control: "
             "control (--control NAME). Nothing was recorded"
         )
-    events, n_empty = [], 0
+    events: list[dict[str, Any]] = []
+    n_empty, n_torn = 0, 0
     marks: dict[str, None] = {}
     for number, row in enumerate(rows):
         here = f"{where}: entry {number}"
@@ -232,22 +268,42 @@ def read_flat(
         marks[_text(row.get(CAMPAIGN_KEY))] = None
         number_ = _text(row.get("annotation_id"))
         # without a number there is no annotation, and what the column holds is the task's own data
-        label = _flat_label(row.get(control), classes, control, here) if number_ or answered == [] else ""
-        n_empty += bool(number_ and not label)
+        value = row.get(control) if number_ or answered == [] else ""
+        if multilabel:
+            chosen = _flat_labels(value, classes, control, here)
+            n_torn += len(chosen) > 1 and not _UNSURE.isdisjoint(chosen)
+            said = _set_answer(chosen) if number_ or chosen else {"label": "", "state": ""}
+        else:
+            label = _flat_label(value, classes, control, here)
+            n_empty += bool(number_ and not label)
+            said = _answer([label]) if label else {"label": "", "state": ""}
         events.append(
             {
                 "id": str(row[KEY]),
-                **(_answer([label]) if label else {"label": "", "state": ""}),
+                **said,
                 **_person(row.get("annotator")),
                 "when": _text(row.get("updated_at") or row.get("created_at")),
                 "annotation": number_,
                 "lead_time": _text(row.get("lead_time")),
             }
         )
-    notes = [_NO_SKIPS]
+    notes = [_NO_SKIPS, *_about_torn(n_torn).get("notes", ())]
     if n_empty:
         notes.append(f"{n_empty} annotations answer no control {control!r}; they count as not labelled, not as skips")
     return _table(events, notes=notes, campaigns=[mark for mark in marks if mark], flat=True)
+
+
+def _flat_labels(value: Any, classes: Container[str], control: str, where: str) -> list[str]:
+    """Labels of one annotation: one choice as it is, several as JSON."""
+    if isinstance(value, str) and value.startswith("{") and value not in classes:
+        with contextlib.suppress(json.JSONDecodeError, RecursionError):
+            value = json.loads(value)
+    if isinstance(value, dict) and isinstance(value.get("choices"), list):
+        value = value["choices"]
+    if isinstance(value, list) and all(isinstance(choice, str) for choice in value):
+        return value
+    label = _flat_label(value, classes, control, where)
+    return [label] if label else []
 
 
 def _flat_label(value: Any, classes: Container[str], control: str, where: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from skmmal.campaign._sets import SEPARATOR, split
 from skmmal.campaign.formats._csv import our_columns, read_excel, read_parquet, read_table
 from skmmal.campaign.formats._huggingface import read_dataset
 from skmmal.campaign.formats._label_studio import CONTROL
@@ -32,8 +33,10 @@ def read_labels_file(
     encoding: str | None = None,
     classes: Collection[str] = (),
     ids: Collection[str] = (),
+    multilabel: bool = False,
+    separator: str = SEPARATOR,
 ) -> pd.DataFrame:
-    """Read labels from a file.
+    r"""Read labels from a file.
 
     Parameters
     ----------
@@ -53,6 +56,10 @@ def read_labels_file(
         Of a table that is text.
     classes, ids : collection of str
         What is known: it confirms encodings, and tells a class whose name looks like JSON from JSON.
+    multilabel : bool, default=False
+        Whether rows have several labels: those of tools come as lists; a table may have a column for each label.
+    separator : str, default="|"
+        Stands between the labels of a row in a text.
 
     Returns
     -------
@@ -64,34 +71,52 @@ def read_labels_file(
     ------
     FileNotFoundError, ValueError
         There is no such file, or it is none of these.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from skmmal.campaign import read_labels_file
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "labels.jsonl"
+    ...     written = file.write_text('{"id": "a", "label": "cat"}\n{"id": "b", "label": "dog"}\n')
+    ...     labels = read_labels_file(file)
+    >>> labels[["id", "label"]].to_numpy().tolist()
+    [['a', 'cat'], ['b', 'dog']]
     """
     if source not in SOURCES:
         raise ValueError(f"source must be one of {list(SOURCES)}, got {source!r}")
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file")
-    source = _guess(path) if source == "auto" else source
+    source = _guess(path, multilabel) if source == "auto" else source
     where = str(path)
     if source == "huggingface":
-        return read_dataset(path)
+        return read_dataset(path, multilabel=multilabel)
     if path.is_dir():
         raise ValueError(f"{path} is a folder; expected a file, or a dataset that save_to_disk wrote")
     if source in ("csv", "label-studio-csv"):
 
         def fits(table: pd.DataFrame) -> bool:
-            return _says_what_is_known(table, classes, ids)
+            return _says_what_is_known(table, classes, ids, separator if multilabel else None)
 
         table = read_table(path, encoding=encoding, fits=fits)
         if source == "label-studio-csv" or looks_flat(table.columns):
-            return read_flat(table.to_dict("records"), where, control=control, classes=classes)
+            found = table.to_dict("records")
+            return read_flat(found, where, control=control, classes=classes, multilabel=multilabel)
         return our_columns(table, where)
     if source in ("excel", "parquet"):
-        return our_columns(read_excel(path) if source == "excel" else read_parquet(path), where)
+        columns = ("id",) if multilabel else ("id", "label")
+        return our_columns(read_excel(path, columns) if source == "excel" else read_parquet(path), where)
     if source in ("jsonl", "prodigy"):
         lines = _read_jsonl(path)
-        return read_prodigy(lines, where) if source == "prodigy" else our_columns(_table(lines), where)
+        return (
+            read_prodigy(lines, where, multilabel=multilabel)
+            if source == "prodigy"
+            else our_columns(_table(lines), where)
+        )
     content = _read_json(path)
     if source == "label-studio":
-        return read_annotations(content, where, control=control)
+        return read_annotations(content, where, control=control, multilabel=multilabel)
     if source == "json" and isinstance(content, dict):
         content = [{"id": name, "label": label} for name, label in content.items()]
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
@@ -99,28 +124,33 @@ def read_labels_file(
         raise ValueError(f"{path} is not {what}: expected a list of objects")
     if source == "json":
         return our_columns(_table(content), where)
-    return read_flat(content, where, control=control, classes=classes)
+    return read_flat(content, where, control=control, classes=classes, multilabel=multilabel)
 
 
-def _says_what_is_known(table: pd.DataFrame, classes: Collection[str], ids: Collection[str]) -> bool:
+def _says_what_is_known(
+    table: pd.DataFrame, classes: Collection[str], ids: Collection[str], separator: str | None
+) -> bool:
     """Whether every id and label with other letters than ASCII is one of the campaign's: the encoding is right then."""
     given = our_columns(table, "the file")
     for name, known in (("id", ids), ("label", classes)):
         if name in given:
-            odd = {cell.strip() for cell in given[name] if not cell.isascii()}
+            cells = {cell.strip() for cell in given[name] if not cell.isascii()}
+            if name == "label" and separator is not None:
+                cells = {part for cell in cells for half in split(cell, separator) for part in half}
+            odd = {part for part in cells if not part.isascii()}
             if not odd <= {text.strip() for text in known}:
                 return False
     return True
 
 
-def _guess(path: Path) -> str:
+def _guess(path: Path, multilabel: bool) -> str:
     suffix = path.suffix.lower()
     if path.is_dir():
         return "huggingface"
     if suffix in (".jsonl", ".ndjson"):
         return "prodigy" if looks_like_prodigy(_read_jsonl(path)[:1]) else "jsonl"
     if suffix == ".json":
-        return _guess_json(path)
+        return _guess_json(path, multilabel)
     if suffix in (".xlsx", ".xlsm"):
         return "excel"
     if suffix in (".parquet", ".pq"):
@@ -135,19 +165,19 @@ def _guess(path: Path) -> str:
     )
 
 
-def _guess_json(path: Path) -> str:
+def _guess_json(path: Path, multilabel: bool) -> str:
     content = _read_json(path)
     if isinstance(content, dict):
+        no_labels = dict if multilabel else dict | list
         return (
-            "json"
-            if content and not any(isinstance(part, dict | list) for part in content.values())
-            else "label-studio"
+            "json" if content and not any(isinstance(part, no_labels) for part in content.values()) else "label-studio"
         )
     first = content[0] if isinstance(content, list) and content else {}
     if not isinstance(first, dict) or not first or isinstance(first.get("data"), dict):
         return "label-studio"
     names = {str(name).strip().lower() for name in first}
-    return "json" if {"id", "label"} <= names and not looks_flat(first) else "label-studio-min"
+    needed = {"id"} if multilabel else {"id", "label"}
+    return "json" if needed <= names and not looks_flat(first) else "label-studio-min"
 
 
 def _read_json(path: Path) -> Any:

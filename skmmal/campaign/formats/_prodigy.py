@@ -38,7 +38,7 @@ def prodigy_tasks(
         meta: dict[str, Any] = {"skmmal_id": row["id"], "round": int(round), "rank": int(row["rank"])}
         if pd.notna(row["score"]):
             meta["score"] = float(row["score"])
-        if row["predicted"] != "":
+        if pd.notna(row["confidence"]):
             meta |= {"predicted": row["predicted"], "confidence": float(row["confidence"])}
         tasks.append(
             {
@@ -55,7 +55,7 @@ def looks_like_prodigy(lines: Sequence[dict[str, Any]]) -> bool:
     return bool(lines) and not {"options", "answer", "accept"}.isdisjoint(lines[0])
 
 
-def read_prodigy(lines: Sequence[dict[str, Any]], where: str = "the file") -> pd.DataFrame:
+def read_prodigy(lines: Sequence[dict[str, Any]], where: str = "the file", *, multilabel: bool = False) -> pd.DataFrame:
     """Read answers, of the choice interface and of the binary one.
 
     With options: ``accept`` with one option is a label, ``ignore`` a skip, ``reject`` of an option says that it is not
@@ -66,6 +66,9 @@ def read_prodigy(lines: Sequence[dict[str, Any]], where: str = "the file") -> pd
     ----------
     lines : sequence of dict
     where : str
+    multilabel : bool, default=False
+        ``accept`` with any number of options is a set, an empty one too (``choice_style: multiple``). ``reject`` of
+        none is unsure; that a set is wrong, or one label right, says nothing of the others and is refused.
 
     Returns
     -------
@@ -86,7 +89,7 @@ def read_prodigy(lines: Sequence[dict[str, Any]], where: str = "the file") -> pd
         answer = line.get("answer")
         if answer not in (None, "accept", "reject", "ignore"):
             raise ValueError(f"{here} has the answer {answer!r}; expected accept, reject or ignore")
-        label, state = _said(line, answer, here)
+        label, state = _said_set(line, answer, here) if multilabel else _said(line, answer, here)
         events.append(
             {
                 "id": str(key),
@@ -103,29 +106,59 @@ def read_prodigy(lines: Sequence[dict[str, Any]], where: str = "the file") -> pd
     return table
 
 
+def _said_set(line: dict[str, Any], answer: str | None, where: str) -> tuple[Any, str]:
+    """Labels and state of a line whose answer is a set."""
+    if answer in (None, "ignore"):
+        return "", "" if answer is None else "skip"
+    if "accept" not in line and "options" not in line:
+        raise ValueError(
+            f"{where} is answered {answer!r} about {line.get('label')!r} and has no options: that says nothing of the "
+            "other labels; sets are read from the choice interface (options, accept; choice_style: multiple)"
+        )
+    chosen = _accepted(line, where)
+    if answer == "reject":
+        if chosen:
+            raise ValueError(f"{where} rejects {chosen}; that a set is wrong does not say which one is right")
+        return "", "unsure"
+    return chosen, "label"
+
+
+def _accepted(line: dict[str, Any], where: str) -> list[str]:
+    """Options that a line accepts, all of them offered."""
+    chosen = line.get("accept")
+    chosen = [] if chosen is None else chosen if isinstance(chosen, list) else [chosen]
+    if any(isinstance(part, dict | list) for part in chosen):
+        raise ValueError(f"{where} accepts {chosen!r}, which is no list of options")
+    options = [option.get("id") for option in line.get("options") or [] if isinstance(option, dict)]
+    odd = [part for part in chosen if options and part not in options]
+    if odd:
+        raise ValueError(f"{where} accepts {odd[0]!r}, which is none of its options {options[:20]}")
+    return [str(part) for part in chosen]
+
+
 def _said(line: dict[str, Any], answer: str | None, where: str) -> tuple[str, str]:
     """Label and state of a line."""
     if answer in (None, "ignore"):
         return "", "" if answer is None else "skip"
     if "accept" in line or "options" in line:
-        chosen = line.get("accept")
-        chosen = [] if chosen is None else chosen if isinstance(chosen, list) else [chosen]
-        if len(chosen) > 1 or any(isinstance(part, dict | list) for part in chosen):
-            raise ValueError(f"{where} accepts {chosen!r}; a sample has one label")
-        options = [option.get("id") for option in line.get("options") or [] if isinstance(option, dict)]
-        if chosen and options and chosen[0] not in options:
-            raise ValueError(f"{where} accepts {chosen[0]!r}, which is none of its options {options[:20]}")
+        chosen = _accepted(line, where)
+        if len(chosen) > 1:
+            raise ValueError(
+                f"{where} accepts {chosen!r}; a sample has one label, unless the campaign was begun with "
+                "multilabel=True (--multilabel)"
+            )
         if not chosen:
             return "", "skip" if answer == "accept" else "unsure"
     else:
-        chosen = [line.get("label")]
-        if chosen[0] in (None, "") or isinstance(chosen[0], dict | list):
+        label = line.get("label")
+        if label in (None, "") or isinstance(label, dict | list):
             names = sorted(name for name in line if not name.startswith("_") and name not in ("meta", "answer", "text"))
             raise ValueError(
                 f"{where} is answered {answer!r} and holds neither an option nor one label, but {names}; a class is "
                 "read from the choice interface (options, accept) or the binary one (label)"
             )
-    return str(chosen[0]), "label" if answer == "accept" else "reject"
+        chosen = [str(label)]
+    return chosen[0], "label" if answer == "accept" else "reject"
 
 
 def _time(seconds: Any) -> str:

@@ -7,6 +7,7 @@ A model of your own needs none: a `Backbone` is a module, a function that calls 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,13 +39,18 @@ __all__ = [
 BACKBONES = {
     ("image", "torchvision"): "_vision.torchvision_images",
     ("image", "transformers"): "_vision.transformers_images",
+    ("image", "timm"): "_timm.timm_images",
+    ("image", "open_clip"): "_open_clip.open_clip_images",
     ("text", "transformers"): "_language.transformers_texts",
     ("text", "sentence-transformers"): "_sentences.sentence_texts",
+    ("text", "open_clip"): "_open_clip.open_clip_texts",
     ("audio", "torchaudio"): "_sound.torchaudio_sound",
     ("audio", "transformers"): "_sound.transformers_sound",
     ("audio", "spectrogram"): "_sound.spectrogram_sound",
     ("video", "torchvision"): "_vision.torchvision_videos",
     ("video", "transformers"): "_vision.transformers_videos",
+    ("video", "timm"): "_timm.timm_videos",
+    ("video", "open_clip"): "_open_clip.open_clip_videos",
 }
 
 # public name -> module, imported on first use
@@ -57,6 +63,9 @@ _EXPORTS = {
     "describe": "_common",
     "load_state": "_common",
 }
+
+
+_COMMON = ("ModelSpec", "PromptReader", "check_prompts")
 
 
 def build_backbone(
@@ -86,7 +95,8 @@ def build_backbone(
     tokens : bool, default=False
         Keep a grid of tokens instead of pooling.
     **settings : object
-        What the kind's command line has beside these: ``pooling`` (all), ``max_length`` and ``normalize`` (text),
+        What the kind's command line has beside these: ``pooling`` (all), ``max_length``, ``normalize`` and ``prompt``
+        (text: templates with ``{}``, over whose features an item's are the mean),
         ``window`` (audio), ``frames`` and ``fps`` (video).
 
     Returns
@@ -97,6 +107,13 @@ def build_backbone(
     ------
     ValueError
         There is no such model, or it cannot be used that way; the message says what can.
+
+    Examples
+    --------
+    >>> from skmmal.featurize.backbones import build_backbone
+    >>> backbone = build_backbone("image", "torchvision/squeezenet1_1", "random")
+    >>> backbone.width, backbone.description["weights"]
+    (512, 'random')
     """
     library, _, name = model.partition("/")
     if (kind, library) not in BACKBONES or not name:
@@ -104,8 +121,14 @@ def build_backbone(
         raise ValueError(f"model {model!r} must be one of {choices}")
     module, _, function = BACKBONES[kind, library].partition(".")
     build = load(f"{__name__}.{module}", function, "featurize")
-    spec = load(f"{__name__}._common", "ModelSpec", "featurize")
-    return build(spec(library, name, weights, Path(root), seed, tokens), **settings)
+    common = {part: load(f"{__name__}._common", part, "featurize") for part in _COMMON}
+    prompts = settings.pop("prompt", None) or ()
+    common["check_prompts"](prompts, tokens)
+    made = build(common["ModelSpec"](library, name, weights, Path(root), seed, tokens), **settings)
+    if not prompts:
+        return made
+    about = {**made.description, "prompts": list(prompts)}
+    return replace(made, reader=common["PromptReader"](made.reader, prompts), description=about)
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from skmmal.featurize._reading import Reader
+from skmmal.featurize._reading import Reader, Unit
 
 WEIGHT_FILES = (".pt", ".pth", ".bin", ".safetensors")
 
@@ -68,6 +68,47 @@ class TextReader(Reader):
         if not cell.strip():
             raise ValueError("empty text")
         return cell
+
+
+class PromptReader(TextReader):
+    """Texts put into templates, each of which is encoded; an item's features are their mean.
+
+    Parameters
+    ----------
+    reader : TextReader
+        What makes units of a text.
+    prompts : sequence of str
+        Templates with ``{}`` where the text goes.
+
+    Examples
+    --------
+    >>> from skmmal.featurize.backbones._common import PromptReader
+    >>> PromptReader.whole_range
+    True
+    """
+
+    def __init__(self, reader: Reader, prompts: Sequence[str]) -> None:
+        self.reader, self.prompts, self.pads = reader, tuple(prompts), reader.pads
+
+    def decode(self, raw: str, notes: dict[str, int]) -> Iterator[Unit]:
+        """Give the units of every template."""
+        for prompt in self.prompts:
+            yield from self.reader.decode(prompt.replace("{}", raw), notes)
+
+    def collate(self, units: Sequence[Unit]) -> dict[str, torch.Tensor]:
+        """Make one batch of units."""
+        return self.reader.collate(units)
+
+
+def check_prompts(prompts: Sequence[str], tokens: bool) -> None:
+    """Refuse templates that texts cannot be put into."""
+    for prompt in prompts:
+        if not isinstance(prompt, str) or prompt.count("{}") != 1:
+            raise ValueError(
+                f"a prompt has {{}} once, where the text goes, such as 'a photo of a {{}}', got {prompt!r}"
+            )
+    if tokens and len(prompts) > 1:
+        raise ValueError("tokens of several prompts cannot be averaged: give one --prompt, or do without --tokens")
 
 
 def one_line(error: BaseException) -> str:
@@ -135,6 +176,19 @@ def load_state(module: torch.nn.Module, path: Path) -> torch.nn.Module:
     ------
     ValueError
         The file is no state dict, or not this model's; the message names what is missing or too much.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import torch
+    >>> from skmmal.featurize.backbones import load_state
+    >>> trained = torch.nn.Linear(4, 2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     torch.save({"state_dict": trained.state_dict()}, Path(folder) / "last.pt")
+    ...     module = load_state(torch.nn.Linear(4, 2), Path(folder) / "last.pt")
+    >>> torch.equal(module.weight, trained.weight)
+    True
     """
     try:
         state = _read_state(path)
@@ -200,6 +254,14 @@ def describe(
     -------
     dict
         The `description` of a `Backbone`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmmal.featurize.backbones import describe
+    >>> about = describe("own/letters", "none", torch.nn.Linear(4, 2), {"letters": 64}, ["pillow"], pooling="mean")
+    >>> sorted(about)
+    ['backbone', 'pooling', 'preprocessing', 'versions', 'weights', 'weights_sha256']
     """
     library, _, name = model.partition("/")
     return {

@@ -122,6 +122,20 @@ class WaveformReader(SoundReader):
         Bring each window to mean 0 and variance 1.
     fewest : int, default=1
         Samples that the model needs.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from skmmal.featurize.backbones import WaveformReader
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     soundfile.write(Path(folder) / "tone.wav", np.sin(np.arange(12000) / 9), 8000)  # 1.5 seconds
+    ...     reader = WaveformReader(Path(folder), rate=8000, window=1.0, normalize=False)
+    ...     units = list(reader.decode(reader.fetch("tone.wav"), {}))
+    >>> [(unit.weight, tuple(unit.inputs["waveforms"].shape)) for unit in units]
+    [(1.0, (8000,)), (0.5, (4000,))]
     """
 
     def __init__(self, root: Path, rate: int, window: float, normalize: bool, fewest: int = 1) -> None:

@@ -73,6 +73,20 @@ class ImageReader(FileReader):
         The folder that cells are relative to.
     transform : callable
         From a picture (``PIL.Image.Image``, RGB, upright) to a tensor, or to a mapping of all that the model takes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import torch
+    >>> from PIL import Image
+    >>> from skmmal.featurize.backbones import ImageReader
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (4, 3), "red").save(Path(folder) / "red.png")
+    ...     reader = ImageReader(Path(folder), lambda picture: torch.tensor(picture.getpixel((0, 0))))
+    ...     [unit] = reader.decode(reader.fetch("red.png"), {})
+    >>> unit.inputs["pixel_values"]
+    tensor([255,   0,   0])
     """
 
     def __init__(self, root: Path, transform: Transform) -> None:
@@ -96,6 +110,22 @@ class FramesReader(FileReader):
         Frames of a video.
     fps : float
         Frames per second, around its middle.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import torch
+    >>> from PIL import Image
+    >>> from skmmal.featurize.backbones import FramesReader
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for number in range(6):  # a folder of frames stands for a video
+    ...         Image.new("L", (4, 3), number).save(Path(folder) / f"{number}.png")
+    ...     transform = lambda frame: torch.tensor(frame.getpixel((0, 0))[:1])
+    ...     reader = FramesReader(Path(folder), transform, count=2, fps=1.0)
+    ...     units = reader.decode(reader.fetch("."), {})
+    >>> [unit.inputs["pixel_values"].item() for unit in units]
+    [2, 3]
     """
 
     def __init__(self, root: Path, transform: Transform, count: int, fps: float) -> None:
@@ -126,6 +156,20 @@ class ClipReader(FramesReader):
         Frames of a clip.
     fps : float
         Frames per second, around the middle.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from skmmal.featurize.backbones import ClipReader
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for number in range(6):  # a folder of frames stands for a video
+    ...         Image.new("L", (4, 3), number).save(Path(folder) / f"{number}.png")
+    ...     reader = ClipReader(Path(folder), lambda clip: clip.float() / 255, count=2, fps=1.0)
+    ...     [unit] = reader.decode(reader.fetch("."), {})
+    >>> unit.inputs["pixel_values"].shape
+    torch.Size([2, 3, 3, 4])
     """
 
     def decode(self, raw: Source, notes: dict[str, int]) -> list[Unit]:
@@ -173,7 +217,7 @@ def torchvision_images(spec: ModelSpec, *, pooling: str = "pooled") -> Backbone:
     module, transform = tv.load(spec)
     example = transform(Image.new("RGB", (320, 320))).unsqueeze(0)
     module, width = tv.feature_extractor(module, example, tokens=spec.tokens)
-    about = spec.describe(module, {"transform": _spelled(transform)}, ("pillow", "torchvision"), pooling=pooling)
+    about = spec.describe(module, {"transform": spelled(transform)}, ("pillow", "torchvision"), pooling=pooling)
     return Backbone(module, _call_plain, width, ImageReader(spec.root, transform), about)
 
 
@@ -193,7 +237,7 @@ def transformers_images(spec: ModelSpec, *, pooling: str = "pooled") -> Backbone
         config.mask_ratio = 0.0
     processor = hf.load_part("AutoImageProcessor", hf.source(spec), "image processor")
     transform = Processor(processor)
-    one, other = (_batch(transform, _noise(which)) for which in (0, 1))
+    one, other = (_batch(transform, noise_picture(which)) for which in (0, 1))
     pooled = pooling == "pooled" and not spec.tokens
     if pooled and hasattr(whole, "get_image_features"):
         module, forward = whole, VisionForward("projected")
@@ -224,7 +268,8 @@ def _vision_forward(module: torch.nn.Module, pooling: str, one: Inputs, other: I
     return VisionForward(pooling, (front, behind))
 
 
-def _noise(seed: int) -> Image.Image:
+def noise_picture(seed: int) -> Image.Image:
+    """Return an image of noise."""
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (320, 320, 3), dtype=np.uint8))
 
 
@@ -246,22 +291,22 @@ def torchvision_videos(spec: ModelSpec, *, frames: int = 10, fps: float = 1.0, p
         torchvision's models have one answer.
     """
     if not tv.is_video_model(spec.name):
-        return _over_frames(torchvision_images, spec, frames, fps, pooling)
+        return over_frames(torchvision_images, spec, frames, fps, pooling)
     _check_sampling(frames, fps)
     module, transform = tv.load(spec)
     example = transform(torch.zeros(frames, 3, 160, 160, dtype=torch.uint8)).unsqueeze(0)
     module, width = tv.feature_extractor(module, example, tokens=spec.tokens)
-    preprocessing = {"transform": _spelled(transform), "frames": frames, "fps": fps}
+    preprocessing = {"transform": spelled(transform), "frames": frames, "fps": fps}
     about = spec.describe(module, preprocessing, ("av", "pillow", "torchvision"))
     return Backbone(module, _call_plain, width, ClipReader(spec.root, transform, frames, fps), about)
 
 
 def transformers_videos(spec: ModelSpec, *, frames: int = 10, fps: float = 1.0, pooling: str = "pooled") -> Backbone:
     """Make a video backbone of a transformers image model over frames (see `torchvision_videos`)."""
-    return _over_frames(transformers_images, spec, frames, fps, pooling)
+    return over_frames(transformers_images, spec, frames, fps, pooling)
 
 
-def _over_frames(images: Callable[..., Backbone], spec: ModelSpec, frames: int, fps: float, pooling: str) -> Backbone:
+def over_frames(images: Callable[..., Backbone], spec: ModelSpec, frames: int, fps: float, pooling: str) -> Backbone:
     """Read frames of videos for an image backbone; they are averaged, or kept as tokens."""
     _check_sampling(frames, fps)
     image = images(replace(spec, tokens=False), pooling=pooling)
@@ -284,6 +329,6 @@ def _call_plain(module: torch.nn.Module, inputs: Inputs) -> torch.Tensor:
     return module(inputs["pixel_values"])
 
 
-def _spelled(transform: Any) -> str:
+def spelled(transform: Any) -> str:
     """Return a transform's settings in one line."""
     return " ".join(repr(transform).split())

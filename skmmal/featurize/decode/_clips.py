@@ -61,6 +61,19 @@ def frames(source: Source, count: int, fps: float, notes: dict[str, int] | None 
     ------
     ValueError
         No video track, or no frames in it; the message names a frame of a folder that cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from skmmal.featurize.decode import frames
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for number in range(6):
+    ...         Image.new("L", (4, 3), number).save(Path(folder) / f"{number}.png")
+    ...     found = frames(Path(folder), 2, fps=1.0)
+    >>> [frame.shape for frame in found], [int(frame[0, 0, 0]) for frame in found]
+    ([(3, 4, 3), (3, 4, 3)], [2, 3])
     """
     folder = isinstance(source, Path) and source.is_dir()
     found = _folder_frames(source, count, notes) if folder else _video_frames(source, count, fps, notes)

@@ -59,6 +59,18 @@ def sound(source: Source, notes: dict[str, int] | None = None) -> tuple[np.ndarr
     ------
     ValueError
         No sound in it, or it is damaged.
+
+    Examples
+    --------
+    >>> import io
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from skmmal.featurize.decode import sound
+    >>> file = io.BytesIO()
+    >>> soundfile.write(file, np.stack([np.full(800, 0.5), np.zeros(800)], axis=1), 8000, format="WAV")
+    >>> samples, rate = sound(file)
+    >>> samples.shape, float(samples[0]), rate
+    ((800,), 0.25, 8000)
     """
     rates, parts = [], []
     for rate, samples in _blocks(source, notes):
@@ -88,6 +100,17 @@ def sound_windows(
     Yields
     ------
     ndarray of float32, shape (at most `size`,)
+
+    Examples
+    --------
+    >>> import io
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from skmmal.featurize.decode import sound_windows
+    >>> file = io.BytesIO()
+    >>> soundfile.write(file, np.zeros(2500), 8000, format="WAV")
+    >>> [len(window) for window in sound_windows(file, 8000, size=1000, minimum=200)]
+    [1000, 1000, 500]
     """
     held, n_held, number = [], 0, 0
     with closing(_blocks(source, notes)) as blocks:

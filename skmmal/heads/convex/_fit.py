@@ -227,6 +227,17 @@ def fit_layers(
         The most of any head.
     loss_curve : list of float
         Sum of the heads' objectives from the start on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.heads.convex import LabeledRows, LinearMap, fit_layers
+    >>> block = np.array([[-1.0], [0.5], [1.0], [-0.5]])
+    >>> rows = LabeledRows([block], np.ones((4, 1), dtype=bool), np.array([0, 1, 1, 0]), np.ones(4))
+    >>> layers = [LinearMap(np.zeros((2, 1)), np.zeros(2)) for _ in ("fused", "own")]
+    >>> n_iter, losses = fit_layers(layers, rows, np.ones((2, 2), dtype=bool), C=1.0, max_iter=100, tol="auto")
+    >>> layers[0].weight.ravel().round(3)
+    array([-0.472,  0.472])
     """
     means = mean_rows(rows.blocks, rows.present, rows.weights) if anchor is None else anchor.centre
     shares = rows.weights @ rows.present / rows.weights.sum() if anchor is None else np.ones(len(rows.blocks))

@@ -1,0 +1,290 @@
+"""What an answer is: one class, or a set of labels. Everything that differs between the two is said here."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import entr
+
+from skmmal._targets import SEVERAL_LABELS, target_of
+from skmmal.campaign import _doubts, _set_doubts, _set_votes, _votes
+from skmmal.campaign._measures import Measures, measure_classes, measure_sets
+from skmmal.campaign._sets import join, named, split, states, text_of_states
+from skmmal.stopping import RoundState
+
+__all__ = ["LABEL_SETS", "ONE_CLASS", "Answers", "answers_of_model", "can_be_learned"]
+
+MOST_CASES = 50_000
+"""Cases of a round that stopping criteria look at, at most about."""
+
+
+Names = Sequence[str] | np.ndarray | pd.Series
+"""One name or text for each row, or for each class."""
+
+
+class Answers(ABC):
+    """What is said of a row, kept as text; what a model makes of it."""
+
+    multilabel: bool
+    few: str
+    """What is the case as long as there is nothing to learn from."""
+
+    @abstractmethod
+    def named(self, label: str) -> list[str]:
+        """Classes that a label names."""
+
+    @abstractmethod
+    def sure(self, label: str) -> list[str]:
+        """Classes that a row of that label has for certain."""
+
+    @abstractmethod
+    def since(self, events: pd.DataFrame, first: Mapping[str, int]) -> pd.DataFrame:
+        """Events as they are to be understood, where classes are known since some entry of the log."""
+
+    @abstractmethod
+    def resolve(self, events: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+        """Settle every id."""
+
+    @abstractmethod
+    def conflicts(self, events: pd.DataFrame, settled: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+        """Ids whose annotators disagree."""
+
+    @abstractmethod
+    def agreement(self, events: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
+        """How far annotators agree."""
+
+    @abstractmethod
+    def known(self, settled: pd.DataFrame) -> pd.Series:
+        """Labels of the ids that a model can learn from."""
+
+    @abstractmethod
+    def target(self, labels: Names, classes: Names) -> np.ndarray:
+        """Labels as an estimator takes them, y."""
+
+    @abstractmethod
+    def cases(self, predicted: pd.Series, classes: Names) -> pd.Series:
+        """What stopping criteria compare: predictions by row, or by row and label."""
+
+    @abstractmethod
+    def predicted(self, probabilities: np.ndarray, classes: Names) -> np.ndarray:
+        """What probabilities predict, as text."""
+
+    @abstractmethod
+    def confidence(self, probabilities: np.ndarray) -> np.ndarray:
+        """How sure each row's prediction is."""
+
+    @abstractmethod
+    def in_words(self, probabilities: np.ndarray, classes: Names) -> str:
+        """What a row is taken for, and where the model wavers."""
+
+    @abstractmethod
+    def summary(
+        self, n_labeled: int, probabilities: np.ndarray, classes: Names, stop_rows: Mapping[int, Any]
+    ) -> RoundState:
+        """Certainty, and predictions on the stop set."""
+
+    @abstractmethod
+    def measures(
+        self, labels: Names, predicted: Names, classes: Names, scores: Any = None, units: Any = None
+    ) -> Measures:
+        """Compare what was predicted with the labels.
+
+        `classes` are those that the model knew, `scores` (n, n_classes) their probabilities, `units` what was drawn.
+        """
+
+    @abstractmethod
+    def doubts(
+        self, model: Any, X: Any, labels: np.ndarray, ids: np.ndarray, classes: list[str], **options: Any
+    ) -> Any:
+        """Labels that a model doubts which did not see them."""
+
+
+class _OneClass(Answers):
+    """One of several classes."""
+
+    multilabel = False
+    few = "Fewer than two classes have labels"
+
+    def named(self, label: str) -> list[str]:
+        return [label]
+
+    def sure(self, label: str) -> list[str]:
+        return [label]
+
+    def since(self, events: pd.DataFrame, first: Mapping[str, int]) -> pd.DataFrame:
+        return events
+
+    def resolve(self, events: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+        return _votes.resolve(events)
+
+    def conflicts(self, events: pd.DataFrame, settled: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+        return _votes.conflicts(events)
+
+    def agreement(self, events: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
+        return _votes.agreement(events)
+
+    def known(self, settled: pd.DataFrame) -> pd.Series:
+        return settled["label"][settled["state"] == "label"]
+
+    def target(self, labels: Names, classes: Names) -> np.ndarray:
+        return np.asarray(labels, dtype=str)
+
+    def cases(self, predicted: pd.Series, classes: Names) -> pd.Series:
+        return predicted
+
+    def predicted(self, probabilities: np.ndarray, classes: Names) -> np.ndarray:
+        return np.asarray(classes)[probabilities.argmax(axis=1)]
+
+    def confidence(self, probabilities: np.ndarray) -> np.ndarray:
+        return probabilities.max(axis=1)
+
+    def in_words(self, probabilities: np.ndarray, classes: Names) -> str:
+        order = np.argsort(-probabilities, kind="stable")
+        first, p_first = classes[order[0]], probabilities[order[0]]
+        p_second = probabilities[order[1]] if len(order) > 1 else 0.0
+        if p_second > 0 and p_first - p_second < 0.2:
+            return f"wavers between {first} ({p_first:.0%}) and {classes[order[1]]} ({p_second:.0%})"
+        if p_first < 0.9:
+            return f"probably {first} ({p_first:.0%}), far from sure"
+        return f"quite sure of {first} ({p_first:.0%}); chosen for what it adds to the batch"
+
+    def summary(
+        self, n_labeled: int, probabilities: np.ndarray, classes: Names, stop_rows: Mapping[int, Any]
+    ) -> RoundState:
+        return RoundState.from_probabilities(0, n_labeled, probabilities, classes, stop_rows)
+
+    def measures(
+        self, labels: Names, predicted: Names, classes: Names, scores: Any = None, units: Any = None
+    ) -> Measures:
+        return measure_classes(labels, predicted, units)
+
+    def doubts(
+        self, model: Any, X: Any, labels: np.ndarray, ids: np.ndarray, classes: list[str], **options: Any
+    ) -> Any:
+        return _doubts.find_doubts(model, X, labels, ids, **options)
+
+
+class _LabelSets(Answers):
+    """Any of several labels, or none; see `_sets` for the text."""
+
+    multilabel = True
+    few = "No label has rows that have it and rows that have it not"
+
+    def named(self, label: str) -> list[str]:
+        return named(label)
+
+    def sure(self, label: str) -> list[str]:
+        return split(label)[0]
+
+    def since(self, events: pd.DataFrame, first: Mapping[str, int]) -> pd.DataFrame:
+        """Nobody could say whether a row has a label that was not there yet."""
+        sets = events["label"].where(events["state"] == "label")
+        late = {name: entry for name, entry in first.items() if entry > events["entry"].min()}
+        for name, entry in late.items():
+            older = sets.notna() & (events["entry"] < entry)
+            sets = sets.mask(older, sets.where(older, "").map(lambda text, name=name: _not_known(text, name)))
+        return events.assign(label=sets.fillna(events["label"])) if late else events
+
+    def resolve(self, events: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+        return _set_votes.resolve(events, classes)
+
+    def conflicts(self, events: pd.DataFrame, settled: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+        return _set_votes.conflicts(events, settled, classes)
+
+    def agreement(self, events: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
+        return _set_votes.agreement(events, classes)
+
+    def known(self, settled: pd.DataFrame) -> pd.Series:
+        """Where annotators disagree about some labels, the others are known."""
+        return settled["label"][settled["state"].isin(["label", "conflict"])]
+
+    def target(self, labels: Names, classes: Names) -> np.ndarray:
+        return states(labels, classes)
+
+    def cases(self, predicted: pd.Series, classes: Names) -> pd.Series:
+        """Every label of every row is a case, one or zero; of many, those of every so many rows."""
+        step = int(np.ceil(len(predicted) * len(classes) / MOST_CASES)) or 1
+        some = predicted.iloc[::step]
+        names = pd.MultiIndex.from_product([some.index, list(classes)])
+        return pd.Series(states(some, classes).astype(np.int64).ravel(), index=names)
+
+    def predicted(self, probabilities: np.ndarray, classes: Names) -> np.ndarray:
+        names = [str(name) for name in classes]
+        return np.array([text_of_states(row, names) for row in (probabilities > 0.5).astype(float)], dtype=object)
+
+    def confidence(self, probabilities: np.ndarray) -> np.ndarray:
+        return np.maximum(probabilities, 1 - probabilities).mean(axis=1)
+
+    def in_words(self, probabilities: np.ndarray, classes: Names) -> str:
+        order = np.argsort(-probabilities, kind="stable")
+        taken = [column for column in order if probabilities[column] > 0.5]
+        by_doubt = np.argsort(np.abs(probabilities - 0.5), kind="stable")
+        unsure = [column for column in by_doubt if abs(probabilities[column] - 0.5) < 0.1]
+        text = f"takes it for {_listed(taken, probabilities, classes)}" if taken else "sees none of the labels"
+        if unsure:
+            return f"{text}; wavers about {_listed(unsure, probabilities, classes)}"
+        return text if self.confidence(probabilities[None])[0] < 0.9 else f"{text}, quite sure"
+
+    def summary(
+        self, n_labeled: int, probabilities: np.ndarray, classes: Names, stop_rows: Mapping[int, Any]
+    ) -> RoundState:
+        """Means over the rows and their labels: probability of the predicted state, and entropy divided by log 2."""
+        has_rows = len(probabilities) > 0
+        entropy = (entr(probabilities) + entr(1 - probabilities)) / np.log(2)
+        return RoundState(
+            0,
+            n_labeled,
+            predictions=pd.Series(
+                self.predicted(probabilities[list(stop_rows)], classes), index=list(stop_rows.values()), dtype=object
+            ),
+            mean_confidence=float(self.confidence(probabilities).mean()) if has_rows else None,
+            mean_entropy=float(entropy.mean()) if has_rows else None,
+        )
+
+    def measures(
+        self, labels: Names, predicted: Names, classes: Names, scores: Any = None, units: Any = None
+    ) -> Measures:
+        known = [_among(text, classes) for text in labels]
+        return measure_sets(states(known, classes), states(predicted, classes), scores, units)
+
+    def doubts(
+        self, model: Any, X: Any, labels: np.ndarray, ids: np.ndarray, classes: list[str], **options: Any
+    ) -> Any:
+        return _set_doubts.find_doubts(model, X, states(labels, classes), ids, classes, **options)
+
+
+def _among(text: str, classes: Names) -> str:
+    """A set as far as some labels go."""
+    yes, unknown = split(text)
+    return join([name for name in yes if name in classes], [name for name in unknown if name in classes])
+
+
+def _not_known(text: str, name: str) -> str:
+    """A set that does not say whether a label is in it, unless it is."""
+    yes, unknown = split(text)
+    return text if name in yes else join(yes, [*unknown, name])
+
+
+def _listed(columns: Sequence[int], probabilities: np.ndarray, classes: Names) -> str:
+    shown = ", ".join(f"{classes[column]} ({probabilities[column]:.0%})" for column in columns[:3])
+    return shown + (", ..." if len(columns) > 3 else "")
+
+
+def can_be_learned(y: np.ndarray) -> bool:
+    """Whether a model can be fitted: two classes, or a label that some rows have and some have not."""
+    if y.ndim == 1:
+        return len(np.unique(y)) > 1
+    return bool(((y == 1).any(axis=0) & (y == 0).any(axis=0)).any())
+
+
+ONE_CLASS: Answers = _OneClass()
+LABEL_SETS: Answers = _LabelSets()
+
+
+def answers_of_model(model: Any) -> Answers:
+    """What a fitted model predicts."""
+    return LABEL_SETS if target_of(model) is SEVERAL_LABELS else ONE_CLASS

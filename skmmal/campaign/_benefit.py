@@ -1,0 +1,166 @@
+"""Whether choosing helps: the strategy's labels against labels that were drawn at random, on rows drawn at random."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn.base import clone
+from sklearn.model_selection import KFold
+
+__all__ = ["Benefit", "compare_with_random"]
+
+SHARES = (0.25, 0.5, 0.75, 1.0)
+"""Of the random labels' number: how many chosen ones are tried, to see how few are enough."""
+FEWEST = 20
+"""Labels drawn at random; with fewer nothing is said."""
+
+
+@dataclass
+class Benefit:
+    """What choosing has brought, as far as the rows that were drawn at random can tell.
+
+    Parameters
+    ----------
+    n_random, n_chosen : int
+        Labels of rows that were drawn at random, and of those that the strategy chose.
+    curve : DataFrame
+        ``labels`` (how many a model was fitted on), ``random`` and ``chosen`` (accuracy on rows drawn at random that
+        the model did not see; NaN where there are too few labels).
+    accuracy, accuracy_low, accuracy_high : float
+        Of a model that was fitted on all labels but the fold's, with its 95 % interval.
+    difference, low, high : float
+        Accuracy with chosen labels less that with as many random ones, and its 95 % interval.
+    saved : float
+        Share of the random labels that choosing would have spared; NaN where it does not come up to them.
+    sentences : list of str
+        The same in words.
+    """
+
+    n_random: int
+    n_chosen: int
+    curve: pd.DataFrame
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    difference: float
+    low: float
+    high: float
+    saved: float
+    sentences: list[str]
+
+
+def compare_with_random(
+    estimator: Any, X: Any, y: np.ndarray, is_random: np.ndarray, *, n_folds: int = 5, seed: int = 0
+) -> Benefit:
+    """Compare labels that were chosen with as many that were drawn at random.
+
+    The rows drawn at random are divided into folds. For each fold one model learns from the other folds, and one from
+    as many of the chosen rows, in the order in which they were labelled; both are asked about the fold.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Cloned for every fit, with its random state set.
+    X : MultimodalArray of shape (n_labeled, n_features)
+        Labelled rows, in the order of their rounds.
+    y : ndarray of shape (n_labeled,)
+        Their classes.
+    is_random : ndarray of bool, shape (n_labeled,)
+        Rows of the random slices.
+    n_folds : int, default=5
+        Of the random rows.
+    seed : int, default=0
+        Draws the folds.
+
+    Returns
+    -------
+    Benefit
+
+    Raises
+    ------
+    ValueError
+        Too few labels of either kind, or of one class only.
+
+    Notes
+    -----
+    Rows of later slices are drawn from what the strategy has left, so that easy regions are a little more frequent
+    among them than among all rows.
+
+    References
+    ----------
+    .. [1] Attenberg and Provost, "Inactive learning? Difficulties employing active learning in practice", SIGKDD
+       Explorations 12(2), 2010 (on knowing whether it helps while it runs).
+    """
+    drawn, chosen = np.flatnonzero(is_random), np.flatnonzero(~is_random)
+    n_folds = min(n_folds, len(drawn))
+    n_train = len(drawn) - -(-len(drawn) // max(n_folds, 1))
+    if len(drawn) < FEWEST or len(chosen) < n_train:
+        raise ValueError(
+            f"{len(drawn)} labels of rows drawn at random and {len(chosen)} of rows that were chosen are too few to "
+            f"compare: at least {FEWEST} drawn ones (--random-fraction), and about as many chosen ones, are needed"
+        )
+    sizes = sorted({max(2, round(share * n_train)) for share in SHARES})
+    hits = {(kind, size): np.full(len(drawn), np.nan) for kind in ("random", "chosen") for size in sizes}
+    everything = np.zeros(len(drawn))
+    for train, test in KFold(n_folds, shuffle=True, random_state=seed).split(drawn):
+        fold = drawn[test]
+        for size in sizes:
+            for kind, rows in (("random", drawn[train]), ("chosen", chosen)):
+                hits[kind, size][test] = _hits(estimator, X, y, rows[:size], fold)
+        everything[test] = _hits(estimator, X, y, np.setdiff1d(np.arange(len(y)), fold), fold)
+    curve = pd.DataFrame(
+        [(size, hits["random", size].mean(), hits["chosen", size].mean()) for size in sizes],
+        columns=["labels", "random", "chosen"],
+    )
+    return _judged(curve, hits["chosen", sizes[-1]] - hits["random", sizes[-1]], everything, len(drawn), len(chosen))
+
+
+def _hits(estimator: Any, X: Any, y: np.ndarray, rows: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Whether a model of some rows is right about others; of one class only it says that class."""
+    if len(np.unique(y[rows])) < 2:
+        return (y[asked] == y[rows[0]]).astype(float)
+    return (clone(estimator).fit(X[rows], y[rows]).predict(X[asked]) == y[asked]).astype(float)
+
+
+def _judged(curve: pd.DataFrame, differences: np.ndarray, hits: np.ndarray, n_random: int, n_chosen: int) -> Benefit:
+    difference = float(differences.mean())
+    low = high = difference
+    if differences.std() > 0:
+        interval = stats.ttest_1samp(differences, 0.0).confidence_interval(0.95)
+        low, high = float(interval.low), float(interval.high)
+    now = stats.binomtest(int(hits.sum()), len(hits)).proportion_ci(0.95, method="wilson")
+    last = curve.iloc[-1]
+    enough = curve["labels"][curve["chosen"] >= last["random"]]
+    saved = float(1 - enough.iloc[0] / last["labels"]) if len(enough) else float("nan")
+    n = int(last["labels"])
+    lines = [
+        f"Accuracy now, on {n_random} rows drawn at random that the models did not see: {hits.mean():.3f} (95 % "
+        f"interval {now.low:.3f} to {now.high:.3f}).",
+        f"With {n} labels that were chosen it is {last['chosen']:.3f}, with {n} that were drawn at random "
+        f"{last['random']:.3f}: {difference:+.3f} (95 % interval {low:+.3f} to {high:+.3f}).",
+    ]
+    if low > 0:
+        lines.append(f"Choosing helps: {int(enough.iloc[0])} chosen labels do what {n} random ones do.")
+    elif high < 0:
+        lines.append(
+            "Choosing does harm here: it is worse than drawing rows at random. Another strategy may do better."
+        )
+    else:
+        lines.append("So far choosing does not beat drawing rows at random; the difference may be chance.")
+    return Benefit(
+        n_random,
+        n_chosen,
+        curve,
+        float(hits.mean()),
+        float(now.low),
+        float(now.high),
+        difference,
+        low,
+        high,
+        saved,
+        lines,
+    )

@@ -1,0 +1,62 @@
+"""Options that several commands of a campaign have, and what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from skmmal.campaign import LabelingCampaign
+
+__all__ = [
+    "ByOption",
+    "FolderArgument",
+    "LockOption",
+    "MovedOption",
+    "open_campaign",
+    "pairs",
+    "shown_fields",
+]
+
+
+FolderArgument = Annotated[Path, typer.Argument(help="Folder of the campaign.", show_default=False)]
+MovedOption = Annotated[Path | None, typer.Option("--features", help="Where the features are, if they have moved.")]
+LockOption = Annotated[
+    float, typer.Option("--lock-timeout", help="Seconds to wait for another command that changes the campaign.", min=0)
+]
+ByOption = Annotated[str | None, typer.Option("--by", help="Who gives the command. Default: the user.")]
+
+
+def open_campaign(folder: Path, features: Path | None = None, lock_timeout: float = 60.0) -> LabelingCampaign:
+    """Open a campaign as the options say."""
+    from skmmal.campaign import LabelingCampaign
+
+    return LabelingCampaign(folder, features=features, lock_timeout=lock_timeout)
+
+
+def pairs(given: list[str]) -> dict[str, str]:
+    """Names of classes to rename, from ``OLD=NEW``."""
+    renamed: dict[str, str] = {}
+    for text in given:
+        old, separator, new = (part.strip() for part in text.partition("="))
+        if not separator or not old or not new or "=" in new:
+            raise ValueError(
+                f"--map-class must be OLD=NEW, got {text!r} (names with '=' can be mapped from Python only)"
+            )
+        if renamed.setdefault(old, new) != new:
+            raise ValueError(f"--map-class names {old!r} twice")
+    return renamed
+
+
+def shown_fields(
+    image: list[str] | None, text: list[str] | None, audio: list[str] | None, video: list[str] | None
+) -> dict[str, str]:
+    """Columns that annotators are shown, to their kinds."""
+    kinds = {"image": image, "text": text, "audio": audio, "video": video}
+    named = [(column, kind) for kind, columns in kinds.items() for column in columns or ()]
+    fields = dict(named)
+    if len(fields) < len(named):
+        raise ValueError("a column of --data can be shown once: name each in one of --image, --text, --audio, --video")
+    return fields
