@@ -202,6 +202,15 @@ _NAMES = {"std": "standard deviation", "se": "standard error", "n": "rows", "ece
 def readable(name: Any) -> str:
     """Name of a column as people write it.
 
+    Parameters
+    ----------
+    name : object
+        Of a column.
+
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> readable("self_confidence"), readable("ece")

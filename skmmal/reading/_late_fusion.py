@@ -82,7 +82,17 @@ class LateFusionSource(LateFusionPasses):
         return contributions(phi, self.present)
 
     def contributions_to(self, y: np.ndarray) -> np.ndarray:
-        """Contribution of each modality to the probability of given classes, or states of the labels."""
+        """Contribution of each modality to the probability of given classes, or states of the labels.
+
+        Parameters
+        ----------
+        y : ndarray of shape (N,) or (N, L)
+            Classes, or states of the labels.
+
+        Returns
+        -------
+        ndarray of shape (N, M)
+        """
         if self._asked("modality_contributions"):
             return super().contributions_to(y)
         known = known_indicator if self.target is SEVERAL_LABELS else known_codes

@@ -125,5 +125,15 @@ class ModelSource(RowsOfModel, ModelAtPoints):
         return np.asarray(self._method("modality_contributions")(self.X))
 
     def contributions_to(self, y: np.ndarray) -> np.ndarray:
-        """Contribution of each modality to the probability of given classes, shape (N, M)."""
+        """Contribution of each modality to the probability of given classes.
+
+        Parameters
+        ----------
+        y : ndarray of shape (N,) or (N, L)
+            Classes, or states of the labels.
+
+        Returns
+        -------
+        ndarray of shape (N, M)
+        """
         return np.asarray(self._method("modality_contributions")(self.X, y))

@@ -128,7 +128,7 @@ def test_groups_of_one_row_and_equal_costs_change_nothing(name, problem):
 @pytest.mark.parametrize("asked", [{"groups": np.arange(60)}, {"costs": np.ones(60)}, {"max_samples": 5}])
 def test_the_others_refuse_and_say_who_serves(name, asked, problem):
     clf, pool, (X, y), _, _ = problem
-    with pytest.raises(ValueError, match=r"serves neither groups nor costs, budget or max_samples; these do: badge, .*uherding"):
+    with pytest.raises(ValueError, match=r"serves neither groups nor costs, budget or max_samples; these do: auto, badge, .*uherding"):
         strategy(name).query(clf, pool, 3, X_labeled=X, y_labeled=y, **asked)
 
 
@@ -348,7 +348,7 @@ def test_strategies_without_a_model_serve_a_regressor(name):
 @pytest.mark.parametrize("name", [entry.name for entry in ENTRIES if entry.needs_model])
 def test_strategies_that_need_a_classifier_refuse_a_regressor(name):
     X = np.random.default_rng(0).standard_normal((30, 3))
-    with pytest.raises(TypeError, match=r"goes by the probabilities of a classifier, .* these need no model: coregcn, .*uherding"):
+    with pytest.raises(TypeError, match=r"goes by the probabilities of a classifier, .* these need no model: auto, coregcn, .*uherding"):
         strategy(name).query(Ridge().fit(X, X[:, 0]), X, 3)
 
 
