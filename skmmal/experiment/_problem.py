@@ -30,8 +30,8 @@ from skmmal.modalities._blocks import refuse_unread
 from skmmal.modalities._mapped import in_memory_bytes, opened, packed
 from skmmal.modalities._rows import check_same_rows, rows_of
 from skmmal.query import QueryStrategy, available_strategies, get_strategy, strategy_name
-from skmmal.query._base import label_refusal, model_refusal
-from skmmal.query._units import group_codes, refusal, row_costs
+from skmmal.query._refusals import groups_refusal, label_refusal, model_refusal
+from skmmal.query._units import group_codes, row_costs
 
 __all__ = ["Problem", "describe", "make_problem", "random_seed", "resolve_seeds"]
 
@@ -206,7 +206,7 @@ def _check_served(
     """Refuse strategies that cannot do what the experiment is about, before anything runs."""
     for strategy in (*strategies.values(), initial):
         if by_units and not strategy.supports_groups:
-            raise ValueError(refusal(type(strategy).__name__))
+            raise ValueError(groups_refusal(type(strategy).__name__))
     for strategy in strategies.values():
         if task is LABELS and not strategy.supports_multi_label:
             raise ValueError(label_refusal(type(strategy).__name__))

@@ -13,23 +13,21 @@ from sklearn.base import BaseEstimator
 
 from skmmal._alone import modalities_of, warn_if_alone, warn_if_lost
 from skmmal._arrays import boolean, numeric, one_of
-from skmmal._fitted import is_learner, predicts_values
+from skmmal._fitted import is_learner, open_model, predicts_values
 from skmmal._names import did_you_mean
 from skmmal._random import check_rng
-from skmmal._registry import entries
 from skmmal._targets import SEVERAL_LABELS
 from skmmal.distributed import ShardedPool, ShardedReading
 from skmmal.modalities._containers import stack_labels, stack_rows
 from skmmal.modalities._rows import check_same_rows, rows_of
 from skmmal.query._heads import Selection, select
-from skmmal.query._on_shards import refusal as shards_refusal
 from skmmal.query._on_shards import select_on_shards
+from skmmal.query._refusals import groups_refusal, label_refusal, model_refusal, shards_refusal
 from skmmal.query._units import UnitRequest, select_units
-from skmmal.query._units import refusal as groups_refusal
 from skmmal.reading import FUSED, Reading, read_with_labels
 from skmmal.selection._units import UnitBenefits, Units
 
-__all__ = ["QueryStrategy", "Selection", "label_refusal", "model_refusal"]
+__all__ = ["QueryStrategy", "Selection"]
 
 _UNIT_OPTIONS = ("groups", "costs", "budget", "max_samples")
 
@@ -338,11 +336,13 @@ class QueryStrategy(BaseEstimator):
         if type(self)._select_shards is QueryStrategy._select_shards:
             raise TypeError(shards_refusal(type(self).__name__))
         if _asks_for_units(options):
-            given = ", ".join(name for name in _UNIT_OPTIONS if options[name] is not None)
+            given = next(name for name in _UNIT_OPTIONS if options[name] is not None)
             raise ValueError(
-                f"X_pool is a ShardedPool, from which rows are picked one by one that all cost the same; {given} need "
-                "the rows in one place, for example X_pool=pool.take(rows)"
+                f"X_pool is a ShardedPool, from which rows are picked one by one that all cost the same; {given} asks "
+                "for more, which needs the rows in one place, for example X_pool=pool.take(rows)"
             )
+        if self.requires_model and predicts_values(open_model(estimator).final):
+            raise TypeError(model_refusal(type(self).__name__))
         n_instances = _check_n_instances(n_instances, len(pool), options)
         mask = _check_candidates(candidates, len(pool), n_instances)
         on, rng = getattr(self, "on", FUSED), check_rng(getattr(self, "random_state", None))
@@ -385,18 +385,6 @@ class QueryStrategy(BaseEstimator):
                     f"{type(self).__name__}.query has no argument {name!r}; it has {', '.join(known)}"
                     f"{did_you_mean(name, known)}"
                 )
-
-
-def label_refusal(name: str) -> str:
-    """What is said where a strategy is asked about several labels a row, and has no form for them."""
-    serving = ", ".join(entry.name for entry in entries("strategy").values() if entry.multi_label)
-    return f"{name} does not serve several labels a row (multi-label targets); these do: {serving}"
-
-
-def model_refusal(name: str) -> str:
-    """What is said where a strategy that needs a classifier is asked with a regressor."""
-    serving = ", ".join(entry.name for entry in entries("strategy").values() if not entry.needs_model)
-    return f"{name} goes by the probabilities of a classifier, and a regressor has none; these need no model: {serving}"
 
 
 def _training_data(learner: Any) -> tuple[Any, Any]:

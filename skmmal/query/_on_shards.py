@@ -6,18 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from skmmal._registry import entries
 from skmmal.distributed import ShardedPool, ShardedReading
 from skmmal.query._heads import Selection, check_on, in_turns
+from skmmal.query._refusals import label_refusal
 from skmmal.reading import ALL, FUSED
 
-__all__ = ["refusal", "select_on_shards"]
-
-
-def refusal(name: str) -> str:
-    """What is said where a strategy is asked about a pool on workers, and has no form for it."""
-    serving = ", ".join(entry.name for entry in entries("strategy").values() if entry.shards)
-    return f"{name} does not serve a ShardedPool, a pool that is spread over workers; these do: {serving}"
+__all__ = ["select_on_shards"]
 
 
 def select_on_shards(
@@ -55,7 +49,7 @@ def select_on_shards(
     if strategy.requires_model:
         shards.check_fitted()
     if not strategy.supports_multi_label and shards.serves_several_labels:
-        raise ValueError(f"{type(strategy).__name__} does not serve several labels a row (multi-label targets)")
+        raise ValueError(label_refusal(type(strategy).__name__))
     check_on(on, shards)
     if on == FUSED:
         found = _select_among(strategy, shards, n_instances, rng)

@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from skmmal._arrays import integer, number, numeric, off_device, one_of
-from skmmal._registry import entries
 from skmmal.query._heads import Selection, check_on
 from skmmal.reading import ALL, FUSED, Reading
 from skmmal.selection._units import Limits, UnitBenefits, Units, choose_units
 
-__all__ = ["UnitRequest", "group_codes", "refusal", "row_costs", "select_units"]
+__all__ = ["UnitRequest", "group_codes", "row_costs", "select_units"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,15 +119,6 @@ def row_costs(costs: Any, n_rows: int, argument: str, beside: str) -> np.ndarray
             "that is not negative"
         )
     return values
-
-
-def refusal(name: str) -> str:
-    """What is said where a strategy is asked for whole groups, or by costs, and has no form for them."""
-    serving = ", ".join(entry.name for entry in entries("strategy").values() if entry.groups)
-    return (
-        f"{name} picks rows one by one that all cost the same: it serves neither groups nor costs, budget or "
-        f"max_samples; these do: {serving}"
-    )
 
 
 def select_units(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
 from skmmal import LateFusionClassifier, ModalityScaler
@@ -87,6 +88,22 @@ def test_all_rows_can_be_picked(entry, lacking):
 def test_others_refuse_and_name_those_that_serve(entry, whole):
     with whole.pool() as pool, pytest.raises(TypeError, match="does not serve a ShardedPool.*; these do: badge, "):
         get_strategy(entry.name).query(whole.clf, pool, 3)
+
+
+@pytest.mark.parametrize("entry", SERVING, ids=named)
+def test_groups_and_costs_need_the_rows_in_one_place(entry, whole):
+    asked = [{"groups": np.arange(len(whole.X))}, {"costs": np.ones(len(whole.X))}, {"budget": 2.0}, {"max_samples": 4}]
+    with whole.pool() as pool:
+        for options in asked:
+            with pytest.raises(ValueError, match=f"ShardedPool, from which rows are picked one by one .*; {next(iter(options))} asks"):
+                strategy_of(entry).query(whole.clf, pool, 3, **options)
+
+
+@pytest.mark.parametrize("entry", [entry for entry in SERVING if entry.needs_model], ids=named)
+def test_a_regressor_is_refused_where_probabilities_count(entry, whole):
+    regressor = Ridge().fit(np.nan_to_num(whole.X_labeled["text"]), np.arange(len(whole.X_labeled)))
+    with whole.pool() as pool, pytest.raises(TypeError, match="goes by the probabilities of a classifier"):
+        strategy_of(entry).query(regressor, pool, 3)
 
 
 def test_a_model_that_is_not_fitted(whole):
