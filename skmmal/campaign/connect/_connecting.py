@@ -12,6 +12,7 @@ import pandas as pd
 
 from skmmal._arrays import integer
 from skmmal.campaign._source import relative_path
+from skmmal.campaign._state import State
 from skmmal.campaign.connect._client import ServerError, check_url
 from skmmal.campaign.connect._connection import Connection
 from skmmal.campaign.connect._interface import Interface, read_interface, same_interface
@@ -90,7 +91,7 @@ def check_ids(items: pd.DataFrame, ids: Collection[str]) -> None:
         )
 
 
-def find_project(server: Server, wanted: Connection, mark: str, classes: Sequence[str]) -> tuple[dict[str, Any], bool]:
+def find_project(server: Server, wanted: Connection, mark: str, state: State) -> tuple[dict[str, Any], bool]:
     """The project, and whether it was made just now.
 
     A new one carries the campaign's mark in its description, so that a command that was killed finds it again.
@@ -106,7 +107,7 @@ def find_project(server: Server, wanted: Connection, mark: str, classes: Sequenc
             f"{server.url} has a project called {wanted.title!r} already (number {there[0]['id']}): connect to that "
             f"one (project, --project {there[0]['id']}), or take another name"
         )
-    config = labeling_config(wanted.fields, classes, control=wanted.control)
+    config = _interface_for(wanted, state)
     about = f"Rows are chosen by skmmal, campaign {mark}"
     return server.project(server.create_project(wanted.title, about, config)), True
 
@@ -139,7 +140,7 @@ def set_up_interface(
     server: Server,
     project: Mapping[str, Any],
     to: Connection,
-    classes: Sequence[str],
+    state: State,
     *,
     replace_config: bool = False,
 ) -> tuple[Interface, bool]:
@@ -153,15 +154,20 @@ def set_up_interface(
     """
     where = f"the labelling interface of project {to.project}"
     now = read_interface(project["label_config"], to.control, where)
-    ours = same_interface(project["label_config"], to.fields, to.control)
-    if ours and set(classes) <= set(now.classes):
+    multilabel = state.answers.multilabel
+    ours = same_interface(project["label_config"], to.fields, to.control, multilabel)
+    if ours and set(state.classes) <= set(now.classes):
         return now, False
     if not (ours or now.is_empty or replace_config):
-        now.check(to.control, to.fields, classes, where)
+        now.check(to.control, to.fields, state.classes, where, multilabel=multilabel)
         return now, False
-    config = labeling_config(to.fields, classes, control=to.control)
+    config = _interface_for(to, state)
     server.change_project(to.project, label_config=config)
     return read_interface(config, to.control, where), True
+
+
+def _interface_for(to: Connection, state: State) -> str:
+    return labeling_config(to.fields, state.classes, control=to.control, multilabel=state.answers.multilabel)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,15 @@ class Interface:
         """Whether nothing was set up yet."""
         return not self.tags and not self.variables
 
-    def check(self, control: str, fields: Mapping[str, str], classes: Sequence[str], where: str) -> None:
+    def check(
+        self,
+        control: str,
+        fields: Mapping[str, str],
+        classes: Sequence[str],
+        where: str,
+        *,
+        multilabel: bool = False,
+    ) -> None:
         """Raise unless the control offers every class, and shows nothing that the tasks lack."""
         way = "or let it be written anew (replace_config, --replace-config)"
         if self.tags.get(control) != "Choices":
@@ -53,9 +61,13 @@ class Interface:
             found = f"it is a {self.tags[control]}" if control in self.tags else f"controls are {sorted(self.tags)}"
             named = f"; name the one that holds the class (control, --control): {able}" if able else ""
             raise ValueError(f"{where} has no choice called {control!r}, {found}{named}, {way}")
-        if not self.is_single:
+        if self.is_single == multilabel:
+            takes, has, wanted = "several choices", "one", "single"
+            if multilabel:
+                takes, has, wanted = "one choice", "any", "multiple"
             raise ValueError(
-                f"{where}: {control!r} takes several choices, and a row has one class; make it single {way}"
+                f"{where}: {control!r} takes {takes}, and a row of this campaign has {has} of the classes; make it "
+                f'choice="{wanted}" {way}'
             )
         strange = sorted(self.variables - GIVEN - set(fields))
         if strange:
@@ -97,11 +109,12 @@ def read_interface(config: str, control: str, where: str) -> Interface:
     return Interface(tags, classes, variables, single, to)
 
 
-def same_interface(config: str, fields: Mapping[str, str], control: str) -> bool:
+def same_interface(config: str, fields: Mapping[str, str], control: str, multilabel: bool = False) -> bool:
     """Whether a configuration is one that we write, for whichever classes."""
     try:
         classes = read_interface(config, control, "").classes
-        ours = labeling_config(fields, [name for name in classes if name != UNSURE], control=control)
+        named = [name for name in classes if name != UNSURE]
+        ours = labeling_config(fields, named, control=control, multilabel=multilabel)
         return _canonical(config) == _canonical(ours)
     except ValueError:
         return False

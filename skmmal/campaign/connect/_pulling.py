@@ -39,7 +39,7 @@ def read_project(server: Server, to: Connection, state: State, mark: str) -> tup
             )
         given = [{**one, "completed_by": _person(one, people)} for one in task["annotations"]]
         content.append({"data": task["data"], "annotations": given, "project": name})
-    table = read_annotations(content, f"project {to.project}", control=to.control)
+    table = read_annotations(content, f"project {to.project}", control=to.control, multilabel=state.answers.multilabel)
     table.attrs["projects"] = [name]
     return table, ours
 

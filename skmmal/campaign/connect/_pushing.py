@@ -34,7 +34,7 @@ def tasks_to_send(
     A task that lacks a field that the interface shows is an error here: the server would refuse all that are sent with
     it.
     """
-    waiting = set(state.pending) - set(there)
+    waiting = {*state.pending, *state.waiting} - set(there)
     found: list[dict[str, Any]] = []
     for entry, batch in zip(state.rounds, state.batches, strict=True):
         part = batch[batch["id"].isin(waiting)]
@@ -51,6 +51,7 @@ def tasks_to_send(
             campaign=mark,
             control=to.control,
             to=interface.to,
+            multilabel=state.answers.multilabel,
         )
     for task in found:
         absent = sorted(interface.variables - set(task["data"]))

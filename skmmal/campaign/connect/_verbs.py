@@ -128,7 +128,7 @@ class ConnectMixin(BatchesMixin, LabelsMixin):
             items = read_items(self, wanted, data)
             check_ids(items, self._all_ids() - set(self._validation["id"]))
             server = _server(wanted, timeout)
-            found, made = find_project(server, wanted, self.mark, state.classes)
+            found, made = find_project(server, wanted, self.mark, state)
             to = agreed(wanted, found, before)
             notes = _check_project(server, found, to, state, self.mark, replace_config)
             hint = _offer_files(server, to, document_root)
@@ -190,7 +190,7 @@ class ConnectMixin(BatchesMixin, LabelsMixin):
             server = _server(to, timeout)
             project = same_project(server, to)
             there = our_tasks(server.tasks(to.project), self.mark)
-            interface, changed = set_up_interface(server, project, to, state.classes)
+            interface, changed = set_up_interface(server, project, to, state)
             options = {"mark": self.mark, "predictions": predictions}
             new = tasks_to_send(state, there.numbers, items, to, interface, **options)
             n_there = sum(name in there.numbers for name in state.pending)
@@ -308,7 +308,9 @@ class ConnectMixin(BatchesMixin, LabelsMixin):
             server = _server(to, timeout)
             same_project(server, to)
             table, there = read_project(server, to, state, self.mark)
-            incoming = normalize(table, user_name(), map_classes)
+            multilabel = self.settings.multilabel
+            known = state.classes if multilabel else ()
+            incoming = normalize(table, user_name(), map_classes, classes=known, multilabel=multilabel)
             said = self._take_in(
                 state,
                 incoming,
@@ -358,7 +360,7 @@ def _check_project(
     notes = there.notes
     if server.is_plain:
         notes.append(f"{to.server} is not encrypted: whoever listens on the network can read the token; use https")
-    interface, _ = set_up_interface(server, found, to, state.classes, replace_config=replace_config)
+    interface, _ = set_up_interface(server, found, to, state, replace_config=replace_config)
     foreign = interface.foreign_classes(state.classes)
     if foreign and state.classes:
         notes.append(

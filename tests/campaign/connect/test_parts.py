@@ -197,6 +197,18 @@ def test_interfaces_that_will_not_do(config, message):
         read_interface(config, "label", "it").check("label", {"t": "text"}, ["a"], "it")
 
 
+def test_interfaces_for_sets_of_labels():
+    config = labeling_config({"t": "text"}, ["a", "b"], multilabel=True)
+    found = read_interface(config, "label", "it")
+    assert not found.is_single
+    assert same_interface(config, {"t": "text"}, "label", True)
+    assert not same_interface(config, {"t": "text"}, "label")
+    found.check("label", {"t": "text"}, ["a", "b"], "it", multilabel=True)
+    single = labeling_config({"t": "text"}, ["a", "b"])
+    with pytest.raises(ValueError, match='takes one choice, and a row of this campaign has any of the classes; make it choice="multiple"'):
+        read_interface(single, "label", "it").check("label", {"t": "text"}, ["a", "b"], "it", multilabel=True)
+
+
 def test_whose_tasks_are_whose():
     tasks = [
         {"id": 1, "data": {"skmmal_id": "a", "skmmal_campaign": "m"}},
