@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from skmmal._targets import SEVERAL_LABELS
 from skmmal.distributed._workers import Shard
 from skmmal.reading import Reading, read_with_labels
-
-if TYPE_CHECKING:
-    from skmmal.distributed._pool import ShardedPool
 
 __all__ = ["ShardedReading", "View"]
 
@@ -52,7 +49,7 @@ class View:
 class ShardedRows:
     """Rows that are spread over workers, and how they are asked; parameters as of `ShardedReading`."""
 
-    def __init__(self, pool: ShardedPool, key: int, counts: np.ndarray, open_counts: np.ndarray) -> None:
+    def __init__(self, pool: Any, key: int, counts: np.ndarray, open_counts: np.ndarray) -> None:
         self.pool, self._key, self._counts, self.open_counts = pool, key, counts, open_counts
         self._asked = np.flatnonzero(counts)
         self.counts = counts[self._asked]

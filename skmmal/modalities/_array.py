@@ -188,37 +188,16 @@ class MultimodalArray:
     def __getitem__(self, key: Any) -> Any:
         """Return a block (by name), some blocks (by a list of names), or rows (anything numpy takes)."""
         if isinstance(key, str):
-            self._check_known(key)
+            _check_known(self, key)
             return self._blocks[key]
         if isinstance(key, list) and key and all(isinstance(name, str) for name in key):
             for name in key:
-                self._check_known(name)
+                _check_known(self, name)
             return self._from_parts({n: self._blocks[n] for n in key}, {n: self.modalities[n] for n in key})
-        rows = self._row_key(key)
+        rows = _row_key(key)
         if is_int(rows):
             return np.concatenate([block[rows] for block in self._blocks.values()])
         return self._from_parts({name: block[rows] for name, block in self._blocks.items()}, dict(self.modalities))
-
-    def _check_known(self, name: str) -> None:
-        if name not in self._blocks:
-            raise KeyError(f"unknown modality {name!r}; there are {list(self._blocks)}")
-
-    def _row_key(self, key: Any) -> Any:
-        if isinstance(key, tuple):
-            if len(key) != 2 or not (isinstance(key[1], EllipsisType) or key[1] == slice(None)):
-                raise IndexError(
-                    "a MultimodalArray is indexed by rows (A[rows] or A[rows, ...]) or by modality (A['name']); "
-                    "for columns, index np.asarray(A)"
-                )
-            key = key[0]
-        if is_int(key) or isinstance(key, slice):
-            return key
-        rows = np.asarray(key)
-        if rows.size == 0 and rows.dtype != bool:
-            rows = rows.astype(np.intp)
-        if rows.ndim != 1 or rows.dtype.kind not in "biu":
-            raise IndexError(f"rows must be a slice, a mask or a list of integers, got {key!r}")
-        return rows
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Return the packed matrix (a copy, unless there is one block of the right dtype)."""
@@ -485,3 +464,26 @@ def _present_rows(name: str, chunk: np.ndarray, offset: int) -> np.ndarray:
         )
     present[doubtful] = ~nan.all(axis=1)
     return present
+
+
+def _check_known(array: MultimodalArray, name: str) -> None:
+    if name not in array.blocks:
+        raise KeyError(f"unknown modality {name!r}; there are {list(array.blocks)}")
+
+
+def _row_key(key: Any) -> Any:
+    if isinstance(key, tuple):
+        if len(key) != 2 or not (isinstance(key[1], EllipsisType) or key[1] == slice(None)):
+            raise IndexError(
+                "a MultimodalArray is indexed by rows (A[rows] or A[rows, ...]) or by modality (A['name']); "
+                "for columns, index np.asarray(A)"
+            )
+        key = key[0]
+    if is_int(key) or isinstance(key, slice):
+        return key
+    rows = np.asarray(key)
+    if rows.size == 0 and rows.dtype != bool:
+        rows = rows.astype(np.intp)
+    if rows.ndim != 1 or rows.dtype.kind not in "biu":
+        raise IndexError(f"rows must be a slice, a mask or a list of integers, got {key!r}")
+    return rows

@@ -9,19 +9,18 @@ import numpy as np
 
 from skmmal._random import RandomState
 from skmmal._sklearn import Interval, StrOptions
-from skmmal._targets import ONE_CLASS
 from skmmal._torch import import_torch, installed_torch
 from skmmal.distributed import ShardedReading
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.query._uncertainty import margin_uncertainty
+from skmmal.query._mvopt_beliefs import beliefs_of, unsureness, width_rows
+from skmmal.query._mvopt_on_shards import ShardedDesign
 from skmmal.reading import Reading
 from skmmal.selection._gaussian_kernels import average_kernel, fourier_features, median_sq_distance
 from skmmal.selection._v_optimal import greedy_design, v_optimal_dense, v_optimal_features
 
-__all__ = ["MVOPT", "beliefs_of", "unsureness", "width_rows"]
+__all__ = ["MVOPT"]
 
 _EXACT_ROWS = 5_000
-_WIDTH_ROWS = 1_000
 
 
 class MVOPT(QueryStrategy):
@@ -195,8 +194,6 @@ class MVOPT(QueryStrategy):
                 "MVOPT picks from a ShardedPool with random features, on the workers' processors: "
                 f"kernel_approximation={self.kernel_approximation!r} and device={self.device!r} do not"
             )
-        from skmmal.query._mvopt_on_shards import ShardedDesign
-
         return greedy_design(ShardedDesign(shards, self, rng), n_instances)
 
     def _is_exact(self, n_rows: int) -> bool:
@@ -219,51 +216,3 @@ def _sq_width(pool: np.ndarray, pool_present: np.ndarray, known: np.ndarray, kno
     there, known_there = np.flatnonzero(pool_present), np.flatnonzero(known_present)
     of_pool, of_known = width_rows(len(there), len(known_there))
     return median_sq_distance(np.concatenate([pool[there[of_pool]], known[known_there[of_known]]]))
-
-
-def width_rows(n_pool: int, n_known: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of so many rows of the pool, and of the labelled ones, the width of a kernel comes of."""
-    n_rows = n_pool + n_known
-    rows = np.arange(n_rows) if n_rows <= _WIDTH_ROWS else np.linspace(0, n_rows - 1, _WIDTH_ROWS).astype(np.intp)
-    return rows[rows < n_pool], rows[rows >= n_pool] - n_pool
-
-
-def unsureness(pool: Reading) -> np.ndarray | None:
-    """How much each row's variance counts: how unsure the fused head is, and the modalities' own heads on average.
-
-    ``None`` without a model.
-    """
-    if not pool.is_fitted:
-        return None
-    target = pool.source.target
-    weights = margin_uncertainty(pool.head.probabilities, target)
-    by_modality = pool.probabilities_by_modality
-    if by_modality is not None:
-        own = [margin_uncertainty(by_modality[name], target) for name in pool.modality_names]
-        # a head has no say in rows that lack its modality; as a mean over those that have, such rows, of which the
-        # fused head is less sure anyway, would be picked twice as often again, for nothing gained
-        weights = weights + (np.column_stack(own) * pool.present).mean(axis=1)
-    return weights
-
-
-def beliefs_of(reading: Reading, order: list[int], dtype: type) -> list[np.ndarray]:
-    """Columns of each modality whose squared distances are h.
-
-    They are the roots of the probabilities of the fused head and of the modality's own, if it has one.
-    """
-    fused, by_modality = reading.head.probabilities, reading.probabilities_by_modality
-    if by_modality is None:
-        return [_root(reading, [fused], dtype)] * len(order)
-    names = [reading.modality_names[m] for m in order]
-    return [_root(reading, [fused, by_modality[name]], dtype) for name in names]
-
-
-def _root(reading: Reading, probabilities: list[np.ndarray], dtype: type) -> np.ndarray:
-    """Roots of the distributions that heads see, each counting its share."""
-    if reading.source.target is not ONE_CLASS:  # those of every label's state
-        share = len(probabilities) * probabilities[0].shape[1]
-        probabilities = [part for each in probabilities for part in (each, 1.0 - each)]
-        return np.sqrt(np.hstack(probabilities) / share, dtype=dtype)
-    if len(probabilities) == 1:
-        return np.sqrt(probabilities[0], dtype=dtype)
-    return np.sqrt(np.hstack(probabilities) / len(probabilities), dtype=dtype)
