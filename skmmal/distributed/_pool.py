@@ -12,14 +12,14 @@ import numpy as np
 from skmmal._arrays import integer
 from skmmal._fitted import known_fitted, open_model
 from skmmal.distributed._parts import Part, cut, find_parts
-from skmmal.distributed._reading import ShardedReading, open_view
 from skmmal.distributed._workers import Shard, Workers, packed, unpacked, workers_of
 from skmmal.modalities import MultimodalArray
+from skmmal.reading._sharded import PoolOnWorkers, ShardedReading, open_view
 
 __all__ = ["ShardedPool"]
 
 
-class ShardedPool:
+class ShardedPool(PoolOnWorkers):
     """A pool whose rows stay where they are: on the workers of a Dask or Ray cluster, or in files of this machine.
 
     Query strategies take it as `X_pool`, where the registry says that they serve shards (``skmmal strategies``). Every

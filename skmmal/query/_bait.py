@@ -9,9 +9,9 @@ import numpy as np
 
 from skmmal._chunks import row_chunks
 from skmmal._sklearn import Interval, StrOptions
-from skmmal.distributed import ShardedReading, View
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import FUSED, Head, Reading
+from skmmal.reading._sharded import ShardedReading, View
 
 __all__ = ["BAIT"]
 

@@ -6,10 +6,10 @@ from functools import partial
 
 import numpy as np
 
-from skmmal.distributed import ShardedReading
 from skmmal.query._base import Selection
 from skmmal.query._information import InformationSampling, fork, on_every_shard
 from skmmal.reading import Reading
+from skmmal.reading._sharded import ShardedReading
 from skmmal.selection._units import Scores, UnitBenefits, Units
 
 __all__ = ["BALD"]

@@ -17,7 +17,6 @@ from skmmal._fitted import is_learner, open_model, predicts_values
 from skmmal._names import did_you_mean
 from skmmal._random import check_rng
 from skmmal._targets import SEVERAL_LABELS
-from skmmal.distributed import ShardedPool, ShardedReading
 from skmmal.modalities._containers import stack_labels, stack_rows
 from skmmal.modalities._rows import check_same_rows, rows_of
 from skmmal.query._heads import Selection, select
@@ -25,6 +24,7 @@ from skmmal.query._on_shards import select_on_shards
 from skmmal.query._refusals import groups_refusal, label_refusal, model_refusal, shards_refusal
 from skmmal.query._units import UnitRequest, select_units
 from skmmal.reading import FUSED, Reading, read_with_labels
+from skmmal.reading._sharded import PoolOnWorkers, ShardedReading
 from skmmal.selection._units import UnitBenefits, Units
 
 __all__ = ["QueryStrategy", "Selection"]
@@ -289,7 +289,7 @@ class QueryStrategy(BaseEstimator):
         boolean(return_scores, "return_scores")
         options = {"groups": groups, "group_score": group_score, "costs": costs, "budget": budget}
         options["max_samples"] = max_samples
-        if isinstance(X_pool, ShardedPool):
+        if isinstance(X_pool, PoolOnWorkers):
             labelled = X_labeled, y_labeled
             indices, scores = self._query_shards(estimator, X_pool, n_instances, labelled, candidates, options)
             return (indices, scores) if return_scores else indices
@@ -327,7 +327,7 @@ class QueryStrategy(BaseEstimator):
     def _query_shards(
         self,
         estimator: Any,
-        pool: ShardedPool,
+        pool: PoolOnWorkers,
         n_instances: Any,
         labelled: tuple[Any, Any],
         candidates: Any,

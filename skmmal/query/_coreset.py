@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from skmmal.distributed import ShardedPoints, ShardedReading, View
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading
+from skmmal.reading._sharded import ShardedReading, View
+from skmmal.reading._sharded_points import ShardedPoints
 from skmmal.selection import DenseEmbedding, Embedding, EmbeddingPoints, PartialEmbedding, k_center_greedy
 from skmmal.selection._partial import Moments, block_moments, mean_sq_distances, scales_of
 from skmmal.selection._units import Distances, UnitBenefits, Units

@@ -8,9 +8,9 @@ from numbers import Integral
 import numpy as np
 
 from skmmal._sklearn import Interval
-from skmmal.distributed import ShardedReading, View
 from skmmal.query._base import Selection
 from skmmal.reading import Reading
+from skmmal.reading._sharded import ShardedReading, View
 from skmmal.selection._dense import draw_references, nearest_distance, unit_rows
 from skmmal.selection._herding import Herding
 from skmmal.selection._lazy_greedy import with_the_rest

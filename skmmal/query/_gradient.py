@@ -10,9 +10,10 @@ import numpy as np
 
 from skmmal._random import RandomState, draw_seed
 from skmmal._sklearn import Interval, StrOptions
-from skmmal.distributed import ShardedPoints, ShardedReading, View
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading, read_with_labels
+from skmmal.reading._sharded import ShardedReading, View
+from skmmal.reading._sharded_points import ShardedPoints
 from skmmal.selection import Embedding, EmbeddingPoints, d2_sampling
 from skmmal.selection._units import Distances, UnitBenefits, Units
 

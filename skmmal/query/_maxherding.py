@@ -9,10 +9,10 @@ import numpy as np
 
 from skmmal._random import RandomState
 from skmmal._sklearn import Interval
-from skmmal.distributed import ShardedReading
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._coverage import REFERENCES, herding_on_shards, labeled_unit_rows
 from skmmal.reading import Reading
+from skmmal.reading._sharded import ShardedReading
 from skmmal.selection._dense import draw_references, unit_rows
 from skmmal.selection._herding import kernel_coverage, kernel_herding
 from skmmal.selection._units import KernelGains, UnitBenefits, Units

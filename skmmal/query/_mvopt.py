@@ -10,11 +10,11 @@ import numpy as np
 from skmmal._random import RandomState
 from skmmal._sklearn import Interval, StrOptions
 from skmmal._torch import import_torch, installed_torch
-from skmmal.distributed import ShardedReading
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._mvopt_beliefs import beliefs_of, unsureness, width_rows
 from skmmal.query._mvopt_on_shards import ShardedDesign
 from skmmal.reading import Reading
+from skmmal.reading._sharded import ShardedReading
 from skmmal.selection._gaussian_kernels import average_kernel, fourier_features, median_sq_distance
 from skmmal.selection._v_optimal import greedy_design, v_optimal_dense, v_optimal_features
 

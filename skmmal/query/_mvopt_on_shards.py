@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from skmmal.distributed import ShardedReading, View
 from skmmal.query._mvopt_beliefs import beliefs_of, unsureness, width_rows
 from skmmal.reading import Reading
+from skmmal.reading._sharded import ShardedReading, View
 from skmmal.selection._gaussian_kernels import fourier_features, median_sq_distance, sum_of_present
 from skmmal.selection._gaussian_process import FeatureProcess
 from skmmal.selection._v_optimal import Design, Guess

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from skmmal.distributed import ShardedPool, ShardedReading
 from skmmal.query._heads import Selection, check_on, in_turns
 from skmmal.query._refusals import label_refusal
 from skmmal.reading import ALL, FUSED
+from skmmal.reading._sharded import PoolOnWorkers, ShardedReading
 
 __all__ = ["select_on_shards"]
 
@@ -17,7 +17,7 @@ __all__ = ["select_on_shards"]
 def select_on_shards(
     strategy: Any,
     estimator: Any,
-    pool: ShardedPool,
+    pool: PoolOnWorkers,
     n_instances: int,
     labelled: tuple[Any, Any],
     candidates: np.ndarray | None,

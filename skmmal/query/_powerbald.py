@@ -9,10 +9,10 @@ import numpy as np
 
 from skmmal._random import RandomState
 from skmmal._sklearn import Interval
-from skmmal.distributed import ShardedReading
 from skmmal.query._base import Selection
 from skmmal.query._information import InformationSampling, fork, on_every_shard
 from skmmal.reading import Reading
+from skmmal.reading._sharded import ShardedReading
 from skmmal.selection._units import Scores, UnitBenefits, Units
 
 __all__ = ["PowerBALD"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from skmmal._random import RandomState
-from skmmal.distributed import ShardedReading
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading
+from skmmal.reading._sharded import ShardedReading
 from skmmal.selection._units import Scores, UnitBenefits, Units
 
 __all__ = ["RandomSampling"]

@@ -11,11 +11,11 @@ import numpy as np
 from skmmal._random import RandomState
 from skmmal._sklearn import Interval, StrOptions
 from skmmal._targets import ONE_CLASS
-from skmmal.distributed import ShardedReading
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._coverage import REFERENCES, herding_on_shards, labeled_unit_rows
 from skmmal.query._uncertainty import negative_margin, over_labels
 from skmmal.reading import Head, Reading
+from skmmal.reading._sharded import ShardedReading
 from skmmal.selection._dense import draw_references, nearest_distance, unit_rows
 from skmmal.selection._herding import kernel_coverage, kernel_herding
 from skmmal.selection._units import KernelGains, UnitBenefits, Units

@@ -9,9 +9,9 @@ import numpy as np
 
 from skmmal._sklearn import StrOptions
 from skmmal._targets import ONE_CLASS, Target
-from skmmal.distributed import ShardedReading
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Head, Reading
+from skmmal.reading._sharded import ShardedReading
 from skmmal.selection._units import Scores, UnitBenefits, Units
 
 __all__ = ["UncertaintySampling", "margin_uncertainty", "negative_margin", "over_labels"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skmmal.distributed._reading import ShardedReading, View
+from skmmal.reading._sharded import ShardedReading, View
 from skmmal.selection import Candidates, Embedding, EmbeddingPoints, Points
 
 __all__ = ["ShardedPoints"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,10 +10,22 @@ from typing import Any
 import numpy as np
 
 from skmmal._targets import SEVERAL_LABELS
-from skmmal.distributed._workers import Shard
-from skmmal.reading import Reading, read_with_labels
+from skmmal.reading._read import read_with_labels
+from skmmal.reading._reading import Reading
 
-__all__ = ["ShardedReading", "View"]
+__all__ = ["PoolOnWorkers", "ShardedReading", "View", "open_view"]
+
+
+class PoolOnWorkers(ABC):
+    """What a pool that is spread over workers is, for those who only have to know it: see `skmmal.distributed`."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    @abstractmethod
+    def read(self, model: Any, X_labeled: Any = None, y_labeled: Any = None, *, candidates: Any = None) -> Any:
+        """Let every worker read its rows with a model; returns a `ShardedReading`."""
 
 
 @dataclass
@@ -40,7 +53,7 @@ class View:
     [True, True]
     """
 
-    shard: Shard
+    shard: Any
     reading: Reading
     rows: np.ndarray
     kept: dict[str, Any] = field(default_factory=dict)
@@ -318,7 +331,7 @@ class ShardedReading(ShardedRows):
 
 
 def open_view(
-    shard: Shard, key: int, model: Any, X_labeled: Any, y_labeled: Any, candidates: np.ndarray | None
+    shard: Any, key: int, model: Any, X_labeled: Any, y_labeled: Any, candidates: np.ndarray | None
 ) -> tuple[int, int]:
     """Read a shard's rows with a model; what was kept of earlier readings is let go."""
     reading = read_with_labels(model, shard.X, X_labeled, y_labeled)
@@ -334,7 +347,7 @@ def _sizes(view: View) -> tuple[int, int]:
     return len(view.reading), len(view.reading) if candidates is None else int(candidates.sum())
 
 
-def _with_view(shard: Shard, key: int, function: Callable[..., Any], *arguments: Any) -> Any:
+def _with_view(shard: Any, key: int, function: Callable[..., Any], *arguments: Any) -> Any:
     return function(shard.views[key], *arguments)
 
 
