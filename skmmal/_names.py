@@ -131,5 +131,5 @@ def did_you_mean(name: str, known: Iterable[Any]) -> str:
     ''
     """
     known = list(known)
-    near = nearest(name, known) or from_elsewhere(name, known)
+    near = from_elsewhere(name, known) or nearest(name, known)
     return f". Did you mean {near!r}?" if near else ""

@@ -65,7 +65,7 @@ def write_campaign_report(
     >>> batch = campaign.next_batch(3)
     >>> page = write_campaign_report(campaign, Path(folder.name) / "report")
     >>> page.name, sorted(file.name for file in (page.parent / "tables").iterdir())
-    ('report.html', ['advice.csv', 'log.csv', 'rounds.csv'])
+    ('report.html', ['advice.csv', 'chosen.csv', 'log.csv', 'rounds.csv'])
     >>> folder.cleanup()
     """
     folder = local_path(folder, "folder")

@@ -118,7 +118,7 @@ class Page:
         index = shown is None
         shown = table if shown is None else shown
         self.text += [shown.to_string(index=index, float_format=lambda x: f"{x:.4g}", na_rep=""), ""]
-        lines = shown.rename_axis(str(shown.index.name or "name")).reset_index() if index else shown
+        lines = shown.rename_axis([name or "name" for name in shown.index.names]).reset_index() if index else shown
         self.parts.append(_table_html(name, lines, pictures))
 
     def figure(self, name: str, draw: Callable[[], Any], caption: str) -> None:

@@ -69,9 +69,9 @@ def run_unit(problem: Problem, name: str, seed: int, folder: RunFolder | None) -
             record: Record = {"round": round_, "selected": selected.tolist()}
             # before the model is measured, which reads the pool, too: the time of a query is all its own
             selected, pool, query_seconds, failure = _choose(problem, model, chosen, answers, name, seed, round_ + 1)
-            measured, record["by_class"] = evaluate(model, problem, pool)
-            record["metrics"] = {**problem.spent(chosen), **measured}
-            record["metrics"] |= _mistakes(problem, chosen, answers)
+            measured, by_class = evaluate(model, problem, pool)
+            record["metrics"] = {**problem.spent(chosen), **measured, **_mistakes(problem, chosen, answers)}
+            record["by_class"] = by_class
             tables = _evaluations(problem, model, seed, round_)
             if tables:
                 record["evaluations"] = tables

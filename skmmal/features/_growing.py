@@ -57,6 +57,7 @@ class GrowingCache(CacheReader):
         Examples
         --------
         >>> import tempfile, numpy as np
+        >>> from skmmal import FeatureStore
         >>> store = FeatureStore.write(tempfile.mkdtemp() + "/cache", {"image": np.zeros((2, 3))}, ids=["a", "b"])
         >>> store.extend({"image": np.ones((1, 3))}, ids=["c"])
         FeatureStore(3 samples: image 3)

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from record_label_studio import OUT, User, answer, export, tasks_of, write
 
 from skmmal.campaign import LabelingCampaign, export_batch, read_data
+
+sys.path.insert(0, str(Path(__file__).parent))
+from record_label_studio import OUT, User, answer, export, tasks_of, write
 
 LABELS = ["boat", "Home, Kitchen & Garden", '["a"]', '{"choices": ["x"]}', "sea", "ünï <b>"]
 FIELDS = {"photo": "image", "caption": "text"}

@@ -106,7 +106,7 @@ class Script:
 
     def play(self, features):
         self.do(
-            "init", "--features", features, "--classes", ",".join(sorted(set(self.truth.values()) - {"Symbols"})), "-n", 30, "--random-fraction", 0.1, "--stop", "budget=300", "--estimator", "late-fusion",
+            "init", "--features", features, "--classes", ",".join(sorted(set(self.truth.values()) - {"Symbols"})), "-n", 30, "--random-fraction", 0.1, "--stop", "budget=300", "--estimator", "late-fusion", "--strategy", "bmmal",
             "--stop", "stabilizing-predictions",
         )  # fmt: skip
         for number in range(1, 11):

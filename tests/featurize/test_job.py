@@ -466,7 +466,7 @@ def test_a_shard_whose_worker_dies_is_taken_up_again(manifest, tmp_path, whole, 
         return run(dataclasses.replace(job, shard=(index, count)), model, quiet=True)
 
     model = dataclasses.replace(backbone(), reader=Deadly(tmp_path / "died"))
-    monkeypatch.setattr(shards, "_run_shard", lambda job, index, count: run_shard(job, index, count, model))
+    monkeypatch.setattr(shards, "_run_shard", lambda job, index, count, quiet: run_shard(job, index, count, model))
     receipt = run_shards(options(manifest, tmp_path / "c"), 3, n_jobs=2, quiet=True)
     assert (tmp_path / "died").exists()
     assert receipt["complete"]

@@ -42,7 +42,7 @@ from skmmal.selection._dense import unit_rows
 from skmmal.selection._herding import kernel_herding
 
 WIDTHS = {"a": 5, "b": 3, "c": 4}
-WITHOUT_ON = ["bmmal", "head-disagreement", "mmcsal", "mvopt", "random", "refine"]
+WITHOUT_ON = ["auto", "bmmal", "head-disagreement", "mmcsal", "mvopt", "random", "refine"]
 WITH_ON = [name for name in available_strategies() if name not in WITHOUT_ON]
 FEATURES_ONLY = ["coregcn", "coreset", "kmeans", "maxherding", "probcover", "typiclust", "uncertaingcn"]
 
