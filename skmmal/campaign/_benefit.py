@@ -38,6 +38,11 @@ class Benefit:
         Share of the random labels that choosing would have spared; NaN where it does not come up to them.
     sentences : list of str
         The same in words.
+
+    Notes
+    -----
+    Intervals are over the rows that are looked at. Which rows happened to be chosen, or drawn to learn from, is not in
+    them: of two random halves of 40 rows with a nearest neighbor, 14 of 20 intervals of the difference held 0.
     """
 
     n_random: int
