@@ -25,7 +25,20 @@ class PoolOnWorkers(ABC):
 
     @abstractmethod
     def read(self, model: Any, X_labeled: Any = None, y_labeled: Any = None, *, candidates: Any = None) -> Any:
-        """Let every worker read its rows with a model; returns a `ShardedReading`."""
+        """Let every worker read its rows with a model.
+
+        Parameters
+        ----------
+        model : estimator or None
+        X_labeled, y_labeled : optional
+            The labelled rows and their labels.
+        candidates : optional
+            Rows that may be picked.
+
+        Returns
+        -------
+        ShardedReading
+        """
 
 
 @dataclass
