@@ -7,7 +7,17 @@ differ, ``_locks`` lets one process at a time work.
 
 from __future__ import annotations
 
-from skmmal._store._files import TEMPORARY, explained, fsync_folder, replace_file, sweep, write_file, write_new
+from skmmal._store._files import (
+    TEMPORARY,
+    bytes_below,
+    entries,
+    explained,
+    fsync_folder,
+    replace_file,
+    sweep,
+    write_file,
+    write_new,
+)
 from skmmal._store._folders import new_folder, put_back
 from skmmal._store._locks import holder, is_locked, locked, this_process
 from skmmal._store._sealed import (
@@ -27,12 +37,14 @@ from skmmal._store._sealed import (
 __all__ = [
     "SEAL",
     "TEMPORARY",
+    "bytes_below",
     "check_format",
     "check_same",
     "check_seal",
     "difference",
     "digest",
     "dumps",
+    "entries",
     "explained",
     "fingerprint",
     "fsync_folder",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import fnmatch
+import glob
 import os
 import secrets
 from collections.abc import Iterator
@@ -65,8 +67,25 @@ def write_new(path: Path, content: bytes) -> None:
 
 def sweep(folder: Path, name: str) -> None:
     """Remove what killed writers of the file `name` left unfinished."""
-    for left in folder.glob(f".{name}{TEMPORARY}*"):
+    for left in entries(folder, f".{glob.escape(name)}{TEMPORARY}*"):
         left.unlink(missing_ok=True)
+
+
+def entries(folder: Path, pattern: str = "*") -> list[Path]:
+    """Return what is in a folder, sorted; nothing, if another process has removed the folder."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return [folder / name for name in sorted(fnmatch.filter(os.listdir(folder), pattern))]
+    return []
+
+
+def bytes_below(folder: Path) -> int:
+    """Return the bytes of all files in a folder and below; what another process removes meanwhile is not counted."""
+    found = 0
+    for place, _, names in os.walk(folder):  # unlike rglob, goes on where a folder is gone
+        for name in names:
+            with suppress(FileNotFoundError):
+                found += os.stat(os.path.join(place, name)).st_size
+    return found
 
 
 def explained(error: OSError, path: Path) -> OSError:

@@ -63,7 +63,7 @@ class RunFolder:
             raise FileExistsError(f"results_dir {path} is a file; give a folder")
         folder.path.mkdir(parents=True, exist_ok=True)
         for leftover in folder.path.rglob(f".*{TEMPORARY}*"):
-            leftover.unlink()  # of a run that was killed while it wrote
+            leftover.unlink(missing_ok=True)  # of a run that was killed while it wrote
         if not (folder.path / CONFIG).exists():
             if any(folder.path.iterdir()):
                 raise FileExistsError(f"results_dir {path} holds other files and no {CONFIG}; give a new folder")

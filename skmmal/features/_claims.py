@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from skmmal._store import holder, is_locked, locked, this_process
+from skmmal._store import entries, holder, is_locked, locked, this_process
 from skmmal.features._ranges import Range, progress_folder
 
 
@@ -47,7 +47,7 @@ def claimed(folder: Path, name: str, ranges: list[Range]) -> Iterator[None]:
 
 def claims(folder: Path, name: str) -> list[Path]:
     """Locks of those who write a modality now; what the dead have left is removed."""
-    paths = sorted(progress_folder(folder, name).glob("lock-*[0-9]"))
+    paths = entries(progress_folder(folder, name), "lock-*[0-9]")
     return [path for path in paths if is_locked(path) is not False]
 
 

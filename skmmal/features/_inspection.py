@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from skmmal._store import bytes_below
 from skmmal.features._cache import CacheFiles
 from skmmal.features._claims import running
 from skmmal.features._files import BFLOAT16, CacheError, decode_block
@@ -25,7 +26,7 @@ def info(files: CacheFiles) -> dict[str, Any]:
         "format": FORMAT,
         "version": files.manifest.content["version"],
         "n_samples": files.manifest.n_samples,
-        "bytes": sum(file.stat().st_size for file in files.path.rglob("*") if file.is_file()),
+        "bytes": bytes_below(files.path),
         "modalities": {name: _modality_info(files, name) for name in files.manifest.modalities},
     }
 

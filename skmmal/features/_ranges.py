@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from skmmal._store import dumps, fsync_folder, sweep, write_file
+from skmmal._store import dumps, entries, fsync_folder, sweep, write_file
 from skmmal.features._files import CacheError, inside, read_json
 
 Marker = dict[str, Any]
@@ -96,7 +96,7 @@ def read_markers(folder: Path, name: str, ranges: list[Range]) -> dict[int, Mark
     """Read a modality's markers; one that does not fit its range counts as not there."""
     recent: dict[int, Marker] = {}
     # first the folder, then the file that replaces it: a reader never falls between the two
-    for path in sorted(progress_folder(folder, name).glob("*.json")):
+    for path in entries(progress_folder(folder, name), "*.json"):
         with suppress(CacheError, ValueError):  # a damaged marker vouches for nothing
             recent[int(path.stem)] = read_json(inside(folder, f"{name}.progress/{path.name}", "the format"))
     found: dict[int, Marker] = {}

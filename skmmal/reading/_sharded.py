@@ -30,6 +30,7 @@ class PoolOnWorkers(ABC):
         Parameters
         ----------
         model : estimator or None
+            What the workers fit or predict with; ``None`` for their rows alone.
         X_labeled, y_labeled : optional
             The labelled rows and their labels.
         candidates : optional

@@ -4,6 +4,7 @@ import builtins
 import errno
 import io
 import os
+import sys
 import tempfile
 import threading
 from contextlib import contextmanager
@@ -360,6 +361,8 @@ def test_readers_and_writers_at_once(tmp_path):
         except BaseException as error:
             problems.append(error)
 
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # many turns: a reader meets every state between two files
     writers = [threading.Thread(target=write, args=(names,)) for names in (["m0", "m1", "m2"], ["m3", "m4", "m5"])]
     readers = [threading.Thread(target=read) for _ in range(2)]
     for thread in [*writers, *readers]:
@@ -369,6 +372,7 @@ def test_readers_and_writers_at_once(tmp_path):
     done.set()
     for thread in readers:
         thread.join()
+    sys.setswitchinterval(interval)
     assert not problems, problems
     found = FeatureStore.open(path)
     assert found.verify(checksum=True)["ok"]
