@@ -3,16 +3,26 @@
 import numpy as np
 import pandas as pd
 
-from skmmal import MultimodalArray
+from skmmal import CrossModalEncoder, MultimodalArray
 from skmmal.query import get_strategy
 
 FEW_BATCHES = {"n_rounds": 2, "n_batches": 4}
 """Settings of Refine that do the same in less time."""
+QUICK = {
+    "refine": FEW_BATCHES,
+    "coregcn": {"n_steps": 4},
+    "uncertaingcn": {"n_steps": 4},
+    "mmcsal": {"max_iter": 20, "encoder": CrossModalEncoder(n_components=8, max_iter=5)},
+}
+"""Settings that do the same in fewer steps, of the strategies that train networks or ask others a hundred times."""
 
 
-def quick_strategy(name, **params):
-    """A strategy by its name; one that asks others a hundred times a round asks them less often."""
-    return get_strategy(name, **(FEW_BATCHES if name == "refine" else {}), **params)
+def quick_strategy(name, seed=None, **params):
+    """A strategy by its name and, where it draws, its seed; one that trains or asks others does so in few steps."""
+    chosen = get_strategy(name, **{**QUICK.get(name, {}), **params})
+    if seed is not None and "random_state" in chosen.get_params():
+        chosen.set_params(random_state=seed)
+    return chosen
 
 
 def make_blocks(n=60, widths=None, seed=0, missing=0.0, dtype=np.float64):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from samples import FEW_BATCHES, containers, make_blocks
+from samples import QUICK, containers, make_blocks
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -87,8 +87,7 @@ def test_strategies_run_once_in_a_query(name):
             calls.append(n_instances)
             return super()._select(pool, labelled, n_instances, rng)
 
-    few = FEW_BATCHES if name == "refine" else {}
-    learner = ActiveLearner(LateFusionClassifier(), Counted(**few), X[:12], y[:12])
+    learner = ActiveLearner(LateFusionClassifier(), Counted(**QUICK.get(name, {})), X[:12], y[:12])
     for n_instances in (1, 2, 3):
         rows, instances = learner.query(X[12:], n_instances=n_instances)
         assert len(rows) == len(instances) == n_instances

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from modAL.models import ActiveLearner, Committee
 from modAL.uncertainty import entropy_sampling, margin_sampling, uncertainty_sampling
-from samples import FEW_BATCHES, make_blocks
+from samples import QUICK, make_blocks
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -38,7 +38,7 @@ def counted(name):
             type(self).calls += 1
             return super()._select(pool, labelled, n_instances, rng)
 
-    strategy = Counted(**(FEW_BATCHES if name == "refine" else {}))
+    strategy = Counted(**QUICK.get(name, {}))
     return strategy.set_params(random_state=0) if "random_state" in strategy.get_params() else strategy
 
 

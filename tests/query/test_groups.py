@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from samples import make_blocks
+from samples import make_blocks, quick_strategy
 from sklearn.linear_model import Ridge
 
 from skmmal import ActiveLearner, LateFusionClassifier, MultimodalArray
@@ -20,8 +20,7 @@ WAYS = ["sum", "mean", "best"]
 
 
 def strategy(name, seed=0, **params):
-    chosen = get_strategy(name, **params)
-    return chosen.set_params(random_state=seed) if "random_state" in chosen.get_params() else chosen
+    return quick_strategy(name, seed, **params)
 
 
 @pytest.fixture(scope="module")
