@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
+import os
+import sys
 from operator import attrgetter
 from typing import Any
 
-__all__ = ["import_torch", "installed_torch", "load"]
+__all__ = ["import_torch", "installed_torch", "load", "torch_beside_gpu"]
 
 
 def installed_torch() -> Any:
@@ -18,6 +21,24 @@ def installed_torch() -> Any:
             raise
         return None
     return torch
+
+
+def torch_beside_gpu() -> Any:
+    """Import torch where there may be a GPU for it, or return ``None``.
+
+    The import takes seconds and some hundred megabytes: too much for learning that there is no GPU.
+    """
+    if "torch" not in sys.modules and sys.platform == "linux" and not _has_gpu_driver():
+        return None
+    return installed_torch()
+
+
+def _has_gpu_driver() -> bool:
+    try:
+        ctypes.CDLL("libcuda.so.1")  # NVIDIA's, by the name that torch asks for
+    except OSError:
+        return os.path.exists("/dev/kfd")  # AMD's
+    return True
 
 
 def import_torch(what: str) -> Any:

@@ -332,12 +332,12 @@ def test_labels_of_every_dialect_keep_their_ids(tmp_path, content, encoding):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"id,label\ns001,cat,dog\n", "line 2 has 3 fields: 's001,cat,dog'"),
-        (b"id,label\ns001\n", "line 2 has 1 fields"),
-        (b"id,label\ns001,caf\xe9\n", "is not UTF-8 text"),
-        (b"PK\x03\x04xxxx", "is a workbook or an archive; save it as CSV"),
+        (b"id,label\ns001,cat,dog\n", "line 2 has 3 fields, the header 2"),
+        (b"id,label\n\ns001\ns999,cat\n", "2 of 2 ids are not among the features, the first: 's001' in line 3"),
+        (b"id,label\ns001,caf\xe9\n", "is not text in UTF-8 (first in line 2). In Excel save it as 'CSV UTF-8'"),
+        (b"PK\x03\x04xxxx", "is an Excel workbook by its content, not a CSV file; save it as CSV"),
         (b"ID,label\ns001,cat\n", "no column 'id'; it has ['ID', 'label']. Did you mean 'ID'?"),
-        (b"id,label,label\ns001,a,b\n", "a column is there twice"),
+        (b"id,label,label\ns001,a,b\n", "the column 'label' is there twice"),
         (b'id,label\ns001,"cat\n', "not a CSV file"),
         (b"id,label\n7,cat\n", "The features have '007': a spreadsheet has dropped zeros in front"),
     ],

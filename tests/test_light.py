@@ -42,6 +42,14 @@ for name in ("badge", "bait", "bald", "bmmal", "clustermargin", "coreset", "epig
     get_strategy(name).query(clf, X[20:], 5, X_labeled=X[:20], y_labeled=y[:20])
 get_strategy("mvopt", device="cpu").query(clf, X[20:], 5, X_labeled=X[:20])
 """,
+    "a search on a machine without a GPU": """
+import skmmal._torch
+from skmmal.query import MVOPT
+skmmal._torch._has_gpu_driver = lambda: False
+MVOPT().query(LateFusionClassifier().fit(X[:20], y[:20]), X[20:], 5, X_labeled=X[:20])
+if sys.platform != "linux":  # elsewhere nothing but torch can tell
+    del sys.modules["torch"]
+""",
     "a learner": """
 from sklearn.pipeline import make_pipeline
 learner = ActiveLearner(make_pipeline(ModalityScaler(), LateFusionClassifier()), "badge", X[:20], y[:20])
@@ -59,5 +67,12 @@ accuracy_shapley(clf, X, y), linear_probe(clf, X, y, X, y)
 @pytest.mark.parametrize("use", USES)
 def test_no_torch(use):
     code = f"{START}{USES[use]}\nassert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_torch_looks_for_a_gpu_that_may_be_there():
+    code = f"{START}\nimport skmmal._torch\nfrom skmmal.query import MVOPT\nskmmal._torch._has_gpu_driver = lambda: True\n"
+    code += "MVOPT().query(None, X, 5)\nassert 'torch' in sys.modules"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

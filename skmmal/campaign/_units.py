@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from skmmal._paths import local_path
-from skmmal.campaign.formats._csv import read_table
+from skmmal._tables import read_table
 
 __all__ = [
     "Limits",

@@ -68,7 +68,7 @@ def labelled_data(
         y, without = table["label"], table["label"] == ""
     if without.any():
         note(f"{int(without.sum())} lines of {labels} have no label; they are left out.")
-        table, y = table[~without].reset_index(drop=True), y[~without].reset_index(drop=True)
+        table, y = table[~without], y[~without]
     rows = sources.labelled_rows(cache, table, labels)
     if len(rows) < len(cache.ids):
         note(f"{len(cache.ids) - len(rows)} of {len(cache.ids)} rows have no label; they are left out.")

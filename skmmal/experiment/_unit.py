@@ -22,7 +22,6 @@ from skmmal.experiment._problem import Problem, random_seed
 from skmmal.experiment._rounds import ask, fit_answered, others, read_pool, seeded
 from skmmal.experiment.metrics import evaluate
 from skmmal.modalities._input import modal_output
-from skmmal.reading import Reading
 
 __all__ = ["one_thread", "run_unit"]
 
@@ -58,25 +57,23 @@ def run_unit(problem: Problem, name: str, seed: int, folder: RunFolder | None) -
         chosen = np.array([row for record in records for row in record["selected"]], dtype=np.intp)
         # a round's model follows from its rows alone: nothing else has to be kept to go on
         model = fit_answered(problem, answers, chosen, seed, n_done - 1) if n_done else None
-        selected, _, query_seconds, failure = _choose(problem, model, chosen, answers, name, seed, n_done)
         for round_ in range(n_done, problem.n_rounds + 1):
-            if failure is not None:  # behind the record of the round before it
-                raise failure
+            started = time.perf_counter()
+            selected = _choose(problem, model, chosen, answers, name, seed, round_)
             asked = time.perf_counter()
             chosen = np.concatenate([chosen, selected])
             model = fit_answered(problem, answers, chosen, seed, round_)
-            seconds = {"fit_seconds": time.perf_counter() - asked, "query_seconds": query_seconds}
+            seconds = {"fit_seconds": time.perf_counter() - asked, "query_seconds": asked - started}
             record: Record = {"round": round_, "selected": selected.tolist()}
-            # before the model is measured, which reads the pool, too: the time of a query is all its own
-            selected, pool, query_seconds, failure = _choose(problem, model, chosen, answers, name, seed, round_ + 1)
-            measured, by_class = evaluate(model, problem, pool)
+            # by a reading of its own: the query that follows makes all that it needs, and its time is all its own
+            measured, by_class = evaluate(model, problem, others(chosen, len(problem.y)))
             record["metrics"] = {**problem.spent(chosen), **measured, **_mistakes(problem, chosen, answers)}
             record["by_class"] = by_class
             tables = _evaluations(problem, model, seed, round_)
             if tables:
                 record["evaluations"] = tables
             record["seconds"] = seconds
-            if folder is not None:
+            if folder is not None:  # at once: whatever ends the next query leaves this round
                 folder.write_record(name, seed, record)
             records.append(record)
     return records
@@ -93,31 +90,20 @@ def _evaluations(problem: Problem, model: Any, seed: int, round_: int) -> dict[s
 
 def _choose(
     problem: Problem, model: Any, chosen: np.ndarray, answers: Answers, name: str, seed: int, round_: int
-) -> tuple[np.ndarray, Reading | None, float, Exception | None]:
-    """Rows of X to ask for next, what the model says of the pool, seconds, and why there are no rows.
-
-    A strategy that raises is no reason to lose the round whose model it was asked about.
-    """
-    started = time.perf_counter()
+) -> np.ndarray:
+    """Rows of X to ask for next."""
     if model is None:
         strategy = seeded(problem.initial, "initial", problem.initial_name, seed)
         with said_elsewhere():
             picked = strategy.query(clone(problem.estimator), problem.X, problem.n_initial, **problem.units())
-        return np.asarray(picked), None, time.perf_counter() - started, None
+        return np.asarray(picked)
     rows = others(chosen, len(problem.y))
     if not len(rows):
-        return rows, None, 0.0, None
+        return rows
+    if isinstance(problem.strategies[name], Oracle):
+        return oracle_batch(problem, model, chosen, answers, seed, round_)
     pool = read_pool(problem, model, rows, chosen, answers)
-    if round_ > problem.n_rounds:
-        return rows[:0], pool, 0.0, None
-    try:
-        if isinstance(problem.strategies[name], Oracle):
-            picked = oracle_batch(problem, model, chosen, answers, seed, round_)
-        else:
-            picked = rows[ask(problem, seeded(problem.strategies[name], "query", name, seed, round_), pool, rows)]
-    except Exception as error:
-        return rows[:0], pool, 0.0, error
-    return picked, pool, time.perf_counter() - started, None
+    return rows[ask(problem, seeded(problem.strategies[name], "query", name, seed, round_), pool, rows)]
 
 
 def _mistakes(problem: Problem, chosen: np.ndarray, answers: Answers) -> dict[str, int]:

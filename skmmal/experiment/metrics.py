@@ -13,6 +13,7 @@ from skmmal.diagnostics import accuracy_shapley, shapley_imbalance
 from skmmal.experiment._problem import Problem
 from skmmal.experiment._tasks import LABELS, class_accuracies, mean
 from skmmal.modalities import presence_mask
+from skmmal.modalities._containers import take_rows
 from skmmal.reading import Reading, read
 
 __all__ = ["class_accuracies", "expected_calibration_error", "weaker_weights"]
@@ -46,7 +47,7 @@ def weaker_weights(contributions: np.ndarray) -> np.ndarray:
     return np.array([mean(weakest[strongest == m]) for m in range(contributions.shape[1])])
 
 
-def evaluate(model: Any, problem: Problem, pool: Reading | None) -> tuple[dict[str, float], dict[str, list[float]]]:
+def evaluate(model: Any, problem: Problem, pool: np.ndarray) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Measure a fitted model on the test rows, and BMMAL's weights on the pool.
 
     Parameters
@@ -55,8 +56,8 @@ def evaluate(model: Any, problem: Problem, pool: Reading | None) -> tuple[dict[s
         Fitted.
     problem : Problem
         With the test rows.
-    pool : Reading or None
-        What the model says of the rows that have no label; ``None``: there are none.
+    pool : ndarray of int
+        Rows of X that have no label.
 
     Returns
     -------
@@ -91,8 +92,8 @@ def evaluate(model: Any, problem: Problem, pool: Reading | None) -> tuple[dict[s
     if hasattr(source.final, "modality_contributions"):
         metrics.update(_balance(test, y, names))
         weights = np.full(len(names), np.nan)
-        if pool is not None:
-            weights = weaker_weights(pool.contributions)
+        if len(pool):
+            weights = weaker_weights(read(model, take_rows(problem.X, pool)).contributions)
         metrics.update({f"weaker_weight_{name}": float(weight) for name, weight in zip(names, weights, strict=True)})
     for name, scorer in problem.scorers.items():
         metrics[name] = float(scorer(model, problem.X_test, y))

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +15,7 @@ from skmmal import datasets
 from skmmal._names import did_you_mean, find_name
 from skmmal._paths import local_path
 from skmmal._store import put_back
+from skmmal._tables import read_table
 from skmmal.features import FeatureStore
 from skmmal.modalities import MultimodalArray
 
@@ -295,8 +292,9 @@ def read_label_sets(path: Path, separator: str = "|", beside: Sequence[str] = ()
     if len(wrong):
         row, column = wrong[0]
         raise ValueError(
-            f"--labels {path}: column {names[column]!r} holds {texts.iloc[row, column]!r} in line {row + 2}; a label's "
-            "column says 1, 0, or nothing where nobody knows (others are --group-column and --cost-column)"
+            f"--labels {path}: column {names[column]!r} holds {texts.iloc[row, column]!r} in line "
+            f"{_line(table, row)}; a label's column says 1, 0, or nothing where nobody knows (others are "
+            "--group-column and --cost-column)"
         )
     return kept, texts.replace("", "nan").astype(np.float64)
 
@@ -320,67 +318,35 @@ def _sets(texts: pd.Series, separator: str, path: Path) -> pd.DataFrame:
 
 def _checked_table(path: Path, needed: Sequence[str]) -> pd.DataFrame:
     """A table of texts with these columns, with ids that are distinct and splits that are known."""
-    table = _read_text_table(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"--labels {path}: there is no such file")
+    table = read_table(path, where=f"--labels {path}")
     missing = [name for name in needed if name not in table.columns]
     if missing:
         way_out = did_you_mean(missing[0], table.columns) or f". {_IMPORT}"
         raise ValueError(f"--labels {path}: no column {missing[0]!r}; it has {list(table.columns)}{way_out}")
     empty = np.flatnonzero(table["id"] == "")
     if len(empty):
-        raise ValueError(f"--labels {path}: the id is empty in line {empty[0] + 2}")
+        raise ValueError(f"--labels {path}: the id is empty in line {_line(table, empty[0])}")
     twice = np.flatnonzero(table["id"].duplicated())
     if len(twice):
         raise ValueError(
-            f"--labels {path}: id {table['id'].iloc[twice[0]]!r} is there twice, again in line {twice[0] + 2} "
-            f"({len(twice)} such lines)"
+            f"--labels {path}: id {table['id'].iloc[twice[0]]!r} is there twice, again in line "
+            f"{_line(table, twice[0])} ({len(twice)} such lines)"
         )
     if "split" in table:
         wrong = np.flatnonzero(~table["split"].isin(["train", "test"]))
         if len(wrong):
             raise ValueError(
-                f"--labels {path}: split is {table['split'].iloc[wrong[0]]!r} in line {wrong[0] + 2}; "
+                f"--labels {path}: split is {table['split'].iloc[wrong[0]]!r} in line {_line(table, wrong[0])}; "
                 "expected train or test"
             )
     return table
 
 
-def _read_text_table(path: Path) -> pd.DataFrame:
-    """Read a table of texts, as they stand there: ``007`` and ``NA`` stay what they are.
-
-    Comma, semicolon or tab between the fields, UTF-8 or UTF-16 (as spreadsheets write them); a line with another
-    number of fields than the header's is an error, for its values would stand under the wrong names.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"--labels {path}: there is no such file")
-    content = path.read_bytes()
-    if content[:4] == b"PK\x03\x04":
-        raise ValueError(f"--labels {path} is a workbook or an archive; save it as CSV")
-    encoding = "utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        name = encoding.removesuffix("-sig").upper()
-        raise ValueError(f"--labels {path} is not {name} text ({error}); save it as CSV UTF-8") from None
-    declared = re.match(r"sep=(.)\r?\n", text)  # a first line of Excel's
-    text = text[declared.end() :] if declared else text
-    header, _, _ = text.partition("\n")
-    mark = declared[1] if declared else max(",;\t", key=header.count)
-    try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True) if row]
-    except csv.Error as error:
-        raise ValueError(f"--labels {path}: not a CSV file ({error})") from None
-    if not rows:
-        raise ValueError(f"--labels {path} is empty; expected the columns id,label")
-    names, *lines = rows
-    for number, row in enumerate(lines, start=2):
-        if len(row) != len(names):
-            raise ValueError(
-                f"--labels {path}: not a CSV file of {len(names)} columns: line {number} has {len(row)} fields: "
-                f"{mark.join(row)[:80]!r}; a field that holds {mark!r} needs quotes"
-            )
-    if len(set(names)) < len(names):
-        raise ValueError(f"--labels {path}: a column is there twice: {names}")
-    return pd.DataFrame(lines, columns=names, dtype=str)
+def _line(table: pd.DataFrame, row: int) -> int:
+    """Line of the file that a row stands in."""
+    return table.attrs["lines"][table.index[row]] if "lines" in table.attrs else row + 2
 
 
 def labelled_rows(features: Features, labels: pd.DataFrame, path: Path) -> np.ndarray:
@@ -416,7 +382,7 @@ def labelled_rows(features: Features, labels: pd.DataFrame, path: Path) -> np.nd
         hint = _mangled(features.ids, labels["id"].iloc[unknown])
         raise ValueError(
             f"--labels {path}: {len(unknown)} of {len(labels)} ids are not among the features, the first: "
-            f"{labels['id'].iloc[unknown[0]]!r} in line {unknown[0] + 2}{hint}"
+            f"{labels['id'].iloc[unknown[0]]!r} in line {_line(labels, unknown[0])}{hint}"
         )
     return rows
 

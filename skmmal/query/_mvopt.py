@@ -9,7 +9,7 @@ import numpy as np
 
 from skmmal._random import RandomState
 from skmmal._sklearn import Interval, StrOptions
-from skmmal._torch import import_torch, installed_torch
+from skmmal._torch import import_torch, torch_beside_gpu
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._mvopt_beliefs import beliefs_of, unsureness, width_rows
 from skmmal.query._mvopt_on_shards import ShardedDesign
@@ -202,7 +202,7 @@ class MVOPT(QueryStrategy):
 
 def _search_device(device: str) -> Any:
     """Where the search runs, a torch device; ``None`` is numpy, on the processor."""
-    if device == "cpu" or (device == "auto" and installed_torch() is None):
+    if device == "cpu" or (device == "auto" and torch_beside_gpu() is None):
         return None
     import_torch(f"MVOPT(device={device!r})")
     from skmmal.heads._tensors import resolve_device

@@ -215,9 +215,11 @@ def fourier_features(
         cosines, sines = (slice(at, at + half) for at in (2 * m * half, (2 * m + 1) * half))
         for points, scale, phi in zip(columns, scales, features, strict=True):
             for part in row_chunks(len(phi), max(n_columns, half)):
-                angles = _placed(cast(points[m].take(part, centre), "float32"), device) @ frequencies
-                phi[part, cosines] = library.cos(angles) * scale[part, m : m + 1]
-                phi[part, sines] = library.sin(angles) * scale[part, m : m + 1]
+                angles = _placed(points[m].take(part, centre, "float32"), device) @ frequencies
+                for wave, place in ((library.cos, cosines), (library.sin, sines)):
+                    values = wave(angles)
+                    values *= scale[part, m : m + 1]
+                    phi[part, place] = values
     return features
 
 
@@ -236,10 +238,16 @@ class _Columns:
     def n_columns(self) -> tuple[int, int]:
         return self.block.shape[1], 0 if self.extra is None else self.extra.shape[1]
 
-    def take(self, part: slice, centre: np.ndarray | float) -> np.ndarray:
-        """Some rows, float64, so that squared distances are the exponents of the kernel."""
-        scaled = (cast(self.block[part], "float64") - centre) / self.width
-        return scaled if self.extra is None else np.concatenate([scaled, self.extra[part]], axis=1)
+    def take(self, part: slice, centre: np.ndarray | float, dtype: str = "float64") -> np.ndarray:
+        """Some rows, so that squared distances are the exponents of the kernel; rounded to `dtype` at the end."""
+        scaled = cast(self.block[part], "float64") - centre
+        scaled /= self.width
+        n_own, n_extra = self.n_columns
+        found = np.empty((len(scaled), n_own + n_extra), dtype)
+        found[:, :n_own] = scaled
+        if self.extra is not None:
+            found[:, n_own:] = self.extra[part]
+        return found
 
 
 def _column_sets(

@@ -72,6 +72,45 @@ def test_kill_9(tmp_path):
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
+DYING = """
+import os, signal, sys
+from skmmal import LateFusionClassifier
+from skmmal.datasets import make_multimodal_classification
+from skmmal.experiment import run_experiment
+from skmmal.query import RandomSampling
+
+class Dies(RandomSampling):
+    def _select(self, pool, labelled, n_instances, rng):
+        if str(len(labelled)) in sys.argv[2:]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super()._select(pool, labelled, n_instances, rng)
+
+X, y = make_multimodal_classification(60, {"a": 6, "b": 4}, n_classes=3, random_state=0, return_X_y=True)
+run_experiment(
+    LateFusionClassifier(), {"dies": Dies()}, X[:40], y[:40], X_test=X[40:], y_test=y[40:],
+    n_initial=10, n_instances=5, n_rounds=3, seeds=1, results_dir=sys.argv[1],
+)
+"""
+
+
+def test_killed_in_a_query(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(DYING)
+
+    def start(folder, *dies_at):
+        return subprocess.run([sys.executable, str(script), str(tmp_path / folder), *dies_at]).returncode
+
+    assert start("whole") == 0
+    whole = contents(tmp_path / "whole")
+    for dies_at, n_measured in (("15", 2), ("20", 3)):
+        assert start("killed", dies_at) == -signal.SIGKILL
+        records = {name: content for name, content in contents(tmp_path / "killed").items() if name.startswith("units")}
+        assert len(records) == n_measured  # every model that was fitted, that of the query's round, too
+        assert all(whole[name] == content for name, content in records.items())
+    assert start("killed") == 0
+    assert contents(tmp_path / "killed") == whole
+
+
 def test_saved_and_loaded(run, tmp_path):
     found = run(results_dir=tmp_path, metadata={"dataset": "small"}, scoring=["neg_log_loss"])
     loaded = ExperimentResults.load(tmp_path)

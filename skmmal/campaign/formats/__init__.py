@@ -1,6 +1,6 @@
 """Files that go to annotation tools and come back, one module for each format."""
 
-from skmmal.campaign.formats._csv import read_lines
+from skmmal._tables import read_lines
 from skmmal.campaign.formats._data import read_data
 from skmmal.campaign.formats._label_studio import labeling_config
 from skmmal.campaign.formats._labels_file import SOURCES, read_labels_file

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from skmmal._paths import local_path
-from skmmal.campaign.formats._csv import read_table
+from skmmal._tables import read_table
 
 __all__ = ["as_data", "read_data"]
 

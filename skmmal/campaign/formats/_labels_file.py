@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from skmmal._tables import read_table
 from skmmal.campaign._sets import SEPARATOR, split
-from skmmal.campaign.formats._csv import our_columns, read_excel, read_parquet, read_table
+from skmmal.campaign.formats._csv import our_columns, read_excel, read_parquet
 from skmmal.campaign.formats._huggingface import read_dataset
 from skmmal.campaign.formats._label_studio import CONTROL
 from skmmal.campaign.formats._label_studio_exports import looks_flat, read_annotations, read_flat
