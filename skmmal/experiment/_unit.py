@@ -114,7 +114,8 @@ def _choose(
         if isinstance(problem.strategies[name], Oracle):
             picked = oracle_batch(problem, model, chosen, answers, seed, round_)
         else:
-            picked = rows[ask(problem, seeded(problem.strategies[name], "query", name, seed, round_), pool, rows)]
+            strategy = seeded(problem.strategies[name], "query", name, seed, round_)
+            picked = rows[ask(problem, strategy, pool, rows, answers.labels[answers.among(chosen)])]
     except Exception as error:
         return rows[:0], pool, 0.0, error
     return picked, pool, time.perf_counter() - started, None
