@@ -153,6 +153,11 @@ def test_simulate_from_npz(data, files):
         (["--estimator", "late-fusion"], LateFusionClassifier()),
         (["--estimator", "late-fusion", "--C", 0.3], LateFusionClassifier(C=0.3)),
         (["--class-weight", "balanced"], LateFusionClassifierCV(class_weight="balanced")),
+        (["--modality-weights", "none"], LateFusionClassifierCV(modality_weights=None)),
+        (
+            ["--estimator", "late-fusion", "--modality-weights", "b=0.25"],
+            LateFusionClassifier(modality_weights={"b": 0.25}),
+        ),
     ],
 )
 def test_which_classifier(options, made, data, files):
@@ -180,6 +185,34 @@ def test_which_classifier(options, made, data, files):
     config = ExperimentResults.load(files / "run").config
     assert config["estimator"]["class"] == f"skmmal.classifier.{type(made).__name__}"
     assert config["estimator"]["params"]["class_weight"] == made.class_weight
+    assert config["estimator"]["params"].get("modality_weights") == made.modality_weights
+
+
+@pytest.mark.parametrize("weights", ["b", "=1", "b=zero", "b=-1", "b=inf", "b=1,b=2", ","])
+def test_modality_weights_that_cannot_be_used(weights, files):
+    given = ["--features", files / "features", "--labels", files / "labels.csv", "--modality-weights", weights]
+    message = skmmal("simulate", *given, "--out", files / "run", code=1)
+    assert "--modality-weights" in message
+    assert "image=0.25,text=1" in message
+    assert not (files / "run").exists()
+
+
+def test_modality_weights_of_an_unknown_modality(files):
+    pd.read_csv(files / "labels.csv")[:30].to_csv(files / "some.csv", index=False)
+    given = ["--features", files / "features", "--labels", files / "some.csv", "-n", 5, "--modality-weights", "c=0.5"]
+    assert "unknown modality 'c'" in skmmal("select", *given, "--out", files / "next.csv", code=1)
+    assert not (files / "next.csv").exists()
+
+
+def test_simulate_balances_classes(files):
+    given = ["--features", files / "features", "--labels", files / "labels.csv", "--strategies", "margin", *QUICK]
+    skmmal("simulate", *given, "--out", files / "plain")
+    skmmal("simulate", *given, "--class-balance", "--out", files / "balanced")
+    plain, balanced = (ExperimentResults.load(files / name) for name in ("plain", "balanced"))
+    assert "class_balance" not in plain.config
+    assert balanced.config["class_balance"] is True
+    assert not balanced.selected.equals(plain.selected)
+    assert "class_balance" in skmmal("simulate", *given, "--out", files / "balanced", code=1)  # another run
 
 
 def test_select(data, files):

@@ -12,16 +12,15 @@ import pandas as pd
 from skmmal.campaign._answers import answers_of_model
 from skmmal.modalities import MultimodalArray, presence_mask
 from skmmal.query import QueryStrategy
+from skmmal.query._class_balance import balance_classes, rows_to_balance
 from skmmal.reading import Reading, read, read_with_labels
 
 __all__ = [
-    "RANDOM_SLICE", "Pick", "balance_classes", "batch_table", "choose", "in_modalities", "mix_in", "read_candidates",
+    "RANDOM_SLICE", "Pick", "batch_table", "choose", "in_modalities", "mix_in", "read_candidates",
 ]  # fmt: skip
 
 RANDOM_SLICE = "random-slice"
 """What `chosen_by` says of a row that was drawn at random, to measure the accuracy."""
-OVERSAMPLING = 3
-"""Class balance lets the strategy pick so many times the rows wanted, and chooses among them."""
 
 
 @dataclass
@@ -95,7 +94,7 @@ def choose(
         reading = read_candidates(model, X, candidates, labeled, y)
     n_wanted = n_instances
     if class_counts is not None and n_instances is not None:
-        n_wanted = min(len(candidates), OVERSAMPLING * n_instances)
+        n_wanted = rows_to_balance(n_instances, len(candidates))
     picked, scores = strategy.query(None, reading, n_wanted, **(asked or {}), return_scores=True)
     if class_counts is not None and n_instances is not None:
         answers = answers_of_model(model)
@@ -117,42 +116,6 @@ def read_candidates(model: Any, X: MultimodalArray, candidates: np.ndarray, labe
     """Read the candidates, and the labelled rows that go with them; parameters as of `choose`."""
     known = (X[labeled], y) if len(labeled) else ()
     return read_with_labels(model, X[candidates], *known)
-
-
-def balance_classes(predicted: Any, class_counts: Mapping[str, int], n_instances: int) -> np.ndarray:
-    """Re-rank a strategy's picks so that rare classes come first.
-
-    One after the other, the next row is the strategy's best remaining pick of the predicted class that has the fewest
-    labels so far, counting the rows taken already; on equal counts the better pick.
-
-    Parameters
-    ----------
-    predicted : array-like of shape (n_picked,)
-        Predicted classes, in the strategy's order.
-    class_counts : mapping of class to int
-        Labels so far.
-    n_instances : int
-        Rows to keep.
-
-    Returns
-    -------
-    ndarray of int, shape (n_instances,)
-        Positions in `predicted`.
-
-    Examples
-    --------
-    >>> balance_classes(["cat", "cat", "cat", "dog", "eel"], {"cat": 9, "dog": 3}, 3)
-    array([4, 3, 0])
-    """
-    predicted = np.asarray(predicted)
-    queues = {name: list(np.flatnonzero(predicted == name)[::-1]) for name in pd.unique(predicted)}
-    counts = {name: int(class_counts.get(str(name), 0)) for name in queues}
-    kept: list[int] = []
-    while len(kept) < min(n_instances, len(predicted)):
-        rarest = min((name for name in queues if queues[name]), key=lambda name: (counts[name], queues[name][-1]))
-        kept.append(int(queues[rarest].pop()))
-        counts[rarest] += 1
-    return np.array(kept, dtype=np.intp)
 
 
 def mix_in(pick: Pick, slice_: np.ndarray, rng: np.random.RandomState, groups: np.ndarray | None = None) -> Pick:

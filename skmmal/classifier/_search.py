@@ -18,7 +18,7 @@ Place = tuple[int, ...]
 
 _STEPS = (2, 1)
 """Positions by which the search moves, first and then."""
-_TOL, _MAX_ITER = 3e-4, 200
+_TOL, _MAX_ITER = 2e-3, 200
 """How near to their optimum the folds' objectives come, relatively, and in how many iterations at most."""
 _ERRORS = 1.0
 """Standard errors by which a candidate must be better than the plain one to be taken for better."""

@@ -20,6 +20,7 @@ from skmmal.cli._campaign_options import (
 from skmmal.cli._campaign_words import say_received, show_status
 from skmmal.cli._connect import connect, pull, push
 from skmmal.cli._shared import (
+    ClassBalanceOption,
     Classifier,
     ClassWeight,
     ClassWeightOption,
@@ -27,6 +28,7 @@ from skmmal.cli._shared import (
     EstimatorOption,
     Fusion,
     FusionOption,
+    ModalityWeightsOption,
     Scale,
     complete_strategy,
     friendly,
@@ -124,9 +126,7 @@ def init(
     random_fraction: Annotated[
         float, typer.Option(help="Share of each batch drawn at random, to measure the accuracy.", min=0, max=1)
     ] = 0.0,
-    class_balance: Annotated[
-        bool, typer.Option("--class-balance", help="Prefer rows of rare classes among the strategy's picks.")
-    ] = False,
+    class_balance: ClassBalanceOption = False,
     stop: Annotated[
         list[str] | None,
         typer.Option(help="Stopping criterion, such as budget=500 or target-accuracy=0.9; may be given several times."),
@@ -136,6 +136,7 @@ def init(
     fusion: FusionOption = Fusion.concat,
     C: COption = None,
     class_weight: ClassWeightOption = ClassWeight.none,
+    modality_weights: ModalityWeightsOption = None,
     seed: Annotated[int, typer.Option(help="Draws all that is left to chance.", min=0)] = 0,
     lock_timeout: LockOption = 60.0,
 ) -> None:
@@ -143,13 +144,14 @@ def init(
     from skmmal.campaign import LabelingCampaign
 
     # the usual one of a campaign that is there already may be another
-    is_usual = (estimator, fusion, C, class_weight) == (Classifier.cv, Fusion.concat, None, ClassWeight.none)
+    given = (estimator, fusion, C, class_weight, modality_weights)
+    is_usual = given == (Classifier.cv, Fusion.concat, None, ClassWeight.none, None)
     begun = LabelingCampaign.create(
         folder,
         features,
         strategy=strategy,
         initial=initial,
-        estimator=None if is_usual else make_classifier(estimator, fusion, C, class_weight),
+        estimator=None if is_usual else make_classifier(*given),
         scale=scale.value,
         n_instances=n_instances,
         random_fraction=random_fraction,

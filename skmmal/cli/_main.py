@@ -15,6 +15,7 @@ from skmmal.cli._import import import_files
 from skmmal.cli._label import benefit, label
 from skmmal.cli._labelled_data import Columns, has_features, labelled_data, pool_table
 from skmmal.cli._shared import (
+    ClassBalanceOption,
     Classifier,
     ClassWeight,
     ClassWeightOption,
@@ -22,6 +23,7 @@ from skmmal.cli._shared import (
     EstimatorOption,
     Fusion,
     FusionOption,
+    ModalityWeightsOption,
     Scale,
     complete_last,
     complete_strategy,
@@ -142,6 +144,8 @@ def simulate(
     fusion: FusionOption = Fusion.concat,
     C: COption = None,
     class_weight: ClassWeightOption = ClassWeight.none,
+    modality_weights: ModalityWeightsOption = None,
+    class_balance: ClassBalanceOption = False,
     test_size: Annotated[
         float, typer.Option(help="Share of the rows to measure on, unless the labels have a column split.")
     ] = 0.3,
@@ -194,7 +198,7 @@ def simulate(
     data.X = _scaled(data.X, scale)
     pool, test = split(data, test_size, split_seed)
     results = run_experiment(
-        make_classifier(estimator, fusion, C, class_weight),
+        make_classifier(estimator, fusion, C, class_weight, modality_weights),
         split_names(strategies),
         pool.X,
         pool.y,
@@ -207,6 +211,7 @@ def simulate(
         initial=initial,
         groups=pool.groups,
         costs=pool.costs,
+        class_balance=class_balance,
         scoring=split_names(scoring) or None,
         evaluations=split_names(robustness) or None,
         annotator=NoisyAnnotator(annotator_error, annotator_skip, n_annotators=annotators) if errs else None,
@@ -301,10 +306,9 @@ def select(
     fusion: FusionOption = Fusion.concat,
     C: COption = None,
     class_weight: ClassWeightOption = ClassWeight.none,
+    modality_weights: ModalityWeightsOption = None,
     seed: Annotated[int, typer.Option(help="Draws what the strategy leaves to chance.", min=0)] = 0,
-    class_balance: Annotated[
-        bool, typer.Option("--class-balance", help="Prefer rows of rare classes among the strategy's picks.")
-    ] = False,
+    class_balance: ClassBalanceOption = False,
 ) -> None:
     """Choose what to label next: fit on the labels so far, and ask a strategy.
 
@@ -335,7 +339,8 @@ def select(
     pool = np.setdiff1d(np.arange(len(X)), rows)
     if n_instances > len(pool):
         raise ValueError(f"--n-instances {n_instances}: only {len(pool)} of {len(X)} rows are not labelled yet")
-    model = make_classifier(estimator, fusion, C, class_weight).set_params(random_state=random_seed("fit", seed))
+    model = make_classifier(estimator, fusion, C, class_weight, modality_weights)
+    model.set_params(random_state=random_seed("fit", seed))
     if query.requires_model and not len(rows):
         able = available_strategies(needs_model=False)
         raise ValueError(f"{strategy} needs labels (--labels); without any, use one of {able}")

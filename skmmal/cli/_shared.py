@@ -62,19 +62,53 @@ COption = Annotated[
 ClassWeightOption = Annotated[
     ClassWeight, typer.Option(help="balanced: classes weigh the same, however many labels they have.")
 ]
+ClassBalanceOption = Annotated[
+    bool, typer.Option("--class-balance", help="Prefer rows of rare classes among the strategy's picks.")
+]
+ModalityWeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Factors of the modalities before the fused head, as in image=0.25,text=1 (others: 1), or none. Default: "
+        "found; with late-fusion none."
+    ),
+]
 
 
 def make_classifier(
-    estimator: Classifier, fusion: Fusion, C: float | None, class_weight: ClassWeight
+    estimator: Classifier, fusion: Fusion, C: float | None, class_weight: ClassWeight, modality_weights: str | None
 ) -> LateFusionClassifier:
     """Make the classifier that the options describe."""
     from skmmal.classifier import LateFusionClassifier, LateFusionClassifierCV
 
-    weights = None if class_weight is ClassWeight.none else class_weight.value
+    given: dict[str, Any] = {
+        "fusion": fusion.value,
+        "class_weight": None if class_weight is ClassWeight.none else class_weight.value,
+    }
+    if modality_weights is not None:
+        given["modality_weights"] = None if modality_weights == "none" else _factors(modality_weights)
     if estimator is Classifier.plain:
-        return LateFusionClassifier(fusion=fusion.value, C=1.0 if C is None else C, class_weight=weights)
-    classifier = LateFusionClassifierCV(fusion=fusion.value, class_weight=weights)
-    return classifier if C is None else classifier.set_params(Cs=(C,))
+        return LateFusionClassifier(C=1.0 if C is None else C, **given)
+    return LateFusionClassifierCV(**given, **({} if C is None else {"Cs": (C,)}))
+
+
+def _factors(text: str) -> dict[str, float]:
+    """Modalities and their factors, as in image=0.25,text=1."""
+    factors: dict[str, float] = {}
+    for part in split_names(text):
+        name, _, number = part.rpartition("=")
+        try:
+            factor = float(number)
+        except ValueError:
+            factor = 0.0
+        if not name or name in factors or not 0 < factor < float("inf"):
+            raise ValueError(
+                f"--modality-weights {text!r}: {part!r} is not NAME=FACTOR, with a positive factor and a name given "
+                "once; write image=0.25,text=1, or none"
+            )
+        factors[name] = factor
+    if not factors:
+        raise ValueError("--modality-weights is empty; write image=0.25,text=1, or none")
+    return factors
 
 
 def new_app(name: str, about: str, **options: Any) -> typer.Typer:

@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import get_scorer
 from sklearn.utils.validation import check_consistent_length
 
-from skmmal._arrays import integer, numeric, off_device
+from skmmal._arrays import boolean, integer, numeric, off_device
 from skmmal._fitted import check_estimator
 from skmmal._sklearn import num_samples
 from skmmal._store import digest, fingerprint
@@ -76,6 +76,7 @@ class Problem:
     task: Task = ONE_CLASS
     groups: np.ndarray | None = None
     costs: np.ndarray | None = None
+    class_balance: bool = False
 
     def units(self, rows: np.ndarray | slice = slice(None)) -> dict[str, Any]:
         """What a strategy is told of some rows: their groups and costs, where there are any."""
@@ -123,6 +124,7 @@ def make_problem(
     annotator: Any = None,
     groups: Any = None,
     costs: Any = None,
+    class_balance: Any = False,
 ) -> Problem:
     """Check the arguments of `run_experiment` and bring them into one form."""
     check_same_rows({**rows_of(X, "X"), "groups": groups, "costs": costs})
@@ -145,7 +147,13 @@ def make_problem(
         )
     initial_name, initial_strategy = _check_initial(initial)
     resolved = resolve_strategies(strategies)
-    _check_served(resolved, initial_strategy, task, by_units=groups is not None or costs is not None)
+    by_units = groups is not None or costs is not None
+    _check_served(resolved, initial_strategy, task, by_units=by_units)
+    if boolean(class_balance, "class_balance") and (by_units or task is not ONE_CLASS):
+        raise ValueError(
+            "class_balance=True is about single rows, each of one class: not with groups or costs, several labels a "
+            "row, or a regressor"
+        )
     return Problem(
         estimator=estimator,
         strategies=resolved,
@@ -165,6 +173,7 @@ def make_problem(
         task=task,
         groups=groups,
         costs=costs,
+        class_balance=class_balance,
     )
 
 
@@ -324,6 +333,8 @@ def describe(problem: Problem, seeds: list[int], *, data: bool) -> dict[str, Any
         description["task"] = problem.task.name
     if problem.annotator is not None:
         description["annotator"] = _describe_any(problem.annotator)
+    if problem.class_balance:
+        description["class_balance"] = True
     if is_multimodal(problem.X):
         description["modalities"] = {name: _describe_value(width) for name, width in problem.X.modalities.items()}
     if data:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from skmmal.experiment._annotator import Answers
 from skmmal.experiment._problem import Problem, set_random_states
 from skmmal.modalities._containers import take_rows
 from skmmal.query import QueryStrategy
+from skmmal.query._class_balance import balance_classes, rows_to_balance
 from skmmal.reading import Reading, read_with_labels
 
 __all__ = ["ask", "fit_answered", "fit_round", "others", "read_pool", "seeded"]
@@ -124,7 +126,9 @@ def read_pool(problem: Problem, model: Any, pool: np.ndarray, chosen: np.ndarray
     return read_with_labels(model, take_rows(problem.X, pool), *known)
 
 
-def ask(problem: Problem, strategy: QueryStrategy, pool: Reading, rows: np.ndarray) -> np.ndarray:
+def ask(
+    problem: Problem, strategy: QueryStrategy, pool: Reading, rows: np.ndarray, known: np.ndarray | None = None
+) -> np.ndarray:
     """Rows that a strategy picks next.
 
     Parameters
@@ -137,14 +141,24 @@ def ask(problem: Problem, strategy: QueryStrategy, pool: Reading, rows: np.ndarr
         Of `read_pool`.
     rows : ndarray of int
         Which rows of the experiment these are.
+    known : ndarray, optional
+        Labels so far. Where classes are to be balanced, rows are chosen among the strategy's picks by the classes that
+        the model takes them for, those of fewest labels first.
 
     Returns
     -------
     ndarray of int, shape (n_instances,)
         Of the reading, in the order picked.
     """
+    n_wanted, is_balanced = problem.n_instances, problem.class_balance and known is not None
+    if is_balanced:
+        n_wanted = rows_to_balance(n_wanted, len(rows))
     with said_elsewhere():
-        return strategy.query(None, pool, problem.n_instances, **problem.units(rows))
+        picked = strategy.query(None, pool, n_wanted, **problem.units(rows))
+    if not is_balanced:
+        return picked
+    predicted = np.asarray(pool.source.classes)[pool.head.probabilities[picked].argmax(axis=1)]
+    return picked[balance_classes(predicted, Counter(map(str, known)), problem.n_instances)]
 
 
 def others(rows: np.ndarray, n_rows: int) -> np.ndarray:

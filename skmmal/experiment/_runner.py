@@ -41,6 +41,7 @@ def run_experiment(
     initial: str | QueryStrategy = "random",
     groups: Any = None,
     costs: Any = None,
+    class_balance: bool = False,
     scoring: Any = None,
     evaluations: Any = None,
     annotator: Any = None,
@@ -87,6 +88,10 @@ def run_experiment(
     costs : array-like of shape (n_samples,), optional
         What labeling each row costs: strategies choose by what a row or group is worth for its cost, and the column
         ``cost`` is what the rows chosen so far cost.
+    class_balance : bool, default=False
+        Prefer rows of rare classes: a strategy picks three times the rows of a round, and those are taken whose
+        predicted class has the fewest labels so far (`skmmal.campaign.balance_classes`), as in a campaign. One class a
+        row, without groups and costs; not for the curve of the oracle.
     scoring : str, list of str, or dict of name to scorer, optional
         More columns: scikit-learn's scorers by name, or callables ``(estimator, X, y)``.
     evaluations : str, list of str, or dict of name to Evaluation or function, optional
@@ -175,6 +180,7 @@ def run_experiment(
         annotator,
         groups,
         costs,
+        class_balance,
     )
     problem = _with_oracle(problem, oracle)
     seed_list = resolve_seeds(seeds)

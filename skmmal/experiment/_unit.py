@@ -103,7 +103,8 @@ def _choose(
     if isinstance(problem.strategies[name], Oracle):
         return oracle_batch(problem, model, chosen, answers, seed, round_)
     pool = read_pool(problem, model, rows, chosen, answers)
-    return rows[ask(problem, seeded(problem.strategies[name], "query", name, seed, round_), pool, rows)]
+    strategy = seeded(problem.strategies[name], "query", name, seed, round_)
+    return rows[ask(problem, strategy, pool, rows, answers.labels[answers.among(chosen)])]
 
 
 def _mistakes(problem: Problem, chosen: np.ndarray, answers: Answers) -> dict[str, int]:

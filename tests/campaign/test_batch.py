@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from skmmal import LateFusionClassifier, MultimodalArray
+from skmmal.campaign import balance_classes
 from skmmal.campaign._answers import ONE_CLASS
-from skmmal.campaign._batch import RANDOM_SLICE, Pick, balance_classes, batch_table, in_modalities, mix_in
+from skmmal.campaign._batch import RANDOM_SLICE, Pick, batch_table, in_modalities, mix_in
 
 
 def slow_balance(predicted, counts, n):
