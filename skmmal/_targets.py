@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, softmax
 
+from skmmal._chunks import row_chunks
 from skmmal._probabilities import check_distribution, check_independent
 from skmmal.contributions import CoalitionValue, linear_coalition_value
 
@@ -35,8 +36,8 @@ class Target(ABC):
         """What is predicted, as a classifier's `predict` returns it."""
 
     @abstractmethod
-    def residuals(self, probabilities: np.ndarray) -> np.ndarray:
-        """Gradient (n, K) of the loss at the predicted target, by the logits."""
+    def residuals(self, probabilities: np.ndarray, dtype: Any = np.float64) -> np.ndarray:
+        """Gradient (n, K) of the loss at the predicted target, by the logits, as stored in a type of floats."""
 
     @abstractmethod
     def distributions(self, probabilities: np.ndarray) -> Iterator[np.ndarray]:
@@ -76,9 +77,10 @@ class _OneClass(Target):
     def named(self, predicted: np.ndarray, classes: Any) -> np.ndarray:
         return np.asarray(classes)[predicted]
 
-    def residuals(self, probabilities: np.ndarray) -> np.ndarray:
-        residuals = probabilities.copy()
-        residuals[np.arange(len(residuals)), residuals.argmax(axis=1)] -= 1.0
+    def residuals(self, probabilities: np.ndarray, dtype: Any = np.float64) -> np.ndarray:
+        residuals = probabilities.astype(dtype)
+        rows, predicted = np.arange(len(residuals)), probabilities.argmax(axis=1)
+        residuals[rows, predicted] = probabilities[rows, predicted] - 1.0
         return residuals
 
     def distributions(self, probabilities: np.ndarray) -> Iterator[np.ndarray]:
@@ -117,8 +119,12 @@ class _SeveralLabels(Target):
     def named(self, predicted: np.ndarray, classes: Any) -> np.ndarray:
         return predicted
 
-    def residuals(self, probabilities: np.ndarray) -> np.ndarray:
-        return probabilities - (probabilities >= 0.5)
+    def residuals(self, probabilities: np.ndarray, dtype: Any = np.float64) -> np.ndarray:
+        residuals = np.empty(probabilities.shape, dtype)
+        for rows in row_chunks(*probabilities.shape):  # the difference is that of the probabilities' own type
+            part = probabilities[rows]
+            np.subtract(part, part >= 0.5, out=residuals[rows], casting="same_kind")
+        return residuals
 
     def distributions(self, probabilities: np.ndarray) -> Iterator[np.ndarray]:
         for of_label in probabilities.T:

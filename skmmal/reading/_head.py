@@ -105,6 +105,12 @@ class HeadOnRows:
         """Gradient (n, K) of the loss, at the predicted target ŷ, by the logits: ``p − onehot(ŷ)`` or ``p − ŷ``."""
         return self._source.target.residuals(self.probabilities)
 
+    @cached_property
+    def gradients(self) -> np.ndarray:
+        """The residuals as a factor of gradients: in the widest type of the blocks that are the other factor."""
+        wide = any(block.dtype == np.float64 for block in self.layer_blocks)
+        return self.residuals if wide else self._source.target.residuals(self.probabilities, np.float32)
+
     @property
     def modality_names(self) -> list[str]:
         """Names of the modalities that the head sees."""

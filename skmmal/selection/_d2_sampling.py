@@ -14,7 +14,7 @@ from skmmal.selection._validation import check_n_samples
 
 __all__ = ["d2_sampling"]
 
-_FIRST_BLOCK, _LARGEST_BLOCK = 8, 512
+_SMALLEST_BLOCK, _FIRST_BLOCK, _LARGEST_BLOCK = 8, 32, 512
 
 
 @overload
@@ -100,7 +100,7 @@ def d2_sampling(
     >>> from skmmal.selection import DenseEmbedding, d2_sampling
     >>> points = DenseEmbedding([[0.0, 0.0], [0.0, 0.1], [5.0, 0.0], [5.0, 0.1], [0.0, 9.0]])
     >>> d2_sampling(points, 3, random_state=0).tolist()
-    [4, 2, 0]
+    [4, 2, 1]
     """
     points = as_points(embedding, candidates)
     n_samples = check_n_samples(n_samples, points.n_open())
@@ -162,7 +162,7 @@ def _thin(drawn: Candidates, uniform: np.ndarray, n_wanted: int) -> Candidates:
 def _next_size(size: int, n_accepted: int) -> int:
     """Grow the blocks while most candidates are accepted, shrink them when few are."""
     if n_accepted > 0.6 * size:
-        return min(2 * size, _LARGEST_BLOCK)
+        return min(4 * size, _LARGEST_BLOCK)
     if n_accepted < 0.25 * size:
-        return max(size // 2, _FIRST_BLOCK)
+        return max(size // 2, _SMALLEST_BLOCK)
     return size
