@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 
 from skmmal._arrays import naming, numeric
 
-__all__ = ["TOLERANCE", "check_distribution", "check_independent", "check_probability_matrix"]
+__all__ = ["TOLERANCE", "check_distribution", "check_independent", "check_probability_matrix", "log_probabilities"]
 
 TOLERANCE = 5e-3
 """How far from one a row may sum: what rounding to bfloat16 can do (to float16 a quarter of it), and some room."""
@@ -186,6 +186,11 @@ def check_probability_matrix(
     if array.shape[1] == 0 and len(array):
         raise ValueError(f"{source} has shape {array.shape}: there is no class")
     return array
+
+
+def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    """Logarithms, with zero taken as the smallest normal number."""
+    return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
 
 
 def _looks_like(array: np.ndarray) -> str:
