@@ -95,16 +95,17 @@ def curves(file: Path, out: Path, n_seeds: int, n_rounds: int, names: list[str])
         X = MultimodalArray({name: arrays[name] for name in arrays.files if name != "y"})
     X = ModalityScaler().fit_transform(X)
     frames = []
-    for seed in range(n_seeds):
-        order = np.random.RandomState(seed).permutation(len(y))
-        test, pool = order[: len(y) // 3], order[len(y) // 3 :]
-        for name in names:  # a folder each: one that serves later is added to those that have run
+    for name in names:
+        for seed in range(n_seeds):
+            order = np.random.RandomState(seed).permutation(len(y))
+            test, pool = order[: len(y) // 3], order[len(y) // 3 :]
+            # a folder each: a strategy that serves later is added to those that have run
             results = run_experiment(
                 LateFusionClassifier(), [name], X[pool], y[pool], X_test=X[test], y_test=y[test], n_initial=40,
                 n_instances=40, n_rounds=n_rounds, seeds=[seed], results_dir=out / f"seed-{seed}" / name,
             )  # fmt: skip
             frames.append(results.frame)
-        print(f"seed {seed} is done", file=sys.stderr)
+        print(f"{name} is done", file=sys.stderr)
     frame = pd.concat(frames, ignore_index=True)
     if "random" not in names:
         return

@@ -44,8 +44,7 @@ def mutual_information(draws: object, *, multilabel: bool = False) -> np.ndarray
     array([0.693, 0.   ])
     """
     target = SEVERAL_LABELS if multilabel else ONE_CLASS
-    mean: np.ndarray | float = 0.0
-    expected: np.ndarray | float = 0.0
+    mean, expected = np.zeros(()), np.zeros(())
     count = 0
     for each in draws:  # type: ignore[attr-defined]
         probabilities = np.asarray(each, dtype=np.float64)

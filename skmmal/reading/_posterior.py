@@ -182,6 +182,7 @@ class LaplacePosterior:
             singular, axes = np.empty(0), np.empty((0, design.shape[1]))
         curvature = target.curvature(probabilities, weights)
         is_diagonal = curvature.ndim == 1
+        self.classes: np.ndarray | None
         values, self.classes = (curvature, None) if is_diagonal else np.linalg.eigh(curvature)
         self.axes = axes
         self.variances = 1.0 / (precision + np.square(singular)[:, None] * np.maximum(values, 0.0))

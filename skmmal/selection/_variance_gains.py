@@ -36,16 +36,20 @@ class VarianceGains(UnitBenefits):
     def __init__(self, process: Process, units: Units) -> None:
         self._process, self._units = process, units
         self._by_row = units.score == "best"
-        if self._by_row:
-            by_size = [(np.flatnonzero(units.codes >= 0), np.flatnonzero(units.codes >= 0)[:, None])]
-        else:
-            self._check_room()
-            of_size = ((np.flatnonzero(units.sizes == size), size) for size in np.unique(units.sizes) if size > 0)
-            by_size = [
-                (some, np.concatenate([units.rows(unit) for unit in some]).reshape(-1, size)) for some, size in of_size
-            ]
         process.moments(precise=True)  # and all that follows
-        self._blocks = [(some, rows, *process.blocks(rows)) for some, rows in by_size]
+        self._blocks = [(some, rows, *process.blocks(rows)) for some, rows in self._sets()]
+
+    def _sets(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Units of one size together, and the rows (n, s) of each; or all rows, one by one."""
+        if self._by_row:
+            rows = np.flatnonzero(self._units.codes >= 0)
+            return [(rows, rows[:, None])]
+        self._check_room()
+        found = []
+        for size in np.unique(self._units.sizes[self._units.sizes > 0]):
+            some = np.flatnonzero(self._units.sizes == size)
+            found.append((some, np.stack([self._units.rows(int(unit)) for unit in some])))
+        return found
 
     def _check_room(self) -> None:
         sizes = self._units.sizes.astype(np.float64)
