@@ -134,13 +134,13 @@ def state_weights(final: Any, states: np.ndarray) -> np.ndarray | None:
 
     ``None`` where all weigh the same.
     """
-    given = getattr(final, "class_weight", None)
-    known = ~np.isnan(states)
-    names = np.asarray(getattr(final, "classes_", np.arange(states.shape[-1])))
-    if len(states) and given is not None and hasattr(final, "multilabel_"):
-        weights = label_weights(given, states, names, np.ones(len(states)))
-        return np.where(known, weights, 0.0)
-    return None if known.all() else known.astype(np.float64)
+    known, weights = ~np.isnan(states), None
+    if len(states) and hasattr(final, "multilabel_"):
+        given = getattr(final, "class_weight", None)
+        weights = label_weights(given, states, np.asarray(final.classes_), np.ones(len(states)))
+    if weights is None and known.all():
+        return None
+    return np.where(known, 1.0 if weights is None else weights, 0.0)
 
 
 class LaplacePosterior:
