@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from scipy.special import logsumexp
 
 from skmmal._arrays import naming, numeric
 
-__all__ = ["TOLERANCE", "check_distribution", "check_independent", "check_probability_matrix"]
+__all__ = ["TOLERANCE", "check_distribution", "check_independent", "check_probability_matrix", "log_probabilities"]
 
 TOLERANCE = 5e-3
 """How far from one a row may sum: what rounding to bfloat16 can do (to float16 a quarter of it), and some room."""
@@ -62,7 +61,8 @@ def check_distribution(
     ...
     ValueError: Net.predict_proba: rows must sum to one, but row 0 of X_pool sums to 0.75 (1 of 1 rows is no ...
     """
-    array, number = _finite_matrix(probabilities, n_rows, n_classes, source, argument, rows)
+    array = check_probability_matrix(probabilities, n_rows=n_rows, n_classes=n_classes, source=source)
+    _check_finite(array, source, argument, rows)
     sums = array.sum(axis=1)
     outside = (array < -TOLERANCE) | (array > 1.0 + TOLERANCE)
     bad = np.flatnonzero(outside.any(axis=1) | (np.abs(sums - 1.0) > TOLERANCE))
@@ -72,7 +72,7 @@ def check_distribution(
         has = f"has {array[row][outside[row]][0]:.4g} and " if outside[row].any() else ""
         count = f"{len(bad)} of {len(array)} rows {'is' if len(bad) == 1 else 'are'} no distribution"
         raise ValueError(
-            f"{source}: rows must sum to one, but row {number(row)} of {argument} {has}sums to {sums[row]:.4g} "
+            f"{source}: rows must sum to one, but row {_number(row, rows)} of {argument} {has}sums to {sums[row]:.4g} "
             f"({count}). {_looks_like(array)}"
         )
     return _within_bounds(array)
@@ -109,31 +109,31 @@ def check_independent(
     >>> check_independent([[0.25, 0.9, 0.5]])
     array([[0.25, 0.9 , 0.5 ]])
     """
-    array, number = _finite_matrix(probabilities, n_rows, n_classes, source, argument, rows)
+    array = check_probability_matrix(probabilities, n_rows=n_rows, n_classes=n_classes, source=source)
+    if array.size and array.min() >= 0.0 and array.max() <= 1.0:  # not where one is NaN
+        return array
+    _check_finite(array, source, argument, rows)
     outside = (array < -TOLERANCE) | (array > 1.0 + TOLERANCE)
     bad = np.flatnonzero(outside.any(axis=1))
     if len(bad):
         raise ValueError(
-            f"{source}: the labels' probabilities must be between 0 and 1, but row {number(bad[0])} of {argument} has "
-            f"{array[bad[0]][outside[bad[0]]][0]:.4g} ({len(bad)} such rows). If these are logits, return "
-            "scipy.special.expit(logits) from predict_proba"
+            f"{source}: the labels' probabilities must be between 0 and 1, but row {_number(bad[0], rows)} of "
+            f"{argument} has {array[bad[0]][outside[bad[0]]][0]:.4g} ({len(bad)} such rows). If these are logits, "
+            "return scipy.special.expit(logits) from predict_proba"
         )
     return _within_bounds(array)
 
 
-def _finite_matrix(
-    probabilities: Any, n_rows: int | None, n_classes: int | None, source: str, argument: str, rows: np.ndarray | None
-) -> tuple[np.ndarray, Callable[[int], int]]:
-    """The values as a matrix, and the caller's number of each row."""
-    array = check_probability_matrix(probabilities, n_rows=n_rows, n_classes=n_classes, source=source)
-
-    def number(row: int) -> int:
-        return int(row if rows is None else rows[row])
-
+def _check_finite(array: np.ndarray, source: str, argument: str, rows: np.ndarray | None) -> None:
     broken = np.flatnonzero(~np.isfinite(array).all(axis=1))
     if len(broken):
-        raise ValueError(f"{source} is not finite in row {number(broken[0])} of {argument} ({len(broken)} such rows)")
-    return array, number
+        row = _number(broken[0], rows)
+        raise ValueError(f"{source} is not finite in row {row} of {argument} ({len(broken)} such rows)")
+
+
+def _number(row: int, rows: np.ndarray | None) -> int:
+    """The caller's number of a row."""
+    return int(row if rows is None else rows[row])
 
 
 def _within_bounds(array: np.ndarray) -> np.ndarray:
@@ -186,6 +186,11 @@ def check_probability_matrix(
     if array.shape[1] == 0 and len(array):
         raise ValueError(f"{source} has shape {array.shape}: there is no class")
     return array
+
+
+def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    """Logarithms, with zero taken as the smallest normal number."""
+    return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
 
 
 def _looks_like(array: np.ndarray) -> str:

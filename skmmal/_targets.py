@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, softmax
+from scipy.special import entr, expit, softmax
 
-from skmmal._probabilities import check_distribution, check_independent
+from skmmal._chunks import row_chunks
+from skmmal._probabilities import check_distribution, check_independent, log_probabilities
 from skmmal.contributions import CoalitionValue, linear_coalition_value
 
 __all__ = ["ONE_CLASS", "SEVERAL_LABELS", "Target", "of_labels", "target_of"]
@@ -35,8 +36,23 @@ class Target(ABC):
         """What is predicted, as a classifier's `predict` returns it."""
 
     @abstractmethod
-    def residuals(self, probabilities: np.ndarray) -> np.ndarray:
-        """Gradient (n, K) of the loss at the predicted target, by the logits."""
+    def residuals(self, probabilities: np.ndarray, dtype: Any = np.float64) -> np.ndarray:
+        """Gradient (n, K) of the loss at the predicted target, by the logits, as stored in a type of floats."""
+
+    @abstractmethod
+    def entropy(self, probabilities: np.ndarray) -> np.ndarray:
+        """Entropy (n,) of what is not known of each row, in nats: of its class, or the sum of its labels' states."""
+
+    @abstractmethod
+    def logits(self, probabilities: np.ndarray) -> np.ndarray:
+        """Logits (n, K) that stand for probabilities; of one class, with its logarithm for a constant."""
+
+    @abstractmethod
+    def curvature(self, probabilities: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        """Mean over rows of the loss's Hessian by the logits, (K, K), or its diagonal (K,) where there is no more.
+
+        Weights are those of rows, (n,), or of each label of each row, (n, K).
+        """
 
     @abstractmethod
     def distributions(self, probabilities: np.ndarray) -> Iterator[np.ndarray]:
@@ -76,10 +92,25 @@ class _OneClass(Target):
     def named(self, predicted: np.ndarray, classes: Any) -> np.ndarray:
         return np.asarray(classes)[predicted]
 
-    def residuals(self, probabilities: np.ndarray) -> np.ndarray:
-        residuals = probabilities.copy()
-        residuals[np.arange(len(residuals)), residuals.argmax(axis=1)] -= 1.0
+    def residuals(self, probabilities: np.ndarray, dtype: Any = np.float64) -> np.ndarray:
+        residuals = probabilities.astype(dtype)
+        rows, predicted = np.arange(len(residuals)), probabilities.argmax(axis=1)
+        residuals[rows, predicted] = probabilities[rows, predicted] - 1.0
         return residuals
+
+    def entropy(self, probabilities: np.ndarray) -> np.ndarray:
+        return entr(probabilities).sum(axis=1)
+
+    def logits(self, probabilities: np.ndarray) -> np.ndarray:
+        return log_probabilities(probabilities)
+
+    def curvature(self, probabilities: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        if len(probabilities) == 0:
+            return np.eye(probabilities.shape[1]) - 1.0 / probabilities.shape[1]
+        if weights is None:
+            return np.diag(probabilities.mean(axis=0)) - probabilities.T @ probabilities / len(probabilities)
+        shares = weights / weights.sum()
+        return np.diag(shares @ probabilities) - (shares[:, None] * probabilities).T @ probabilities
 
     def distributions(self, probabilities: np.ndarray) -> Iterator[np.ndarray]:
         yield probabilities
@@ -117,8 +148,24 @@ class _SeveralLabels(Target):
     def named(self, predicted: np.ndarray, classes: Any) -> np.ndarray:
         return predicted
 
-    def residuals(self, probabilities: np.ndarray) -> np.ndarray:
-        return probabilities - (probabilities >= 0.5)
+    def residuals(self, probabilities: np.ndarray, dtype: Any = np.float64) -> np.ndarray:
+        residuals = np.empty(probabilities.shape, dtype)
+        for rows in row_chunks(*probabilities.shape):  # the difference is that of the probabilities' own type
+            part = probabilities[rows]
+            np.subtract(part, part >= 0.5, out=residuals[rows], casting="same_kind")
+        return residuals
+
+    def entropy(self, probabilities: np.ndarray) -> np.ndarray:
+        return (entr(probabilities) + entr(1.0 - probabilities)).sum(axis=1)
+
+    def logits(self, probabilities: np.ndarray) -> np.ndarray:
+        return log_probabilities(probabilities) - log_probabilities(1.0 - probabilities)
+
+    def curvature(self, probabilities: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        if len(probabilities) == 0:
+            return np.full(probabilities.shape[1], 0.25)
+        products = probabilities * (1.0 - probabilities)
+        return (products if weights is None else weights * products).mean(axis=0)
 
     def distributions(self, probabilities: np.ndarray) -> Iterator[np.ndarray]:
         for of_label in probabilities.T:

@@ -33,6 +33,11 @@ DETERMINISTIC = ["auto", "dcom", "maxherding", "uherding", "alfamix", "mvopt", "
 # sums over columns, or draws for each column: another order, other rounding or draws
 COLUMN_ORDER_SHOWS = ["kmeans", "dropquery", "epig", "batchbald", "coregcn", "uncertaingcn", "head-disagreement", "refine"]
 TIES_BY_INDEX = ["maxherding", "alfamix"]  # two rows that cover only each other gain the same; candidates in a set
+SEVERAL_LABELS = [name for name in NAMES if get_strategy(name).supports_multi_label]
+BOTH_TARGETS = [
+    *(pytest.param(name, "one class", id=name) for name in NAMES),
+    *(pytest.param(name, "several labels", id=f"{name}-several labels") for name in SEVERAL_LABELS),
+]
 WITH_ON = [name for name in NAMES if "on" in get_strategy(name).get_params()]
 
 
@@ -45,9 +50,11 @@ def is_deterministic(name):
 
 
 @pytest.fixture(scope="module")
-def problem():
-    """A fitted estimator, a pool with missing modalities, and labelled rows."""
+def problem(request):
+    """A fitted estimator, a pool with missing modalities, and labelled rows of one class, or of several labels."""
     blocks, y = make_blocks(n=120, missing=0.2)
+    if getattr(request, "param", "one class") == "several labels":
+        y = np.column_stack([np.eye(3, dtype=int)[y], np.random.default_rng(0).random(120) < 0.3]).astype(int)
     X = MultimodalArray(blocks)
     labelled, pool = X[:40], X[40:]
     return LateFusionClassifier().fit(labelled, y[:40]), pool, labelled, y[:40]
@@ -83,7 +90,7 @@ def test_a_classifier_that_chooses_its_weights_is_read_as_any_other(name, proble
     np.testing.assert_array_equal(picks, of_heads)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "problem"), BOTH_TARGETS, indirect=["problem"])
 @pytest.mark.parametrize("n_instances", [1, 2, 7, 79, 80])
 def test_distinct_and_in_range(name, n_instances, problem):
     estimator, pool, labelled, y = problem
@@ -95,7 +102,7 @@ def test_distinct_and_in_range(name, n_instances, problem):
     assert (chosen.query(estimator, pool, n_instances, X_labeled=labelled, y_labeled=y) == indices).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "problem"), BOTH_TARGETS, indirect=["problem"])
 def test_modals_protocol_returns_a_pair(name, problem):
     estimator, pool, labelled, y = problem
 
@@ -117,7 +124,7 @@ def test_modals_protocol_returns_a_pair(name, problem):
     assert (strategy(name)(Learner(), pool, 2)[0] == expected).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "problem"), BOTH_TARGETS, indirect=["problem"])
 def test_same_seed_same_answer_whatever_happened_before(name, problem):
     estimator, pool, labelled, _ = problem
     np.random.seed(1)  # noqa: NPY002
@@ -133,7 +140,7 @@ def test_same_seed_same_answer_whatever_happened_before(name, problem):
         assert any(other != first.tolist() for other in others)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "problem"), BOTH_TARGETS, indirect=["problem"])
 def test_chunk_size_does_not_show(name, problem, monkeypatch):
     estimator, pool, labelled, _ = problem
     expected = strategy(name).query(estimator, pool, 20, X_labeled=labelled)
@@ -141,7 +148,11 @@ def test_chunk_size_does_not_show(name, problem, monkeypatch):
     np.testing.assert_array_equal(strategy(name).query(estimator, pool, 20, X_labeled=labelled), expected)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if is_deterministic(name) and name not in TIES_BY_INDEX])
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [case for case in BOTH_TARGETS if is_deterministic(case.values[0]) and case.values[0] not in TIES_BY_INDEX],
+    indirect=["problem"],
+)
 def test_permuting_rows_permutes_the_answer(name, problem):
     estimator, pool, labelled, _ = problem
     order = np.random.default_rng(0).permutation(len(pool))
@@ -165,7 +176,7 @@ def test_permuting_modalities_changes_nothing(name):
         check_answer(answers[0], 12, 70)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "problem"), BOTH_TARGETS, indirect=["problem"])
 def test_nothing_is_changed(name, problem):
     estimator, pool, labelled, _ = problem
     copies = {key: block.copy() for key, block in pool.blocks.items()}
@@ -406,7 +417,7 @@ def test_in_parts_of_the_pool(name, problem):
         np.testing.assert_array_equal(*answers)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "problem"), BOTH_TARGETS, indirect=["problem"])
 def test_candidates_only_are_picked(name, problem):
     estimator, pool, labelled, y = problem
     allowed = np.random.default_rng(0).permutation(80)[:25]

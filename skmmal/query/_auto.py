@@ -35,7 +35,7 @@ class Auto(QueryStrategy):
     `UHerding` sees the fused features and the fused head; it lost to `MVOPT` on the others. Neither was ahead
     everywhere, and before labels are there nobody can tell which it will be. The combination is ours. The scores are
     those of whoever chose: falls of variance, then gains in coverage. Needs no model to begin with. With one row at a
-    time it is `MVOPT`, and with groups or costs, which `MVOPT` does not serve, it is `UHerding`. Cost: that of both,
+    time it is `MVOPT`, and with groups or costs, of which a batch has no half, it is `UHerding`. Cost: that of both,
     each for half of the rows.
 
     Rows that lack a modality: as for whoever chooses.

@@ -47,6 +47,10 @@ class BALD(InformationSampling):
     linear in its embedding this is a linear stand-in. Draws are taken for each row on its own, with common random
     numbers.
 
+    Rows with several labels: the score is the sum over the labels of what the draws disagree about each, an upper bound
+    of the information about the set. Each label has a Laplace posterior of its own; labels that nobody knows of a row
+    teach theirs nothing.
+
     Cost: memory O(N K). Laplace: a singular value decomposition of the L × D labelled rows, one product
     N × D × min(L, D), then O(N K²) a draw. Dropout: a prediction a draw.
 
@@ -70,6 +74,7 @@ class BALD(InformationSampling):
     5
     """
 
+    supports_multi_label = True
     supports_groups = True
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:

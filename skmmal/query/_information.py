@@ -11,6 +11,7 @@ from scipy.special import entr
 
 from skmmal._random import RandomState, draw_seed
 from skmmal._sklearn import Interval, StrOptions
+from skmmal._targets import ONE_CLASS, SEVERAL_LABELS
 from skmmal.query._base import QueryStrategy
 from skmmal.reading import FUSED, Head, Reading
 
@@ -20,13 +21,17 @@ _JOINT_ELEMENTS = 2**17
 """Numbers of the joint distributions of labels that are held at a time: 1 MB, which stays in a core's cache."""
 
 
-def mutual_information(draws: object) -> np.ndarray:
+def mutual_information(draws: object, *, multilabel: bool = False) -> np.ndarray:
     """Mutual information of label and parameters, ``H(mean p) − mean H(p)``, in nats.
 
     Parameters
     ----------
     draws : iterable of array-like of shape (N, K)
         Class probabilities under draws of the parameters; read once, one after the other.
+    multilabel : bool, default=False
+        Whether rows have several labels: columns are then probabilities of labels, each for itself, and the information
+        is the sum over the labels of that about each one's state. What labels say of one another is left out: this is
+        an upper bound of the information about the set of labels.
 
     Returns
     -------
@@ -38,17 +43,17 @@ def mutual_information(draws: object) -> np.ndarray:
     >>> mutual_information([[[1.0, 0.0], [0.5, 0.5]], [[0.0, 1.0], [0.5, 0.5]]]).round(3)
     array([0.693, 0.   ])
     """
-    mean: np.ndarray | float = 0.0
-    expected: np.ndarray | float = 0.0
+    target = SEVERAL_LABELS if multilabel else ONE_CLASS
+    mean, expected = np.zeros(()), np.zeros(())
     count = 0
     for each in draws:  # type: ignore[attr-defined]
         probabilities = np.asarray(each, dtype=np.float64)
         mean = mean + probabilities
-        expected = expected + entr(probabilities).sum(axis=1)
+        expected = expected + target.entropy(probabilities)
         count += 1
     if count == 0:
         raise ValueError("draws is empty; at least one array of probabilities is needed")
-    information = entr(mean / count).sum(axis=1) - expected / count
+    information = target.entropy(mean / count) - expected / count
     return np.maximum(information, 0.0)
 
 
@@ -137,11 +142,11 @@ class InformationSampling(QueryStrategy):
     def _information(self, pool: Reading, rng: np.random.RandomState) -> np.ndarray:
         """Mutual information of each row's label and the parameters."""
         if len(pool.listening) == 1:
-            return pool.mean_score(lambda head: mutual_information(head.draws(self.n_draws, rng, source=self.source)))
+            return pool.mean_score(lambda head: self._of_head(head, rng))
         # a seed for every head, also for one that no row has: draws do not depend on which rows are there
         seeds = {name: draw_seed(rng) for name in (FUSED, *pool.source.modality_names)}
+        return pool.mean_score(lambda head: self._of_head(head, seeds[head.name]))
 
-        def information(head: Head) -> np.ndarray:
-            return mutual_information(head.draws(self.n_draws, seeds[head.name], source=self.source))
-
-        return pool.mean_score(information)
+    def _of_head(self, head: Head, random_state: RandomState) -> np.ndarray:
+        draws = head.draws(self.n_draws, random_state, source=self.source)
+        return mutual_information(draws, multilabel=head.target is SEVERAL_LABELS)

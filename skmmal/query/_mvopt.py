@@ -16,7 +16,15 @@ from skmmal.query._mvopt_on_shards import ShardedDesign
 from skmmal.reading import Reading
 from skmmal.reading._sharded import ShardedReading
 from skmmal.selection._gaussian_kernels import average_kernel, fourier_features, median_sq_distance
-from skmmal.selection._v_optimal import greedy_design, v_optimal_dense, v_optimal_features
+from skmmal.selection._units import UnitBenefits, Units
+from skmmal.selection._v_optimal import (
+    dense_process,
+    feature_process,
+    greedy_design,
+    v_optimal_dense,
+    v_optimal_features,
+)
+from skmmal.selection._variance_gains import VarianceGains
 
 __all__ = ["MVOPT"]
 
@@ -74,6 +82,10 @@ class MVOPT(QueryStrategy):
     ``Σ_j v_j Var(j)`` falls when row i is labelled. Picks are those of the plain greedy loop (see
     `skmmal.selection._v_optimal`), on ties the lowest index.
 
+    With groups, the gain is that of labelling all rows of the group together, ``tr((C_GG + s² I)⁻¹ (C diag(v) C)_GG)``,
+    exact for groups of any size that fit in memory, on the processor; with ``group_score="best"`` that of its best row
+    alone.
+
     Rows that lack a modality have the variance of the others, one: divided by M they would hardly ever be picked. The
     fused head tends to be less sure of them, so that they come somewhat more often than their share.
 
@@ -106,6 +118,7 @@ class MVOPT(QueryStrategy):
 
     requires_model = False
     supports_multi_label = True
+    supports_groups = True
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "noise": [Interval(Real, 1e-8, None, closed="left")],
@@ -133,6 +146,18 @@ class MVOPT(QueryStrategy):
         self.random_state = random_state
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        is_exact, rows, known = self._rows_of_process(pool, labelled, rng, _search_device(self.device))
+        search = v_optimal_dense if is_exact else v_optimal_features
+        return search(rows, n_instances, candidates=pool.candidates, **known)
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        is_exact, rows, known = self._rows_of_process(pool, labelled, rng, None)
+        return VarianceGains((dense_process if is_exact else feature_process)(rows, **known), units)
+
+    def _rows_of_process(
+        self, pool: Reading, labelled: Reading, rng: np.random.RandomState, device: Any
+    ) -> tuple[bool, Any, dict[str, Any]]:
+        """Whether the kernel is exact, the kernel or the rows' features, and what else the process is made of."""
         # in alphabetical order, so that the order in which modalities are given cannot matter
         order = sorted(range(len(pool.modality_names)), key=lambda m: str(pool.modality_names[m]))
         (rows, present), (known, known_present) = (
@@ -148,7 +173,7 @@ class MVOPT(QueryStrategy):
         if self.kernel == "predictions" and weights is not None:
             dtype = np.float64 if is_exact else np.float32
             beliefs = beliefs_of(pool, order, dtype), beliefs_of(labelled, order, dtype)
-        device = _search_device(self.device)
+        options = {"weights": weights, "noise": self.noise}
         if is_exact:
             of_pool, of_known = (None, None) if beliefs is None else beliefs
             kernel, cross, labelled_kernel = (
@@ -161,15 +186,7 @@ class MVOPT(QueryStrategy):
                     (known, known_present, of_known, known, known_present, of_known),
                 )
             )
-            return v_optimal_dense(
-                kernel,
-                n_instances,
-                weights=weights,
-                cross=cross,
-                labelled=labelled_kernel,
-                noise=self.noise,
-                candidates=pool.candidates,
-            )
+            return True, kernel, {**options, "cross": cross, "labelled": labelled_kernel}
         features, labelled_features = fourier_features(
             [rows, known],
             [present, known_present],
@@ -179,14 +196,7 @@ class MVOPT(QueryStrategy):
             random_state=rng,
             device=device,
         )
-        return v_optimal_features(
-            features,
-            n_instances,
-            weights=weights,
-            labelled=labelled_features,
-            noise=self.noise,
-            candidates=pool.candidates,
-        )
+        return False, features, {**options, "labelled": labelled_features}
 
     def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
         if self.kernel_approximation == "exact" or self.device not in ("auto", "cpu"):

@@ -40,7 +40,8 @@ class PowerBALD(InformationSampling):
     Notes
     -----
     Rows are drawn one after the other without replacement, by adding Gumbel noise to ``beta · log BALD`` and taking
-    the highest; that sum is the score. Cost as for BALD.
+    the highest; that sum is the score. Rows with several labels: as for BALD.
+    Cost as for BALD.
 
     Rows that lack a modality: as for BALD, evened out by the draw.
 
@@ -60,6 +61,7 @@ class PowerBALD(InformationSampling):
     5
     """
 
+    supports_multi_label = True
     supports_groups = True
     _parameter_constraints: dict = {
         "beta": [Interval(Real, 0, None, closed="left")],

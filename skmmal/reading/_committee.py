@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skmmal._probabilities import check_distribution
+from skmmal._targets import SEVERAL_LABELS, Target
 from skmmal.contributions import contributions
 from skmmal.reading._model import ModelSource
 from skmmal.reading._posterior import aligned
@@ -44,6 +44,12 @@ class CommitteeSource(ModelSource):
         for member in members:
             member.said_for = f" (a member or copy of {self.name})"
         return members
+
+    @cached_property
+    def target(self) -> Target:  # type: ignore[override]
+        """Several labels where all members have been fitted on them."""
+        targets = [member.target for member in self._members]
+        return SEVERAL_LABELS if targets and all(each is SEVERAL_LABELS for each in targets) else super().target
 
     @cached_property
     def _is_multimodal(self) -> bool:
@@ -86,18 +92,24 @@ class CommitteeSource(ModelSource):
         """Contributions to the committee's class."""
         if not self._is_multimodal:
             return super().contributions
-        predicted = self.probabilities.argmax(axis=1)
+        predicted = self.target.decided(self.probabilities)
         return contributions(np.mean([self._shapley_values(member, predicted) for member in self._members], axis=0))
 
     def _shapley_values(self, member: Source, predicted: np.ndarray) -> np.ndarray:
         """Shapley values of each row's class, shape (N, M); zero where a member has never met it."""
+        if self.target is SEVERAL_LABELS:
+            predicted = predicted[:, self._columns(member)]
+            return self._in_order(member, member.shapley_values(predicted)[0])  # type: ignore[attr-defined]
         columns = np.asarray(self._columns(member))
         own = np.full(len(self.final.classes_), -1)
         own[columns] = np.arange(len(columns))
         targets = own[predicted]
-        names = [member.modality_names.index(name) for name in self.modality_names]
-        found = member.shapley_values(np.maximum(targets, 0))[0][:, names]  # type: ignore[attr-defined]
+        found = self._in_order(member, member.shapley_values(np.maximum(targets, 0))[0])  # type: ignore[attr-defined]
         return np.where((targets >= 0)[:, None], found, 0.0)
+
+    def _in_order(self, member: Source, phi: np.ndarray) -> np.ndarray:
+        """What a member has of each modality, in the committee's order."""
+        return phi[:, [member.modality_names.index(name) for name in self.modality_names]]
 
     @cached_property
     def _embedded(self) -> dict[str, np.ndarray]:
@@ -132,4 +144,4 @@ class CommitteeSource(ModelSource):
 
 def _of_head(member: Source, head: str) -> np.ndarray:
     probabilities = member.probabilities if head == FUSED else member.probabilities_by_modality[head]
-    return check_distribution(probabilities) if head == FUSED else probabilities
+    return member.target.checked(probabilities) if head == FUSED else probabilities

@@ -10,9 +10,10 @@ import numpy as np
 from scipy.special import softmax
 
 from skmmal._arrays import at_least_float32
+from skmmal._probabilities import log_probabilities
 from skmmal._random import RandomState, check_rng, draw_seed
 from skmmal._targets import Target
-from skmmal.reading._linear import LinearHead, fit_stand_in, log_probabilities
+from skmmal.reading._linear import LinearHead, fit_stand_in
 from skmmal.reading._posterior import LaplacePosterior
 from skmmal.reading._source import FUSED
 
@@ -104,6 +105,12 @@ class HeadOnRows:
     def residuals(self) -> np.ndarray:
         """Gradient (n, K) of the loss, at the predicted target ŷ, by the logits: ``p − onehot(ŷ)`` or ``p − ŷ``."""
         return self._source.target.residuals(self.probabilities)
+
+    @cached_property
+    def gradients(self) -> np.ndarray:
+        """The residuals as a factor of gradients: in the widest type of the blocks that are the other factor."""
+        wide = any(block.dtype == np.float64 for block in self.layer_blocks)
+        return self.residuals if wide else self._source.target.residuals(self.probabilities, np.float32)
 
     @property
     def modality_names(self) -> list[str]:
@@ -262,18 +269,18 @@ class Head(HeadOnRows):
         if found is not None:
             return (self._own(draw) for draw in found)
         sample = self.laplace.joint_samples if joint else self.laplace.marginal_samples
-        return sample(self.log_probabilities, self.layer_features, n_draws, rng)
+        return sample(self.target.logits(self.probabilities), self.layer_features, n_draws, rng)
 
     @cached_property
     def laplace(self) -> LaplacePosterior:
         """Laplace posterior of the head, from the labelled rows; its prior is the classifier's penalty."""
-        labelled = self.labelled
-        codes = labelled.codes if len(labelled) else np.empty(0, dtype=np.intp)
-        precision, weights = self._source.prior(codes)
+        labelled, target = self.labelled, self.target
         if len(labelled) == 0:
-            n_columns, n_classes = self.layer_features.shape[1], self.probabilities.shape[1]
-            return LaplacePosterior(np.empty((0, n_columns)), np.empty((0, n_classes)), precision)
-        return LaplacePosterior(labelled.layer_features, labelled.probabilities, precision, weights)
+            nothing = np.empty((0, self.probabilities.shape[1]))
+            precision, _ = self._source.prior(target.decided(nothing))
+            return LaplacePosterior(np.empty((0, self.layer_features.shape[1])), nothing, precision, target=target)
+        precision, weights = self._source.prior(labelled.codes)
+        return LaplacePosterior(labelled.layer_features, labelled.probabilities, precision, weights, target)
 
     def out_of_fold(self, n_folds: int = 4, random_state: RandomState = 0) -> np.ndarray:
         """What the head says of each row when it was fitted on the other folds, shape (n, K).

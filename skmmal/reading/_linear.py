@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import Ridge
 
-__all__ = ["LinearHead", "fit_stand_in", "linear_map_of", "log_probabilities"]
+from skmmal._probabilities import log_probabilities
+
+__all__ = ["LinearHead", "fit_stand_in", "linear_map_of"]
 
 LinearHead = tuple[np.ndarray, np.ndarray]
 """Weights (K, D) and intercepts (K,)."""
@@ -36,8 +38,3 @@ def fit_stand_in(points: np.ndarray, probabilities: np.ndarray) -> LinearHead:
     fitted = Ridge(alpha=1.0).fit(points, log_probabilities(probabilities))
     weights = np.asarray(fitted.coef_, dtype=np.float64).reshape(probabilities.shape[1], points.shape[1])
     return weights, np.full(len(weights), fitted.intercept_, dtype=np.float64)
-
-
-def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
-    """Logarithms, with zero taken as the smallest normal number."""
-    return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))

@@ -8,10 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skmmal._probabilities import check_distribution
+from skmmal._probabilities import log_probabilities
+from skmmal._targets import SEVERAL_LABELS, of_labels
 from skmmal.reading._held_out import HeldOutSource, folds
-from skmmal.reading._linear import LinearHead, linear_map_of, log_probabilities
-from skmmal.reading._posterior import class_weights, has_members, member_probabilities, prior_precision
+from skmmal.reading._linear import LinearHead, linear_map_of
+from skmmal.reading._posterior import (
+    class_weights,
+    has_members,
+    member_probabilities,
+    prior_precision,
+    state_weights,
+)
 from skmmal.reading._source import FUSED, Source
 
 __all__ = ["ModelAtPoints"]
@@ -66,13 +73,18 @@ class ModelAtPoints(Source):
         """Probabilities (N, K) by a head of one of its members."""
         if head == FUSED:
             source = f"{type(member).__name__}.predict_proba (a member or copy of {self.name})"
-            return check_distribution(member.predict_proba(X), n_rows=len(self), source=source, argument=self._argument)
+            said = member.predict_proba(X)
+            if self.target is SEVERAL_LABELS:  # a forest's trees know its codes, one state for each of its own
+                said = of_labels(said, self.final.classes_)
+            return self.target.checked(said, n_rows=len(self), source=source, argument=self._argument)
         found = dict(member.predict_proba_by_modality(X))
         return self._checked_by_modality(found, f" (a member or copy of {self.name})")[head]
 
     def prior(self, codes: np.ndarray) -> tuple[float, np.ndarray | None]:
         # precision of the prior by the classifier's `C`, and the rows' weights by its `class_weight`
         precision = prior_precision(self.final, len(codes))
+        if self.target is SEVERAL_LABELS:
+            return precision, state_weights(self.final, codes)
         weighted = getattr(self.final, "class_weight", None) is not None
         return precision, class_weights(self.final, codes) if weighted else None
 

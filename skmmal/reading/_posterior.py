@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 from sklearn.ensemble import BaggingClassifier, ExtraTreesClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import SGDClassifier
@@ -14,7 +13,8 @@ from sklearn.svm import SVC, NuSVC
 from sklearn.utils import check_array
 
 from skmmal._chunks import row_chunks
-from skmmal._labels import known_codes
+from skmmal._labels import known_codes, label_weights
+from skmmal._targets import ONE_CLASS, Target
 
 __all__ = [
     "LaplacePosterior",
@@ -23,6 +23,7 @@ __all__ = [
     "has_members",
     "member_probabilities",
     "prior_precision",
+    "state_weights",
 ]
 
 _FORESTS = (ExtraTreesClassifier, RandomForestClassifier)
@@ -49,6 +50,8 @@ def member_probabilities(
 
 def _columns(member: Any, final: Any) -> np.ndarray:
     """Columns of a member's classes: scikit-learn's ensembles fit on codes, but a frozen member came with names."""
+    if isinstance(final.classes_, list):  # a forest of several labels: its trees have all of them
+        return np.arange(len(final.classes_))
     if isinstance(member, FrozenEstimator):
         return known_codes(np.asarray(member.classes_), np.asarray(final.classes_), "a frozen member's classes_")
     return np.asarray(member.classes_, dtype=np.intp)
@@ -126,11 +129,26 @@ def class_weights(final: Any, codes: np.ndarray) -> np.ndarray | None:
     return (len(codes) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[codes]
 
 
+def state_weights(final: Any, states: np.ndarray) -> np.ndarray | None:
+    """Weight of each label of each labelled row by the classifier's `class_weight`: zero where nobody knows it.
+
+    ``None`` where all weigh the same.
+    """
+    known, weights = ~np.isnan(states), None
+    if len(states) and hasattr(final, "multilabel_"):
+        given = getattr(final, "class_weight", None)
+        weights = label_weights(given, states, np.asarray(final.classes_), np.ones(len(states)))
+    if weights is None and known.all():
+        return None
+    return np.where(known, 1.0 if weights is None else weights, 0.0)
+
+
 class LaplacePosterior:
     """Gaussian posterior of a softmax regression's weights, its Hessian in Kronecker factors.
 
     The Hessian of ``Σ loss + λ/2 ‖W‖²`` is taken as ``λ I + A ⊗ G``, A the sum of ``z zᵀ`` over the labelled rows
-    (with a column of ones for the intercept), G their mean of ``diag(p) − p pᵀ``.
+    (with a column of ones for the intercept), G their mean of ``diag(p) − p pᵀ``, or of ``diag(p (1 − p))`` where rows
+    have several labels: these have nothing to do with one another.
 
     Parameters
     ----------
@@ -141,32 +159,37 @@ class LaplacePosterior:
     precision : float
         λ.
     weights : ndarray of shape (n,), optional
-        Of the rows' losses; by default 1.
+        Of the rows' losses; by default 1. With several labels of shape (n, K), of each label of each row.
+    target : Target, default=ONE_CLASS
+        Whether rows have one class or several labels.
     """
 
     def __init__(
-        self, points: np.ndarray, probabilities: np.ndarray, precision: float, weights: np.ndarray | None = None
+        self,
+        points: np.ndarray,
+        probabilities: np.ndarray,
+        precision: float,
+        weights: np.ndarray | None = None,
+        target: Target = ONE_CLASS,
     ) -> None:
-        n_classes = probabilities.shape[1]
-        self.precision = precision
+        self.precision, self._target = precision, target
         design = _with_ones(points)
-        if len(points) and weights is not None:
-            _, singular, axes = np.linalg.svd(np.sqrt(weights)[:, None] * design, full_matrices=False)
-            shares = weights / weights.sum()
-            curvature = np.diag(shares @ probabilities) - (shares[:, None] * probabilities).T @ probabilities
-        elif len(points):
+        if len(points):
+            if weights is not None and weights.ndim == 1:
+                design = np.sqrt(weights)[:, None] * design
             _, singular, axes = np.linalg.svd(design, full_matrices=False)
-            curvature = np.diag(probabilities.mean(axis=0)) - probabilities.T @ probabilities / len(points)
         else:
             singular, axes = np.empty(0), np.empty((0, design.shape[1]))
-            curvature = np.eye(n_classes) - 1.0 / n_classes
-        values, self.classes = np.linalg.eigh(curvature)
+        curvature = target.curvature(probabilities, weights)
+        is_diagonal = curvature.ndim == 1
+        self.classes: np.ndarray | None
+        values, self.classes = (curvature, None) if is_diagonal else np.linalg.eigh(curvature)
         self.axes = axes
         self.variances = 1.0 / (precision + np.square(singular)[:, None] * np.maximum(values, 0.0))
 
     def logit_deviations(self, points: np.ndarray) -> np.ndarray:
-        """Standard deviations (N, K) of the logits along the columns of `classes`."""
-        deviations = np.empty((len(points), len(self.classes)))
+        """Standard deviations (N, K) of the logits along the columns of `classes`, or of each label's logit."""
+        deviations = np.empty((len(points), self.variances.shape[1]))
         for rows in row_chunks(len(points), points.shape[1] + len(self.axes)):
             design = _with_ones(points[rows])
             along = np.square(design @ self.axes.T)
@@ -181,7 +204,7 @@ class LaplacePosterior:
         deviations = self.logit_deviations(points)
         for _ in range(n_samples):
             noise = rng.standard_normal(logits.shape[1])
-            yield softmax(logits + (deviations * noise) @ self.classes.T, axis=1)
+            yield self._target.probabilities(logits + self._of_classes(deviations * noise))
 
     def joint_samples(
         self, logits: np.ndarray, points: np.ndarray, n_samples: int, rng: np.random.RandomState
@@ -189,15 +212,19 @@ class LaplacePosterior:
         """Probabilities (N, K) of one network after the other: the rows' covariance is kept."""
         for _ in range(n_samples):
             change = self.weight_sample(rng)
-            yield softmax(logits + points @ change[:-1] + change[-1], axis=1)
+            yield self._target.probabilities(logits + points @ change[:-1] + change[-1])
 
     def weight_sample(self, rng: np.random.RandomState) -> np.ndarray:
         """Draw a deviation of the weights (and, last row, the intercepts) from their mean, shape (D + 1, K)."""
-        n_columns, n_classes = self.axes.shape[1], len(self.classes)
+        n_columns, n_classes = self.axes.shape[1], self.variances.shape[1]
         free = rng.standard_normal((n_columns, n_classes))
         free -= self.axes.T @ (self.axes @ free)
         inside = np.sqrt(self.variances) * rng.standard_normal(self.variances.shape)
-        return (free / np.sqrt(self.precision) + self.axes.T @ inside) @ self.classes.T
+        return self._of_classes(free / np.sqrt(self.precision) + self.axes.T @ inside)
+
+    def _of_classes(self, values: np.ndarray) -> np.ndarray:
+        """Values along the columns of `classes` as values of the classes' logits."""
+        return values if self.classes is None else values @ self.classes.T
 
 
 def _with_ones(points: np.ndarray) -> np.ndarray:

@@ -140,8 +140,10 @@ def _with_labels(pool: Reading, X_labeled: Any, y_labeled: Any, candidates: np.n
             f"X_pool is a Reading, X_labeled a {type(X_labeled).__name__}: give a Reading of the labelled rows, too"
         )
     y_labeled = _labels(y_labeled, pool.source, "y_labeled")
-    labelled = pool.labelled if X_labeled is None else Reading(X_labeled.source, rows=X_labeled.rows, y=y_labeled)
-    return Reading(pool.source, rows=pool.rows, y=pool.y, candidates=candidates, labelled=labelled)
+    labelled = pool.labelled
+    if X_labeled is not None:
+        labelled = Reading(X_labeled.source, rows=X_labeled.rows_or_all, y=y_labeled)
+    return Reading(pool.source, rows=pool.rows_or_all, y=pool.y, candidates=candidates, labelled=labelled)
 
 
 def _labels(y: Any, source: Source, argument: str) -> Any:

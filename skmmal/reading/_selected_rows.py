@@ -54,7 +54,7 @@ class SelectedRows:
 
     def _with(self, positions: np.ndarray, on: str, labelled: Self | None) -> Self:
         if np.array_equal(positions, np.arange(len(self))):  # all of them: nothing need be copied
-            rows, y, candidates = None if self.is_whole else self.rows, self.y, self.candidates
+            rows, y, candidates = self.rows_or_all, self.y, self.candidates
         else:
             rows = self.rows[positions]
             y = None if self.y is None else np.asarray(self.y)[positions]
@@ -72,9 +72,15 @@ class SelectedRows:
         return self.source.is_fitted
 
     @property
+    def rows_or_all(self) -> np.ndarray | None:
+        """The rows of the source, ``None`` where they are all: of these nothing need be copied."""
+        return None if self.is_whole else self.rows
+
+    @property
     def taken(self) -> np.ndarray | slice:
         """The rows, as an index into the source's arrays that copies nothing where they are all."""
-        return slice(None) if self.is_whole else self.rows
+        rows = self.rows_or_all
+        return slice(None) if rows is None else rows
 
     def highest(self, scores: np.ndarray, n_instances: int) -> tuple[np.ndarray, np.ndarray]:
         """The candidates of highest score, highest first, and their scores; on ties the lowest row.

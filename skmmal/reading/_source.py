@@ -12,6 +12,7 @@ import numpy as np
 from skmmal._targets import ONE_CLASS, Target
 from skmmal.modalities import MultimodalArray, as_multimodal, presence_mask
 from skmmal.reading._linear import LinearHead
+from skmmal.reading._posterior import state_weights
 from skmmal.reading._rows import zero_where_absent
 
 __all__ = ["FUSED", "ArraysSource", "RowAnswers", "Source", "SourceError"]
@@ -205,17 +206,17 @@ class Source(RowAnswers):
 
         Parameters
         ----------
-        codes : ndarray of int, shape (n_labeled,)
-            Columns of the labelled rows' classes.
+        codes : ndarray of int, shape (n_labeled,), or of shape (n_labeled, L)
+            Columns of the labelled rows' classes, or which labels they have, NaN where nobody knows.
 
         Returns
         -------
         precision : float
             Of the Gaussian prior that the model's penalty stands for.
-        weights : ndarray of shape (n_labeled,) or None
-            Of the labelled rows; ``None``: all are one.
+        weights : ndarray of shape (n_labeled,) or (n_labeled, L), or None
+            Of the labelled rows, or of each label of each; ``None``: all are one.
         """
-        return 1.0, None
+        return 1.0, state_weights(None, codes) if codes.ndim == 2 else None
 
     def network(self) -> Any:
         """The network itself, for gradients (see `NetworkSource`)."""

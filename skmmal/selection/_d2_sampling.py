@@ -15,6 +15,8 @@ from skmmal.selection._validation import check_n_samples
 __all__ = ["d2_sampling"]
 
 _FIRST_BLOCK, _LARGEST_BLOCK = 8, 512
+_LARGE_POOL = 10_000
+"""From so many points on a pass over them costs more than candidates that are not accepted: blocks grow faster."""
 
 
 @overload
@@ -128,7 +130,8 @@ def _d2_sampling(
     points: Points, n_samples: int, rng: np.random.RandomState, new: Candidates
 ) -> tuple[np.ndarray, np.ndarray]:
     picked, found = [new.rows], [new.sq_distances]
-    n_left, size = n_samples - 1, _FIRST_BLOCK
+    size, growth = (4 * _FIRST_BLOCK, 4) if len(points) >= _LARGE_POOL else (_FIRST_BLOCK, 2)
+    n_left = n_samples - 1
     while n_left > 0:
         points.add(new.embedding, new.rows)
         mass = points.mass()
@@ -141,7 +144,7 @@ def _d2_sampling(
         new = _thin(drawn, rng.random_sample(size), n_left)
         picked, found = [*picked, new.rows], [*found, new.sq_distances]
         n_left -= len(new.rows)
-        size = _next_size(size, len(new.rows))
+        size = _next_size(size, len(new.rows), growth)
     return np.concatenate(picked).astype(np.intp), np.concatenate(found)
 
 
@@ -159,10 +162,10 @@ def _thin(drawn: Candidates, uniform: np.ndarray, n_wanted: int) -> Candidates:
     return replace(drawn.take(np.asarray(kept, dtype=np.intp)), sq_distances=np.asarray(distances))
 
 
-def _next_size(size: int, n_accepted: int) -> int:
+def _next_size(size: int, n_accepted: int, growth: int) -> int:
     """Grow the blocks while most candidates are accepted, shrink them when few are."""
     if n_accepted > 0.6 * size:
-        return min(2 * size, _LARGEST_BLOCK)
+        return min(growth * size, _LARGEST_BLOCK)
     if n_accepted < 0.25 * size:
         return max(size // 2, _FIRST_BLOCK)
     return size

@@ -53,6 +53,10 @@ class Process(ABC):
         """What the vectors give in `rows`, in float64; by default in all rows, as precise as the moments."""
 
     @abstractmethod
+    def blocks(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Blocks (n, s, s) of C and M at n sets of s rows each, of shape (n, s); in float64."""
+
+    @abstractmethod
     def observe(self, directions: Array, variances: Array) -> None:
         """Condition on picks: C loses ``Σ_k a_k a_kᵀ / d_k``, for the directions of a_k and d_k = c_k + s²."""
 
@@ -100,6 +104,15 @@ class DenseProcess(Process):
 
     def values(self, directions: Array, rows: np.ndarray | None = None) -> Array:
         return directions if rows is None else gather(directions, rows)
+
+    def blocks(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        of_c, of_m = (np.empty((*rows.shape, rows.shape[1])) for _ in range(2))
+        covariance, weights = to_numpy(self._covariance), to_numpy(self._weights)
+        for part in row_chunks(len(rows), rows.shape[1] * len(covariance)):
+            columns = covariance[rows[part]]
+            of_c[part] = np.take_along_axis(columns, rows[part][:, None, :], axis=2)
+            of_m[part] = (columns * weights) @ columns.transpose(0, 2, 1)
+        return of_c, of_m
 
     def observe(self, directions: Array, variances: Array) -> None:
         _subtract_product(self._covariance, directions / variances, directions.T)
@@ -180,6 +193,16 @@ class FeatureProcess(Process):
         parts = row_chunks(*self._features.shape)
         products = [cast(self._features[part], "float64") @ directions for part in parts]
         return namespace(directions).concatenate(products)
+
+    def blocks(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found = tuple(np.empty((*rows.shape, rows.shape[1])) for _ in range(2))
+        forms = [to_numpy(form) for form in (self._inverse, self._inverse @ self.target @ self._inverse)]
+        for part in row_chunks(len(rows), rows.shape[1] * len(forms[0])):
+            phi = np.asarray(to_numpy(gather(self._features, rows[part].ravel())), dtype=np.float64)
+            sets = phi.reshape(*rows[part].shape, -1)
+            for values, form in zip(found, forms, strict=True):
+                values[part] = (phi @ form).reshape(sets.shape) @ sets.transpose(0, 2, 1)
+        return found[0], found[1]
 
     def observe(self, directions: Array, variances: Array) -> None:
         _subtract_product(self._inverse, directions / variances, directions.T)

@@ -18,6 +18,8 @@ _CENTRES_PER_PASS = 512
 _SIFT_FROM = 128
 # Groups of like rows are looked for within a window, so that memory-mapped rows are read nearly in order.
 _WINDOW_ROWS, _GROUP_ROWS = 2**15, 512
+# Rows by which it is found out whether sifting rules out half of the pairs.
+_PROBED_ROWS = 1_024
 # Room for rounding, relative to ‖g‖² + ‖c‖², in bounds got from float32 products.
 _SLACK = 1e-4
 
@@ -72,16 +74,21 @@ class NearestCentre:
         factors = centres.gather(block, dtype)
         narrow = _narrow_factors(centres, block, dtype)
         sq_norms = (1 - _SLACK) * cast(gather(centres.measures.sq_norms, block), dtype)
+        some = np.arange(0, len(self.embedding), max(1, len(self.embedding) // _PROBED_ROWS))
+        if int(self._possible(some, narrow, sq_norms).sum()) > len(some) * len(block) // 2:
+            self._plain_pass(centres, block)  # as where rows have many labels: the bounds rule out hardly anything
+            return
         for window, groups in self._groups:
             for rows in groups:
-                near, useful = self._possible(rows, narrow, sq_norms)
+                possible = self._possible(rows, narrow, sq_norms)
+                near = rows[to_numpy(possible.any(axis=1))]
                 if len(near):
-                    index = np.flatnonzero(to_numpy(useful))
+                    index = np.flatnonzero(to_numpy(possible.any(axis=0)))
                     self._update(near, centres, block[index], [factor.take(index) for factor in factors])
             self.embedding.release(window)
 
-    def _possible(self, rows: np.ndarray, narrow: list[Array], sq_norms: Array) -> tuple[np.ndarray, Array]:
-        """The rows that the bounds allow to come nearer to some centre, and a mask of these centres."""
+    def _possible(self, rows: np.ndarray, narrow: list[Array], sq_norms: Array) -> Array:
+        """Which rows the bounds allow to come nearer to which centres than they are to their nearest one."""
         dtype = self.embedding.measures.dtype
         # distance² ≥ ‖g‖² + ‖c‖² − 2·bound: it is below the present one only where 2·bound exceeds the rest
         norms = cast(gather(self.embedding.measures.sq_norms, rows), dtype)
@@ -91,8 +98,7 @@ class NearestCentre:
             bounds = bounds + abs(own @ their.T)
         bounds *= 2
         bounds -= sq_norms
-        possible = bounds > rest[:, None]
-        return rows[to_numpy(possible.any(axis=1))], possible.any(axis=0)
+        return bounds > rest[:, None]
 
     def _update(self, rows: slice | np.ndarray, centres: Embedding, cols: np.ndarray, factors: list[Factors]) -> None:
         current = gather(self.sq_distances, rows)

@@ -12,7 +12,15 @@ from skmmal.selection._backend import Array, cast, full, like, namespace, to_num
 from skmmal.selection._gaussian_process import DenseProcess, FeatureProcess, Process, finite_matrix, largest_value
 from skmmal.selection._validation import check_candidates, check_n_samples
 
-__all__ = ["Design", "Guess", "greedy_design", "v_optimal_dense", "v_optimal_features"]
+__all__ = [
+    "Design",
+    "Guess",
+    "dense_process",
+    "feature_process",
+    "greedy_design",
+    "v_optimal_dense",
+    "v_optimal_features",
+]
 
 _FIRST_BLOCK, _LARGEST_BLOCK = 8, 64
 _CANDIDATES_PER_PICK, _MOST_CANDIDATES = 8, 256
@@ -87,19 +95,29 @@ def v_optimal_dense(
     >>> v_optimal_dense([[1.0, 0.9, 0.0], [0.9, 1.0, 0.0], [0.0, 0.0, 1.0]], 2)[0].tolist()
     [0, 2]
     """
+    process = dense_process(kernel, weights=weights, cross=cross, labelled=labelled, noise=noise)
+    return _greedy(process, np.shape(kernel)[0], n_samples, candidates)
+
+
+def dense_process(
+    kernel: Any, *, weights: Any = None, cross: Any = None, labelled: Any = None, noise: float = 0.1
+) -> DenseProcess:
+    """The process that `v_optimal_dense` searches, of the same arguments."""
     prior = finite_matrix(kernel, "kernel")
     if prior.shape[0] != prior.shape[1]:
         raise ValueError(f"kernel must be square, found shape {tuple(prior.shape)}")
-    available = check_candidates(candidates, len(prior))
-    n_samples = check_n_samples(n_samples, int(available.sum()))
-    process = DenseProcess(
+    return DenseProcess(
         cast(prior, "float64") + 0.0,  # a copy: it is changed
         _optional(cross, "cross"),
         _optional(labelled, "labelled"),
         _check_weights(weights, prior),
         number(noise, "noise", 0.0),
     )
-    return greedy_design(Design(process, available), n_samples)
+
+
+def _greedy(process: Process, n_rows: int, n_samples: int, candidates: Any) -> tuple[np.ndarray, np.ndarray]:
+    available = check_candidates(candidates, n_rows)
+    return greedy_design(Design(process, available), check_n_samples(n_samples, int(available.sum())))
 
 
 def v_optimal_features(
@@ -158,16 +176,19 @@ def v_optimal_features(
     >>> v_optimal_features([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]], 2)[0].tolist()
     [0, 2]
     """
+    process = feature_process(features, weights=weights, labelled=labelled, noise=noise)
+    return _greedy(process, np.shape(features)[0], n_samples, candidates)
+
+
+def feature_process(features: Any, *, weights: Any = None, labelled: Any = None, noise: float = 0.1) -> FeatureProcess:
+    """The process that `v_optimal_features` searches, of the same arguments."""
     phi = finite_matrix(features, "features")
-    available = check_candidates(candidates, len(phi))
-    n_samples = check_n_samples(n_samples, int(available.sum()))
     known = _optional(labelled, "labelled")
     if known is not None and known.shape[1] != phi.shape[1]:
         raise ValueError(f"features has {phi.shape[1]} columns, labelled has {known.shape[1]}")
     is_small = "float64" not in str(phi.dtype) and largest_value(phi) < _LARGEST_FLOAT32
     phi = cast(phi, "float32" if is_small else "float64")
-    process = FeatureProcess(phi, known, _check_weights(weights, phi), number(noise, "noise", 0.0))
-    return greedy_design(Design(process, available), n_samples)
+    return FeatureProcess(phi, known, _check_weights(weights, phi), number(noise, "noise", 0.0))
 
 
 def _optional(values: Any, argument: str) -> Array | None:

@@ -8,14 +8,25 @@ from sklearn.linear_model import Ridge
 
 from skmmal import ActiveLearner, LateFusionClassifier, MultimodalArray
 from skmmal._registry import ENTRIES
-from skmmal.query import BADGE, CoreSet, MarginSampling, MaxHerding, PowerBALD, RandomSampling, UHerding, get_strategy
+from skmmal.query import (
+    BADGE,
+    MVOPT,
+    CoreSet,
+    MarginSampling,
+    MaxHerding,
+    PowerBALD,
+    RandomSampling,
+    UHerding,
+    get_strategy,
+)
+from skmmal.reading import read_with_labels
 from skmmal.selection import unit_rows
 from skmmal.selection._units import Limits, Scores, Units, choose_units
 
 ENTRIES = [entry for entry in ENTRIES if entry.kind == "strategy"]
 SERVING = [entry.name for entry in ENTRIES if entry.groups]
 REFUSING = [entry.name for entry in ENTRIES if not entry.groups]
-DETERMINISTIC = ["coreset", "entropy", "label-cardinality", "least-confidence", "margin", "maxherding", "mmc", "uherding"]
+DETERMINISTIC = ["coreset", "entropy", "label-cardinality", "least-confidence", "margin", "maxherding", "mmc", "mvopt", "uherding"]
 WAYS = ["sum", "mean", "best"]
 
 
@@ -359,3 +370,55 @@ def test_a_start_with_a_regressor():
     learner.teach(instances, X[rows, 0])
     rows, _ = learner.query(X, n_instances=5)
     np.testing.assert_array_equal(rows, CoreSet().query(None, X, 5, X_labeled=learner.X_training))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("approximation", ["exact", "fourier"])
+def test_variance_of_groups_is_the_plain_loop(approximation, way, problem):
+    """The fall of the pool's variance by all rows of a group, from the posterior written out."""
+    clf, pool, (X, y), groups, costs = problem
+    labeled = {"X_labeled": X, "y_labeled": y}
+    chosen = MVOPT(kernel_approximation=approximation, n_components=64, random_state=0)
+    _, of_process, given = chosen._rows_of_process(
+        *(lambda reading: (reading, reading.labelled))(read_with_labels(clf, pool, X, y)), np.random.RandomState(0), None
+    )
+    weights, known = given["weights"], given["labelled"]
+    if approximation == "exact":
+        prior, cross = of_process, given["cross"]
+    else:
+        of_process, known = of_process.astype(float), known.astype(float)
+        prior, cross, known = of_process @ of_process.T, of_process @ known.T, known @ known.T
+    prior = prior - cross @ np.linalg.solve(known + 0.1 * np.eye(len(known)), cross.T)
+
+    def left_after(rows):
+        of_rows = prior[:, rows]
+        return prior - of_rows @ np.linalg.solve(prior[np.ix_(rows, rows)] + 0.1 * np.eye(len(rows)), of_rows.T)
+
+    def variance(rows):
+        return weights @ left_after(rows).diagonal()
+
+    for by_cost in (False, True):
+        picked, left, order = np.empty(0, dtype=int), list(pd.unique(groups)), []
+        for _ in range(5):
+            worth = {}
+            for name in left:
+                own = np.flatnonzero(groups == name)
+                together = variance(picked) - variance(np.append(picked, own))
+                best = max(variance(picked) - variance(np.append(picked, row)) for row in own)
+                worth[name] = {"sum": together, "mean": together / len(own), "best": best}[way]
+                worth[name] /= costs[own].sum() if by_cost else 1
+            order.append(max(worth, key=worth.get))
+            left.remove(order[-1])
+            picked = np.append(picked, np.flatnonzero(groups == order[-1]))
+        arguments = {"groups": groups, "group_score": way, "costs": costs if by_cost else None}
+        rows, scores = chosen.query(clf, pool, 5, **labeled, **arguments, return_scores=True)
+        assert in_groups(rows, groups) == order
+        if way == "sum":
+            total = sum(scores[groups[rows] == name][0] for name in order)
+            np.testing.assert_allclose(total, variance(np.empty(0, dtype=int)) - variance(picked), rtol=1e-5)
+
+
+def test_groups_too_large_for_their_pairs_are_refused():
+    X = np.random.default_rng(0).standard_normal((9000, 2))
+    with pytest.raises(ValueError, match=r"the largest of the groups has 9000 rows: .* group_score='best'"):
+        MVOPT(n_components=4).query(None, X, 1, groups=np.zeros(9000))

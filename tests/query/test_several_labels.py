@@ -1,6 +1,7 @@
 """Strategies on several labels a row, beside a computation label by label."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,22 @@ from sklearn.neural_network import MLPClassifier
 
 from skmmal import LateFusionClassifier, MultimodalArray
 from skmmal._registry import ENTRIES
-from skmmal.query import BADGE, BMMAL, MMC, MVOPT, LabelCardinality, MarginSampling, UHerding, get_strategy
-from skmmal.reading import Reading, read
+from skmmal._targets import SEVERAL_LABELS
+from skmmal.query import (
+    BADGE,
+    BALD,
+    BMMAL,
+    MMC,
+    MVOPT,
+    LabelCardinality,
+    MarginSampling,
+    PowerBALD,
+    UHerding,
+    get_strategy,
+    mutual_information,
+)
+from skmmal.reading import Reading, read, read_with_labels
+from skmmal.reading._posterior import LaplacePosterior
 
 SERVING = [entry.name for entry in ENTRIES if entry.kind == "strategy" and entry.multi_label]
 REFUSING = [entry.name for entry in ENTRIES if entry.kind == "strategy" and not entry.multi_label]
@@ -54,7 +69,7 @@ def test_serves(name, problem):
 @pytest.mark.parametrize("name", REFUSING)
 def test_refuses_and_says_who_serves(name, problem):
     clf, pool, labelled, Y = problem
-    with pytest.raises(ValueError, match=r"does not serve several labels a row .* these do: auto, badge, bmmal, .*uherding"):
+    with pytest.raises(ValueError, match=r"does not serve several labels a row .* these do: auto, badge, bald, bmmal, .*uherding"):
         strategy(name).query(clf, pool, 3, X_labeled=labelled, y_labeled=Y)
 
 
@@ -248,3 +263,138 @@ def test_two_columns_of_one_class_rank_as_the_class_does():
     np.testing.assert_array_equal(
         MarginSampling().query(several, X[60:], 20), MarginSampling().query(single, X[60:], 20)
     )
+
+
+# ------------------------------------------------------------------------------------- what a posterior says of labels
+
+
+def binary_information(draws):
+    """Mutual information of each label's state and the draws, label by label; summed over the labels."""
+    found = 0.0
+    for label in range(draws.shape[2]):
+        states = np.stack([1 - draws[:, :, label], draws[:, :, label]], axis=2)  # (S, N, 2)
+        mean = states.mean(axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = np.where(states > 0, states * np.log(states / mean), 0.0)
+        found = found + terms.sum(axis=2).mean(axis=0)  # the mean divergence of a draw from the mean of all
+    return found
+
+
+class LabelCommittee:
+    """Members that say what they were given, or that are classifiers; several labels a row."""
+
+    def __init__(self, members):
+        self.learner_list = [SimpleNamespace(estimator=member) for member in members]
+        self.classes_ = np.arange(L)
+
+    def fit(self, X, y):
+        return self
+
+    def predict_proba(self, X):
+        return np.mean([member.estimator.predict_proba(X) for member in self.learner_list], axis=0)
+
+
+def test_bald_of_a_committee_is_the_sum_over_labels(problem):
+    _, pool, labelled, Y = problem
+    rng = np.random.default_rng(3)
+    members = []
+    for _ in range(4):
+        rows = rng.integers(0, len(Y), len(Y))
+        members.append(LateFusionClassifier().fit(labelled[rows], Y[rows]))
+    draws = np.stack([member.predict_proba(pool) for member in members])
+    expected = binary_information(draws)
+    np.testing.assert_allclose(mutual_information(draws, multilabel=True), expected, atol=1e-12)
+    whole = LabelCommittee(members)
+    rows, scores = BALD().query(whole, pool, len(pool), return_scores=True)
+    np.testing.assert_allclose(scores, expected[rows], atol=1e-12)
+    np.testing.assert_array_equal(rows, np.argsort(-expected, kind="stable"))
+    own = np.stack([member.predict_proba_by_modality(pool)["a"] for member in members])
+    rows, scores = BALD(on="a").query(whole, pool, 10, return_scores=True)
+    np.testing.assert_allclose(scores, binary_information(own)[rows], atol=1e-12)
+    # contributions are the members' Shapley values, averaged, of the committee's states
+    states = (draws.mean(axis=0) > 0.5).astype(int)
+    phi = np.abs(np.mean([read(member, pool).source.shapley_values(states)[0] for member in members], axis=0))
+    np.testing.assert_allclose(read(whole, pool).contributions, phi / phi.sum(axis=1, keepdims=True), atol=1e-12)
+    assert len(set(BMMAL(random_state=0).query(whole, pool, 6).tolist())) == 6
+
+
+def test_bald_of_a_forest_is_that_of_its_trees(problem):
+    _, pool, labelled, Y = problem
+    rows, known = (np.nan_to_num(np.hstack(list(X.blocks.values()))) for X in (pool, labelled))
+    Y = Y.copy()
+    Y[:, -1] = 1  # one state only
+    forest = RandomForestClassifier(n_estimators=6, max_depth=3, random_state=0).fit(known, Y)
+    draws = np.stack([
+        np.column_stack([each[:, -1] for each in tree.predict_proba(rows)]) for tree in forest.estimators_
+    ])
+    picked, scores = BALD(source="committee").query(forest, rows, 12, return_scores=True)
+    np.testing.assert_allclose(scores, binary_information(draws)[picked], atol=1e-12)
+
+
+def test_bald_with_dropout(problem):
+    _, pool, labelled, Y = problem
+    clf = LateFusionClassifier(dropout=0.4, max_iter=15, random_state=0).fit(labelled, Y)
+    draws = np.stack(list(read(clf, pool).head.draws(30, 0)))
+    assert draws.std(axis=0).max() > 0.02
+    np.testing.assert_allclose(
+        mutual_information(draws, multilabel=True), binary_information(draws), atol=1e-12
+    )
+    assert len(set(BALD(n_draws=5, random_state=0).query(clf, pool, 6).tolist())) == 6
+
+
+@pytest.mark.parametrize("weight", [None, "balanced"])
+def test_laplace_posterior_of_each_label(problem, weight):
+    """With the same probabilities in every labelled row the factors are exact: a posterior for each label."""
+    rng = np.random.default_rng(0)
+    Z, p = rng.standard_normal((12, 4)), rng.uniform(0.1, 0.9, 3)
+    pool = rng.standard_normal((6, 4))
+    fitted = LaplacePosterior(Z, np.tile(p, (12, 1)), precision=0.7, target=SEVERAL_LABELS)
+    design, at = np.column_stack([Z, np.ones(12)]), np.column_stack([pool, np.ones(6)])
+    for label in range(3):
+        hessian = 0.7 * np.eye(5) + p[label] * (1 - p[label]) * design.T @ design
+        variance = np.einsum("nd,de,ne->n", at, np.linalg.inv(hessian), at)
+        np.testing.assert_allclose(fitted.logit_deviations(pool)[:, label] ** 2, variance, atol=1e-9)
+    draw = np.random.RandomState(0)
+    samples = np.stack([at @ fitted.weight_sample(draw) for _ in range(4000)])
+    np.testing.assert_allclose(samples.std(axis=0), fitted.logit_deviations(pool), rtol=0.1)
+    # states that nobody knows teach their label nothing, and class weights are those that the labels were fitted with
+    clf, rows, labelled, Y = problem
+    Y = Y.astype(float)
+    Y[10:40, 2] = np.nan
+    clf = LateFusionClassifier(class_weight=weight).fit(labelled, Y)
+    head = read_with_labels(clf, rows, labelled, Y).head
+    p = clf.predict_proba(labelled)
+    factors = np.where(np.isnan(Y), 0.0, 1.0)
+    if weight is not None:
+        n_known, n_has = (~np.isnan(Y)).sum(axis=0), np.nansum(Y, axis=0)
+        factors *= np.where(Y == 1, n_known / (2 * n_has), n_known / (2 * (n_known - n_has)))
+    curvature = (factors * p * (1 - p)).mean(axis=0)
+    design = np.column_stack([head.labelled.layer_features, np.ones(len(Y))])
+    at = np.column_stack([head.layer_features, np.ones(len(rows))])
+    svd = np.linalg.svd(design, full_matrices=True)
+    squares = np.zeros(at.shape[1])
+    squares[: len(svd[1])] = svd[1] ** 2
+    expected = np.square(at @ svd[2].T) @ (1 / (1.0 + squares[:, None] * curvature))
+    np.testing.assert_allclose(head.laplace.logit_deviations(head.layer_features) ** 2, expected, atol=1e-9)
+
+
+def test_one_label_with_two_columns_has_the_information_of_two_classes():
+    """A label's state is a class of two: the information about it is that about the class."""
+    p = np.random.default_rng(0).uniform(size=(7, 20, 1))
+    both = mutual_information(np.concatenate([1 - p, p], axis=2))
+    np.testing.assert_allclose(mutual_information(p, multilabel=True), both, atol=1e-12)
+
+
+def test_power_bald_draws_labels_in_proportion(problem):
+    clf, pool, labelled, Y = problem
+    known = {"X_labeled": labelled, "y_labeled": Y}
+    few = pool[:8]
+    rows, scores = BALD(n_draws=40, random_state=0).query(clf, few, 8, **known, return_scores=True)
+    information = np.empty(8)
+    information[rows] = scores
+    head = read_with_labels(clf, few, labelled, Y).head
+    draws = np.stack(list(head.draws(40, np.random.RandomState(0))))
+    np.testing.assert_allclose(information, binary_information(draws), atol=1e-12)
+    reading = read_with_labels(clf, few, labelled, Y)
+    seen = np.bincount([PowerBALD(n_draws=40, random_state=seed).query(None, reading, 1)[0] for seed in range(400)], minlength=8)
+    assert np.corrcoef(seen, information)[0, 1] > 0.8

@@ -42,10 +42,16 @@ def small_embeddings():
 
 
 @pytest.mark.parametrize(
-    ("name", "block"), [("dense", 8), ("float32", 8), ("outer", 8), ("clustered", 8), ("clustered", 1), ("outer", 64)]
+    ("name", "block", "is_large"),
+    [
+        *[("dense", 8, False), ("float32", 8, False), ("outer", 8, False), ("clustered", 8, False)],
+        *[("clustered", 1, False), ("outer", 64, False), ("clustered", 8, True)],
+    ],
 )
-def test_joint_distribution_of_the_first_picks_is_exact(name, block, monkeypatch):
+def test_joint_distribution_of_the_first_picks_is_exact(name, block, is_large, monkeypatch):
     monkeypatch.setattr(module, "_FIRST_BLOCK", block)
+    if is_large:  # blocks grow faster from so many points on
+        monkeypatch.setattr(module, "_LARGE_POOL", 1)
     embedding = small_embeddings()[name]
     expected = sequence_probabilities(embedding.sq_distances().astype(float), first=3, length=3)
     counts = dict.fromkeys(expected, 0)
