@@ -17,6 +17,7 @@ from skmmal._store import fsync_folder
 from skmmal._version import versions
 from skmmal.campaign._answers import Answers, can_be_learned
 from skmmal.campaign._batch import RANDOM_SLICE, RELABEL, Pick, batch_table, choose, mix_in, read_candidates
+from skmmal.campaign._drift import compare_rows
 from skmmal.campaign._files import CampaignError, digest, write_new
 from skmmal.campaign._folder import COSTS, CampaignFolder
 from skmmal.campaign._measures import Measures
@@ -194,6 +195,7 @@ class BatchesMixin(CampaignFolder):
         if gone:
             raise CampaignError(f"{len(gone)} ids with labels are no longer among the features, the first: {gone[0]!r}")
         X, ids = self.scaled_features()
+        drift = self._drift(described, ids)
         rows = _sort_rows(ids, state, self._validation["id"], include)
         model = None
         if can_be_learned(rows.y):
@@ -227,6 +229,7 @@ class BatchesMixin(CampaignFolder):
             "seed": seed,
             "random_seeds": {what: random_seed("campaign", seed, what, number) for what in ("fit", "query", "slice")},
             "features": described,
+            **({"drift": drift} if drift else {}),
             "n_candidates": len(rows.candidates),
             "excluded": {
                 "pending": rows.counts["pending"],
@@ -245,6 +248,17 @@ class BatchesMixin(CampaignFolder):
             **_relabeled(settings, pick, scale),
         }
         return receipt, tables, model
+
+    def _drift(self, described: dict[str, Any], ids: np.ndarray) -> list[dict[str, Any]]:
+        """How rows that came since the last round differ from those that were there; none: none came."""
+        if "grown_from" not in described:
+            return []
+        before = set(self._features.ids[: described["grown_from"]])
+        n_before = sum(name in before for name in ids)
+        rows = pd.Index(self._features.ids).get_indexer(pd.Index(ids))
+        if n_before in (0, len(ids)):
+            return []
+        return compare_rows(self._features.X[rows], n_before, seed=random_seed("campaign", self.settings.seed, "drift"))
 
     def _measure(
         self,

@@ -360,9 +360,13 @@ def undo(
 def status(
     folder: FolderArgument,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Fit models: whether choosing helps, how good annotators are.")
+    ] = False,
+    features: MovedOption = None,
 ) -> None:
     """Say where the campaign stands: labels, classes, accuracy, and whether it is time to stop."""
-    standing = open_campaign(folder).status()
+    standing = open_campaign(folder, features).status(measure=measure)
     if as_json:
         print(standing.to_json(), end="")
         return

@@ -45,6 +45,8 @@ def say_received(result: dict[str, Any], file: Path | str) -> None:
 
 def say_round(batch: pd.DataFrame, entry: Entry, few: str, out: Path | None) -> None:
     """What was handed out, and where it was written; `few` says what is the case while there is no model."""
+    from skmmal.campaign._drift import drift_in_words
+
     receipt = entry.receipt
     if receipt["cold_start"]:
         note(f"{few}: {receipt['strategy']['name']} chose from the features alone.")
@@ -54,6 +56,9 @@ def say_round(batch: pd.DataFrame, entry: Entry, few: str, out: Path | None) -> 
         f"Round {receipt['round']}: {len(batch)} of {receipt['n_candidates']} rows{groups}{cost}, chosen by "
         f"{receipt['strategy']['name']}: {out if out is not None else entry.path / 'next.csv'}"
     )
+    if "drift" in receipt:
+        n_before = receipt["features"]["grown_from"]
+        note(drift_in_words(receipt["drift"], n_before, receipt["features"]["n_samples"] - n_before))
     if "relabel" in receipt:
         said = receipt["relabel"]
         note(
