@@ -73,18 +73,12 @@ def compare_rows(X: MultimodalArray, n_before: int, *, seed: int = 0) -> list[di
             "p": None,
         }
         if counts[:, 0].min() >= FEWEST:
-            one["auc"], one["p"] = _told_apart(_as_vectors(some.blocks[name][there]), is_new[there], seed)
+            one["auc"], one["p"] = _told_apart(some.blocks[name][there].reshape(there.sum(), -1), is_new[there], seed)
         found.append(one)
     tests = [(one, key) for one in found for key in ("p_share", "p") if one[key] is not None]
     for (one, key), corrected in zip(tests, holm(np.array([one[key] for one, key in tests])), strict=True):
         one[key] = float(corrected)
     return found
-
-
-def _as_vectors(block: Any) -> np.ndarray:
-    """Rows as vectors: of a sequence the mean of its steps."""
-    values = np.asarray(block, dtype=np.float64)
-    return values if values.ndim == 2 else np.nanmean(values.reshape(len(values), -1, values.shape[-1]), axis=1)
 
 
 def _told_apart(values: np.ndarray, is_new: np.ndarray, seed: int) -> tuple[float, float]:
