@@ -39,8 +39,9 @@ class User:
         return self
 
 
-def choice(label: str, control: str = "label", to: str = "picture", **more: object) -> dict:
-    return {"from_name": control, "to_name": to, "type": "choices", "value": {"choices": [label]}, **more}
+def choice(label: str | list[str], control: str = "label", to: str = "picture", **more: object) -> dict:
+    chosen = [label] if isinstance(label, str) else label
+    return {"from_name": control, "to_name": to, "type": "choices", "value": {"choices": chosen}, **more}
 
 
 class People:
@@ -52,24 +53,34 @@ class People:
         self._known: dict[str, int] = {}
 
     def task(self, row: str) -> int:
+        """Number of the row's task; of several the last, as of a row that was sent once more."""
         if row not in self._known:
-            self._known = {task["data"]["skmmal_id"]: task["id"] for task in self.tasks()}
+            self._known = {
+                task["data"]["skmmal_id"]: task["id"] for task in sorted(self.tasks(), key=lambda one: one["id"])
+            }
         return self._known[row]
+
+    def look_again(self) -> None:
+        """Forget which task is whose."""
+        self._known = {}
 
     def tasks(self) -> list[dict]:
         user = next(iter(self.users.values()))
         return user.api("GET", f"/tasks?project={self.project}&page_size=10000&include=id,data")["tasks"]
 
-    def answer(self, row: str, who: str, label: str, origin: str = "manual", **more: object) -> None:
-        content = {"result": [choice(label, to=self.to, origin=origin)], "lead_time": 4.25, **more}
+    def answer(self, row: str, who: str, label: str | list[str], origin: str = "manual", **more: object) -> None:
+        """One class, or a set of labels; nothing is ticked in an empty one."""
+        result = [choice(label, to=self.to, origin=origin)] if label else []
+        content = {"result": result, "lead_time": 4.25, **more}
         self.numbers[row, who] = self.users[who].api("POST", f"/tasks/{self.task(row)}/annotations/", content)["id"]
 
     def cancel(self, row: str, who: str) -> None:
         content = {"result": [], "was_cancelled": True}
         self.numbers[row, who] = self.users[who].api("POST", f"/tasks/{self.task(row)}/annotations/", content)["id"]
 
-    def change(self, row: str, who: str, label: str) -> None:
-        content = {"result": [choice(label, to=self.to, origin="manual")], "was_cancelled": False}
+    def change(self, row: str, who: str, label: str | list[str]) -> None:
+        result = [choice(label, to=self.to, origin="manual")] if label else []
+        content = {"result": result, "was_cancelled": False}
         self.users[who].api("PATCH", f"/annotations/{self.numbers[row, who]}/", content)
 
     def settle(self, row: str, who: str) -> None:

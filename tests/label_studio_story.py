@@ -29,7 +29,7 @@ def truth(name: str) -> str:
     return CLASSES[IDS.index(name) % 3]
 
 
-def begin(folder, **options) -> LabelingCampaign:
+def begin(folder, classes=CLASSES, **options) -> LabelingCampaign:
     """A campaign whose batches do not depend on the last bit of a model."""
     rng = np.random.RandomState(0)
     X = {"a": rng.normal(size=(64, 3)) + 4 * np.eye(3)[np.arange(64) % 3], "b": rng.normal(size=(64, 2))}
@@ -40,7 +40,7 @@ def begin(folder, **options) -> LabelingCampaign:
     items.to_csv(folder / "items.csv", index=False)
     options = {"n_instances": 6, "random_fraction": 0.2, **options}
     return LabelingCampaign.create(
-        folder / "campaign", folder / "features", classes=CLASSES, initial="random", strategy="random",
+        folder / "campaign", folder / "features", classes=classes, initial="random", strategy="random",
         estimator=LateFusionClassifier(), **options,
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from scipy.special import entr
 
 from skmmal._targets import SEVERAL_LABELS, target_of
 from skmmal.campaign import _doubts, _set_doubts, _set_votes, _votes
+from skmmal.campaign._crowd import Question
 from skmmal.campaign._measures import Measures, measure_classes, measure_sets
 from skmmal.campaign._sets import join, named, split, states, text_of_states
 from skmmal.stopping import RoundState
@@ -102,6 +103,16 @@ class Answers(ABC):
     ) -> Any:
         """Labels that a model doubts which did not see them."""
 
+    @abstractmethod
+    def unseen(self, model: Any, X: Any, labels: np.ndarray, classes: list[str], **options: Any) -> np.ndarray:
+        """Probabilities of the classes by models that did not see the rows' labels; NaN where that cannot be."""
+
+    @abstractmethod
+    def questions(
+        self, votes: pd.DataFrame, probabilities: np.ndarray, pool: np.ndarray, classes: list[str]
+    ) -> list[Question]:
+        """What is asked of a row, with the votes on it, its probabilities, and those of rows without votes."""
+
 
 class _OneClass(Answers):
     """One of several classes."""
@@ -166,6 +177,20 @@ class _OneClass(Answers):
         self, model: Any, X: Any, labels: np.ndarray, ids: np.ndarray, classes: list[str], **options: Any
     ) -> Any:
         return _doubts.find_doubts(model, X, labels, ids, **options)
+
+    def unseen(self, model: Any, X: Any, labels: np.ndarray, classes: list[str], **options: Any) -> np.ndarray:
+        found = _doubts.self_confidence(model, X, labels, **options)
+        wide = pd.DataFrame(found, columns=np.unique(labels)).reindex(columns=classes, fill_value=0.0)
+        return wide.to_numpy()
+
+    def questions(
+        self, votes: pd.DataFrame, probabilities: np.ndarray, pool: np.ndarray, classes: list[str]
+    ) -> list[Question]:
+        given = set(votes.to_numpy().ravel())
+        taken = [column for column, name in enumerate(classes) if name in given]
+        names = [classes[column] for column in taken]
+        codes = votes.replace({name: float(code) for code, name in enumerate(names)}).to_numpy(dtype=np.float64)
+        return [Question("", names, codes, _normalized(probabilities[:, taken]), _normalized(pool[:, taken]))]
 
 
 class _LabelSets(Answers):
@@ -255,6 +280,32 @@ class _LabelSets(Answers):
         self, model: Any, X: Any, labels: np.ndarray, ids: np.ndarray, classes: list[str], **options: Any
     ) -> Any:
         return _set_doubts.find_doubts(model, X, states(labels, classes), ids, classes, **options)
+
+    def unseen(self, model: Any, X: Any, labels: np.ndarray, classes: list[str], **options: Any) -> np.ndarray:
+        return _set_doubts.unseen_probabilities(model, X, states(labels, classes), classes, **options)
+
+    def questions(
+        self, votes: pd.DataFrame, probabilities: np.ndarray, pool: np.ndarray, classes: list[str]
+    ) -> list[Question]:
+        codes = np.full((*votes.shape, len(classes)), np.nan)
+        for column in range(votes.shape[1]):
+            said = votes.iloc[:, column].notna().to_numpy()
+            codes[said, column] = states(votes.iloc[said, column], classes)
+        asked = [
+            Question(name, ["no", "yes"], codes[:, :, k], _of_two(probabilities[:, k]), _of_two(pool[:, k]))
+            for k, name in enumerate(classes)
+        ]
+        return [question for question in asked if question.usable.any()]
+
+
+def _normalized(probabilities: np.ndarray) -> np.ndarray:
+    """Rows that sum to one."""
+    return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+def _of_two(probability: np.ndarray) -> np.ndarray:
+    """Probabilities of no and yes."""
+    return np.column_stack([1 - probability, probability])
 
 
 def _among(text: str, classes: Names) -> str:

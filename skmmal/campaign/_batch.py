@@ -16,11 +16,16 @@ from skmmal.query._class_balance import balance_classes, rows_to_balance
 from skmmal.reading import Reading, read, read_with_labels
 
 __all__ = [
-    "RANDOM_SLICE", "Pick", "batch_table", "choose", "in_modalities", "mix_in", "read_candidates",
+    "RANDOM_SLICE", "RELABEL", "UNPROMPTED", "Pick", "batch_table", "choose", "in_modalities", "mix_in",
+    "read_candidates",
 ]  # fmt: skip
 
 RANDOM_SLICE = "random-slice"
 """What `chosen_by` says of a row that was drawn at random, to measure the accuracy."""
+RELABEL = "relabel"
+"""What it says of a labelled row that is handed out once more, because its label is doubted."""
+UNPROMPTED = (RANDOM_SLICE, RELABEL)
+"""Rows whose reason (`why`) does not tell what the model predicts."""
 
 
 @dataclass
@@ -118,14 +123,14 @@ def read_candidates(model: Any, X: MultimodalArray, candidates: np.ndarray, labe
     return read_with_labels(model, X[candidates], *known)
 
 
-def mix_in(pick: Pick, slice_: np.ndarray, rng: np.random.RandomState, groups: np.ndarray | None = None) -> Pick:
-    """Put the rows of the random slice at random places among the others; rows of a group stay together.
+def mix_in(pick: Pick, others: Pick, rng: np.random.RandomState, groups: np.ndarray | None = None) -> Pick:
+    """Put other rows at random places among those picked; rows of a group stay together.
 
     At the end of the batch they might never be labelled, and the rows that are would no longer be a random sample.
     """
-    if not len(slice_):
+    if not len(others.rows):
         return pick
-    n_picked, n_drawn = _lengths(pick.rows, groups), _lengths(slice_, groups)
+    n_picked, n_drawn = _lengths(pick.rows, groups), _lengths(others.rows, groups)
     n_units = len(n_picked) + len(n_drawn)
     is_drawn = np.zeros(n_units, dtype=bool)
     is_drawn[rng.permutation(n_units)[: len(n_drawn)]] = True
@@ -134,9 +139,9 @@ def mix_in(pick: Pick, slice_: np.ndarray, rng: np.random.RandomState, groups: n
     places = np.repeat(is_drawn, lengths)
     n = len(places)
     rows = np.empty(n, dtype=np.intp)
-    scores, chosen_by = np.full(n, np.nan), np.full(n, RANDOM_SLICE, dtype=object)
-    rows[places], rows[~places] = slice_, pick.rows
-    scores[~places], chosen_by[~places] = pick.scores, pick.chosen_by
+    scores, chosen_by = np.empty(n), np.empty(n, dtype=object)
+    for part, at in ((others, places), (pick, ~places)):
+        rows[at], scores[at], chosen_by[at] = part.rows, part.scores, part.chosen_by
     return Pick(rows, scores, chosen_by)
 
 
@@ -171,7 +176,8 @@ def batch_table(ids: np.ndarray, pick: Pick, X: MultimodalArray, model: Any = No
         ``id``, ``rank`` (from 1), ``score`` (the strategy's; higher is more wanted), ``chosen_by``, ``predicted``
         (where rows have several labels, those with bars between them), ``confidence`` (the largest probability; of
         several labels the mean over them of the probability of what is predicted), ``contribution_NAME`` for each
-        modality (its share in that probability), ``why`` (a sentence).
+        modality (its share in that probability), ``why`` (a sentence). What is predicted stays empty for rows that are
+        handed out once more because their label is doubted: the model has learned from it.
 
     Examples
     --------
@@ -197,8 +203,7 @@ def batch_table(ids: np.ndarray, pick: Pick, X: MultimodalArray, model: Any = No
     if model is None:
         columns.update(predicted="", confidence=np.nan, **{f"contribution_{name}": np.nan for name in names})
         columns["why"] = [
-            _SLICE_REASON if by == RANDOM_SLICE else f"no model yet: {by} chose it from the features alone"
-            for by in pick.chosen_by
+            _REASONS.get(by, f"no model yet: {by} chose it from the features alone") for by in pick.chosen_by
         ]
         return pd.DataFrame(columns)
     reading = read(model, features)
@@ -208,15 +213,21 @@ def batch_table(ids: np.ndarray, pick: Pick, X: MultimodalArray, model: Any = No
     columns["confidence"] = answers.confidence(probabilities)
     columns.update({f"contribution_{name}": shares[:, m] for m, name in enumerate(names)})
     columns["why"] = [
-        _SLICE_REASON
-        if by == RANDOM_SLICE
+        _REASONS[by]
+        if by in UNPROMPTED
         else answers.in_words(probabilities[i], model.classes_) + in_modalities(shares[i], present[i], names)
         for i, by in enumerate(pick.chosen_by)
     ]
-    return pd.DataFrame(columns)
+    table, again = pd.DataFrame(columns), pick.chosen_by == RELABEL
+    table.loc[again, "predicted"] = ""
+    table.loc[again, ["confidence", *(f"contribution_{name}" for name in names)]] = np.nan
+    return table
 
 
-_SLICE_REASON = "drawn at random, to measure the accuracy without bias"
+_REASONS = {
+    RANDOM_SLICE: "drawn at random, to measure the accuracy without bias",
+    RELABEL: "labelled before, and handed out once more: another answer is wanted",
+}
 
 
 def in_modalities(shares: np.ndarray, present: np.ndarray, names: Sequence[str]) -> str:

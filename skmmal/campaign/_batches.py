@@ -16,10 +16,12 @@ from skmmal._arrays import integer, number
 from skmmal._store import fsync_folder
 from skmmal._version import versions
 from skmmal.campaign._answers import Answers, can_be_learned
-from skmmal.campaign._batch import RANDOM_SLICE, Pick, batch_table, choose, mix_in, read_candidates
+from skmmal.campaign._batch import RANDOM_SLICE, RELABEL, Pick, batch_table, choose, mix_in, read_candidates
+from skmmal.campaign._drift import compare_rows
 from skmmal.campaign._files import CampaignError, digest, write_new
 from skmmal.campaign._folder import COSTS, CampaignFolder
 from skmmal.campaign._measures import Measures
+from skmmal.campaign._relabel import Scale, on_one_scale, take_again
 from skmmal.campaign._settings import (
     Settings,
     check_included,
@@ -58,6 +60,7 @@ class BatchesMixin(CampaignFolder):
         round: int | None = None,
         strategy: Any = None,
         random_fraction: float | None = None,
+        relabel_fraction: float | None = None,
         class_balance: bool | None = None,
         include: Sequence[str] = (),
         allow_changed_features: bool = False,
@@ -85,6 +88,11 @@ class BatchesMixin(CampaignFolder):
             For this round, instead of the campaign's.
         random_fraction : float, optional
             For this round: share that is drawn at random.
+        relabel_fraction : float, optional
+            For this round: share, at most, of labelled rows that are handed out once more, for another answer
+            (``chosen_by`` is ``relabel``). Doubted labels and new rows stand on one scale, that of ActiveLab [1]_: as
+            many labelled rows are among them as are among the first `n_instances` of all. Needs cleanlab (the extra
+            ``noise``) and fits the model five times more.
         class_balance : bool, optional
             For this round: prefer rows of rare classes.
         include : sequence of {"pending", "skip", "unsure", "conflict"}, default=()
@@ -105,12 +113,18 @@ class BatchesMixin(CampaignFolder):
             Nothing is left to hand out, features have changed, or `round` is not the next one.
         TimeoutError
             Another process holds the campaign.
+
+        References
+        ----------
+        .. [1] Goh and Mueller, "ActiveLab: active learning with re-labeling by multiple annotators", ICLR 2023 workshop
+           on trustworthy ML, section 3.
         """
         asked = {
             "n_instances": n_instances,
             "max_rows": max_rows,
             "strategy": strategy,
             "random_fraction": random_fraction,
+            "relabel_fraction": relabel_fraction,
             "class_balance": class_balance,
         }
         given = {name: value for name, value in asked.items() if value is not None}
@@ -181,6 +195,7 @@ class BatchesMixin(CampaignFolder):
         if gone:
             raise CampaignError(f"{len(gone)} ids with labels are no longer among the features, the first: {gone[0]!r}")
         X, ids = self.scaled_features()
+        drift = self._drift(described, ids)
         rows = _sort_rows(ids, state, self._validation["id"], include)
         model = None
         if can_be_learned(rows.y):
@@ -190,8 +205,13 @@ class BatchesMixin(CampaignFolder):
         priced = COSTS in self._config["files"] or limits.budget is not None
         costs = self._costs(ids, state).to_numpy() if priced else None
         units = Units(self._groups(ids), costs, settings.group_score)
-        pick, pool = _pick(X, rows, model, strategy, state.class_counts, number, settings, units, limits)
-        tables = {NEXT: _with_units(batch_table(ids, pick, X, model), pick, units)}
+        scale = None
+        if settings.relabel_fraction and model is not None:
+            estimator = seeded(settings.estimator, "campaign", seed, "relabel", number)
+            held_out = self._validation["id"]
+            scale = on_one_scale(state, estimator, X, ids, held_out, rows.candidates, model, seed)
+        pick, pool = _pick(X, rows, model, strategy, state.class_counts, number, settings, units, limits, scale)
+        tables = {NEXT: _marked(_with_units(batch_table(ids, pick, X, model), pick, units), state)}
         if model is not None and state.answers.multilabel:
             tables[SCORES] = _slice_scores(model, X, ids, pick)
         measured, stop_set = self._measure(state.answers, model, X, ids, rows, pool)
@@ -209,6 +229,7 @@ class BatchesMixin(CampaignFolder):
             "seed": seed,
             "random_seeds": {what: random_seed("campaign", seed, what, number) for what in ("fit", "query", "slice")},
             "features": described,
+            **({"drift": drift} if drift else {}),
             "n_candidates": len(rows.candidates),
             "excluded": {
                 "pending": rows.counts["pending"],
@@ -224,8 +245,20 @@ class BatchesMixin(CampaignFolder):
             "model": measured,
             "versions": versions(),
             **_used(units, limits, rows, pick),
+            **_relabeled(settings, pick, scale),
         }
         return receipt, tables, model
+
+    def _drift(self, described: dict[str, Any], ids: np.ndarray) -> list[dict[str, Any]]:
+        """How rows that came since the last round differ from those that were there; none: none came."""
+        if "grown_from" not in described:
+            return []
+        before = set(self._features.ids[: described["grown_from"]])
+        n_before = sum(name in before for name in ids)
+        rows = pd.Index(self._features.ids).get_indexer(pd.Index(ids))
+        if n_before in (0, len(ids)):
+            return []
+        return compare_rows(self._features.X[rows], n_before, seed=random_seed("campaign", self.settings.seed, "drift"))
 
     def _measure(
         self,
@@ -333,6 +366,7 @@ def _pick(
     settings: Settings,
     units: Units,
     limits: Limits,
+    scale: Scale | None = None,
 ) -> tuple[Pick, _Pool]:
     key = ("campaign", settings.seed)
     if limits.n_units is not None:
@@ -342,9 +376,11 @@ def _pick(
     # the slice comes first, from all candidates: what the strategy likes must not change who is in it
     drawn, n_drawn = draw_units(units, rows.candidates, limits.part(settings.random_fraction), limits, rng)
     left = limits.less(n_drawn, len(drawn), units.cost(rows.candidates[drawn]))
-    pick = Pick(np.empty(0, dtype=np.intp), np.empty(0), np.empty(0, dtype=object))
+    again = _NOBODY if scale is None else take_again(scale, settings.relabel_fraction, limits, left, units)
+    left = left.less(len(again.rows), len(again.rows), units.cost(again.rows))
+    pick = _NOBODY
     pool = _Pool(np.delete(rows.candidates, drawn), None)
-    if left.n_units != 0 and (len(drawn) == 0 or _has_room(units, pool.rows, left)):
+    if left.n_units != 0 and (len(drawn) + len(again.rows) == 0 or _has_room(units, pool.rows, left)):
         is_new = ~np.isin(rows.labeled, pool.rows)
         asked = seeded(settings.estimator, *key, "fit", number) if model is None else model
         y = rows.y[is_new] if model is not None or rows.y.ndim == 1 else None
@@ -362,7 +398,14 @@ def _pick(
             reading=pool.reading,
             asked=units.asked(pool.rows, left),
         )
-    return mix_in(pick, rows.candidates[drawn], rng, units.groups), pool
+    at_random = Pick(
+        rows.candidates[drawn], np.full(len(drawn), np.nan), np.full(len(drawn), RANDOM_SLICE, dtype=object)
+    )
+    pick = mix_in(pick, at_random, rng, units.groups)
+    return mix_in(pick, again, np.random.RandomState(random_seed(*key, "relabel", number))), pool
+
+
+_NOBODY = Pick(np.empty(0, dtype=np.intp), np.empty(0), np.empty(0, dtype=object))
 
 
 def _has_room(units: Units, rows: np.ndarray, limits: Limits) -> bool:
@@ -388,6 +431,23 @@ def _with_units(table: pd.DataFrame, pick: Pick, units: Units) -> pd.DataFrame:
     if units.costs is not None:
         more["cost"] = units.costs[pick.rows]
     return table.assign(**more)
+
+
+def _marked(table: pd.DataFrame, state: State) -> pd.DataFrame:
+    """A batch's table that says which rows were handed out or answered before, where there are such."""
+    before = {*state.labels.index, *(name for batch in state.batches for name in batch["id"])}
+    again = table["id"].isin(before)
+    number = str(len(state.rounds) + 1)
+    return table.assign(again=np.where(again, number, "")) if again.any() else table
+
+
+def _relabeled(settings: Settings, pick: Pick, scale: Scale | None) -> dict[str, Any]:
+    """What a receipt says of rows that are handed out once more because of their labels, where that was asked for."""
+    if not settings.relabel_fraction:
+        return {}
+    n_checked = 0 if scale is None else len(scale.again)
+    n = int((pick.chosen_by == RELABEL).sum())
+    return {"relabel": {"fraction": settings.relabel_fraction, "n_checked": n_checked, "n": n}}
 
 
 def _slice_scores(model: LateFusionClassifier, X: MultimodalArray, ids: np.ndarray, pick: Pick) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,10 @@ from scipy import stats
 from sklearn.base import clone
 from sklearn.model_selection import KFold
 
-__all__ = ["Benefit", "compare_with_random"]
+from skmmal.campaign._answers import can_be_learned
+from skmmal.campaign._measures import wilson
+
+__all__ = ["FEWEST", "Benefit", "TooFewToCompareError", "compare_with_random"]
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """Of the random labels' number: how many chosen ones are tried, to see how few are enough."""
@@ -31,7 +35,8 @@ class Benefit:
         ``labels`` (how many a model was fitted on), ``random`` and ``chosen`` (accuracy on rows drawn at random that
         the model did not see; NaN where there are too few labels).
     accuracy, accuracy_low, accuracy_high : float
-        Of a model that was fitted on all labels but the fold's, with its 95 % interval.
+        Of a model that was fitted on all labels but the fold's, with its 95 % interval. Where rows have several labels,
+        here and in all the others: the mean share of a row's labels that are right.
     difference, low, high : float
         Accuracy with chosen labels less that with as many random ones, and its 95 % interval.
     saved : float
@@ -58,9 +63,30 @@ class Benefit:
     saved: float
     sentences: list[str]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain values.
+
+        Returns
+        -------
+        dict
+            The curve as a list of its lines.
+        """
+        return {**vars(self), "curve": self.curve.to_dict("records")}
+
+
+class TooFewToCompareError(ValueError):
+    """There are too few labels of either kind."""
+
 
 def compare_with_random(
-    estimator: Any, X: Any, y: np.ndarray, is_random: np.ndarray, *, n_folds: int = 5, seed: int = 0
+    estimator: Any,
+    X: Any,
+    y: np.ndarray,
+    is_random: np.ndarray,
+    *,
+    classes: Sequence[str] | None = None,
+    n_folds: int = 5,
+    seed: int = 0,
 ) -> Benefit:
     """Compare labels that were chosen with as many that were drawn at random.
 
@@ -73,10 +99,12 @@ def compare_with_random(
         Cloned for every fit, with its random state set.
     X : MultimodalArray of shape (n_labeled, n_features)
         Labelled rows, in the order of their rounds.
-    y : ndarray of shape (n_labeled,)
-        Their classes.
+    y : ndarray of shape (n_labeled,) or (n_labeled, n_classes)
+        Their classes; or for each label one, zero, and NaN where it is not known.
     is_random : ndarray of bool, shape (n_labeled,)
         Rows of the random slices.
+    classes : sequence of str, optional
+        Names of the labels, where rows have several.
     n_folds : int, default=5
         Of the random rows.
     seed : int, default=0
@@ -88,8 +116,8 @@ def compare_with_random(
 
     Raises
     ------
-    ValueError
-        Too few labels of either kind, or of one class only.
+    TooFewToCompareError
+        A ValueError: there are too few labels of either kind.
 
     Notes
     -----
@@ -105,7 +133,7 @@ def compare_with_random(
     n_folds = min(n_folds, len(drawn))
     n_train = len(drawn) - -(-len(drawn) // max(n_folds, 1))
     if len(drawn) < FEWEST or len(chosen) < n_train:
-        raise ValueError(
+        raise TooFewToCompareError(
             f"{len(drawn)} labels of rows drawn at random and {len(chosen)} of rows that were chosen are too few to "
             f"compare: at least {FEWEST} drawn ones (--random-fraction), and about as many chosen ones, are needed"
         )
@@ -116,37 +144,59 @@ def compare_with_random(
         fold = drawn[test]
         for size in sizes:
             for kind, rows in (("random", drawn[train]), ("chosen", chosen)):
-                hits[kind, size][test] = _hits(estimator, X, y, rows[:size], fold)
-        everything[test] = _hits(estimator, X, y, np.setdiff1d(np.arange(len(y)), fold), fold)
+                hits[kind, size][test] = _hits(estimator, X, y, rows[:size], fold, classes)
+        everything[test] = _hits(estimator, X, y, np.setdiff1d(np.arange(len(y)), fold), fold, classes)
     curve = pd.DataFrame(
         [(size, hits["random", size].mean(), hits["chosen", size].mean()) for size in sizes],
         columns=["labels", "random", "chosen"],
     )
     differences = hits["chosen", sizes[-1]] - hits["random", sizes[-1]]
-    return _judged(curve, differences, everything, n_folds, len(chosen))
+    return _judged(curve, differences, everything, n_folds, len(chosen), y.ndim > 1)
 
 
-def _hits(estimator: Any, X: Any, y: np.ndarray, rows: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Whether a model of some rows is right about others; of one class only it says that class."""
+def _hits(
+    estimator: Any, X: Any, y: np.ndarray, rows: np.ndarray, asked: np.ndarray, classes: Sequence[str] | None
+) -> np.ndarray:
+    """Whether a model of some rows is right about others, or about what share of their labels.
+
+    Of one class only it says that class; of labels that all have or none, that.
+    """
+    if y.ndim > 1:
+        if can_be_learned(y[rows]):
+            model = clone(estimator).fit(X[rows], y[rows], classes=np.array(classes, dtype=str))
+            said = model.predict_proba(X[asked]) > 0.5
+        else:
+            said = np.nan_to_num(y[rows]).any(axis=0)[None, :]
+        right = np.where(np.isnan(y[asked]), np.nan, said == y[asked])
+        return np.nanmean(right, axis=1)
     if len(np.unique(y[rows])) < 2:
         return (y[asked] == y[rows[0]]).astype(float)
     return (clone(estimator).fit(X[rows], y[rows]).predict(X[asked]) == y[asked]).astype(float)
 
 
-def _judged(curve: pd.DataFrame, differences: np.ndarray, hits: np.ndarray, n_folds: int, n_chosen: int) -> Benefit:
+def _mean_interval(shares: np.ndarray) -> tuple[float, float]:
+    """95 % interval of a mean of shares."""
+    half = stats.t.ppf(0.975, len(shares) - 1) * stats.sem(shares)
+    return max(0.0, float(shares.mean() - half)), min(1.0, float(shares.mean() + half))
+
+
+def _judged(
+    curve: pd.DataFrame, differences: np.ndarray, hits: np.ndarray, n_folds: int, n_chosen: int, several: bool
+) -> Benefit:
     n_random, difference = len(differences), float(differences.mean())
     # models of overlapping rows err together: a variance larger by the share of a fold in what the others learn from
     spread = stats.sem(differences) * np.sqrt(1.0 + n_folds / (n_folds - 1.0))
     half = float(stats.t.ppf(0.975, n_random - 1) * spread)
     low, high = difference - half, difference + half
-    now = stats.binomtest(int(hits.sum()), len(hits)).proportion_ci(0.95, method="wilson")
+    now_low, now_high = _mean_interval(hits) if several else wilson(int(hits.sum()), len(hits))
     last = curve.iloc[-1]
     enough = curve["labels"][curve["chosen"] >= last["random"]]
     saved = float(1 - enough.iloc[0] / last["labels"]) if len(enough) else float("nan")
     n = int(last["labels"])
+    what = "Share of a row's labels that are right now" if several else "Accuracy now"
     lines = [
-        f"Accuracy now, on {n_random} rows drawn at random that the models did not see: {hits.mean():.3f} (95 % "
-        f"interval {now.low:.3f} to {now.high:.3f}).",
+        f"{what}, on {n_random} rows drawn at random that the models did not see: {hits.mean():.3f} (95 % "
+        f"interval {now_low:.3f} to {now_high:.3f}).",
         f"With {n} labels that were chosen it is {last['chosen']:.3f}, with {n} that were drawn at random "
         f"{last['random']:.3f}: {difference:+.3f} (95 % interval {low:+.3f} to {high:+.3f}).",
     ]
@@ -163,8 +213,8 @@ def _judged(curve: pd.DataFrame, differences: np.ndarray, hits: np.ndarray, n_fo
         n_chosen,
         curve,
         float(hits.mean()),
-        float(now.low),
-        float(now.high),
+        now_low,
+        now_high,
         difference,
         low,
         high,

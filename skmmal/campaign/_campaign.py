@@ -106,6 +106,7 @@ class LabelingCampaign(ConnectMixin, InsightMixin):
         scale: str = "standard",
         n_instances: int = 100,
         random_fraction: float = 0.0,
+        relabel_fraction: float = 0.0,
         class_balance: bool = False,
         classes: Sequence[str] | None = None,
         multilabel: bool = False,
@@ -146,6 +147,9 @@ class LabelingCampaign(ConnectMixin, InsightMixin):
             Rows in a batch.
         random_fraction : float, default=0.0
             Share of every batch that is drawn at random, which gives an unbiased estimate of the accuracy.
+        relabel_fraction : float, default=0.0
+            Share of every batch, at most, that is labelled already and handed out once more because the label is
+            doubted (see `next_batch`).
         class_balance : bool, default=False
             Prefer rows of rare classes among the strategy's picks (see `skmmal.campaign.balance_classes`).
         classes : sequence of str, optional
@@ -200,6 +204,7 @@ class LabelingCampaign(ConnectMixin, InsightMixin):
             scale=scale,
             n_instances=n_instances,
             random_fraction=random_fraction,
+            relabel_fraction=relabel_fraction,
             class_balance=class_balance,
             classes=as_classes(classes),
             stopping=stopping,

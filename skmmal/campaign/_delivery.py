@@ -90,7 +90,8 @@ def receive(
         raise ValueError(f"authority: there is no label by {absent[0]!r}; annotators are {annotators[:20]}")
     leads = sorted({everyone.get(name, name) for name in authority} - state.authorities)
     retracted = one_person(state.retracted, everyone)
-    kept, counts = new_events(events, history, retracted, again=_was_received(state, content, file))
+    before = _was_received(state, content, file)
+    kept, counts = new_events(events, history, retracted, again=before, waiting=state.waiting)
     fresh = incoming.events.loc[kept.index].reset_index(drop=True)
     counted = {
         "new": len(fresh),
@@ -111,7 +112,8 @@ def receive(
     )
     receipt = {"kind": "labels", **counted, "source_sha256": content, **more}
     receipt |= _without_empty({"people": people, "snapshot": bool(snapshot)})
-    said = {**counted, **more, **_without_empty({"notes": _notes(incoming, mark)})}
+    notes = _notes(incoming, mark) + _unmarked(counts["unmarked"])
+    said = {**counted, **more, **_without_empty({"notes": notes})}
     return Delivery(said, receipt, fresh, ignored, state.received.loc[vanished.index])
 
 
@@ -165,6 +167,16 @@ def _vanished(history: pd.DataFrame, events: pd.DataFrame, incoming: Incoming) -
     said = set(zip(events["id"], events["annotator"], strict=True))
     still_said = [pair in said for pair in zip(history["id"], history["annotator"], strict=True)]
     return history[by_hand & ~np.array(still_said, dtype=bool)]
+
+
+def _unmarked(n: int) -> list[str]:
+    """What there is to know of words that were received before, about rows that wait for another answer."""
+    if not n:
+        return []
+    return [
+        f"{n} labels about rows that were handed out once more repeat what the same person said before, and nothing "
+        "tells a new answer from the old one: keep the batch's column again, or give the time (when)"
+    ]
 
 
 def _notes(incoming: Incoming, mark: str) -> list[str]:

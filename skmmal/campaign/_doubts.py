@@ -12,7 +12,11 @@ from sklearn.model_selection import StratifiedKFold
 
 from skmmal._arrays import integer
 
-__all__ = ["find_doubts", "likely_wrong", "self_confidence"]
+__all__ = ["TooFewLabelsError", "find_doubts", "likely_wrong", "self_confidence"]
+
+
+class TooFewLabelsError(ValueError):
+    """No label can be held against a model that did not see it."""
 
 
 def self_confidence(model: Any, X: Any, y: np.ndarray, *, n_folds: int = 5, seed: int = 0) -> np.ndarray:
@@ -39,7 +43,7 @@ def self_confidence(model: Any, X: Any, y: np.ndarray, *, n_folds: int = 5, seed
     checkable = np.flatnonzero(counts[codes] > 1)
     probabilities = np.full((len(y), len(classes)), np.nan)
     if len(checkable) < 2 or len(np.unique(codes[checkable])) < 2:
-        raise ValueError(
+        raise TooFewLabelsError(
             "two classes with two labels each are needed to check labels, found "
             f"{dict(zip(classes.tolist(), counts.tolist(), strict=True))}"
         )

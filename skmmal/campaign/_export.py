@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from skmmal._paths import local_path
-from skmmal.campaign._batch import RANDOM_SLICE
+from skmmal.campaign._batch import UNPROMPTED
 from skmmal.campaign._campaign import LabelingCampaign
 from skmmal.campaign._files import dumps, write
 from skmmal.campaign._sets import split
@@ -191,7 +191,7 @@ def _without_predictions(batch: pd.DataFrame, hidden: pd.Series) -> pd.DataFrame
         if name == "confidence" or name.startswith("contribution_"):
             table.loc[hidden, name] = np.nan
     if "why" in table:  # it names what is predicted
-        table.loc[hidden & (table["chosen_by"] != RANDOM_SLICE), "why"] = ""
+        table.loc[hidden & ~table["chosen_by"].isin(UNPROMPTED), "why"] = ""
     return table
 
 

@@ -53,8 +53,8 @@ def normalize(
     Parameters
     ----------
     labels : DataFrame with the columns id and label, mapping of id to label, or Series of labels indexed by id
-        A DataFrame may hold the other columns of `ALL_COLUMNS`, too. A line without label and state says nothing; it is
-        counted and left out. Blanks around a label are no part of it.
+        A DataFrame may hold the other columns of `ALL_COLUMNS`, too, and ``again``, as batches do. A line
+        without label and state says nothing; it is counted and left out. Blanks around a label are no part of it.
     annotator : str
         Who labelled, where the labels do not say.
     map_classes : mapping of str to str, optional
@@ -92,6 +92,8 @@ def normalize(
         index=range(len(table)),
         dtype=object,
     )
+    if "again" in table.columns:  # of a batch: the round that handed the row out once more
+        events["again"] = _text(table["again"])
     events.loc[events["annotator"] == "", "annotator"] = annotator
     events["state"] = events["state"].str.lower()
     mapped = _rename(events, map_classes or {}) if sets_mapped is None else sets_mapped

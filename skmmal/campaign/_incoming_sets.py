@@ -18,6 +18,7 @@ _OURS = {
     *ALL_COLUMNS,
     "unknown",
     "entry",
+    "again",
     "rank",
     "score",
     "chosen_by",

@@ -52,9 +52,11 @@ class LabelsMixin(CampaignFolder):
         labels : path-like, DataFrame, mapping or Series
             A file (see `skmmal.campaign.read_labels_file`), or labels with their ids. A DataFrame may hold the
             columns ``state`` (``label``, ``skip``, ``unsure``, ``reject``: not of this class), ``annotator``,
-            ``when``, ``annotation``, ``authority``. Where rows have several labels, a label is a list of them, or a
-            text with `separator` between them; or there is a column for each label that holds 1, 0 or nothing (not
-            known), with the ids in ``id`` or in the index. No label applies: an empty list, or the state ``none``.
+            ``when``, ``annotation``, ``authority``, and a batch's ``again``: a row that was handed out once more got
+            this answer then, even where it repeats the same person's earlier one. Where rows have several labels, a
+            label is a list of them, or a text with `separator` between them; or there is a column for each label that
+            holds 1, 0 or nothing (not known), with the ids in ``id`` or in the index. No label applies: an empty list,
+            or the state ``none``.
         annotator : str, optional
             Who labelled, where the labels do not say. Default: the user.
         source : str, default="auto"

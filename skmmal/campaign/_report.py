@@ -69,7 +69,7 @@ def write_campaign_report(
     >>> folder.cleanup()
     """
     folder = local_path(folder, "folder")
-    status = campaign.status()
+    status = campaign.status(measure=True)
     history = campaign.stopping_history()
     rows = _Rows(data, dict(fields or {}), root)
     page = Page(folder, f"Labelling campaign {campaign.folder.absolute().name}")

@@ -10,9 +10,9 @@ from sklearn.base import clone
 from sklearn.model_selection import KFold
 
 from skmmal._arrays import integer
-from skmmal.campaign._doubts import likely_wrong
+from skmmal.campaign._doubts import TooFewLabelsError, likely_wrong
 
-__all__ = ["find_doubts"]
+__all__ = ["find_doubts", "unseen_probabilities"]
 
 _GIVEN = np.array(["no", "yes"], dtype=object)
 
@@ -51,12 +51,32 @@ def find_doubts(
     ValueError
         No label can be checked.
     """
+    probabilities = unseen_probabilities(model, X, y, classes, n_folds=n_folds, seed=seed)
+    able = np.flatnonzero(~np.isnan(probabilities).all(axis=0))
+    tables = [_of_label(classes[column], y[:, column], probabilities[:, column], ids) for column in able]
+    table = pd.concat(tables, ignore_index=True)
+    unchecked = int((~np.isnan(y)).sum()) - len(table)
+    table = table.sort_values(["self_confidence", "id", "label"], kind="stable").reset_index(drop=True)
+    table.attrs["unchecked"] = unchecked
+    return table
+
+
+def unseen_probabilities(
+    model: Any, X: Any, y: np.ndarray, classes: list[str], *, n_folds: int = 5, seed: int = 0
+) -> np.ndarray:
+    """Cross-validated probabilities of all labels; parameters as of `find_doubts`.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_labels)
+        NaN for labels that cannot be checked.
+    """
     n_folds = min(integer(n_folds, "n_folds", 2), len(y))
     n_yes, n_no = (y == 1).sum(axis=0), (y == 0).sum(axis=0)
-    able = np.flatnonzero((n_yes > 1) & (n_no > 1))
-    if not len(able):
+    able = (n_yes > 1) & (n_no > 1)
+    if not able.any():
         found = {name: (int(yes), int(no)) for name, yes, no in zip(classes, n_yes, n_no, strict=True)}
-        raise ValueError(
+        raise TooFewLabelsError(
             f"a label that two rows have and two have not is needed to check labels, found (have, have not): {found}"
         )
     probabilities = np.empty(y.shape)
@@ -64,12 +84,8 @@ def find_doubts(
         fold = clone(model).set_params(random_state=seed)
         fold.fit(X[train], y[train], classes=np.array(classes, dtype=str))
         probabilities[test] = fold.predict_proba(X[test])
-    tables = [_of_label(classes[column], y[:, column], probabilities[:, column], ids) for column in able]
-    table = pd.concat(tables, ignore_index=True)
-    unchecked = int((~np.isnan(y)).sum()) - len(table)
-    table = table.sort_values(["self_confidence", "id", "label"], kind="stable").reset_index(drop=True)
-    table.attrs["unchecked"] = unchecked
-    return table
+    probabilities[:, ~able] = np.nan
+    return probabilities
 
 
 def _of_label(name: str, given: np.ndarray, probability: np.ndarray, ids: np.ndarray) -> pd.DataFrame:

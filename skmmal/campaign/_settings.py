@@ -11,6 +11,7 @@ from skmmal._arrays import boolean, integer
 from skmmal._persistence import decode, encode
 from skmmal._registry import entries
 from skmmal.campaign._checks import check_class_names
+from skmmal.campaign._crowd import needs_cleanlab
 from skmmal.campaign._files import CampaignError
 from skmmal.campaign._sets import check_label_names
 from skmmal.classifier import LateFusionClassifier, LateFusionClassifierCV
@@ -49,6 +50,7 @@ class Settings:
     group_score: str = ""
     """How a group is scored; empty where the unit is the row."""
     max_rows: int | None = None
+    relabel_fraction: float = 0.0
 
     def checked(self) -> Settings:
         """Put names and defaults into the form that is kept; what cannot be used is an error."""
@@ -70,7 +72,10 @@ class Settings:
             raise ValueError(f"group_score must be one of {list(GROUP_SCORES)}, got {self.group_score!r}")
         if self.group_score:
             self._check_groups()
-        self.random_fraction = check_fraction(self.random_fraction)
+        self.random_fraction = check_fraction(self.random_fraction, "random_fraction")
+        self.relabel_fraction = check_fraction(self.relabel_fraction, "relabel_fraction")
+        if self.relabel_fraction:
+            self._check_relabeling()
         self.class_balance = bool(self.class_balance)
         self.stopping = as_criteria(DEFAULT_STOPPING if self.stopping is None else self.stopping)
         self.seed = integer(self.seed, "seed", 0)
@@ -107,6 +112,19 @@ class Settings:
                 "class_balance is about single rows; a campaign that hands out whole groups cannot have it"
             )
 
+    def _check_relabeling(self) -> None:
+        """Raise where labelled rows cannot be handed out once more."""
+        needs_cleanlab("relabel_fraction")
+        if self.group_score:
+            raise ValueError(
+                "relabel_fraction is about single rows; a campaign that hands out whole groups cannot have it"
+            )
+        if self.random_fraction + self.relabel_fraction > 1:
+            raise ValueError(
+                f"random_fraction {self.random_fraction} and relabel_fraction {self.relabel_fraction} are more than "
+                "the whole batch together"
+            )
+
     def to_json(self) -> dict[str, Any]:
         """JSON that `from_json` reads."""
         return {
@@ -128,6 +146,7 @@ class Settings:
             **({"multilabel": True} if self.multilabel else {}),
             **({"group_score": self.group_score} if self.group_score else {}),
             **({"max_rows": self.max_rows} if self.max_rows is not None else {}),
+            **({"relabel_fraction": self.relabel_fraction} if self.relabel_fraction else {}),
         }
 
     @classmethod
@@ -199,12 +218,12 @@ def as_initial(initial: Any) -> QueryStrategy:
     return found
 
 
-def check_fraction(value: Any) -> float:
-    """A random fraction from 0 to 1."""
+def check_fraction(value: Any, name: str) -> float:
+    """A share from 0 to 1."""
     if not isinstance(value, Real) or isinstance(value, bool):
-        raise TypeError(f"random_fraction must be a number, got {value!r}")
+        raise TypeError(f"{name} must be a number, got {value!r}")
     if not 0 <= float(value) <= 1:
-        raise ValueError(f"random_fraction must be from 0 to 1, got {value}")
+        raise ValueError(f"{name} must be from 0 to 1, got {value}")
     return float(value)
 
 

@@ -66,6 +66,12 @@ class State(LabelState):
         return found
 
     @cached_property
+    def unanswered(self) -> dict[str, int]:
+        """`pending` and `waiting` together: ids, and the last round that handed them out."""
+        last = {name: number for number, batch in enumerate(self.batches, start=1) for name in batch["id"]}
+        return {name: last[name] for name in dict.fromkeys([*self.pending, *self.waiting])}
+
+    @cached_property
     def history(self) -> list[RoundState]:
         """Rounds that had a model, as stopping criteria see them."""
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ import numpy as np
 import pandas as pd
 
 from skmmal.campaign._batch import RANDOM_SLICE
+from skmmal.campaign._benefit import FEWEST as FEWEST_RANDOM
+from skmmal.campaign._benefit import Benefit, TooFewToCompareError
+from skmmal.campaign._doubts import TooFewLabelsError
+from skmmal.campaign._drift import drift_in_words
 from skmmal.campaign._files import dumps
 from skmmal.campaign._settings import Settings, strategy_name
 from skmmal.campaign._state import State
@@ -17,7 +22,7 @@ from skmmal.campaign._units import lead_times
 from skmmal.campaign._votes import latest
 from skmmal.stopping import Advice
 
-__all__ = ["Status", "make_status"]
+__all__ = ["Status", "add_benefit", "add_quality", "make_status", "name_benefit"]
 
 FEW = 5
 """A class with fewer labels than this is called poorly covered."""
@@ -49,7 +54,8 @@ class Status:
     annotators : DataFrame
         Indexed by annotator: ``seconds`` (median lead time, if the tool says so), ``labels``, ``skip``, ``unsure``,
         ``reject`` (said which class it is not; if anyone did), ``compared`` (rows with another annotator's label, too)
-        and ``agrees`` (share of them in which both say the same; see `LabelingCampaign.agreement`).
+        and ``agrees`` (share of them in which both say the same; see `LabelingCampaign.agreement`). Where it was
+        measured also ``quality``, ``with_consensus`` and ``worst`` (see `LabelingCampaign.annotator_quality`).
     agreement : dict
         See `LabelingCampaign.agreement`.
     advice : list of Advice
@@ -61,6 +67,13 @@ class Status:
         (a prediction was accepted), ``prediction-changed``.
     groups : DataFrame
         Indexed by group, where there are such and it was handed out: ``rows``, ``labelled``, ``pending``, ``other``.
+    benefit : Benefit, optional
+        Whether choosing helps, where that was measured.
+    drift : list of dict
+        For each round before which the features grew ``round``, ``n_before``, ``n_new`` and ``tests``: how the new rows
+        differ from the former ones, by modality: ``auc`` of a classifier that is to tell them apart on rows that it did
+        not see, its ``p``, and how many rows have the modality, ``share_before``, ``share_new``, ``p_share`` (p are
+        corrected together, after Holm).
     sentences : list of str
         The same in words.
 
@@ -92,6 +105,8 @@ class Status:
     conflicts: pd.DataFrame = field(default_factory=pd.DataFrame)
     origins: dict[str, int] = field(default_factory=dict)
     groups: pd.DataFrame = field(default_factory=pd.DataFrame)
+    benefit: Benefit | None = None
+    drift: list[dict[str, Any]] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
 
     def to_json(self) -> str:
@@ -123,6 +138,8 @@ class Status:
             "conflicts": self.conflicts.to_dict("records"),
             "origins": self.origins,
             **({"groups": self.groups.reset_index().to_dict("records")} if len(self.groups) else {}),
+            **({"benefit": self.benefit.to_dict()} if self.benefit is not None else {}),
+            **({"drift": self.drift} if self.drift else {}),
             "advice": [vars(advice) for advice in self.advice],
             "sentences": self.sentences,
         }
@@ -150,9 +167,60 @@ def make_status(folder: Path, state: State, settings: Settings, n_samples: int, 
         state.conflicts,
         _origins(latest(state.events)),
         _groups(state),
+        drift=_drift(state),
     )
     status.sentences = _sentences(status, state, settings)
     return status
+
+
+def name_benefit(status: Status, state: State) -> None:
+    """Say how to find out whether choosing helps, where that can be."""
+    drawn = [name for batch in state.batches for name in batch["id"][batch["chosen_by"] == RANDOM_SLICE]]
+    if len(state.labels.index.intersection(drawn)) >= FEWEST_RANDOM:
+        status.sentences.append("Whether choosing helps: skmmal campaign status --measure says it, and fits models.")
+
+
+def add_benefit(status: Status, measure: Callable[[], Benefit]) -> None:
+    """Measure whether choosing helps, or say why that cannot be."""
+    try:
+        status.benefit = measure()
+        status.sentences += status.benefit.sentences
+    except TooFewToCompareError as error:
+        status.sentences.append(f"Whether choosing helps cannot be said yet: {error}.")
+
+
+def add_quality(status: Status, measure: Callable[[], pd.DataFrame]) -> None:
+    """Measure how good annotators are, or say why that cannot be."""
+    if len(status.annotators) < 2:
+        return
+    why = "no row was labelled by two"
+    try:
+        found = measure()
+        if len(found):
+            names = ["quality", "with_consensus", "worst"]
+            status.annotators[names] = found[names].reindex(status.annotators.index)
+            last = found.iloc[0]
+            status.sentences.append(
+                f"Judged by each other and by a model that did not see their labels, {found.index[0]}'s labels are "
+                f"least often right (quality {last['quality']:.2f}, worst about {last['worst']}), {found.index[-1]}'s "
+                f"most often ({found['quality'].iloc[-1]:.2f})."
+            )
+            return
+    except (ImportError, TooFewLabelsError) as error:
+        why = str(error)
+    status.sentences.append(f"How good annotators are cannot be said: {why}.")
+
+
+def _drift(state: State) -> list[dict[str, Any]]:
+    found = []
+    for entry in state.rounds:
+        features = entry.receipt["features"]
+        if "drift" in entry.receipt:
+            n_before = int(features["grown_from"])
+            n_new = int(features["n_samples"]) - n_before
+            what = {"round": entry.receipt["round"], "n_before": n_before, "n_new": n_new}
+            found.append({**what, "tests": entry.receipt["drift"]})
+    return found
 
 
 def _n_validation(state: State) -> int:
@@ -271,6 +339,11 @@ def _sentences(status: Status, state: State, settings: Settings) -> list[str]:
     lines += _unit_sentences(status, state)
     lines += _estimate_sentences(status, settings)
     lines += _origin_sentences(status, state)
+    for one in status.drift:
+        lines.append(f"Before round {one['round']}: {drift_in_words(one['tests'], one['n_before'], one['n_new'])}")
+    once_more = len(set(state.waiting) - set(state.pending))
+    if once_more:
+        lines.append(f"{once_more} rows that were handed out once more wait for another answer.")
     agreed = status.agreement
     if agreed["n_several"]:
         several = "were answered by several" if state.answers.multilabel else "have several labels"

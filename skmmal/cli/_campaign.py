@@ -17,7 +17,7 @@ from skmmal.cli._campaign_options import (
     pairs,
     shown_fields,
 )
-from skmmal.cli._campaign_words import say_received, show_status
+from skmmal.cli._campaign_words import say_received, say_round, show_status
 from skmmal.cli._connect import connect, pull, push
 from skmmal.cli._shared import (
     ClassBalanceOption,
@@ -126,6 +126,10 @@ def init(
     random_fraction: Annotated[
         float, typer.Option(help="Share of each batch drawn at random, to measure the accuracy.", min=0, max=1)
     ] = 0.0,
+    relabel_fraction: Annotated[
+        float,
+        typer.Option(help="Share of each batch, at most, of doubted labels handed out once more.", min=0, max=1),
+    ] = 0.0,
     class_balance: ClassBalanceOption = False,
     stop: Annotated[
         list[str] | None,
@@ -155,6 +159,7 @@ def init(
         scale=scale.value,
         n_instances=n_instances,
         random_fraction=random_fraction,
+        relabel_fraction=relabel_fraction,
         class_balance=class_balance,
         classes=_classes(classes, classes_file),
         multilabel=multilabel,
@@ -206,6 +211,12 @@ def next_(
     random_fraction: Annotated[
         float | None, typer.Option(help="For this round: share drawn at random.", min=0, max=1)
     ] = None,
+    relabel_fraction: Annotated[
+        float | None,
+        typer.Option(
+            help="For this round: share, at most, of doubted labels that are handed out once more.", min=0, max=1
+        ),
+    ] = None,
     class_balance: Annotated[
         bool | None, typer.Option("--class-balance/--no-class-balance", help="For this round.")
     ] = None,
@@ -229,6 +240,7 @@ def next_(
         round=round_,
         strategy=strategy,
         random_fraction=random_fraction,
+        relabel_fraction=relabel_fraction,
         class_balance=class_balance,
         include=split_names(also),
         allow_changed_features=allow_changed_features,
@@ -238,19 +250,10 @@ def next_(
     entry = state.rounds[-1 if round_ is None else round_ - 1]
     if out is not None:
         write(out, entry.read("next.csv"))
-    receipt = entry.receipt
     wanted = opened.settings.n_instances if n_instances is None else n_instances
-    has_units = "group" in batch or budget is not None
-    if len(batch) < wanted and round_ is None and not has_units:
+    if len(batch) < wanted and round_ is None and "group" not in batch and budget is None:
         note(f"Only {len(batch)} rows were left.")
-    if receipt["cold_start"]:
-        note(f"{state.answers.few}: {receipt['strategy']['name']} chose from the features alone.")
-    groups = f" in {batch['group'].nunique()} groups" if "group" in batch else ""
-    cost = f", cost {batch['cost'].sum():.4g}" if "cost" in batch else ""
-    say(
-        f"Round {receipt['round']}: {len(batch)} of {receipt['n_candidates']} rows{groups}{cost}, chosen by "
-        f"{receipt['strategy']['name']}: {out if out is not None else entry.path / 'next.csv'}"
-    )
+    say_round(batch, entry, state.answers.few, out)
 
 
 @campaign.command("add-labels", epilog="Example: skmmal campaign add-labels emoji labelled.csv --annotator ann")
@@ -359,9 +362,13 @@ def undo(
 def status(
     folder: FolderArgument,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Fit models: whether choosing helps, how good annotators are.")
+    ] = False,
+    features: MovedOption = None,
 ) -> None:
     """Say where the campaign stands: labels, classes, accuracy, and whether it is time to stop."""
-    standing = open_campaign(folder).status()
+    standing = open_campaign(folder, features).status(measure=measure)
     if as_json:
         print(standing.to_json(), end="")
         return

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 from skmmal.cli._shared import note, print_table, say
 
 if TYPE_CHECKING:
-    from skmmal.campaign import Status
+    import pandas as pd
 
-__all__ = ["say_received", "show_status"]
+    from skmmal.campaign import Status
+    from skmmal.campaign._log import Entry
+
+__all__ = ["say_received", "say_round", "show_status"]
 
 _COUNTS = {
     "changed": "of them change an earlier word",
@@ -38,6 +41,32 @@ def say_received(result: dict[str, Any], file: Path | str) -> None:
     say(line if result["entry"] is None else f"{line} [entry {result['entry']}]")
     for text in result.get("notes", ()):
         note(f"{file}: {text}.")
+
+
+def say_round(batch: pd.DataFrame, entry: Entry, few: str, out: Path | None) -> None:
+    """What was handed out, and where it was written; `few` says what is the case while there is no model."""
+    from skmmal.campaign._drift import drift_in_words
+
+    receipt = entry.receipt
+    if receipt["cold_start"]:
+        note(f"{few}: {receipt['strategy']['name']} chose from the features alone.")
+    groups = f" in {batch['group'].nunique()} groups" if "group" in batch else ""
+    cost = f", cost {batch['cost'].sum():.4g}" if "cost" in batch else ""
+    say(
+        f"Round {receipt['round']}: {len(batch)} of {receipt['n_candidates']} rows{groups}{cost}, chosen by "
+        f"{receipt['strategy']['name']}: {out if out is not None else entry.path / 'next.csv'}"
+    )
+    if "drift" in receipt:
+        n_before = receipt["features"]["grown_from"]
+        note(drift_in_words(receipt["drift"], n_before, receipt["features"]["n_samples"] - n_before))
+    if "relabel" in receipt:
+        said = receipt["relabel"]
+        note(
+            f"{said['n']} of these rows are labelled, and are handed out once more (chosen_by relabel); "
+            f"{said['n_checked']} labels were put on one scale with the new rows."
+            if said["n_checked"]
+            else "No label can be held against a model that did not see it yet: all of these rows are new."
+        )
 
 
 def show_status(standing: Status) -> None:

@@ -291,9 +291,7 @@ def report(
 # ------------------------------------------------------------------------------------------------------ select
 
 
-@app.command(
-    epilog="Example: skmmal select --features features --labels labels.csv -n 200 --out next.csv"
-)
+@app.command(epilog="Example: skmmal select --features features --labels labels.csv -n 200 --out next.csv")
 @friendly
 def select(
     features: Annotated[Path, typer.Option(help="A feature cache (a folder), or an .npz file.")],

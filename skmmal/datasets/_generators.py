@@ -182,9 +182,7 @@ def make_multimodal_classification(
         target_names=np.array([str(code) for code in range(n_classes if n_labels is None else n_labels)]),
         present=~gone,
         latents=Bunch(symbols=symbols, factors=factors, maps=maps, centres=centres, noise=noise),
-        DESCR=_describe(
-            n_samples, layout, n_classes, n_labels, interaction, noise, rates, missing_pattern, class_sep
-        ),
+        DESCR=_describe(n_samples, layout, n_classes, n_labels, interaction, noise, rates, missing_pattern, class_sep),
     )
 
 

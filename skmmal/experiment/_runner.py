@@ -199,8 +199,10 @@ def run_experiment(
 def _with_oracle(problem: Problem, oracle: Any) -> Problem:
     """Add the oracle to the strategies, where it is wanted."""
     if oracle is not False and (problem.units() or not problem.classes.size):
-        raise ValueError("oracle compares batches of single rows by a classifier's accuracy: not with groups or costs, "
-                         "nor with a regressor")
+        raise ValueError(
+            "oracle compares batches of single rows by a classifier's accuracy: not with groups or costs, "
+            "nor with a regressor"
+        )
     wanted = problem.n_initial + problem.n_rounds * problem.n_instances
     found = check_oracle(oracle, len(problem.y), wanted)
     if found is None:

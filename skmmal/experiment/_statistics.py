@@ -19,6 +19,7 @@ __all__ = [
     "area_per_seed",
     "area_under_curve",
     "compare",
+    "holm",
     "labels_saved",
     "labels_to_reach",
     "pairwise_matrix",
@@ -178,8 +179,7 @@ def area_per_seed(frame: pd.DataFrame, metric: str = "accuracy", x: str = "n_lab
     areas = {}
     for seed, of_seed in comparable(frame).sort_values(["round", x]).groupby("seed"):
         curves = {
-            name: (part[x].to_numpy(dtype=float), part[metric].to_numpy())
-            for name, part in of_seed.groupby("strategy")
+            name: (part[x].to_numpy(dtype=float), part[metric].to_numpy()) for name, part in of_seed.groupby("strategy")
         }
         low = max(at[0] for at, _ in curves.values())
         high = min(at[-1] for at, _ in curves.values())
@@ -247,9 +247,7 @@ def area_under_curve(frame: pd.DataFrame, metric: str = "accuracy", x: str = "n_
     return pd.DataFrame({"mean": areas.mean(), "standard_error": areas.sem(), "n_seeds": areas.count()})
 
 
-def labels_to_reach(
-    frame: pd.DataFrame, target: float, metric: str = "accuracy", x: str = "n_labeled"
-) -> pd.DataFrame:
+def labels_to_reach(frame: pd.DataFrame, target: float, metric: str = "accuracy", x: str = "n_labeled") -> pd.DataFrame:
     """Labels at which each curve first reaches `target`, between two rounds by linear interpolation.
 
     Parameters
@@ -281,10 +279,7 @@ def labels_to_reach(
     _check_curves(frame, metric, x)
     target = number(target, "target")
     curves = comparable(frame).sort_values(["round", x]).groupby(["seed", "strategy"])[[x, metric]]
-    first = {
-        key: _first_at(curve[x].to_numpy(dtype=float), curve[metric].to_numpy(), target)
-        for key, curve in curves
-    }
+    first = {key: _first_at(curve[x].to_numpy(dtype=float), curve[metric].to_numpy(), target) for key, curve in curves}
     return _per_seed(first, frame)
 
 
@@ -409,7 +404,7 @@ def compare(
         rows[name] = {"difference": difference.mean(), **_paired(difference, confidence)}
     table = pd.DataFrame.from_dict(rows, orient="index")
     if len(table):
-        table.insert(5, "holm_pvalue", _holm(table["t_pvalue"].to_numpy()))
+        table.insert(5, "holm_pvalue", holm(table["t_pvalue"].to_numpy()))
     return table
 
 
@@ -446,7 +441,7 @@ def _paired(difference: np.ndarray, confidence: float) -> dict[str, float]:
     }
 
 
-def _holm(p: np.ndarray) -> np.ndarray:
+def holm(p: np.ndarray) -> np.ndarray:
     """Holm's step-down correction."""
     order = np.argsort(p)
     corrected = np.empty_like(p)

@@ -261,9 +261,7 @@ def stopping_points(
     return pd.DataFrame(lines)
 
 
-def _line(
-    key: dict[str, Any], criterion: StoppingCriterion, at: RoundState | None, last: RoundState
-) -> dict[str, Any]:
+def _line(key: dict[str, Any], criterion: StoppingCriterion, at: RoundState | None, last: RoundState) -> dict[str, Any]:
     """What a criterion would have saved of a run."""
     end = last if at is None else at
     return {

@@ -242,6 +242,4 @@ def mean(values: np.ndarray) -> float:
 def _refuse_absent(y: np.ndarray, argument: str) -> None:
     absent = np.flatnonzero(pd.isna(y))
     if len(absent):
-        raise ValueError(
-            f"{argument} is missing in row {absent[0]} ({len(absent)} such rows); an experiment needs all"
-        )
+        raise ValueError(f"{argument} is missing in row {absent[0]} ({len(absent)} such rows); an experiment needs all")

@@ -19,7 +19,7 @@ from skmmal.experiment import (
     labels_to_reach,
     pairwise_matrix,
 )
-from skmmal.experiment._statistics import _holm
+from skmmal.experiment._statistics import holm
 
 
 def make_frame(values, step=10):
@@ -209,8 +209,8 @@ def test_compare_without_spread():
 
 def test_holm():
     # Holm 1979 by hand: sorted p times 4, 3, 2, 1, made monotone, capped
-    assert _holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert _holm(np.array([0.9, 0.8])).tolist() == [1, 1]
+    assert holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm(np.array([0.9, 0.8])).tolist() == [1, 1]
 
 
 def test_ranks_and_critical_difference():

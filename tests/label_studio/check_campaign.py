@@ -158,6 +158,115 @@ def test_what_goes_wrong_with_files_goes_right(studio, tmp_path):
     assert '<Choice value="eel"' in ann.api("GET", f"/projects/{said['project']}")["label_config"]
 
 
+def test_sets_of_labels(studio, wire, tmp_path):
+    """Rows with several labels: a project with choice="multiple", sets that are changed, empty, unsure, deleted."""
+    labels = ["fur", "legs", "sea, sky & land"]
+    campaign = begin(tmp_path, classes=labels, multilabel=True, random_fraction=0.25, n_instances=8)
+    ann = studio.users["ann"]
+    single = '<View><Image name="picture" value="$picture"/><Choices name="label" toName="picture" choice="{}">{}</Choices></View>'
+    buttons = "".join(f'<Choice value="{name}"/>' for name in ["fur", "legs", "sea, sky &amp; land"])
+    config = single.format("single", buttons)
+    number = ann.api("POST", "/projects", {"title": f"one {secrets.token_hex(4)}", "label_config": config})["id"]
+    options = {"data": tmp_path / "items.csv", "fields": FIELDS}
+    with pytest.raises(ValueError, match=r'takes one choice, and a row of this campaign has any.*choice="multiple"'):
+        campaign.connect(wire.url, project=number, **options)
+    title = f"sets {secrets.token_hex(4)}"
+    killed(wire, "connect", lambda: campaign.connect(wire.url, new=title, **options), 3)
+    project = campaign.connect()["project"]
+    assert 'choice="multiple"' in ann.api("GET", f"/projects/{project}")["label_config"]
+    people = studio.people(project)
+    first = campaign.next_batch()["id"].tolist()
+    killed(wire, "push 1", campaign.push, 3)
+    said = [["fur"], ["fur", "legs"], [], labels, ["legs"], ["sea, sky & land"], ["fur"], ["legs"]]
+    for row, chosen in zip(first, said, strict=True):
+        people.answer(row, "ann", chosen)
+    people.answer(first[0], "bob", ["fur", "legs"])  # they differ about one label
+    people.answer(first[1], "bob", ["legs", "fur"])  # the order says nothing
+    killed(wire, "pull 1", campaign.pull, 2)
+    found = campaign.labels
+    assert found.loc[first[0], ["state", "label"]].tolist() == ["conflict", "fur|?legs"]
+    assert found.loc[first[1:], "label"].tolist() == ["|".join(sorted(chosen)) for chosen in said[1:]]
+    assert set(found.loc[first[1:], "state"]) == {"label"}
+    second = campaign.next_batch()
+    assert campaign.push()["sent"] == 8
+    tasks = ann.api("GET", f"/tasks?project={project}&page_size=100&fields=all")["tasks"]
+    suggested = {
+        task["data"]["skmmal_id"]: task["predictions"][0]["result"][0]["value"]["choices"]
+        for task in tasks
+        if task["predictions"]
+    }
+    chosen = second[(second["chosen_by"] == "random") & (second["predicted"] != "")]
+    assert suggested == {row: label.split("|") for row, label in zip(chosen["id"], chosen["predicted"], strict=True)}
+    people.change(first[0], "bob", ["fur"])  # settled
+    people.change(first[1], "ann", [])
+    people.delete(first[1], "bob")
+    people.delete(first[4], "ann")
+    rows = second["id"].tolist()
+    people.answer(rows[0], "ann", "skmmal:unsure")
+    people.cancel(rows[1], "ann")
+    people.answer(rows[2], "bob", ["legs"])
+    people.settle(rows[2], "bob")
+    people.answer(rows[2], "ann", [])
+    pulled = campaign.pull()
+    assert (pulled["vanished"], pulled["changed"]) == (2, 2)  # deleted; changed
+    now = campaign.labels
+    assert now.loc[first[0], ["state", "label", "n_votes"]].tolist() == ["label", "fur", 2]
+    assert now.loc[first[1], ["state", "label", "n_votes"]].tolist() == ["label", "", 1]
+    assert first[4] in campaign.state().pending
+    assert [now.loc[row, "state"] for row in rows[:3]] == ["unsure", "skip", "label"]
+    assert now.loc[rows[2], "label"] == "legs"
+    assert campaign.pull()["entry"] is None
+    export = ann.raw("GET", f"/api/projects/{project}/export?exportType=JSON")
+    (tmp_path / "export.json").write_bytes(export)
+    assert campaign.add_labels(tmp_path / "export.json", snapshot=True)["new"] == 0
+    campaign.verify()
+
+
+def test_rows_that_are_handed_out_once_more(studio, wire, tmp_path):
+    """Doubted labels, and skips that are asked about again, become tasks of their own; each answer counts."""
+    pytest.importorskip("cleanlab")
+    campaign, said = connected(tmp_path, wire.url, n_instances=24)
+    people = studio.people(said["project"])
+    first = campaign.next_batch()["id"].tolist()
+    campaign.push()
+    said_first = {row: truth(row) if i > 1 else _another(truth(row)) for i, row in enumerate(first[:-1])}
+    for row, label in said_first.items():
+        people.answer(row, "ann", label)
+    people.cancel(first[-1], "ann")
+    campaign.pull()
+    batch = campaign.next_batch(10, relabel_fraction=0.2, random_fraction=0.0, include=["skip"])
+    again = batch["id"][batch["chosen_by"] == "relabel"].tolist()
+    assert len(again) == 2
+    wire.begin("lost", {3: ("lose",)})
+    with pytest.raises(ServerError, match="what has arrived is not sent twice"):
+        campaign.push()
+    pushed = campaign.push()
+    assert (pushed["sent"], pushed["there"]) == (0, 10)
+    assert not pushed["notes"]
+    skipped = set(batch["id"]) & {first[-1]}
+    tasks = studio.users["ann"].api("GET", f"/tasks?project={said['project']}&page_size=100&fields=all")["tasks"]
+    twice = {row for row in batch["id"] if sum(task["data"]["skmmal_id"] == row for task in tasks) == 2}
+    assert twice == {*again, *skipped}
+    later = [task for task in tasks if task["data"]["skmmal_round"] == 2]
+    assert {task["data"]["skmmal_id"] for task in later} == set(batch["id"])
+    assert not any(task["predictions"] for task in later if task["data"]["skmmal_id"] in again)
+    assert campaign.pull()["pending"] == 10
+    people.look_again()
+    words = {row: _another(said_first[row]) for row in again}
+    people.answer(again[0], "bob", words[again[0]])  # somebody else's: a vote
+    people.answer(again[1], "ann", words[again[1]])  # the same person's: the last word
+    pulled = campaign.pull()
+    assert (pulled["new"], pulled["pending"], pulled["not_there"]) == (2, 8, 0)
+    labels = campaign.labels
+    assert labels.loc[again[0], ["state", "n_votes"]].tolist() == ["conflict", 2]
+    assert labels.loc[again[1], ["label", "n_votes"]].tolist() == [words[again[1]], 1]
+    campaign.verify()
+
+
+def _another(label):
+    return CLASSES[(CLASSES.index(label) + 1) % 3]
+
+
 def test_projects_of_others(studio, tmp_path):
     """An interface that people wrote: used if it will do, refused with what is missing, replaced if that is wanted."""
     ann = studio.users["ann"]

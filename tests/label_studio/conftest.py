@@ -20,6 +20,8 @@ from label_studio_people import People, User
 from label_studio_wire import Forwarded, Wire
 
 LEGACY = "0123456789abcdef0123456789abcdef01234567"
+LONGEST = 1200.0
+"""Seconds for the first answer: a new database is set up in a minute, and in many where the machine is busy."""
 
 
 class Studio:
@@ -79,7 +81,8 @@ def start(folder: Path) -> tuple[subprocess.Popen, str]:
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
-    for _ in range(600):
+    began = time.monotonic()
+    while time.monotonic() < began + LONGEST:
         try:
             with urllib.request.urlopen(f"{url}/api/version", timeout=5):
                 return process, url

@@ -19,7 +19,7 @@ from skmmal.campaign.connect._interface import Interface, read_interface, same_i
 from skmmal.campaign.connect._media import local_prefix
 from skmmal.campaign.connect._server import Server
 from skmmal.campaign.formats import labeling_config
-from skmmal.campaign.formats._label_studio import CAMPAIGN_KEY, CONTROL, KEY, check_fields
+from skmmal.campaign.formats._label_studio import CAMPAIGN_KEY, CONTROL, KEY, ROUND, check_fields
 
 __all__ = ["OurTasks", "agree", "agreed", "check_ids", "find_project", "our_tasks", "same_project", "set_up_interface"]
 
@@ -180,6 +180,8 @@ class OurTasks:
         Of this campaign.
     numbers : dict of str to list of int
         Task numbers by our id.
+    rounds : dict of str to list of int
+        Rounds that these tasks were made in, in the same order; 0 where that is not known.
     n_foreign : int
         Tasks without an id of ours, or of another campaign.
     marks : dict of str to int
@@ -188,13 +190,27 @@ class OurTasks:
 
     tasks: list[dict[str, Any]]
     numbers: dict[str, list[int]]
+    rounds: dict[str, list[int]]
     n_foreign: int
     marks: dict[str, int]
+
+    def lacking(self, state: State) -> dict[str, int]:
+        """Rows that wait for an answer and have no task to give it in, and the round that handed them out.
+
+        A row that was answered and handed out once more needs a task of that round: those who answered are not shown
+        the earlier one again.
+        """
+        answered = set(state.waiting) - set(state.pending)
+        return {
+            name: number
+            for name, number in state.unanswered.items()
+            if name not in self.numbers or (name in answered and max(self.rounds[name]) < number)
+        }
 
     @property
     def notes(self) -> list[str]:
         """What is odd about them, in words."""
-        several = [name for name, numbers in self.numbers.items() if len(numbers) > 1]
+        several = [name for name, rounds in self.rounds.items() if len(set(rounds)) < len(rounds)]
         notes = []
         if self.n_foreign:
             notes.append(f"{self.n_foreign} tasks of the project are not this campaign's; they are left alone")
@@ -210,6 +226,7 @@ def our_tasks(tasks: Sequence[dict[str, Any]], mark: str) -> OurTasks:
     """Sort tasks of a project by our id; those of other campaigns, and those that are no campaign's, are not ours."""
     ours: list[dict[str, Any]] = []
     numbers: dict[str, list[int]] = {}
+    rounds: dict[str, list[int]] = {}
     marks: Counter[str] = Counter()
     for task in tasks:
         data = task.get("data")
@@ -220,4 +237,6 @@ def our_tasks(tasks: Sequence[dict[str, Any]], mark: str) -> OurTasks:
             continue
         ours.append(task)
         numbers.setdefault(str(name), []).append(task["id"])
-    return OurTasks(ours, numbers, len(tasks) - len(ours), dict(marks))
+        made_in = data.get(ROUND)
+        rounds.setdefault(str(name), []).append(made_in if isinstance(made_in, int) else 0)
+    return OurTasks(ours, numbers, rounds, len(tasks) - len(ours), dict(marks))

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from skmmal.campaign.formats import labeling_config
-from skmmal.campaign.formats._label_studio import CAMPAIGN_KEY, KEY, UNSURE, UNSURE_TEXT
+from skmmal.campaign.formats._label_studio import CAMPAIGN_KEY, KEY, ROUND, UNSURE, UNSURE_TEXT
 
 __all__ = ["Interface", "read_interface", "same_interface"]
 
-GIVEN = {KEY, CAMPAIGN_KEY, "skmmal_round", "skmmal_rank", "skmmal_why"}
+GIVEN = {KEY, CAMPAIGN_KEY, ROUND, "skmmal_rank", "skmmal_why"}
 """What every task of ours holds beside its media."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,14 +14,14 @@ from skmmal.campaign.connect._connecting import OurTasks, our_tasks
 from skmmal.campaign.connect._connection import Connection
 from skmmal.campaign.connect._interface import Interface
 from skmmal.campaign.connect._server import PAGE, Server
-from skmmal.campaign.formats._label_studio import tasks
+from skmmal.campaign.formats._label_studio import KEY, ROUND, tasks
 
 __all__ = ["lacking", "send", "tasks_to_send"]
 
 
 def tasks_to_send(
     state: State,
-    there: Collection[str],
+    lacking: Mapping[str, int],
     items: pd.DataFrame,
     to: Connection,
     interface: Interface,
@@ -29,23 +29,21 @@ def tasks_to_send(
     mark: str,
     predictions: str,
 ) -> list[dict[str, Any]]:
-    """Tasks for rows that wait for an answer and are not on the server, round after round, in the order to label in.
+    """Tasks for rows that the server lacks (see `OurTasks.lacking`), round after round, in the order to label in.
 
     A task that lacks a field that the interface shows is an error here: the server would refuse all that are sent with
     it.
     """
-    waiting = {*state.pending, *state.waiting} - set(there)
     found: list[dict[str, Any]] = []
-    for entry, batch in zip(state.rounds, state.batches, strict=True):
-        part = batch[batch["id"].isin(waiting)]
-        waiting -= set(part["id"])
+    for number, batch in enumerate(state.batches, start=1):
+        part = batch[batch["id"].map(lacking) == number]
         if part.empty:
             continue
         found += tasks(
             part,
             items,
             to.fields,
-            entry.receipt["round"],
+            number,
             interface.classes,
             predictions=predictions,
             campaign=mark,
@@ -86,7 +84,7 @@ def send(server: Server, to: Connection, new: Sequence[dict[str, Any]], mark: st
                 pause=error.pause,
             ) from None
     there = our_tasks(server.tasks(to.project), mark)
-    missing = [task["data"]["skmmal_id"] for task in new if task["data"]["skmmal_id"] not in there.numbers]
+    missing = [task["data"][KEY] for task in new if task["data"][ROUND] not in there.rounds.get(task["data"][KEY], ())]
     if missing:
         raise ServerError(
             f"{server.url} took {len(new)} tasks and does not list {len(missing)} of them yet, the first: "

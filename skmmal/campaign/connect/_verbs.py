@@ -150,8 +150,9 @@ class ConnectMixin(BatchesMixin, LabelsMixin):
     ) -> dict[str, Any]:
         """Send rows that were handed out and are not answered to the project, each once.
 
-        What is there already, by our id, is not sent again: not after a kill, and not by two at the same time. New
-        classes get their button first.
+        What is there already, by our id, is not sent again: not after a kill, and not by two at the same time. A row
+        that was answered and handed out once more is sent as another task, for who has answered a task is not shown it
+        again. New classes get their button first.
 
         Parameters
         ----------
@@ -192,8 +193,8 @@ class ConnectMixin(BatchesMixin, LabelsMixin):
             there = our_tasks(server.tasks(to.project), self.mark)
             interface, changed = set_up_interface(server, project, to, state)
             options = {"mark": self.mark, "predictions": predictions}
-            new = tasks_to_send(state, there.numbers, items, to, interface, **options)
-            n_there = sum(name in there.numbers for name in state.pending)
+            new = tasks_to_send(state, there.lacking(state), items, to, interface, **options)
+            n_there = len(state.unanswered) - len(new)
             if new:
                 there = send(server, to, new, self.mark)
             if any("predictions" in task for task in new) and project.get("model_version") not in ("", MODEL_VERSION):
@@ -323,12 +324,12 @@ class ConnectMixin(BatchesMixin, LabelsMixin):
                 authority=authority,
                 file=None,
             )
-        pending = self.state().pending
+        now = self.state()
         more = {
             "project": to.project,
             "link": to.link,
-            "pending": len(pending),
-            "not_there": sum(name not in there.numbers for name in pending),
+            "pending": len(now.unanswered),
+            "not_there": len(there.lacking(now)),
             "origins": counted(incoming.events),
         }
         notes = [*said.get("notes", ()), *there.notes]

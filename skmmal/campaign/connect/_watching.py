@@ -29,11 +29,10 @@ def check_watch(watch: Any, next_when: Any) -> tuple[float, float]:
 
 
 def answered_share(state: State) -> float:
-    """Share of the last batch that somebody has said something about; 1 where there is no batch."""
+    """Share of the last batch that somebody has said something about since; 1 where there is no batch."""
     if not state.rounds:
         return 1.0
-    batch = state.batches[-1]["id"]
-    return 1.0 - float(batch.isin(state.pending).mean())
+    return 1.0 - float(state.batches[-1]["id"].isin(state.unanswered).mean())
 
 
 def run(

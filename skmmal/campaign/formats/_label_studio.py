@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from skmmal.campaign._batch import RANDOM_SLICE
+from skmmal.campaign._batch import RANDOM_SLICE, UNPROMPTED
 from skmmal.campaign._sets import split
 from skmmal.campaign.formats._placeholders import placeholder
 
@@ -28,7 +28,7 @@ MEDIA = {"image": "Image", "text": "Text", "audio": "Audio", "video": "Video"}
 CONTROL = "label"
 """Name of the control that the annotator answers with."""
 UNSURE, UNSURE_TEXT = "skmmal:unsure", "I cannot tell"
-KEY, CAMPAIGN_KEY = "skmmal_id", "skmmal_campaign"
+KEY, CAMPAIGN_KEY, ROUND = "skmmal_id", "skmmal_campaign", "skmmal_round"
 MODEL_VERSION = "skmmal"
 """One for all rounds: after a second import Label Studio would show no prediction of the other version."""
 PREDICTIONS = ("all", "strategy", "none")
@@ -209,12 +209,12 @@ def tasks(
         given = {name: data.at[row["id"], name] for name in fields}
         absent = [name for name, value in given.items() if value == ""]
         # the reason names what the model predicts
-        why = f"chosen by {row['chosen_by']}" if without and row["chosen_by"] != RANDOM_SLICE else row.get("why", "")
+        why = f"chosen by {row['chosen_by']}" if without and row["chosen_by"] not in UNPROMPTED else row.get("why", "")
         task: dict[str, Any] = {
             "data": {
                 KEY: row["id"],
                 **{name: value if value != "" else placeholder(name, fields[name]) for name, value in given.items()},
-                "skmmal_round": int(round),
+                ROUND: int(round),
                 "skmmal_rank": int(row["rank"]),
                 "skmmal_why": "; ".join(
                     [part for part in (why,) if part] + [f"no {name} for this row" for name in absent]

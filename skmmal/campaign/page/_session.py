@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pandas as pd
 
-from skmmal.campaign._batch import RANDOM_SLICE
+from skmmal.campaign._batch import UNPROMPTED
 from skmmal.campaign._campaign import LabelingCampaign
 from skmmal.campaign._sets import check_label_names, join, split
 from skmmal.campaign._state import State
@@ -166,7 +166,7 @@ class Session:
         if confidence is not None and not hidden:
             labels = split(predicted)[0] if self.campaign.settings.multilabel else [predicted]
             suggestion = {"labels": labels, "confidence": confidence}
-        told = not hidden or line["chosen_by"] == RANDOM_SLICE  # the reason names what the model predicts
+        told = not hidden or line["chosen_by"] in UNPROMPTED  # the reason names what the model predicts
         media = [
             self.media.describe(row, name, "media?" + urlencode({"id": row, "field": name}))
             for name in self.media.fields
