@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -176,6 +176,7 @@ def simulate(
     from skmmal._paths import local_path
     from skmmal.experiment import NoisyAnnotator, run_experiment
     from skmmal.experiment.sources import split
+    from skmmal.preprocessing._modality_scaler import on_one_scale
 
     out = local_path(out, "--out")
     if (dataset is None) == (features is None):
@@ -191,7 +192,7 @@ def simulate(
         raise typer.BadParameter("--several-labels, --group-column and --cost-column are about --labels")
     beside = Columns(several_labels, label_separator, group_column, cost_column)
     data = labelled_data(dataset, features, labels, split_seed, beside)
-    data.X = _scaled(data.X, scale)
+    data.X = on_one_scale(data.X, scale.value)
     pool, test = split(data, test_size, split_seed)
     results = run_experiment(
         make_classifier(estimator, fusion, C, class_weight),
@@ -220,12 +221,6 @@ def simulate(
     if not quiet:
         _print_summary(results)
         note(f"Written to {out}. Tables and figures: skmmal report {out}")
-
-
-def _scaled(X: Any, scale: Scale) -> Any:
-    from skmmal.preprocessing import ModalityScaler
-
-    return X if scale is Scale.none else ModalityScaler(method=scale.value).fit(X).transform_blocks(X)
 
 
 def _print_summary(results: ExperimentResults) -> None:
@@ -286,9 +281,7 @@ def report(
 # ------------------------------------------------------------------------------------------------------ select
 
 
-@app.command(
-    epilog="Example: skmmal select --features features --labels labels.csv -n 200 --out next.csv"
-)
+@app.command(epilog="Example: skmmal select --features features --labels labels.csv -n 200 --out next.csv")
 @friendly
 def select(
     features: Annotated[Path, typer.Option(help="A feature cache (a folder), or an .npz file.")],
@@ -320,6 +313,8 @@ def select(
     from skmmal.campaign import batch_table, choose
     from skmmal.experiment import sources
     from skmmal.experiment._problem import random_seed, resolve_strategies, set_random_states
+    from skmmal.modalities._array import on_demand
+    from skmmal.preprocessing._modality_scaler import on_one_scale
     from skmmal.query import available_strategies, get_strategy
 
     ((strategy, query),) = resolve_strategies([get_strategy(strategy)]).items()
@@ -330,8 +325,8 @@ def select(
     usable = has_features(cache)
     if not usable.all():  # labels are joined by id before any row is left out
         y, rows = y[usable[rows]], (np.cumsum(usable) - 1)[rows[usable[rows]]]
-        cache = sources.Features(cache.X[usable], cache.ids[usable])
-    X = _scaled(cache.X, scale)
+        cache = sources.Features(on_demand(cache.X)[usable], cache.ids[usable])
+    X = on_one_scale(cache.X, scale.value)
     pool = np.setdiff1d(np.arange(len(X)), rows)
     if n_instances > len(pool):
         raise ValueError(f"--n-instances {n_instances}: only {len(pool)} of {len(X)} rows are not labelled yet")

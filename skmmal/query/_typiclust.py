@@ -11,7 +11,6 @@ from skmmal._sklearn import Interval
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._coverage import labeled_unit_rows
 from skmmal.reading import Reading
-from skmmal.selection._dense import unit_rows
 from skmmal.selection._k_means import cluster
 from skmmal.selection._typicality import round_robin_by_typicality
 
@@ -90,7 +89,7 @@ class TypiClust(QueryStrategy):
         self.on = on
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
-        points, known = unit_rows(pool.head.features), labeled_unit_rows(labelled)
+        points, known = pool.head.unit_features, labeled_unit_rows(labelled)
         everything = points if known is None else np.concatenate([points, known])
         labels, centres = cluster(everything, min(len(labelled) + n_instances, self.max_clusters), rng)
         return round_robin_by_typicality(

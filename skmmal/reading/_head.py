@@ -12,9 +12,12 @@ from scipy.special import softmax
 from skmmal._arrays import at_least_float32
 from skmmal._random import RandomState, check_rng, draw_seed
 from skmmal._targets import Target
+from skmmal.modalities._lazy import rows_of_block
+from skmmal.modalities._mapped import released_chunks
 from skmmal.reading._linear import LinearHead, fit_stand_in, log_probabilities
 from skmmal.reading._posterior import LaplacePosterior
 from skmmal.reading._source import FUSED
+from skmmal.selection._dense import unit_rows
 
 __all__ = ["Head"]
 
@@ -40,7 +43,7 @@ class HeadOnRows:
 
     def _own(self, values: np.ndarray) -> np.ndarray:
         """The head's rows of what the source has for all."""
-        return values if self._is_whole else values[self.rows]
+        return values if self._is_whole else rows_of_block(values, self.rows)
 
     def spread(self, values: np.ndarray) -> np.ndarray:
         """Put values of the head's rows in their places among all rows of the reading; the others are zero.
@@ -130,9 +133,21 @@ class HeadOnRows:
     @cached_property
     def features(self) -> np.ndarray:
         """The blocks side by side as one matrix of its own, shape (n, D), at least float32."""
-        blocks = [at_least_float32(block) for block in self.blocks]
+        return self._side_by_side()
+
+    def _side_by_side(self) -> np.ndarray:
         # a block may be a view into a frame or a packed matrix: in one memory order, products round in one way
-        return np.ascontiguousarray(blocks[0]) if self._index is not None else np.concatenate(blocks, axis=1)
+        ends = np.cumsum([0, *(block.shape[1] for block in self.blocks)])
+        whole = np.empty((len(self), ends[-1]), np.result_type(np.float32, *(block.dtype for block in self.blocks)))
+        for rows in released_chunks(self.blocks, int(ends[-1])):
+            for block, start, end in zip(self.blocks, ends[:-1], ends[1:], strict=True):
+                whole[rows, start:end] = block[rows]
+        return whole
+
+    @cached_property
+    def unit_features(self) -> np.ndarray:
+        """`features` scaled to rows of length one; rows of zeros stay zero."""
+        return unit_rows(self._side_by_side(), copy=False)
 
     @cached_property
     def layer_blocks(self) -> list[np.ndarray]:

@@ -11,6 +11,7 @@ from skmmal._arrays import without_nan
 from skmmal._labels import known_codes, known_indicator
 from skmmal._targets import SEVERAL_LABELS
 from skmmal.contributions import contributions
+from skmmal.modalities._lazy import is_large, with_zeros
 from skmmal.reading._passes import LateFusionPasses, Pass
 from skmmal.reading._source import FUSED
 
@@ -106,7 +107,8 @@ class LateFusionSource(LateFusionPasses):
 
     def _embeddings_of_rows(self) -> list[np.ndarray]:
         """What the last layer sees of each modality; without encoders, the features."""
-        return [without_nan(block, self.present[:, m]) for m, block in enumerate(self.features.blocks.values())]
+        blocks = zip(self.features.blocks.values(), self.present.T, strict=True)
+        return [with_zeros(block, there) if is_large(block) else without_nan(block, there) for block, there in blocks]
 
     @cached_property
     def blocks(self) -> Sequence[np.ndarray]:
