@@ -72,4 +72,4 @@ class BADGE(GradientSampling):
             return pool.on(self.on).gradient_embedding
         head = Head(pool, self.on)
         block = pool.source.own_blocks[pool.modality_names.index(self.on)]
-        return OuterProductEmbedding(head.spread(head.residuals), block)
+        return OuterProductEmbedding(head.spread(head.gradients), block)

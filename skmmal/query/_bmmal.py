@@ -68,4 +68,4 @@ class BMMAL(GradientSampling):
     def _embedding(self, pool: Reading) -> Embedding:
         # contributions first: a network's pass for them makes its probabilities on the way
         weights = balance_weights(pool.contributions)
-        return OuterProductEmbedding(pool.head.residuals, pool.head.blocks, weights)
+        return OuterProductEmbedding(pool.head.gradients, pool.head.blocks, weights)

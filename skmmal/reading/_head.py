@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ from skmmal.modalities._lazy import rows_of_block
 from skmmal.modalities._mapped import released_chunks
 from skmmal.reading._linear import LinearHead, fit_stand_in, log_probabilities
 from skmmal.reading._posterior import LaplacePosterior
-from skmmal.reading._source import FUSED
+from skmmal.reading._source import FUSED, gradient_dtype
 from skmmal.selection._dense import unit_rows
 
 __all__ = ["Head"]
@@ -107,6 +107,32 @@ class HeadOnRows:
     def residuals(self) -> np.ndarray:
         """Gradient (n, K) of the loss, at the predicted target ŷ, by the logits: ``p − onehot(ŷ)`` or ``p − ŷ``."""
         return self._source.target.residuals(self.probabilities)
+
+    @cached_property
+    def gradients(self) -> np.ndarray:
+        """The residuals as a factor of gradients: in float32, unless the blocks that are the other factor are wider."""
+        if self._index is None:
+            self._source.check_fitted()
+            return self._own(self._source.gradients)
+        return self.residuals.astype(gradient_dtype(self.layer_blocks), copy=False)
+
+    def of_probabilities(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """What a function makes of the probabilities, each row for itself: where rows lie in files, some at a time.
+
+        Parameters
+        ----------
+        function : callable
+            From probabilities (n, K) to an array with n entries.
+
+        Returns
+        -------
+        ndarray
+            With an entry for each of the head's rows.
+        """
+        if self._index is not None or "probabilities" in vars(self):
+            return function(self.probabilities)
+        self._source.check_fitted()
+        return self._own(self._source.of_probabilities(lambda probabilities: [function(probabilities)])[0])
 
     @property
     def modality_names(self) -> list[str]:

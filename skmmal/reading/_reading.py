@@ -240,8 +240,8 @@ class Reading(SelectedRows):
         last layer the fused head's is ``r ⊗ h``, and the heads have nothing in common.
         """
         if len(self.listening) == 1:
-            return OuterProductEmbedding(self.head.residuals, self.head.layer_blocks)
-        fused, *own = self.by_head(lambda head: head.residuals)
+            return OuterProductEmbedding(self.head.gradients, self.head.layer_blocks)
+        fused, *own = self.by_head(lambda head: head.gradients)
         residuals = dict.fromkeys(self.modality_names, np.zeros_like(fused))  # of a modality that no row has
         residuals.update(zip((head.name for head in self.listening[1:]), own, strict=True))
         own_blocks = [at_least_float32(rows_of_block(block, self.taken)) for block in self.source.own_blocks]
