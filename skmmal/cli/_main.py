@@ -14,6 +14,7 @@ from skmmal.cli._featurize import featurize
 from skmmal.cli._import import import_files
 from skmmal.cli._label import benefit, label
 from skmmal.cli._labelled_data import Columns, has_features, labelled_data, pool_table
+from skmmal.cli._progress import stage
 from skmmal.cli._shared import (
     Classifier,
     ClassWeight,
@@ -22,6 +23,7 @@ from skmmal.cli._shared import (
     EstimatorOption,
     Fusion,
     FusionOption,
+    MemoryOption,
     Scale,
     complete_last,
     complete_strategy,
@@ -165,6 +167,7 @@ def simulate(
         bool, typer.Option("--oracle", help="Add the curve of the best of many batches, by known labels: slow.")
     ] = False,
     n_jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = 1,
+    memory_limit: MemoryOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
 ) -> None:
     """Compare strategies on data whose labels are known, over several seeds.
@@ -298,6 +301,7 @@ def select(
     class_balance: Annotated[
         bool, typer.Option("--class-balance", help="Prefer rows of rare classes among the strategy's picks.")
     ] = False,
+    memory_limit: MemoryOption = None,
 ) -> None:
     """Choose what to label next: fit on the labels so far, and ask a strategy.
 
@@ -326,6 +330,7 @@ def select(
     if not usable.all():  # labels are joined by id before any row is left out
         y, rows = y[usable[rows]], (np.cumsum(usable) - 1)[rows[usable[rows]]]
         cache = sources.Features(on_demand(cache.X)[usable], cache.ids[usable])
+    stage(f"bringing {len(cache.X):,} rows to one scale")
     X = on_one_scale(cache.X, scale.value)
     pool = np.setdiff1d(np.arange(len(X)), rows)
     if n_instances > len(pool):
@@ -336,10 +341,12 @@ def select(
         raise ValueError(f"{strategy} needs labels (--labels); without any, use one of {able}")
     fitted = query.requires_model or len(np.unique(y)) > 1
     if fitted:
+        stage(f"fitting on {len(rows):,} labels")
         model.fit(X[rows], y)
     elif class_balance:
         raise ValueError("--class-balance needs labels of two classes (--labels)")
     counts = Counter(y.tolist()) if class_balance else None
+    stage(f"choosing {n_instances:,} of {len(pool):,} rows by {strategy}")
     pick = choose(query, model, X, pool, rows, y, n_instances, name=strategy, class_counts=counts)
     write_csv(path_to_write(out), batch_table(np.asarray(cache.ids), pick, X, model if fitted else None))
     note(f"{n_instances} of {len(pool)} rows that are not labelled, chosen by {strategy}: {out}")

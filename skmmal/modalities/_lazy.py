@@ -64,7 +64,7 @@ class LazyBlock(NDArrayOperatorsMixin):
     ) -> None:
         self.source, self.change, self.rows = source, change, rows
         self.dtype = source.dtype if dtype is None else np.dtype(dtype)
-        self._present, self._zeros = present, zeros
+        self._present, self._zeros, self._made_in = present, zeros, self.dtype
 
     def __len__(self) -> int:
         return len(self.source) if self.rows is None else len(self.rows)
@@ -120,6 +120,24 @@ class LazyBlock(NDArrayOperatorsMixin):
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(np.asarray(self), name)
+
+    def min(self) -> Any:
+        """The smallest value, or NaN where there is one, found some rows at a time.
+
+        Returns
+        -------
+        number
+        """
+        return np.min([self[part].min() for part in row_chunks(*self.shape)])
+
+    def max(self) -> Any:
+        """The largest value, or NaN where there is one, found some rows at a time.
+
+        Returns
+        -------
+        number
+        """
+        return np.max([self[part].max() for part in row_chunks(*self.shape)])
 
     def take(self, rows: Any) -> LazyBlock:
         """Some rows, of which nothing is read.
@@ -185,7 +203,8 @@ class LazyBlock(NDArrayOperatorsMixin):
         step = max(1, _TILE // max(1, values.shape[1]))
         for start in range(0, len(values), step):
             tile = slice(start, start + step)
-            out[tile] = values[tile] if self.change is None else self.change(values[tile])
+            made = values[tile] if self.change is None else self.change(values[tile])
+            out[tile] = made.astype(self._made_in, copy=False)
         if self._zeros and self._present is not None:
             out[~self._present[rows]] = 0.0
         return out

@@ -159,21 +159,38 @@ class HeadOnRows:
     @cached_property
     def features(self) -> np.ndarray:
         """The blocks side by side as one matrix of its own, shape (n, D), at least float32."""
-        return self._side_by_side()
+        return self.matrix()
 
-    def _side_by_side(self) -> np.ndarray:
+    def matrix(self, *below: Self) -> np.ndarray:
+        """`features` as an array that the caller may change, and that nobody keeps.
+
+        Parameters
+        ----------
+        *below : Head
+            Heads whose rows are put below, in the same columns.
+
+        Returns
+        -------
+        ndarray of shape (n, D)
+        """
+        heads = (self, *below)
         # a block may be a view into a frame or a packed matrix: in one memory order, products round in one way
         ends = np.cumsum([0, *(block.shape[1] for block in self.blocks)])
-        whole = np.empty((len(self), ends[-1]), np.result_type(np.float32, *(block.dtype for block in self.blocks)))
-        for rows in released_chunks(self.blocks, int(ends[-1])):
-            for block, start, end in zip(self.blocks, ends[:-1], ends[1:], strict=True):
-                whole[rows, start:end] = block[rows]
+        dtype = np.result_type(np.float32, *(block.dtype for head in heads for block in head.blocks))
+        whole = np.empty((sum(map(len, heads)), ends[-1]), dtype)
+        first = 0
+        for head in heads:
+            for rows in released_chunks(head.blocks, int(ends[-1])):
+                into = slice(first + rows.start, first + rows.stop)
+                for block, start, end in zip(head.blocks, ends[:-1], ends[1:], strict=True):
+                    whole[into, start:end] = block[rows]
+            first += len(head)
         return whole
 
     @cached_property
     def unit_features(self) -> np.ndarray:
         """`features` scaled to rows of length one; rows of zeros stay zero."""
-        return unit_rows(self._side_by_side(), copy=False)
+        return unit_rows(self.matrix(), copy=False)
 
     @cached_property
     def layer_blocks(self) -> list[np.ndarray]:
