@@ -65,8 +65,10 @@ def as_array(values: Any) -> np.ndarray:
 
 
 def at_least_float32(block: np.ndarray) -> np.ndarray:
-    """The block in a precision to compute with; a copy only of float16."""
-    return block.astype(np.float32) if block.dtype == np.float16 else block
+    """The block in a precision to compute with; a copy only of float16, unless its rows are made when asked for."""
+    if block.dtype != np.float16:
+        return block
+    return block.astype(np.float32) if isinstance(block, np.ndarray) else block.cast(np.float32)
 
 
 def without_nan(block: np.ndarray, present: np.ndarray) -> np.ndarray:
@@ -135,7 +137,7 @@ def numeric(values: Any, argument: str, ndim: int | None = None, *, finite: bool
         raise TypeError(f"{argument} must be numeric, found dtype {array.dtype}")
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{argument} must have {ndim} dimension{'s' * (ndim > 1)}, found shape {array.shape}")
-    if finite and not np.isfinite(array).all():
+    if finite and array.size and not np.isfinite([array.max(), array.min()]).all():  # of NaN, too
         raise ValueError(f"{argument} must be finite, found {array[~np.isfinite(array)][0]}")
     return array
 

@@ -7,6 +7,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes: a thread each, for
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
+os.environ["SKMMAL_PROGRESS"] = "off"  # what commands say must not depend on how fast the machine is
+
 import numpy as np
 import pytest
 

@@ -1,4 +1,4 @@
-"""Memory of this process, as Linux tells it."""
+"""Memory of this process or of another one, as Linux tells it."""
 
 from pathlib import Path
 
@@ -15,6 +15,20 @@ def peak_megabytes() -> float:
     return _status("VmHWM")
 
 
+def anonymous_megabytes(process: int) -> float:
+    """What another process holds now without the pages of mapped files; zero where it has gone.
+
+    Parameters
+    ----------
+    process : int
+        Its number.
+    """
+    try:
+        return _status("RssAnon", Path(f"/proc/{process}"))
+    except (OSError, StopIteration):
+        return 0.0
+
+
 def forget_peak() -> None:
     """Let the peak count from now on.
 
@@ -26,6 +40,6 @@ def forget_peak() -> None:
     (_PROCESS / "clear_refs").write_text("5")
 
 
-def _status(field: str) -> float:
-    lines = (_PROCESS / "status").read_text().splitlines()
+def _status(field: str, process: Path = _PROCESS) -> float:
+    lines = (process / "status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))

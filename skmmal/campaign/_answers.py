@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from skmmal.campaign._measures import Measures, measure_classes, measure_sets
 from skmmal.campaign._sets import join, named, split, states, text_of_states
 from skmmal.stopping import RoundState
 
-__all__ = ["LABEL_SETS", "ONE_CLASS", "Answers", "answers_of_model", "can_be_learned"]
+__all__ = ["LABEL_SETS", "ONE_CLASS", "Answers", "Said", "answers_of_model", "can_be_learned"]
 
 MOST_CASES = 50_000
 """Cases of a round that stopping criteria look at, at most about."""
@@ -25,6 +25,14 @@ MOST_CASES = 50_000
 
 Names = Sequence[str] | np.ndarray | pd.Series
 """One name or text for each row, or for each class."""
+
+
+class Said(NamedTuple):
+    """What is kept of a model's probabilities: of each row how sure it is, the entropy, and what is predicted."""
+
+    confidence: np.ndarray
+    entropy: np.ndarray
+    predicted: np.ndarray
 
 
 class Answers(ABC):
@@ -83,10 +91,33 @@ class Answers(ABC):
         """What a row is taken for, and where the model wavers."""
 
     @abstractmethod
-    def summary(
-        self, n_labeled: int, probabilities: np.ndarray, classes: Names, stop_rows: Mapping[int, Any]
-    ) -> RoundState:
+    def said(self, probabilities: np.ndarray) -> Said:
+        """What is kept of some rows' probabilities."""
+
+    @abstractmethod
+    def counts(self, said: Said, classes: Names) -> list[int]:
+        """How many rows each class is predicted of."""
+
+    @abstractmethod
+    def texts(self, predicted: np.ndarray, classes: Names) -> np.ndarray:
+        """What is predicted of rows, as text."""
+
+    def summary(self, n_labeled: int, said: Said, classes: Names, stop_rows: Mapping[int, Any]) -> RoundState:
         """Certainty, and predictions on the stop set."""
+        has_rows = len(said.confidence) > 0
+        return RoundState(
+            0,
+            n_labeled,
+            predictions=pd.Series(
+                self.texts(said.predicted[list(stop_rows)], classes), index=list(stop_rows.values()), dtype=object
+            ),
+            mean_confidence=float(said.confidence.mean()) if has_rows else None,
+            mean_entropy=float(said.entropy.mean() / self.most_entropy(classes)) if has_rows else None,
+        )
+
+    @abstractmethod
+    def most_entropy(self, classes: Names) -> float:
+        """Of a row of which nothing is known."""
 
     @abstractmethod
     def measures(
@@ -148,7 +179,7 @@ class _OneClass(Answers):
         return predicted
 
     def predicted(self, probabilities: np.ndarray, classes: Names) -> np.ndarray:
-        return np.asarray(classes)[probabilities.argmax(axis=1)]
+        return self.texts(probabilities.argmax(axis=1), classes)
 
     def confidence(self, probabilities: np.ndarray) -> np.ndarray:
         return probabilities.max(axis=1)
@@ -163,10 +194,18 @@ class _OneClass(Answers):
             return f"probably {first} ({p_first:.0%}), far from sure"
         return f"quite sure of {first} ({p_first:.0%}); chosen for what it adds to the batch"
 
-    def summary(
-        self, n_labeled: int, probabilities: np.ndarray, classes: Names, stop_rows: Mapping[int, Any]
-    ) -> RoundState:
-        return RoundState.from_probabilities(0, n_labeled, probabilities, classes, stop_rows)
+    def said(self, probabilities: np.ndarray) -> Said:
+        entropy = entr(probabilities).sum(axis=1)
+        return Said(self.confidence(probabilities), entropy, probabilities.argmax(axis=1).astype(np.int32))
+
+    def counts(self, said: Said, classes: Names) -> list[int]:
+        return np.bincount(said.predicted, minlength=len(classes)).tolist()
+
+    def texts(self, predicted: np.ndarray, classes: Names) -> np.ndarray:
+        return np.asarray(classes)[predicted]
+
+    def most_entropy(self, classes: Names) -> float:
+        return float(np.log(len(classes))) if len(classes) > 1 else 1.0
 
     def measures(
         self, labels: Names, predicted: Names, classes: Names, scores: Any = None, units: Any = None
@@ -238,8 +277,7 @@ class _LabelSets(Answers):
         return pd.Series(states(some, classes).astype(np.int64).ravel(), index=names)
 
     def predicted(self, probabilities: np.ndarray, classes: Names) -> np.ndarray:
-        names = [str(name) for name in classes]
-        return np.array([text_of_states(row, names) for row in (probabilities > 0.5).astype(float)], dtype=object)
+        return self.texts(probabilities > 0.5, classes)
 
     def confidence(self, probabilities: np.ndarray) -> np.ndarray:
         return np.maximum(probabilities, 1 - probabilities).mean(axis=1)
@@ -254,21 +292,20 @@ class _LabelSets(Answers):
             return f"{text}; wavers about {_listed(unsure, probabilities, classes)}"
         return text if self.confidence(probabilities[None])[0] < 0.9 else f"{text}, quite sure"
 
-    def summary(
-        self, n_labeled: int, probabilities: np.ndarray, classes: Names, stop_rows: Mapping[int, Any]
-    ) -> RoundState:
-        """Means over the rows and their labels: probability of the predicted state, and entropy divided by log 2."""
-        has_rows = len(probabilities) > 0
-        entropy = (entr(probabilities) + entr(1 - probabilities)) / np.log(2)
-        return RoundState(
-            0,
-            n_labeled,
-            predictions=pd.Series(
-                self.predicted(probabilities[list(stop_rows)], classes), index=list(stop_rows.values()), dtype=object
-            ),
-            mean_confidence=float(self.confidence(probabilities).mean()) if has_rows else None,
-            mean_entropy=float(entropy.mean()) if has_rows else None,
-        )
+    def said(self, probabilities: np.ndarray) -> Said:
+        """Means over the labels: probability of the predicted state, and entropy."""
+        entropy = (entr(probabilities) + entr(1 - probabilities)).mean(axis=1)
+        return Said(self.confidence(probabilities), entropy, probabilities > 0.5)
+
+    def counts(self, said: Said, classes: Names) -> list[int]:
+        return said.predicted.sum(axis=0).tolist()
+
+    def texts(self, predicted: np.ndarray, classes: Names) -> np.ndarray:
+        names = [str(name) for name in classes]
+        return np.array([text_of_states(row, names) for row in predicted.astype(float)], dtype=object)
+
+    def most_entropy(self, classes: Names) -> float:
+        return float(np.log(2))
 
     def measures(
         self, labels: Names, predicted: Names, classes: Names, scores: Any = None, units: Any = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ import pandas as pd
 from skmmal._arrays import integer, number
 from skmmal._store import fsync_folder
 from skmmal._version import versions
-from skmmal.campaign._answers import Answers, can_be_learned
+from skmmal.campaign._answers import Answers, Said, can_be_learned
 from skmmal.campaign._batch import RANDOM_SLICE, RELABEL, Pick, batch_table, choose, mix_in, read_candidates
 from skmmal.campaign._drift import compare_rows
 from skmmal.campaign._files import CampaignError, digest, write_new
@@ -39,7 +38,7 @@ from skmmal.experiment._rounds import seeded
 from skmmal.experiment._unit import one_thread
 from skmmal.modalities import MultimodalArray
 from skmmal.query import QueryStrategy
-from skmmal.reading import Reading
+from skmmal.reading import Reading, read
 
 __all__ = ["BatchesMixin", "NothingLeftError"]
 
@@ -186,9 +185,9 @@ class BatchesMixin(CampaignFolder):
         self, state: State, settings: Settings, limits: Limits, include: list[str], allow_changed_features: bool
     ) -> tuple[dict[str, Any], dict[str, pd.DataFrame], LateFusionClassifier | None]:
         number, seed = len(state.rounds) + 1, settings.seed
-        described = describe(self._features)
+        before = state.rounds[-1].receipt["features"] if state.rounds else self._config["features"]["described"]
+        described = describe(self._features, before)
         if not allow_changed_features:
-            before = state.rounds[-1].receipt["features"] if state.rounds else self._config["features"]["described"]
             described = same_features(self._features, described, before)
         all_ids = self._all_ids()
         gone = [name for name in state.labels.index if name not in all_ids]
@@ -282,11 +281,9 @@ class BatchesMixin(CampaignFolder):
             predicted = answers.predicted(scores, model.classes_)
             names = model.classes_.tolist()
             on_validation = answers.measures(known["label"].tolist(), predicted.tolist(), names, scores)
-        probabilities = pool.probabilities(model, X, rows.unlabeled)
-        summary = answers.summary(len(rows.y), probabilities, model.classes_, in_stop_set)
-        in_pool = Counter(
-            name for label in answers.predicted(probabilities, model.classes_) for name in answers.named(label)
-        )
+        said = pool.said(answers, model, X, rows.unlabeled)
+        summary = answers.summary(len(rows.y), said, model.classes_, in_stop_set)
+        in_pool = answers.counts(said, model.classes_)
         measured = {
             "n_labeled": len(rows.y),
             "n_iter": int(model.n_iter_),
@@ -294,9 +291,9 @@ class BatchesMixin(CampaignFolder):
             "mean_entropy": summary.mean_entropy,
             "validation_accuracy": on_validation.accuracy,
             "n_validation": on_validation.n,
-            "predicted_in_pool": {str(name): in_pool.get(str(name), 0) for name in model.classes_},
+            "predicted_in_pool": dict(zip(map(str, model.classes_), in_pool, strict=True)),
             **({"validation": on_validation.more} if on_validation.more else {}),
-            **({"n_pool": len(probabilities)} if answers.multilabel else {}),
+            **({"n_pool": len(rows.unlabeled)} if answers.multilabel else {}),
         }
         assert summary.predictions is not None
         return measured, summary.predictions.rename("predicted").rename_axis("id").reset_index()
@@ -320,15 +317,19 @@ class _Pool:
     rows: np.ndarray
     reading: Reading | None
 
-    def probabilities(self, model: LateFusionClassifier, X: MultimodalArray, rows: np.ndarray) -> np.ndarray:
-        """Class probabilities of rows of X, ascending, that include the pool; the others only are read anew."""
-        found = np.empty((len(rows), len(model.classes_)))
+    def said(self, answers: Answers, model: LateFusionClassifier, X: MultimodalArray, rows: np.ndarray) -> Said:
+        """What the model says of rows of X, ascending, that include the pool; the others only are read anew."""
         is_read = np.isin(rows, self.rows) if self.reading is not None else np.zeros(len(rows), dtype=bool)
-        if self.reading is not None:
-            found[is_read] = self.reading.head.probabilities
+        parts = [] if self.reading is None else [(is_read, self.reading)]
         if not is_read.all():
-            found[~is_read] = model.predict_proba(X[rows[~is_read]])
-        return found
+            parts.append((~is_read, read(model, X[rows[~is_read]])))
+        found: list[np.ndarray] = []
+        for where, reading in parts:
+            arrays = reading.source.of_probabilities(answers.said)
+            found = found or [np.empty((len(rows), *array.shape[1:]), array.dtype) for array in arrays]
+            for whole, array in zip(found, arrays, strict=True):
+                whole[where] = array
+        return Said(*found)
 
 
 def _sort_rows(ids: np.ndarray, state: State, held_out: pd.Series, include: list[str]) -> _Rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def describe_beginning(
     config = {
         "format": FORMAT,
         "version": VERSION,
-        "features": {"path": relative_path(features, folder), "described": describe(loaded)},
+        "features": {"path": relative_path(features, folder), "described": describe(replace(loaded, checksum=None))},
         "settings": settings.to_json(),
         "files": {name: digest(content) for name, content in files.items()},
     }

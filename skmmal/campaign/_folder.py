@@ -25,7 +25,8 @@ from skmmal.campaign._units import costs_of, groups_of
 from skmmal.campaign._votes import latest
 from skmmal.experiment.sources import Features, usable_rows
 from skmmal.modalities import MultimodalArray
-from skmmal.preprocessing import ModalityScaler
+from skmmal.modalities._array import on_demand
+from skmmal.preprocessing._modality_scaler import on_one_scale
 
 __all__ = ["CONFIG", "COSTS", "FORMAT", "GROUPS", "VALIDATION", "VERSION", "CampaignFolder"]
 
@@ -131,9 +132,7 @@ class CampaignFolder:
         """
         features = self._features
         usable = np.flatnonzero(usable_rows(features.X))
-        X = features.X[usable]
-        if self.settings.scale != "none":
-            X = ModalityScaler(method=self.settings.scale).fit(X).transform_blocks(X)
+        X = on_one_scale(on_demand(features.X)[usable], self.settings.scale)
         return X, np.asarray(features.ids, dtype=object)[usable]
 
     # -------------------------------------------------------------------------------------- files beside the settings

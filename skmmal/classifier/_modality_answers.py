@@ -101,7 +101,7 @@ class ModalityAnswersMixin:
         that layer, by the sum; BMMAL weighs the summands, one block per modality as in every fusion.
         """
         source = self._source(X)
-        return dict(zip(self.modalities_, map(at_least_float32, source.blocks), strict=True))
+        return dict(zip(self.modalities_, map(_in_memory, source.blocks), strict=True))
 
     def embed_by_modality(self, X: Any) -> dict[str, np.ndarray]:
         """Return what each modality's own head sees: with token grids under fusions that gate or attend, their mean.
@@ -117,7 +117,7 @@ class ModalityAnswersMixin:
             An absent modality is zero. With concat and sum fusion the same as `embed`.
         """
         source = self._source(X)
-        return dict(zip(self.modalities_, map(at_least_float32, source.own_blocks), strict=True))
+        return dict(zip(self.modalities_, map(_in_memory, source.own_blocks), strict=True))
 
     def predict_proba_by_modality(self, X: Any) -> dict[str, np.ndarray]:
         """Class probabilities of each modality's own head.
@@ -280,6 +280,11 @@ class ModalityAnswersMixin:
             lambda part: [part.target.probabilities(part.coalition_logits(kept, self.ablation_point))]
         )
         return probabilities
+
+
+def _in_memory(block: Any) -> np.ndarray:
+    """A block as an array to compute with."""
+    return np.asarray(at_least_float32(block))
 
 
 def _number_of_permutations(given: Any, n_modalities: int) -> int | None:

@@ -28,6 +28,7 @@ from skmmal.cli._shared import (
     EstimatorOption,
     Fusion,
     FusionOption,
+    MemoryOption,
     ModalityWeightsOption,
     Scale,
     complete_strategy,
@@ -226,6 +227,7 @@ def next_(
     allow_changed_features: Annotated[
         bool, typer.Option("--allow-changed-features", help="Go on with features that have changed.")
     ] = False,
+    memory_limit: MemoryOption = None,
     features: MovedOption = None,
     by: ByOption = None,
     lock_timeout: LockOption = 60.0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -14,6 +14,7 @@ from skmmal.cli._featurize import featurize
 from skmmal.cli._import import import_files
 from skmmal.cli._label import benefit, label
 from skmmal.cli._labelled_data import Columns, has_features, labelled_data, pool_table
+from skmmal.cli._progress import stage
 from skmmal.cli._shared import (
     ClassBalanceOption,
     Classifier,
@@ -23,6 +24,7 @@ from skmmal.cli._shared import (
     EstimatorOption,
     Fusion,
     FusionOption,
+    MemoryOption,
     ModalityWeightsOption,
     Scale,
     complete_last,
@@ -169,6 +171,7 @@ def simulate(
         bool, typer.Option("--oracle", help="Add the curve of the best of many batches, by known labels: slow.")
     ] = False,
     n_jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = 1,
+    memory_limit: MemoryOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
 ) -> None:
     """Compare strategies on data whose labels are known, over several seeds.
@@ -180,6 +183,7 @@ def simulate(
     from skmmal._paths import local_path
     from skmmal.experiment import NoisyAnnotator, run_experiment
     from skmmal.experiment.sources import split
+    from skmmal.preprocessing._modality_scaler import on_one_scale
 
     out = local_path(out, "--out")
     if (dataset is None) == (features is None):
@@ -195,7 +199,7 @@ def simulate(
         raise typer.BadParameter("--several-labels, --group-column and --cost-column are about --labels")
     beside = Columns(several_labels, label_separator, group_column, cost_column)
     data = labelled_data(dataset, features, labels, split_seed, beside)
-    data.X = _scaled(data.X, scale)
+    data.X = on_one_scale(data.X, scale.value)
     pool, test = split(data, test_size, split_seed)
     results = run_experiment(
         make_classifier(estimator, fusion, C, class_weight, modality_weights),
@@ -225,12 +229,6 @@ def simulate(
     if not quiet:
         _print_summary(results)
         note(f"Written to {out}. Tables and figures: skmmal report {out}")
-
-
-def _scaled(X: Any, scale: Scale) -> Any:
-    from skmmal.preprocessing import ModalityScaler
-
-    return X if scale is Scale.none else ModalityScaler(method=scale.value).fit(X).transform_blocks(X)
 
 
 def _print_summary(results: ExperimentResults) -> None:
@@ -307,6 +305,7 @@ def select(
     modality_weights: ModalityWeightsOption = None,
     seed: Annotated[int, typer.Option(help="Draws what the strategy leaves to chance.", min=0)] = 0,
     class_balance: ClassBalanceOption = False,
+    memory_limit: MemoryOption = None,
 ) -> None:
     """Choose what to label next: fit on the labels so far, and ask a strategy.
 
@@ -322,6 +321,8 @@ def select(
     from skmmal.campaign import batch_table, choose
     from skmmal.experiment import sources
     from skmmal.experiment._problem import random_seed, resolve_strategies, set_random_states
+    from skmmal.modalities._array import on_demand
+    from skmmal.preprocessing._modality_scaler import on_one_scale
     from skmmal.query import available_strategies, get_strategy
 
     ((strategy, query),) = resolve_strategies([get_strategy(strategy)]).items()
@@ -332,8 +333,9 @@ def select(
     usable = has_features(cache)
     if not usable.all():  # labels are joined by id before any row is left out
         y, rows = y[usable[rows]], (np.cumsum(usable) - 1)[rows[usable[rows]]]
-        cache = sources.Features(cache.X[usable], cache.ids[usable])
-    X = _scaled(cache.X, scale)
+        cache = sources.Features(on_demand(cache.X)[usable], cache.ids[usable])
+    stage(f"bringing {len(cache.X):,} rows to one scale")
+    X = on_one_scale(cache.X, scale.value)
     pool = np.setdiff1d(np.arange(len(X)), rows)
     if n_instances > len(pool):
         raise ValueError(f"--n-instances {n_instances}: only {len(pool)} of {len(X)} rows are not labelled yet")
@@ -344,10 +346,12 @@ def select(
         raise ValueError(f"{strategy} needs labels (--labels); without any, use one of {able}")
     fitted = query.requires_model or len(np.unique(y)) > 1
     if fitted:
+        stage(f"fitting on {len(rows):,} labels")
         model.fit(X[rows], y)
     elif class_balance:
         raise ValueError("--class-balance needs labels of two classes (--labels)")
     counts = Counter(y.tolist()) if class_balance else None
+    stage(f"choosing {n_instances:,} of {len(pool):,} rows by {strategy}")
     pick = choose(query, model, X, pool, rows, y, n_instances, name=strategy, class_counts=counts)
     write_csv(path_to_write(out), batch_table(np.asarray(cache.ids), pick, X, model if fitted else None))
     note(f"{n_instances} of {len(pool)} rows that are not labelled, chosen by {strategy}: {out}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from skmmal.cli._progress import limited, telling
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -19,6 +22,15 @@ if TYPE_CHECKING:
 
 out_console = Console(soft_wrap=True)
 err_console = Console(stderr=True, soft_wrap=True)
+
+
+_TELL_THEMSELVES = ("label", "pull", "simulate")
+"""Commands that show what they do in their own way, or wait for others."""
+
+MemoryOption = Annotated[
+    float | None,
+    typer.Option("--memory-limit", help="Gigabytes to allocate at most; features in a cache do not count.", min=0.1),
+]
 
 
 class Scale(StrEnum):
@@ -124,12 +136,18 @@ def new_app(name: str, about: str, **options: Any) -> typer.Typer:
 
 
 def friendly(command: Callable[..., None]) -> Callable[..., None]:
-    """Show what is wrong with the user's data or files as one message, exit code 1; other errors are ours."""
+    """Show what is wrong with the user's data or files as one message, exit code 1; other errors are ours.
+
+    The command tells that it is at work, unless it is to be quiet, and keeps to its memory limit, if it has one.
+    """
+    name = command.__name__.strip("_").replace("_", "-")
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
+        silent = kwargs.get("quiet") or name in _TELL_THEMSELVES
         try:
-            command(*args, **kwargs)
+            with nullcontext() if silent else telling(name), limited(kwargs.get("memory_limit")):
+                command(*args, **kwargs)
         except (ValueError, TypeError, OSError, ImportError) as error:
             err_console.print("[bold red]Error:[/] ", end="")
             err_console.print(str(error), markup=False, highlight=False)

@@ -42,18 +42,19 @@ class Features:
         The rows.
     ids : ndarray of str, shape (n,)
         Their names.
+    checksum : str, optional
+        Of all values, where a feature cache knows it without reading them.
 
     Examples
     --------
-    >>> import numpy as np
     >>> from skmmal import MultimodalArray
-    >>> from skmmal.experiment.sources import Features
-    >>> Features(MultimodalArray({"image": np.zeros((2, 3))}), np.array(["a", "b"])).ids.tolist()
+    >>> Features(MultimodalArray({"image": [[1.0], [2.0]]}), np.array(["a", "b"])).ids.tolist()
     ['a', 'b']
     """
 
     X: MultimodalArray
     ids: np.ndarray
+    checksum: str | None = None
 
 
 @dataclass
@@ -184,7 +185,7 @@ def load_features(path: Path) -> Features:
         if not (path / "manifest.json").exists():
             raise ValueError(f"--features {path}: a folder without manifest.json is no feature cache. {_IMPORT}")
         store = FeatureStore.open(path)
-        return Features(store.load(), np.asarray(store.ids))
+        return Features(store.load(), np.asarray(store.ids), store.files.checksum())
     if not path.is_file():
         raise FileNotFoundError(f"--features {path}: there is no such folder or file")
     if path.suffix != ".npz":

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from skmmal._store import digest, dumps
 from skmmal.features._files import CacheError, decode_block, empty_value, inside, open_npy, stored_dtype
 from skmmal.features._manifest import Manifest
-from skmmal.features._ranges import Marker, all_ranges, read_markers
+from skmmal.features._ranges import Marker, all_ranges, read_markers, vouched
 
 
 class CacheFiles:
@@ -89,6 +90,19 @@ class CacheFiles:
             return {}
         ranges = all_ranges(self.manifest.n_samples, rows)
         return self._or_kept("markers", name, lambda: read_markers(self.path, name, ranges))
+
+    def checksum(self) -> str | None:
+        """Checksum of everything by those of the ranges: no value is read. ``None`` where some are not known."""
+        found = []
+        for name, entry in self.manifest.modalities.items():
+            if "range_rows" not in entry:
+                return None
+            n_ranges = len(all_ranges(self.manifest.n_samples, entry["range_rows"]))
+            ranges = vouched(self.path, name, self.file(name), self.markers(name), n_ranges)
+            if ranges is None:
+                return None
+            found.append([name, entry["dtype"], list(entry["shape"]), entry["range_rows"], ranges])
+        return digest(dumps(found))
 
     def rows_done(self, name: str) -> int:
         """Rows that are vouched for; all of a cache that was made by other means."""

@@ -110,6 +110,21 @@ def read_markers(folder: Path, name: str, ranges: list[Range]) -> dict[int, Mark
     return {entry.index: found[entry.index] for entry in ranges if _fits(found.get(entry.index), entry)}
 
 
+def vouched(folder: Path, name: str, values: Path, markers: dict[int, Marker], n_ranges: int) -> list[int] | None:
+    """Checksums of all ranges of a modality, if they are known of the values as they are.
+
+    ``None`` where a range has none, or where the file of the values was written after them.
+    """
+    merged = ranges_file(folder, name)
+    try:
+        is_newer = values.stat().st_mtime_ns > merged.stat().st_mtime_ns
+    except OSError:
+        return None
+    if is_newer or len(markers) < n_ranges:
+        return None
+    return [markers[index]["crc32"] for index in sorted(markers)]
+
+
 def _fits(marker: Any, entry: Range) -> bool:
     return (
         isinstance(marker, dict)

@@ -33,6 +33,7 @@ from skmmal.modalities._layout import (
     n_columns_of,
     resolve_layout,
 )
+from skmmal.modalities._lazy import LazyBlock, lazily, rows_of_block
 from skmmal.modalities._mapped import opened, packed, released_chunks
 from skmmal.modalities._rows import check_same_rows
 from skmmal.modalities._tables import column_names, has_vectors, in_memory, vector_blocks
@@ -197,13 +198,14 @@ class MultimodalArray:
         rows = _row_key(key)
         if is_int(rows):
             return np.concatenate([block[rows] for block in self._blocks.values()])
-        return self._from_parts({name: block[rows] for name, block in self._blocks.items()}, dict(self.modalities))
+        taken = {name: rows_of_block(block, rows) for name, block in self._blocks.items()}
+        return self._from_parts(taken, dict(self.modalities))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Return the packed matrix (a copy, unless there is one block of the right dtype)."""
         blocks = list(self._blocks.values())
         target = np.dtype(dtype) if dtype is not None else self.dtype
-        if len(blocks) == 1 and blocks[0].dtype == target and not copy:
+        if len(blocks) == 1 and blocks[0].dtype == target and not copy and isinstance(blocks[0], np.ndarray):
             return blocks[0]
         if copy is False:
             raise ValueError("packing the blocks of a MultimodalArray into one matrix needs a copy")
@@ -395,6 +397,11 @@ def concatenate(arrays: Sequence[MultimodalArray]) -> MultimodalArray:
     return MultimodalArray._from_parts(blocks, dict(first.modalities))
 
 
+def on_demand(X: MultimodalArray) -> MultimodalArray:
+    """The same rows, of which those that lie in files are read when they are asked for: no rows of X copy them."""
+    return X._from_parts({name: lazily(block) for name, block in X.blocks.items()}, dict(X.modalities))
+
+
 # --------------------------------------------------------------------------------------------------- presence
 
 
@@ -430,6 +437,9 @@ def presence_mask(X: MultimodalArray) -> np.ndarray:
     present = np.ones((len(X), len(X.modalities)), dtype=bool)
     for index, (name, block) in enumerate(X.blocks.items()):
         if block.dtype.kind != "f":
+            continue
+        if isinstance(block, LazyBlock) and block.present is not None:
+            present[:, index] = block.present
             continue
         for rows in released_chunks([block], block.shape[1]):
             present[rows, index] = _present_rows(name, block[rows], rows.start)

@@ -17,6 +17,7 @@ import pandas as pd
 from scipy import sparse
 
 from skmmal._arrays import as_array, naming
+from skmmal.modalities._lazy import LazyBlock
 
 __all__ = [
     "as_block",
@@ -107,6 +108,8 @@ def as_block(name: str, values: Any) -> np.ndarray:
     ValueError
         Rows of different lengths, or too many dimensions.
     """
+    if isinstance(values, LazyBlock):
+        return values  # type: ignore[return-value]
     refuse_unread(values, f"modality {name!r}")
     if sparse.issparse(values):
         raise TypeError(

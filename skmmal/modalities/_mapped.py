@@ -26,12 +26,15 @@ class MappedRows:
     some rows back at once; reading them again costs no more than a page fault while the file is in the system's cache.
     """
 
-    def __init__(self, file: mmap.mmap, start: int, row_bytes: int) -> None:
-        self._file, self._start, self._row_bytes = file, start, row_bytes
+    def __init__(self, file: mmap.mmap, start: int, row_bytes: int, rows: np.ndarray | None = None) -> None:
+        self._file, self._start, self._row_bytes, self._rows = file, start, row_bytes, rows
 
     @classmethod
-    def of(cls, values: Any) -> MappedRows | None:
-        """The rows of `values`, or ``None`` where that is no matrix in a file, row by row."""
+    def of(cls, values: Any, rows: np.ndarray | None = None) -> MappedRows | None:
+        """The rows of `values`, or some of them, or ``None`` where that is no matrix in a file, row by row."""
+        made = getattr(values, "mapped", None)
+        if isinstance(made, MappedRows):  # rows that are made of those in a file
+            return made
         if _LEAVE is None or not isinstance(values, np.ndarray) or values.ndim != 2:
             return None
         source = _mapped_base(values)
@@ -40,10 +43,15 @@ class MappedRows:
             return None
         file: Any = source.base
         start = _address(values) - _address(np.frombuffer(file, dtype=np.uint8))
-        return cls(file, start, values.strides[0])
+        return cls(file, start, values.strides[0], rows)
 
     def release(self, rows: slice) -> None:
-        """Give back the pages that hold nothing but these rows."""
+        """Give back the pages that hold nothing but these rows, and those between them."""
+        if self._rows is not None:
+            some = self._rows[rows]
+            if not len(some):
+                return
+            rows = slice(int(some.min()), int(some.max()) + 1)
         first = self._start + rows.start * self._row_bytes
         last = self._start + rows.stop * self._row_bytes
         begin = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import OneToOneFeatureMixin
+from sklearn.utils.validation import check_is_fitted
 
 from skmmal._block_transformer import BlockTransformer, check_squares, input_labels, is_plain, present_chunks
 from skmmal._sklearn import Interval, StrOptions, fit_context
+from skmmal.modalities import MultimodalArray
+from skmmal.modalities._array import on_demand
 from skmmal.modalities._layout import n_columns_of
-from skmmal.modalities._mapped import released_chunks
+from skmmal.modalities._lazy import LazyBlock, is_large
 
 __all__ = ["ModalityScaler"]
 
@@ -147,21 +150,66 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
     def _grids(self) -> dict[str, Any]:
         return self._widths  # token grids stay grids
 
+    def transform_on_demand(self, X: Any) -> MultimodalArray:
+        """Scale rows when they are asked for, where they lie in files: no scaled copy of them is made.
+
+        Parameters
+        ----------
+        X : mapping or MultimodalArray of shape (n_samples, n_features)
+            Rows with the modalities that it was fitted on. Blocks in memory are scaled at once.
+
+        Returns
+        -------
+        MultimodalArray
+            The same values as of `transform_blocks`.
+        """
+        check_is_fitted(self)
+        blocks, present = self._read(X, reset=False)
+        scaled = {}
+        for m, (name, block) in enumerate(blocks.items()):
+            if is_large(block):
+                there = present[:, m]
+                scaled[name] = LazyBlock(block, partial(self._scaled, name), _scaled_dtype(block), present=there)
+            else:
+                scaled[name] = self._transform_block(name, block, present[:, m])
+        return MultimodalArray(scaled, self._grids())
+
     def _transform_block(self, name: str, block: np.ndarray, present: np.ndarray) -> np.ndarray:
-        dtype = np.float64 if block.dtype == np.float64 else np.float32
-        out = np.empty(block.shape, dtype=dtype)
-        for rows in released_chunks([block], block.shape[1]):
-            values = block[rows].astype(np.float64)
-            if self.method == "standard":
-                values = (values - self.mean_[name]) * self.scale_[name]
-            elif self.method == "l2":
-                largest = np.abs(values).max(axis=1, keepdims=True)  # taken out first: squares may overflow, or vanish
-                values = np.divide(values, largest, out=np.zeros_like(values), where=largest > 0)
-                length = np.sqrt((values**2).sum(axis=1, keepdims=True))
-                values = np.divide(self.norm * values, length, out=np.zeros_like(values), where=length > 0)
-            out[rows] = values
-        out[~present] = np.nan
-        return out
+        return np.asarray(LazyBlock(block, partial(self._scaled, name), _scaled_dtype(block), present=present))
+
+    def _scaled(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Rows of a block, scaled, in float64; they may be absent."""
+        values = rows.astype(np.float64)
+        if self.method == "standard":
+            values -= self.mean_[name]
+            values *= self.scale_[name]
+        elif self.method == "l2":
+            largest = np.abs(values).max(axis=1, keepdims=True)  # taken out first: squares may overflow, or vanish
+            absent = np.isnan(largest[:, 0])
+            values = np.divide(values, largest, out=np.zeros_like(values), where=largest > 0)
+            length = np.sqrt((values**2).sum(axis=1, keepdims=True))
+            values = np.divide(self.norm * values, length, out=np.zeros_like(values), where=length > 0)
+            values[absent] = np.nan
+        return values
+
+
+def on_one_scale(X: MultimodalArray, method: str) -> MultimodalArray:
+    """Rows as a scaler that was fitted on all of them scales them; those in files when they are asked for.
+
+    Parameters
+    ----------
+    X : MultimodalArray
+    method : {"standard", "l2", "none"}
+
+    Returns
+    -------
+    MultimodalArray
+    """
+    return on_demand(X) if method == "none" else ModalityScaler(method=method).fit(X).transform_on_demand(X)
+
+
+def _scaled_dtype(block: np.ndarray) -> type:
+    return np.float64 if block.dtype == np.float64 else np.float32
 
 
 _ROUNDED = 2

@@ -11,7 +11,7 @@ from skmmal._sklearn import Interval
 from skmmal.query._base import Selection
 from skmmal.reading import Reading
 from skmmal.reading._sharded import ShardedReading, View
-from skmmal.selection._dense import draw_references, nearest_distance, unit_rows
+from skmmal.selection._dense import draw_references, nearest_distance
 from skmmal.selection._herding import Herding
 from skmmal.selection._lazy_greedy import with_the_rest
 from skmmal.selection._validation import check_centres, check_worth
@@ -23,7 +23,7 @@ REFERENCES: dict = {"max_references": [Interval(Integral, 1, None, closed="left"
 
 def labeled_unit_rows(labelled: Reading) -> np.ndarray | None:
     """The labelled rows' embedding, of length one; ``None`` without any."""
-    return unit_rows(labelled.head.features) if len(labelled) else None
+    return labelled.head.unit_features if len(labelled) else None
 
 
 def class_count(pool: Reading, labelled: Reading, n_instances: int) -> int:
@@ -90,14 +90,14 @@ def herding_on_shards(
 
 def _targets(view: View, worth: Callable[[Reading], np.ndarray] | None, positions: np.ndarray) -> list[np.ndarray]:
     if "points" not in view.kept:
-        view.kept["points"] = unit_rows(view.reading.head.features)
+        view.kept["points"] = view.reading.head.unit_features
     weights = np.ones(len(view.reading)) if worth is None else worth(view.reading)
     return [view.kept["points"][positions], weights[positions]]
 
 
 def _begin(view: View, targets: np.ndarray, weights: np.ndarray, bandwidth: float | str) -> tuple:
     if "points" not in view.kept:  # none of its rows is a reference
-        view.kept["points"] = unit_rows(view.reading.head.features)
+        view.kept["points"] = view.reading.head.unit_features
     known = labeled_unit_rows(view.reading.labelled)
     width = nearest_distance(known) if isinstance(bandwidth, str) else float(bandwidth)
     centres = None if known is None else check_centres(known, view.kept["points"])

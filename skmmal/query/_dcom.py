@@ -15,7 +15,7 @@ from skmmal.query._coverage import REFERENCES, class_count, labeled_unit_rows
 from skmmal.query._uncertainty import negative_margin
 from skmmal.reading import Head, Reading
 from skmmal.selection._ball_cover import mixed_cover
-from skmmal.selection._dense import draw_references, in_any_ball, pure_radius, sq_distances, unit_rows
+from skmmal.selection._dense import draw_references, in_any_ball, pure_radius, sq_distances
 from skmmal.selection._k_means import cluster
 
 __all__ = ["DCoM", "competence"]
@@ -127,7 +127,7 @@ class DCoM(QueryStrategy):
         self.on = on
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
-        points, known = unit_rows(pool.head.features), labeled_unit_rows(labelled)
+        points, known = pool.head.unit_features, labeled_unit_rows(labelled)
         rows = draw_references(len(pool), self.max_references, rng)
         measured = points if rows is None else points[rows]
         radius = self._first_radius(pool, labelled, measured, n_instances, rng)

@@ -51,16 +51,14 @@ class GCNSampling(QueryStrategy):
         self.on = on
 
     def _trained(self, pool: Reading, labelled: Reading, rng: np.random.RandomState) -> _Trained:
-        everything = pool.head.features
-        if len(labelled):
-            everything = np.concatenate([everything, labelled.head.features])
+        everything = pool.head.matrix(*([labelled.head] if len(labelled) else []))
         is_labelled = np.arange(len(everything)) >= len(pool)
         if self.n_directions is not None and everything.shape[1] > self.n_directions < len(everything):
-            pca = PCA(int(self.n_directions), svd_solver="randomized", random_state=draw_seed(rng))
+            pca = PCA(int(self.n_directions), copy=False, svd_solver="randomized", random_state=draw_seed(rng))
             pca.set_output(transform="default")  # whatever scikit-learn's own setting is
             with np.errstate(invalid="ignore"):  # equal points have no variance whose shares there could be
                 everything = pca.fit_transform(everything)
-        features = unit_rows(everything)
+        features = unit_rows(everything, copy=False)
         return _train(features, _graph(features, self.n_neighbors), is_labelled, self.n_steps, rng)
 
 

@@ -65,6 +65,6 @@ class KMeansSampling(QueryStrategy):
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         indices, distances = representatives(
-            pool.head.features, n_instances, rng, self.max_iter, candidates=pool.candidates
+            pool.head.matrix(), n_instances, rng, self.max_iter, candidates=pool.candidates, overwrite=True
         )
         return indices, -distances.astype(np.float64)

@@ -13,7 +13,7 @@ from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._coverage import REFERENCES, herding_on_shards, labeled_unit_rows
 from skmmal.reading import Reading
 from skmmal.reading._sharded import ShardedReading
-from skmmal.selection._dense import draw_references, unit_rows
+from skmmal.selection._dense import draw_references
 from skmmal.selection._herding import kernel_coverage, kernel_herding
 from skmmal.selection._units import KernelGains, UnitBenefits, Units
 
@@ -88,14 +88,14 @@ class MaxHerding(QueryStrategy):
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         covered = self._coverage(pool, labelled, rng)
-        points = unit_rows(pool.head.features)
+        points = pool.head.unit_features
         return kernel_herding(points, n_instances, **covered, random_state=rng, candidates=pool.candidates)
 
     def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
         return herding_on_shards(shards, n_instances, rng, max_references=self.max_references, bandwidth=self.bandwidth)
 
     def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
-        coverage, floor = kernel_coverage(unit_rows(pool.head.features), **self._coverage(pool, labelled, rng))
+        coverage, floor = kernel_coverage(pool.head.unit_features, **self._coverage(pool, labelled, rng))
         return KernelGains(coverage, units, floor)
 
     def _coverage(self, pool: Reading, labelled: Reading, rng: np.random.RandomState) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from skmmal._chunks import row_chunks
 from skmmal._targets import ONE_CLASS
 from skmmal.query._uncertainty import margin_uncertainty
 from skmmal.reading import Reading
@@ -52,13 +53,13 @@ def beliefs_of(reading: Reading, order: list[int], dtype: type) -> list[np.ndarr
 
 def _root(reading: Reading, probabilities: list[np.ndarray], dtype: type) -> np.ndarray:
     """Roots of the distributions that heads see, each counting its share."""
-    share = len(probabilities)
-    if reading.source.target is not ONE_CLASS:  # those of every label's state
-        share *= probabilities[0].shape[1]
-        probabilities = [part for each in probabilities for part in (each, 1.0 - each)]
-    roots = np.empty((len(reading), sum(each.shape[1] for each in probabilities)), dtype)
-    start = 0
-    for each in probabilities:
-        np.sqrt(each / share, out=roots[:, start : start + each.shape[1]], dtype=dtype)
-        start += each.shape[1]
+    is_several = reading.source.target is not ONE_CLASS  # distributions are those of every label's state
+    n_heads, n_columns = len(probabilities), probabilities[0].shape[1]
+    roots = np.empty((len(reading), n_heads * n_columns * (1 + is_several)), dtype)
+    for rows in row_chunks(*roots.shape):
+        parts = [each[rows] for each in probabilities]
+        share = n_heads * n_columns if is_several else n_heads
+        if is_several:
+            parts = [part for each in parts for part in (each, 1.0 - each)]
+        roots[rows] = np.sqrt(np.hstack(parts) / share, dtype=dtype)
     return roots

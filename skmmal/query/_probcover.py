@@ -12,7 +12,7 @@ from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._coverage import REFERENCES, class_count, labeled_unit_rows
 from skmmal.reading import Reading
 from skmmal.selection._ball_cover import ball_cover
-from skmmal.selection._dense import draw_references, in_any_ball, pure_radius, unit_rows
+from skmmal.selection._dense import draw_references, in_any_ball, pure_radius
 from skmmal.selection._k_means import cluster
 from skmmal.selection._units import BallGains, UnitBenefits, Units
 
@@ -117,7 +117,7 @@ class ProbCover(QueryStrategy):
         self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState
     ) -> tuple[np.ndarray, np.ndarray | None, float]:
         """Points, the rows that are to be covered (``None``: all), and the radius."""
-        points = unit_rows(pool.head.features)
+        points = pool.head.unit_features
         rows = draw_references(len(pool), self.max_references, rng)
         if self.radius != "auto":
             return points, rows, float(self.radius)

@@ -9,7 +9,6 @@ import numpy as np
 from skmmal._random import RandomState
 from skmmal._sklearn import Interval
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.query._coverage import labeled_unit_rows
 from skmmal.reading import Reading
 from skmmal.selection._dense import unit_rows
 from skmmal.selection._k_means import cluster
@@ -90,9 +89,10 @@ class TypiClust(QueryStrategy):
         self.on = on
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
-        points, known = unit_rows(pool.head.features), labeled_unit_rows(labelled)
-        everything = points if known is None else np.concatenate([points, known])
-        labels, centres = cluster(everything, min(len(labelled) + n_instances, self.max_clusters), rng)
+        everything = unit_rows(pool.head.matrix(*([labelled.head] if len(labelled) else [])), copy=False)
+        n_clusters = min(len(labelled) + n_instances, self.max_clusters)
+        labels, centres = cluster(everything, n_clusters, rng, overwrite=True)
+        points = everything[: len(pool)]
         return round_robin_by_typicality(
             points,
             labels[: len(points)],

@@ -16,7 +16,7 @@ from skmmal.query._coverage import REFERENCES, herding_on_shards, labeled_unit_r
 from skmmal.query._uncertainty import negative_margin, over_labels
 from skmmal.reading import Head, Reading
 from skmmal.reading._sharded import ShardedReading
-from skmmal.selection._dense import draw_references, nearest_distance, unit_rows
+from skmmal.selection._dense import draw_references, nearest_distance
 from skmmal.selection._herding import kernel_coverage, kernel_herding
 from skmmal.selection._units import KernelGains, UnitBenefits, Units
 
@@ -166,7 +166,7 @@ def _to_cover(
     taken: np.ndarray | None = None,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Points, and what is to be covered of them, how much that is worth, and by whom it is covered already."""
-    points, known = unit_rows(pool.head.features), labeled_unit_rows(labelled)
+    points, known = pool.head.unit_features, labeled_unit_rows(labelled)
     width = nearest_distance(known) if bandwidth == "adaptive" else float(bandwidth)
     if taken is not None:
         known = points[taken] if known is None else np.concatenate([known, points[taken]])

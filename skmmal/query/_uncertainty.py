@@ -92,7 +92,7 @@ class UncertaintySampling(QueryStrategy):
         return Scores(units.of_rows(above))
 
     def _score(self, head: Head) -> np.ndarray:
-        return over_labels(self._uncertainty, head.probabilities, head.target, self.aggregate)
+        return head.of_probabilities(lambda p: over_labels(self._uncertainty, p, head.target, self.aggregate))
 
     def _scores(self, pool: Reading) -> np.ndarray:
         return pool.mean_score(self._score)

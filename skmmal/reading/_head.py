@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, Self
 
@@ -13,9 +13,12 @@ from skmmal._arrays import at_least_float32
 from skmmal._probabilities import log_probabilities
 from skmmal._random import RandomState, check_rng, draw_seed
 from skmmal._targets import Target
+from skmmal.modalities._lazy import rows_of_block
+from skmmal.modalities._mapped import released_chunks
 from skmmal.reading._linear import LinearHead, fit_stand_in
 from skmmal.reading._posterior import LaplacePosterior
-from skmmal.reading._source import FUSED
+from skmmal.reading._source import FUSED, gradient_dtype
+from skmmal.selection._dense import unit_rows
 
 __all__ = ["Head"]
 
@@ -41,7 +44,7 @@ class HeadOnRows:
 
     def _own(self, values: np.ndarray) -> np.ndarray:
         """The head's rows of what the source has for all."""
-        return values if self._is_whole else values[self.rows]
+        return values if self._is_whole else rows_of_block(values, self.rows)
 
     def spread(self, values: np.ndarray) -> np.ndarray:
         """Put values of the head's rows in their places among all rows of the reading; the others are zero.
@@ -108,9 +111,29 @@ class HeadOnRows:
 
     @cached_property
     def gradients(self) -> np.ndarray:
-        """The residuals as a factor of gradients: in the widest type of the blocks that are the other factor."""
-        wide = any(block.dtype == np.float64 for block in self.layer_blocks)
-        return self.residuals if wide else self._source.target.residuals(self.probabilities, np.float32)
+        """The residuals as a factor of gradients: in float32, unless the blocks that are the other factor are wider."""
+        if self._index is None:
+            self._source.check_fitted()
+            return self._own(self._source.gradients)
+        return self._source.target.residuals(self.probabilities, gradient_dtype(self.layer_blocks))
+
+    def of_probabilities(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """What a function makes of the probabilities, each row for itself: where rows lie in files, some at a time.
+
+        Parameters
+        ----------
+        function : callable
+            From probabilities (n, K) to an array with n entries.
+
+        Returns
+        -------
+        ndarray
+            With an entry for each of the head's rows.
+        """
+        if self._index is not None or "probabilities" in vars(self):
+            return function(self.probabilities)
+        self._source.check_fitted()
+        return self._own(self._source.of_probabilities(lambda probabilities: [function(probabilities)])[0])
 
     @property
     def modality_names(self) -> list[str]:
@@ -137,9 +160,38 @@ class HeadOnRows:
     @cached_property
     def features(self) -> np.ndarray:
         """The blocks side by side as one matrix of its own, shape (n, D), at least float32."""
-        blocks = [at_least_float32(block) for block in self.blocks]
+        return self.matrix()
+
+    def matrix(self, *below: Self) -> np.ndarray:
+        """`features` as an array that the caller may change, and that nobody keeps.
+
+        Parameters
+        ----------
+        *below : Head
+            Heads whose rows are put below, in the same columns.
+
+        Returns
+        -------
+        ndarray of shape (n, D)
+        """
+        heads = (self, *below)
         # a block may be a view into a frame or a packed matrix: in one memory order, products round in one way
-        return np.ascontiguousarray(blocks[0]) if self._index is not None else np.concatenate(blocks, axis=1)
+        ends = np.cumsum([0, *(block.shape[1] for block in self.blocks)])
+        dtype = np.result_type(np.float32, *(block.dtype for head in heads for block in head.blocks))
+        whole = np.empty((sum(map(len, heads)), ends[-1]), dtype)
+        first = 0
+        for head in heads:
+            for rows in released_chunks(head.blocks, int(ends[-1])):
+                into = slice(first + rows.start, first + rows.stop)
+                for block, start, end in zip(head.blocks, ends[:-1], ends[1:], strict=True):
+                    whole[into, start:end] = block[rows]
+            first += len(head)
+        return whole
+
+    @cached_property
+    def unit_features(self) -> np.ndarray:
+        """`features` scaled to rows of length one; rows of zeros stay zero."""
+        return unit_rows(self.matrix(), copy=False)
 
     @cached_property
     def layer_blocks(self) -> list[np.ndarray]:

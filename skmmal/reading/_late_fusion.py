@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -11,8 +11,9 @@ from skmmal._arrays import without_nan
 from skmmal._labels import known_codes, known_indicator
 from skmmal._targets import SEVERAL_LABELS
 from skmmal.contributions import contributions
+from skmmal.modalities._lazy import is_large, with_zeros
 from skmmal.reading._passes import LateFusionPasses, Pass
-from skmmal.reading._source import FUSED
+from skmmal.reading._source import FUSED, gradient_dtype
 
 __all__ = ["LateFusionSource"]
 
@@ -75,11 +76,36 @@ class LateFusionSource(LateFusionPasses):
         """Contribution of each modality to the predicted class's probability."""
         if self._asked("modality_contributions"):
             return super().contributions
+        if "probabilities" in vars(self) or self._asked("predict_proba"):
+            return contributions(self.shapley_values()[0], self.present)
         # the pass makes the fused head's probabilities on the way: nobody need multiply the features again
-        phi, _, probabilities = self.shapley_values(with_probabilities=True)
-        if "probabilities" not in vars(self) and not self._asked("predict_proba"):
-            vars(self)["probabilities"] = probabilities
+        if self._is_in_files:
+            phi, _, vars(self)["gradients"] = self.shapley_values(also=self._gradients_by)
+        else:
+            phi, _, vars(self)["probabilities"] = self.shapley_values(also=lambda probabilities: probabilities)
         return contributions(phi, self.present)
+
+    @cached_property
+    def _is_in_files(self) -> bool:
+        """Whether the rows are too many to hold more of them than is needed."""
+        return any(map(is_large, self.features.blocks.values()))
+
+    @cached_property
+    def gradients(self) -> np.ndarray:
+        """Gradient (N, K) of the loss by the fused head's logits, in float32 unless the features are of float64."""
+        if not self._is_in_files:
+            return super().gradients
+        return self.of_probabilities(lambda probabilities: [self._gradients_by(probabilities)])[0]
+
+    def _gradients_by(self, probabilities: np.ndarray) -> np.ndarray:
+        dtype = gradient_dtype(self.features.blocks.values())
+        return self.target.residuals(probabilities).astype(dtype, copy=False)
+
+    def of_probabilities(self, function: Callable[[np.ndarray], Sequence[np.ndarray]]) -> list[np.ndarray]:
+        # a chunk at a time, unless the probabilities are there
+        if "probabilities" in vars(self) or self._asked("predict_proba") or not self._is_in_files:
+            return super().of_probabilities(function)
+        return self.forward(lambda part: function(self.target.probabilities(part.fused_logits())))
 
     def contributions_to(self, y: np.ndarray) -> np.ndarray:
         """Contribution of each modality to the probability of given classes, or states of the labels.
@@ -106,7 +132,8 @@ class LateFusionSource(LateFusionPasses):
 
     def _embeddings_of_rows(self) -> list[np.ndarray]:
         """What the last layer sees of each modality; without encoders, the features."""
-        return [without_nan(block, self.present[:, m]) for m, block in enumerate(self.features.blocks.values())]
+        blocks = zip(self.features.blocks.values(), self.present.T, strict=True)
+        return [with_zeros(block, there) if is_large(block) else without_nan(block, there) for block, there in blocks]
 
     @cached_property
     def blocks(self) -> Sequence[np.ndarray]:

@@ -167,7 +167,7 @@ class LateFusionPasses(ModelSource):
         *,
         n_permutations: int | str | None = "auto",
         random_state: RandomState = 0,
-        with_probabilities: bool = False,
+        also: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> list[np.ndarray]:
         """Shapley values of the modalities for the probability of a class, in one pass.
 
@@ -179,14 +179,14 @@ class LateFusionPasses(ModelSource):
             How many orders are sampled; ``None``: values are exact. ``"auto"``: exact up to twelve modalities.
         random_state : int, RandomState, Generator or None, default=0
             Draws the orders.
-        with_probabilities : bool, default=False
-            Whether to return, too, the probabilities with all modalities, which are made on the way.
+        also : callable, optional
+            From the probabilities with all modalities, which are made on the way, to what is returned of them, too.
 
         Returns
         -------
         values, standard_errors : ndarray of shape (N, M)
-        probabilities : ndarray of shape (N, K)
-            Only with `with_probabilities`.
+        found : ndarray of shape (N, ...)
+            Only with `also`.
         """
         n_modalities = len(self.final.modalities_)
         if n_permutations == "auto":
@@ -205,7 +205,7 @@ class LateFusionPasses(ModelSource):
                 ]
             # an absent modality changes no coalition's value: its Shapley value is zero, but for rounding
             phi_and_errors = [each * present[part.rows] for each in found]
-            return [*phi_and_errors, self.target.probabilities(logits)] if with_probabilities else phi_and_errors
+            return phi_and_errors if also is None else [*phi_and_errors, also(self.target.probabilities(logits))]
 
         return self.forward(values, width=self.coalitions_width)
 

@@ -12,6 +12,7 @@ import pandas as pd
 from skmmal._arrays import at_least_float32, boolean
 from skmmal._labels import several_labels
 from skmmal._targets import ONE_CLASS, SEVERAL_LABELS
+from skmmal.modalities._lazy import rows_of_block
 from skmmal.reading._head import Head
 from skmmal.reading._selected_rows import SelectedRows
 from skmmal.reading._source import FUSED, ArraysSource
@@ -243,7 +244,7 @@ class Reading(SelectedRows):
         fused, *own = self.by_head(lambda head: head.gradients)
         residuals = dict.fromkeys(self.modality_names, np.zeros_like(fused))  # of a modality that no row has
         residuals.update(zip((head.name for head in self.listening[1:]), own, strict=True))
-        own_blocks = [at_least_float32(block[self.taken]) for block in self.source.own_blocks]
+        own_blocks = [at_least_float32(rows_of_block(block, self.taken)) for block in self.source.own_blocks]
         own_of = dict(zip(self.modality_names, own_blocks, strict=True))
         if self.source.shares_last_layer:
             others = [OuterProductEmbedding(left, own_of[name]) for name, left in residuals.items()]

@@ -14,6 +14,7 @@ from skmmal._sklearn import num_samples
 from skmmal.modalities import MultimodalArray, as_multimodal, is_multimodal
 from skmmal.modalities._blocks import refuse_unread
 from skmmal.modalities._containers import as_read, in_one, is_mapping, n_rows_of
+from skmmal.modalities._lazy import is_large, with_zeros
 from skmmal.modalities._tables import column_names
 
 __all__ = ["as_container", "check_alike", "check_labels", "dense", "is_empty", "is_opaque", "zero_where_absent"]
@@ -172,10 +173,12 @@ def _memory() -> int | None:
 
 
 def zero_where_absent(features: MultimodalArray, present: np.ndarray) -> list[np.ndarray]:
-    """Blocks with zeros in the rows that lack the modality; a copy only where there are any."""
+    """Blocks with zeros in the rows that lack the modality; a copy only where there are any, and never of a file."""
     blocks = []
     for m, block in enumerate(features.blocks.values()):
-        if not present[:, m].all():
+        if is_large(block):
+            block = with_zeros(block, present[:, m])
+        elif not present[:, m].all():
             block = block.copy()
             block[~present[:, m]] = 0.0
         blocks.append(block)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,11 @@ FUSED = "fused"
 
 class SourceError(TypeError):
     """A source cannot answer what was asked."""
+
+
+def gradient_dtype(blocks: Iterable[np.ndarray]) -> type:
+    """In which type gradients are kept, of which these blocks are the other factor."""
+    return np.float64 if any(block.dtype == np.float64 for block in blocks) else np.float32
 
 
 class RowAnswers(ABC):
@@ -61,6 +66,29 @@ class RowAnswers(ABC):
     @abstractmethod
     def probabilities(self) -> np.ndarray:
         """Class probabilities of the fused head, shape (N, K), float64; rows sum to one."""
+
+    def of_probabilities(self, function: Callable[[np.ndarray], Sequence[np.ndarray]]) -> list[np.ndarray]:
+        """What a function makes of the fused head's probabilities, each row for itself.
+
+        Sources of rows that lie in files go through them a chunk at a time, and hold the probabilities of no others.
+
+        Parameters
+        ----------
+        function : callable
+            From probabilities (n, K) to arrays with n entries.
+
+        Returns
+        -------
+        list of ndarray
+            With an entry for each of the N rows.
+        """
+        return list(function(self.probabilities))
+
+    @cached_property
+    def gradients(self) -> np.ndarray:
+        """Gradient (N, K) of the loss by the fused head's logits, in float32 unless the features are of float64."""
+        # probabilities first: a network's pass for them makes the blocks on the way
+        return self.target.residuals(self.probabilities, gradient_dtype(self.blocks))
 
     @property
     def probabilities_by_modality(self) -> Mapping[str, np.ndarray]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from skmmal._arrays import numeric
 from skmmal._torch import import_torch
+from skmmal.modalities._lazy import LazyBlock
 
 __all__ = [
     "Array",
@@ -32,12 +33,13 @@ __all__ = [
 ]
 
 Array = Any
-"""An ndarray, or a tensor on some device."""
+"""An ndarray, a block whose rows are made when they are asked for, or a tensor on some device."""
+_NUMPY = (np.ndarray, LazyBlock)
 
 
 def namespace(array: Array) -> Any:
     """Return the library that an array belongs to."""
-    return np if isinstance(array, np.ndarray) else sys.modules["torch"]
+    return np if isinstance(array, _NUMPY) else sys.modules["torch"]
 
 
 def to_device(array: Array, device: Any) -> Array:
@@ -45,17 +47,17 @@ def to_device(array: Array, device: Any) -> Array:
     torch = import_torch(f"device={str(device)!r}")
     with warnings.catch_warnings():  # torch warns of read-only arrays; nothing here writes
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.as_tensor(array).to(device)
+        return torch.as_tensor(np.asarray(array) if isinstance(array, LazyBlock) else array).to(device)
 
 
 def to_numpy(array: Array) -> np.ndarray:
-    """Return the values of an array as numpy's."""
-    return array if isinstance(array, np.ndarray) else array.cpu().numpy()
+    """Return the values of an array as numpy's; rows that are made when they are asked for stay so."""
+    return array if isinstance(array, _NUMPY) else array.cpu().numpy()
 
 
 def like(values: np.ndarray, array: Array) -> Array:
     """Return numpy's values where another array is."""
-    return values if isinstance(array, np.ndarray) else to_device(values, array.device)
+    return values if isinstance(array, _NUMPY) else to_device(values, array.device)
 
 
 def full(length: int, value: float, dtype: str, array: Array) -> Array:
@@ -71,7 +73,7 @@ def cast(array: Array, dtype: str) -> Array:
 
 def gather(array: Array, rows: slice | np.ndarray) -> Array:
     """Return some rows: a slice as a view, an index or a mask as a copy."""
-    if isinstance(rows, slice) or isinstance(array, np.ndarray):
+    if isinstance(rows, slice) or isinstance(array, _NUMPY):
         return array[rows]
     return array.index_select(0, to_device(rows, array.device))
 
@@ -83,6 +85,8 @@ def row_sq_norms(rows: Array) -> Array:
 
 def as_matrix(values: Any, argument: str) -> Array:
     """Wrap a matrix of floats without copying it; integers become float64. Tensors stay on their device."""
+    if isinstance(values, LazyBlock):
+        return values if values.dtype.kind == "f" else values.cast(np.float64)
     if getattr(getattr(values, "device", None), "type", "cpu") != "cpu":
         array = values.detach()
         if array.is_complex():

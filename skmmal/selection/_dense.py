@@ -33,7 +33,7 @@ def as_floats(points: Any, argument: str = "points") -> np.ndarray:
     """Return finite points of float32 or float64 whose squares do not overflow."""
     array = numeric(points, argument, 2, finite=True)
     array = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
-    largest = float(np.abs(array).max(initial=0.0))
+    largest = max(float(array.max(initial=0.0)), -float(array.min(initial=0.0)))
     if largest > _LARGEST_FLOAT32:
         array = array.astype(np.float64, copy=False)
     if largest > _LARGEST:
@@ -41,13 +41,15 @@ def as_floats(points: Any, argument: str = "points") -> np.ndarray:
     return array
 
 
-def unit_rows(points: Any) -> np.ndarray:
+def unit_rows(points: Any, *, copy: bool = True) -> np.ndarray:
     """Scale rows to length one; zero rows stay zero.
 
     Parameters
     ----------
     points : array-like of shape (N, D)
         Finite numbers.
+    copy : bool, default=True
+        Whether `points` are to stay as they are.
 
     Returns
     -------
@@ -60,7 +62,7 @@ def unit_rows(points: Any) -> np.ndarray:
            [0. , 0. ]])
     """
     points = as_floats(points)
-    return normalize(points) if points.size else points
+    return normalize(points, copy=copy) if points.size else points
 
 
 def sq_norms(points: np.ndarray) -> np.ndarray:

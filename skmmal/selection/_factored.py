@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skmmal.selection._backend import as_blocks, as_matrix, is_matrix, to_numpy
+from skmmal.selection._backend import as_blocks, as_matrix, is_matrix, namespace, to_numpy
 from skmmal.selection._embedding import Embedding
 from skmmal.selection._terms import Term
 
@@ -119,7 +119,7 @@ class StackedEmbedding(Embedding):
 
 def _place(embedding: Embedding) -> Any:
     block = embedding.terms[0].blocks[0]
-    return None if isinstance(block, np.ndarray) else block.device
+    return None if namespace(block) is np else block.device
 
 
 def as_embedding(values: Any, argument: str = "embedding") -> Embedding:

@@ -11,6 +11,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
+from skmmal._chunks import row_chunks
 from skmmal._random import draw_seed
 from skmmal.selection._dense import unit_rows
 from skmmal.selection._validation import check_candidates
@@ -24,13 +25,15 @@ _COMPONENTS, _ITERATIONS = 128, 50
 
 
 def cluster(
-    points: np.ndarray, n_clusters: int, rng: np.random.RandomState, max_iter: int = 100
+    points: np.ndarray, n_clusters: int, rng: np.random.RandomState, max_iter: int = 100, *, overwrite: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Label points by k-means; return labels and centres.
 
     Where there is much to do, it looks at the leading principal components only: those are where k-means clusters lie
     (Ding and He, ICML 2004), and every point still counts in every iteration. Mini-batches in all columns cost more
     and leave most of the points of wide features in a few clusters.
+
+    With `overwrite` large points are centred in their place, and so are the centres: distances stay what they are.
     """
     n_clusters = min(int(n_clusters), len(points))
     seed = draw_seed(rng)
@@ -38,7 +41,7 @@ def cluster(
     if points.size * n_clusters > _SMALL:
         max_iter = min(max_iter, _ITERATIONS)
         if points.shape[1] > _COMPONENTS < len(points):
-            pca = PCA(_COMPONENTS, svd_solver="randomized", iterated_power=2, random_state=seed)
+            pca = PCA(_COMPONENTS, copy=not overwrite, svd_solver="randomized", iterated_power=2, random_state=seed)
             pca.set_output(transform="default")  # whatever scikit-learn's own setting is
             with np.errstate(invalid="ignore"):  # equal points have no variance whose shares there could be
                 seen = pca.fit_transform(points)
@@ -63,6 +66,8 @@ def representatives(
     rng: np.random.RandomState,
     max_iter: int = 100,
     candidates: Any = None,
+    *,
+    overwrite: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pick the point nearest to each centre of k-means, and random ones where clusters have none.
 
@@ -75,6 +80,8 @@ def representatives(
     max_iter : int, default=100
     candidates : array-like of int or bool, optional
         Rows that may be picked; all are clustered.
+    overwrite : bool, default=False
+        Whether the points may be centred in their place.
 
     Returns
     -------
@@ -82,8 +89,10 @@ def representatives(
     distances : ndarray of shape (n_clusters,)
         To the centres of their clusters.
     """
-    labels, centres = cluster(points, n_clusters, rng, max_iter)
-    distances = np.linalg.norm(points - centres[labels], axis=1)
+    labels, centres = cluster(points, n_clusters, rng, max_iter, overwrite=overwrite)
+    distances = np.concatenate(
+        [np.linalg.norm(points[rows] - centres[labels[rows]], axis=1) for rows in row_chunks(*points.shape)]
+    )
     open_rows = np.flatnonzero(check_candidates(candidates, len(points)))
     nearest_first = open_rows[np.argsort(distances[open_rows], kind="stable")]
     _, first = np.unique(labels[nearest_first], return_index=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from skmmal._arrays import numeric
 from skmmal._chunks import row_chunks
-from skmmal.selection._backend import Array, as_blocks, cast, like, namespace, row_sq_norms
+from skmmal.selection._backend import Array, as_blocks, as_matrix, cast, like, namespace, row_sq_norms
 from skmmal.selection._embedding import Measures, inner_products
 from skmmal.selection._factored import DenseEmbedding
 from skmmal.selection._terms import Factors, Term
@@ -61,7 +61,7 @@ def block_moments(blocks: Sequence[Any], present: Any) -> list[Moments]:
     """Moments of every block over the rows that have it."""
     mask, found = np.asarray(present, dtype=bool), []
     for m, each in enumerate(blocks):
-        block = np.asarray(each)
+        block = as_matrix(each, "blocks")
         moments = Moments(0, np.zeros(block.shape[1]), 0.0)
         for part in row_chunks(*block.shape):
             rows = block[part].astype(np.float64)[mask[part, m]]
