@@ -28,7 +28,7 @@ from PIL import Image
 from skmmal.featurize import Backbone, JobOptions, run
 from skmmal.featurize._encoding import Encoder
 from skmmal.featurize._job import build
-from skmmal.featurize._manifest import read_manifest
+from skmmal.featurize._manifest import Wanted, read_manifest
 from skmmal.featurize._reading import read_chunk
 
 
@@ -91,7 +91,7 @@ def measure(script: str, parsed: argparse.Namespace, folder: Path) -> dict[str, 
         amp=parsed.amp,
         range_rows=parsed.range_rows,
     )
-    manifest = read_manifest(options.manifest, script)
+    manifest = read_manifest(options.manifest, Wanted(script))
     backbone = build(options, manifest)
     encoder = Encoder(backbone, torch.device(parsed.device), parsed.amp)
     bare_seconds(encoder, backbone, manifest.cells[: parsed.batch_size], parsed.batch_size, parsed.range_rows)

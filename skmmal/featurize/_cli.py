@@ -122,11 +122,27 @@ def parser(script: str, prog: str | None = None) -> argparse.ArgumentParser:
         epilog=EPILOG.format(status=f"{prog.removesuffix(script)}status"),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    made.add_argument("manifest", type=Path, help=f"CSV, JSON Lines or Parquet with the columns 'id' and {script!r}")
+    made.add_argument(
+        "manifest",
+        help=f"CSV, JSON Lines or Parquet with the columns 'id' and {script!r}, a folder that datasets' save_to_disk "
+        "wrote, or tar shards (NAME-{000..127}.tar); a path or a URL",
+    )
     made.add_argument("--out", type=Path, required=True, help="the feature cache: a new folder, or one to continue")
     made.add_argument("--modality", help=f"name of the modality (default: {script})")
-    made.add_argument("--column", help=f"column of the manifest (default: {script})")
-    made.add_argument("--id-column", default="id", help="column of the ids")
+    made.add_argument("--column", help=f"column of the manifest, or suffix in tar shards (default: {script})")
+    made.add_argument(
+        "--id-column",
+        default="id",
+        help="column of the ids; ':row' for the number of each row, 'shard/key' for tar shards that share keys",
+    )
+    made.add_argument(
+        "--views",
+        choices=("mean", "max", "tokens"),
+        help="a cell may hold several files or texts of an item (a list, or a text with --separator): their mean, the "
+        "largest of each column, or a token for each",
+    )
+    made.add_argument("--separator", help="between the views in a cell, such as ';'")
+    made.add_argument("--n-views", type=int, help="the most views of an item (default: the most in the manifest)")
 
     model = made.add_argument_group("model")
     for name, settings in OPTIONS[script].items():

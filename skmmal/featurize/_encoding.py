@@ -36,7 +36,9 @@ class Backbone:
         ``backbone``, ``weights``, ``preprocessing`` and what else the manifest should remember (see
         `skmmal.featurize.backbones.describe`). Part of the fingerprint: a job with another one cannot go on here.
     stack : bool
-        An item's units are its tokens, instead of being averaged.
+        An item's units are its tokens, by their `slot`, instead of being averaged.
+    most_of : int, optional
+        So many slots has an item; its row is the largest value of each column over those that are there.
 
     Examples
     --------
@@ -57,6 +59,7 @@ class Backbone:
     reader: Reader
     description: dict[str, Any] = field(default_factory=dict)
     stack: bool = False
+    most_of: int | None = None
 
 
 def resolve_device(name: str) -> torch.device:

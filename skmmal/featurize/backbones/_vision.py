@@ -29,8 +29,8 @@ import torch
 from PIL import Image
 
 from skmmal.featurize import decode
+from skmmal.featurize._cells import Held
 from skmmal.featurize._encoding import Backbone, Inputs
-from skmmal.featurize._manifest import Cell
 from skmmal.featurize._reading import FileReader, Unit
 from skmmal.featurize.backbones import _torchvision as tv
 from skmmal.featurize.backbones import _transformers as hf
@@ -132,7 +132,7 @@ class FramesReader(FileReader):
         super().__init__(root)
         self.transform, self.count, self.fps = transform, count, fps
 
-    def fetch(self, cell: Cell) -> Source:
+    def fetch(self, cell: str | Held) -> Source:
         return self.source(cell)  # decoding reads it piece by piece
 
     def decode(self, raw: Source, notes: dict[str, int]) -> list[Unit]:
