@@ -37,10 +37,11 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
             "open_clip/NAME-OR-FOLDER",
         },
         "--pooling": {
-            "choices": ("pooled", "cls", "mean"),
+            "choices": ("pooled", "cls", "mean", "attention", "none"),
             "default": "pooled",
             "help": "transformers models: their own pooled output (CLIP, SigLIP: the shared embedding), the CLS token, "
-            "the mean over the patches (without CLS and register tokens)",
+            "the mean over the patches (without CLS and register tokens), their attention pooling (SigLIP); none is "
+            "--tokens",
         },
     },
     "text": {
@@ -50,10 +51,11 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
             "open_clip/NAME-OR-FOLDER",
         },
         "--pooling": {
-            "choices": ("cls", "mean", "last", "pooled"),
+            "choices": ("cls", "mean", "last", "pooled", "none"),
             "help": "cls: the first token (BERT and its kin); mean: over the text's tokens; last: the last token "
             "(models that read from left to right: GPT, Llama, Qwen3-Embedding); pooled: the model's own output (CLIP, "
-            "SigLIP: the embedding shared with images); by default cls, or what a sentence-transformers folder says",
+            "SigLIP: the embedding shared with images); none: --tokens; by default cls, or what a "
+            "sentence-transformers folder says",
         },
         "--max-length": {
             "type": int,
@@ -78,10 +80,10 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
             "help": "torchaudio/PIPELINE, transformers/NAME-OR-FOLDER, or spectrogram/resnet18 (the paper's)",
         },
         "--pooling": {
-            "choices": ("mean", "pooled"),
+            "choices": ("mean", "pooled", "none"),
             "default": "mean",
             "help": "mean over the tokens of the sound (without CLS tokens and padding), or the model's own (CLAP: the "
-            "embedding shared with text; AST)",
+            "embedding shared with text; AST); none is --tokens",
         },
         "--window": {
             "type": float,
@@ -91,15 +93,16 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "video": {
         "--model": {
             "default": "torchvision/r2plus1d_18",
-            "help": "a torchvision video model, or for single frames torchvision/NAME, timm/NAME, "
-            "transformers/NAME-OR-FOLDER or open_clip/NAME-OR-FOLDER",
+            "help": "a video model (torchvision/r2plus1d_18, transformers/FOLDER of VideoMAE, V-JEPA 2 and their kin), "
+            "or for single frames torchvision/NAME, timm/NAME, transformers/NAME-OR-FOLDER or open_clip/NAME-OR-FOLDER",
         },
         "--pooling": {
-            "choices": ("pooled", "cls", "mean"),
+            "choices": ("pooled", "cls", "mean", "attention", "none"),
             "default": "pooled",
-            "help": "of a transformers model's tokens within a frame; frames are averaged (--tokens keeps them)",
+            "help": "of a transformers model's tokens; an image model's frames are averaged (none, which is --tokens, "
+            "keeps them)",
         },
-        "--frames": {"type": int, "default": 10, "help": "frames per video"},
+        "--frames": {"type": int, "help": "frames per video (default: what a video model is made for, else 10)"},
         "--fps": {"type": float, "default": 1.0, "help": "frames per second, around the middle of the video"},
     },
 }

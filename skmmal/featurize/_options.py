@@ -29,7 +29,7 @@ class JobOptions:
         ``sentence-transformers/NAME-OR-FOLDER`` or ``spectrogram/resnet18``; and ``DEFAULT``, a name the library
         knows, a local file or folder, or ``random``.
     settings : dict
-        What only this script knows (pooling, frames, window, ...).
+        What only this script knows (pooling, frames, window, ...). ``pooling="none"`` is `tokens`.
     modality, column : str, optional
         Default: the script's name. Of tar shards the column is a suffix, or several with semicolons between; by
         default those of the script's kind of file.
@@ -133,6 +133,9 @@ class JobOptions:
         index, count = self.shard
         if not 0 <= index < count:
             raise ValueError(f"shard (i, n) needs 0 <= i < n, got {self.shard}")
+        if self.settings.get("pooling") == "none":
+            object.__setattr__(self, "settings", {k: v for k, v in self.settings.items() if k != "pooling"})
+            object.__setattr__(self, "tokens", True)
         if self.views not in (None, "mean", "max", "tokens"):
             raise ValueError(f"views must be None, 'mean', 'max' or 'tokens', got {self.views!r}")
         if self.views is None and (self.separator is not None or self.n_views is not None):
