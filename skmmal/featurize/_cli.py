@@ -158,6 +158,7 @@ def parser(script: str, prog: str | None = None) -> argparse.ArgumentParser:
     run = made.add_argument_group("run")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     run.add_argument("--amp", action=argparse.BooleanOptionalAction, default=None, help="autocast (default: on a GPU)")
+    run.add_argument("--compile", action="store_true", help="torch.compile: slower to begin, faster on long jobs")
     run.add_argument("--batch-size", type=int, default=32, help="units per forward pass; halved when memory runs out")
     run.add_argument("--workers", type=int, help="processes that read ahead, 0 for none (default: by cores)")
     run.add_argument("--threads", type=int, help="torch's threads (default: torch's choice)")

@@ -65,6 +65,7 @@ def fingerprint(backbone: Backbone, manifest: Manifest, amp: torch.dtype | None,
         "tokens": options.tokens,
         "amp": str(amp).removeprefix("torch.") if amp is not None else "off",
         SHA: manifest.sha256,
+        **({"compile": True} if options.compile else {}),
         **({} if options.script == "text" else {"decoding": decode.VERSION}),
     }
 
@@ -133,7 +134,7 @@ def run(
         backbone = backbone or build(options, manifest)
         if options.views is not None:
             backbone = over_views(backbone, options.views, _n_views(options, manifest))
-        encoder = Encoder(backbone, resolve_device(options.device), options.amp)
+        encoder = Encoder(backbone, resolve_device(options.device), options.amp, compiled=options.compile)
         store, manifest, extension = _open(options, manifest, backbone, encoder)
         description = backbone.description
         with store.writer(
@@ -253,6 +254,7 @@ class _Run:
         """Say what is about to happen, and where the first items are looked for."""
         total = sum(rows.stop - rows.start for rows in self.writer.ranges)
         amp = "" if self.encoder.dtype is None else f", autocast {str(self.encoder.dtype).removeprefix('torch.')}"
+        amp += ", compiled" if self.options.compile else ""
         options, say = self.options, self.progress.say
         say(f"{options.model} ({options.weights}) on {self.encoder.device}{amp}: {self.n_items} of {total} rows to do")
         if extension is not None:
@@ -352,7 +354,7 @@ class _Run:
         if others or isinstance(features, Exception):
             return
         self.precision = {}
-        if self.options.dtype != "float32" or self.encoder.dtype is not None:
+        if self.options.dtype != "float32" or self.encoder.dtype is not None or self.options.compile:
             with suppress(RuntimeError):  # no memory to spare for it
                 self.precision = self.encoder.precision(batch.inputs, features, self.options.dtype)
 

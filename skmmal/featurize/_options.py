@@ -59,6 +59,9 @@ class JobOptions:
         Keep a grid of tokens instead of pooling.
     amp : bool, optional
         Autocast. Default: on a GPU.
+    compile : bool
+        Compile the model with ``torch.compile``: minutes at the beginning, faster later. It rounds differently, so that
+        the cache does not mix with others.
     limit : int, optional
         Stop after this many rows.
     shard : (int, int)
@@ -107,6 +110,7 @@ class JobOptions:
     workers: int | None = None
     tokens: bool = False
     amp: bool | None = None
+    compile: bool = False
     limit: int | None = None
     shard: tuple[int, int] = (0, 1)
     strict: bool = False
