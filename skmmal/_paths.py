@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-__all__ = ["is_url", "local_path"]
+__all__ = ["is_url", "local_path", "place_of"]
 
 # two letters or more before the colon: "C:/" is a drive. ``Path`` makes "s3:/bucket" of "s3://bucket"
 _URL = re.compile(r"[a-z][a-z0-9+.-]+(::[a-z][a-z0-9+.-]+)*:/", re.IGNORECASE)
@@ -70,6 +70,35 @@ def local_path(path: Any, argument: str = "path") -> Path:
         return Path(text).expanduser()
     except RuntimeError:  # "~$draft.csv" is a name, not a user
         return Path(text)
+
+
+def place_of(path: Any, argument: str = "paths") -> str:
+    """Where a file or folder is: an absolute local path (also for ``file://``), or a URL that fsspec knows.
+
+    Raises
+    ------
+    ValueError
+        The URL's protocol is not known, or what serves it is not installed.
+
+    Examples
+    --------
+    >>> place_of("file:///data/manifest.csv"), place_of("memory://manifest.csv")
+    ('/data/manifest.csv', 'memory://manifest.csv')
+    """
+    if not is_url(path):
+        return str(local_path(path, argument).absolute())
+    text = _as_url(str(path))
+    if re.match(r"file:/", text, re.IGNORECASE):
+        return str(local_path(re.sub(r"^file:/+", "/", text, flags=re.IGNORECASE), argument))
+    try:
+        import fsspec
+
+        for part in text.split("::"):
+            if "://" in part:
+                fsspec.get_filesystem_class(part.partition("://")[0])
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"{argument}: {text!r} cannot be served here: {error}") from None
+    return text
 
 
 def _as_url(text: str) -> str:

@@ -16,7 +16,6 @@ from skmmal.display import write_report
 from skmmal.experiment import ExperimentResults
 from skmmal.features import FeatureStore
 from skmmal.featurize import JobOptions, run
-from skmmal.featurize._manifest import read_manifest
 
 URLS = ["s3://bucket/x", "gs://bucket/x", "hf://datasets/a/b", "https://host/x", "memory://x", "file:///tmp/x", "S3://Bucket/x", "simplecache::s3://bucket/x"]
 X, Y, IDS = {"a": np.arange(40.0).reshape(20, 2)}, np.arange(20) % 2, [str(k) for k in range(20)]
@@ -56,7 +55,6 @@ ENTRIES = {
     "campaign batch to": lambda path: export_batch(LabelingCampaign("begun"), path, "csv"),
     "campaign labels to": lambda path: export_labels(LabelingCampaign("begun"), path, "csv"),
     "campaign report to": lambda path: write_campaign_report(LabelingCampaign("begun"), path),
-    "featurize": lambda path: read_manifest(path, "image"),
     "featurize to": lambda path: run(JobOptions("text", "manifest.csv", path, "transformers/none"), object()),
 }
 

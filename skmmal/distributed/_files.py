@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
 import numpy as np
 
-from skmmal._paths import is_url, local_path
+from skmmal._paths import is_url, place_of
 
 __all__ = ["is_remote", "npy_rows", "npy_shape", "opened", "place_of", "suffix_of"]
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-
-
-def place_of(path: Any, argument: str = "paths") -> str:
-    """Where a file or folder is: an absolute local path (also for ``file://``), or a URL that fsspec knows.
-
-    Raises
-    ------
-    ValueError
-        The URL's protocol is not known, or what serves it is not installed.
-    """
-    text = str(path)
-    if not is_url(path):
-        return str(local_path(path, argument).absolute())
-    if re.match(r"file:/", text, re.IGNORECASE):
-        return str(local_path(re.sub(r"^file:/+", "/", text, flags=re.IGNORECASE), argument))
-    try:
-        import fsspec
-
-        fsspec.core.url_to_fs(text)
-    except (ImportError, ValueError) as error:
-        raise ValueError(f"{argument}: {text!r} cannot be served here: {error}") from None
-    return text
 
 
 def is_remote(place: str) -> bool:

@@ -37,10 +37,11 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
             "open_clip/NAME-OR-FOLDER",
         },
         "--pooling": {
-            "choices": ("pooled", "cls", "mean"),
+            "choices": ("pooled", "cls", "mean", "attention", "none"),
             "default": "pooled",
             "help": "transformers models: their own pooled output (CLIP, SigLIP: the shared embedding), the CLS token, "
-            "the mean over the patches (without CLS and register tokens)",
+            "the mean over the patches (without CLS and register tokens), their attention pooling (SigLIP); none is "
+            "--tokens",
         },
     },
     "text": {
@@ -50,10 +51,11 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
             "open_clip/NAME-OR-FOLDER",
         },
         "--pooling": {
-            "choices": ("cls", "mean", "last", "pooled"),
+            "choices": ("cls", "mean", "last", "pooled", "none"),
             "help": "cls: the first token (BERT and its kin); mean: over the text's tokens; last: the last token "
             "(models that read from left to right: GPT, Llama, Qwen3-Embedding); pooled: the model's own output (CLIP, "
-            "SigLIP: the embedding shared with images); by default cls, or what a sentence-transformers folder says",
+            "SigLIP: the embedding shared with images); none: --tokens; by default cls, or what a "
+            "sentence-transformers folder says",
         },
         "--max-length": {
             "type": int,
@@ -78,10 +80,10 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
             "help": "torchaudio/PIPELINE, transformers/NAME-OR-FOLDER, or spectrogram/resnet18 (the paper's)",
         },
         "--pooling": {
-            "choices": ("mean", "pooled"),
+            "choices": ("mean", "pooled", "none"),
             "default": "mean",
             "help": "mean over the tokens of the sound (without CLS tokens and padding), or the model's own (CLAP: the "
-            "embedding shared with text; AST)",
+            "embedding shared with text; AST); none is --tokens",
         },
         "--window": {
             "type": float,
@@ -91,15 +93,16 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "video": {
         "--model": {
             "default": "torchvision/r2plus1d_18",
-            "help": "a torchvision video model, or for single frames torchvision/NAME, timm/NAME, "
-            "transformers/NAME-OR-FOLDER or open_clip/NAME-OR-FOLDER",
+            "help": "a video model (torchvision/r2plus1d_18, transformers/FOLDER of VideoMAE, V-JEPA 2 and their kin), "
+            "or for single frames torchvision/NAME, timm/NAME, transformers/NAME-OR-FOLDER or open_clip/NAME-OR-FOLDER",
         },
         "--pooling": {
-            "choices": ("pooled", "cls", "mean"),
+            "choices": ("pooled", "cls", "mean", "attention", "none"),
             "default": "pooled",
-            "help": "of a transformers model's tokens within a frame; frames are averaged (--tokens keeps them)",
+            "help": "of a transformers model's tokens; an image model's frames are averaged (none, which is --tokens, "
+            "keeps them)",
         },
-        "--frames": {"type": int, "default": 10, "help": "frames per video"},
+        "--frames": {"type": int, "help": "frames per video (default: what a video model is made for, else 10)"},
         "--fps": {"type": float, "default": 1.0, "help": "frames per second, around the middle of the video"},
     },
 }
@@ -122,11 +125,27 @@ def parser(script: str, prog: str | None = None) -> argparse.ArgumentParser:
         epilog=EPILOG.format(status=f"{prog.removesuffix(script)}status"),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    made.add_argument("manifest", type=Path, help=f"CSV, JSON Lines or Parquet with the columns 'id' and {script!r}")
+    made.add_argument(
+        "manifest",
+        help=f"CSV, JSON Lines or Parquet with the columns 'id' and {script!r}, a folder that datasets' save_to_disk "
+        "wrote, or tar shards (NAME-{000..127}.tar); a path or a URL",
+    )
     made.add_argument("--out", type=Path, required=True, help="the feature cache: a new folder, or one to continue")
     made.add_argument("--modality", help=f"name of the modality (default: {script})")
-    made.add_argument("--column", help=f"column of the manifest (default: {script})")
-    made.add_argument("--id-column", default="id", help="column of the ids")
+    made.add_argument("--column", help=f"column of the manifest, or suffix in tar shards (default: {script})")
+    made.add_argument(
+        "--id-column",
+        default="id",
+        help="column of the ids; ':row' for the number of each row, 'shard/key' for tar shards that share keys",
+    )
+    made.add_argument(
+        "--views",
+        choices=("mean", "max", "tokens"),
+        help="a cell may hold several files or texts of an item (a list, or a text with --separator): their mean, the "
+        "largest of each column, or a token for each",
+    )
+    made.add_argument("--separator", help="between the views in a cell, such as ';'")
+    made.add_argument("--n-views", type=int, help="the most views of an item (default: the most in the manifest)")
 
     model = made.add_argument_group("model")
     for name, settings in OPTIONS[script].items():
@@ -139,6 +158,7 @@ def parser(script: str, prog: str | None = None) -> argparse.ArgumentParser:
     run = made.add_argument_group("run")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     run.add_argument("--amp", action=argparse.BooleanOptionalAction, default=None, help="autocast (default: on a GPU)")
+    run.add_argument("--compile", action="store_true", help="torch.compile: slower to begin, faster on long jobs")
     run.add_argument("--batch-size", type=int, default=32, help="units per forward pass; halved when memory runs out")
     run.add_argument("--workers", type=int, help="processes that read ahead, 0 for none (default: by cores)")
     run.add_argument("--threads", type=int, help="torch's threads (default: torch's choice)")

@@ -9,13 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from skmmal.features import Range, RowWriter
-from skmmal.featurize._contents import NONE, stamp_number
+from skmmal.featurize._contents import NONE
+from skmmal.featurize._encoding import Backbone
 from skmmal.featurize._manifest import Manifest
 from skmmal.featurize._options import JobOptions
 from skmmal.featurize._reading import Batch, Chunk, Failure, failure
@@ -48,24 +48,27 @@ class ErrorRateError(RuntimeError):
 
 @dataclass
 class RangeBuffer:
-    """Features of a range's rows as they come in."""
+    """Features of a range's rows as they come in; those of slots that are kept apart have an axis for them."""
 
     rows: Range
     sums: np.ndarray
     weights: np.ndarray
     chosen: np.ndarray  # positions that this run encodes
     keep: bool = False  # whether the others are there already
-    contents: dict[int, int] = field(default_factory=dict)
+    made_of: dict[int, tuple[int, int]] = field(default_factory=dict)
     failures: dict[int, Failure] = field(default_factory=dict)
     remarks: dict[int, dict[str, str]] = field(default_factory=dict)
     notes: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def empty(cls, rows: Range, width: tuple[int, ...], chosen: np.ndarray, keep: bool = False) -> RangeBuffer:
+    def empty(cls, rows: Range, backbone: Backbone, chosen: np.ndarray, keep: bool = False) -> RangeBuffer:
         """Return a buffer for all rows of a range."""
-        n_rows = rows.stop - rows.start
-        return cls(rows, np.zeros((n_rows, *width), np.float32), np.zeros(n_rows, np.float32), chosen, keep)
+        width = (backbone.width,) if isinstance(backbone.width, int) else tuple(backbone.width)
+        slots = () if backbone.most_of is None else (backbone.most_of,)
+        shape = (rows.stop - rows.start, *slots, *width)
+        apart = shape[: 2 if slots or backbone.stack else 1]
+        return cls(rows, np.zeros(shape, np.float32), np.zeros(apart, np.float32), chosen, keep)
 
     @property
     def noted(self) -> list[int]:
@@ -78,8 +81,8 @@ class RangeBuffer:
             self.failures[int(positions[failed.position])] = failed
         for position, remarks in chunk.remarks.items():
             self.remarks[int(positions[position])] = remarks
-        for position, number in chunk.contents.items():
-            self.contents[int(positions[position])] = number
+        for position, numbers in chunk.made_of.items():
+            self.made_of[int(positions[position])] = numbers
         self.notes.update(chunk.notes)
         for stage, value in chunk.seconds.items():
             self.add_seconds(stage, value)
@@ -88,25 +91,26 @@ class RangeBuffer:
         """Add to what a stage has cost."""
         self.seconds[stage] = round(self.seconds.get(stage, 0.0) + value, 4)
 
-    def add_features(self, batch: Batch, part: slice, features: np.ndarray, positions: np.ndarray, stack: bool) -> None:
-        """Add the features of a batch's units to those of the items that they belong to."""
+    def add_features(self, batch: Batch, part: slice, features: np.ndarray, positions: np.ndarray) -> None:
+        """Add the features of a batch's units to those of the items, or slots of items, that they belong to."""
         owners = positions[batch.owners[part]]
-        if stack:
-            self.sums[owners, batch.slots[part]] = features
-            self.weights[owners] = 1.0
-            return
+        places = (owners, batch.slots[part]) if self.weights.ndim == 2 else owners
         weights = batch.weights[part]
-        np.add.at(self.sums, owners, features * weights.reshape(-1, *[1] * (features.ndim - 1)))
-        np.add.at(self.weights, owners, weights)
+        np.add.at(self.sums, places, features * weights.reshape(-1, *[1] * (features.ndim - 1)))
+        np.add.at(self.weights, places, weights)
 
-    def finished(self, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    def finished(self, dtype: str, most: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return values and presence; what does not fit into the dtype is a failure of its row."""
-        weights = np.where(self.weights > 0, self.weights, 1.0).astype(np.float32)
-        values = self.sums / weights.reshape(-1, *[1] * (self.sums.ndim - 1))
+        there = self.weights > 0
+        weights = np.where(there, self.weights, 1.0).astype(np.float32)
+        values = self.sums / weights.reshape(*weights.shape, *[1] * (self.sums.ndim - weights.ndim))
+        encoded = np.asarray(there.reshape(len(there), -1).any(axis=1))
+        if most:
+            values[~there & encoded[:, None]] = -np.inf
+            values = values.max(axis=1)
         limit = float(np.finfo(np.float16).max) if dtype == "float16" else float(np.finfo(np.float32).max)
         with np.errstate(invalid="ignore"):
             usable = (np.abs(values) <= limit).reshape(len(values), -1).all(axis=1)
-        encoded = self.weights > 0
         for position in np.flatnonzero(encoded & ~usable):
             error = OverflowError(f"a feature is not finite, or too large for {dtype}; try another --dtype")
             self.failures.setdefault(int(position), failure(int(position), "encode", error))
@@ -125,14 +129,10 @@ class Committer:
     writer : RowWriter
     n_items : int
         How many this run is to encode.
-    root : Path or None
-        The folder that the manifest's cells are relative to, if they name files.
     """
 
-    def __init__(
-        self, options: JobOptions, manifest: Manifest, writer: RowWriter, n_items: int, root: Path | None
-    ) -> None:
-        self.options, self.manifest, self.writer, self.n_items, self.root = options, manifest, writer, n_items, root
+    def __init__(self, options: JobOptions, manifest: Manifest, writer: RowWriter, n_items: int) -> None:
+        self.options, self.manifest, self.writer, self.n_items = options, manifest, writer, n_items
         self.encoded = self.failed = self.noted = 0
         self.seconds: dict[str, float] = {}
         self._attempts = {error["row"]: error["attempt"] for error in writer.errors()}
@@ -153,9 +153,9 @@ class Committer:
         if self._writing is not None:
             self._writing.result()
 
-    def hand_over(self, buffer: RangeBuffer) -> None:
+    def hand_over(self, buffer: RangeBuffer, *, most: bool = False) -> None:
         """Begin to write a range; one at a time, so that a kill costs no more."""
-        values, present = buffer.finished(self.options.dtype)
+        values, present = buffer.finished(self.options.dtype, most)
         self.check_strict(buffer)
         self.wait()
         self._writing = self._thread.submit(self._commit, buffer, values, present)
@@ -213,9 +213,7 @@ class Committer:
         else:
             contents, stamps = np.zeros((2, buffer.rows.stop - buffer.rows.start), dtype=np.uint64)
         for position in buffer.chosen:
-            cell = self.manifest.cells[buffer.rows.start + position]
-            contents[position] = buffer.contents.get(int(position), NONE)
-            stamps[position] = NONE if cell is None else stamp_number(cell, self.root)
+            contents[position], stamps[position] = buffer.made_of.get(int(position), (NONE, NONE))
         return contents, stamps
 
     def _keep_untried(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from pathlib import Path
 
-from skmmal.featurize._manifest import Cell, Embedded
+from skmmal.featurize._cells import Cell, Held, Views, is_empty
 
 NONE = 0
 """The number of an item that is empty, or cannot be read."""
@@ -23,30 +24,42 @@ def content_number(cell: Cell, raw: object = None, root: Path | None = None) -> 
 
     Parameters
     ----------
-    cell : str or Embedded
+    cell : str, Held or Views
     raw : object, optional
         What reading it gave: its bytes spare a second look.
     root : Path, optional
         The folder that the cell is relative to, if it names a file.
     """
+    if isinstance(cell, Views):
+        whole = raw if isinstance(raw, list) else [None] * len(cell.parts)
+        numbers = [content_number(part, data, root) for part, data in zip(cell.parts, whole, strict=True)]
+        return _number("\0".join(map(str, numbers)).encode()) if any(numbers) else NONE
     try:
-        if isinstance(cell, Embedded):
-            return _number(cell.data)
-        if not cell.strip():
+        if is_empty(cell):
             return NONE
+        if isinstance(cell, Held):
+            return _data_number(raw if isinstance(raw, bytes | io.BytesIO) else cell.read())
         if root is None:
             return _number(cell.encode())
         if isinstance(raw, bytes):
-            return _number(raw if len(raw) <= WHOLE_BYTES else _samples_of(raw))
+            return _data_number(raw)
         return _path_number(root / cell)
-    except OSError:
+    except Exception:  # a file that is not there; and what stores behind URLs raise has no common kind
         return NONE
 
 
 def stamp_number(cell: Cell, root: Path | None) -> int:
     """Return the number of a file's path, size and modification time; 0 where they say nothing of its contents."""
-    if root is None or isinstance(cell, Embedded) or not cell.strip():
+    if isinstance(cell, Views):
+        numbers = [stamp_number(part, root) for part in cell.parts if not is_empty(part)]
+        return _number("\0".join(map(str, numbers)).encode()) if numbers and all(numbers) else NONE
+    if root is None or is_empty(cell):
         return NONE
+    if isinstance(cell, Held):
+        try:
+            return _number(cell.stamp().encode())
+        except Exception:
+            return NONE
     try:
         found = os.stat(root / cell)
     except OSError:
@@ -70,6 +83,11 @@ def _path_number(path: Path) -> int:
             file.seek(start)
             parts.append(file.read(_SAMPLE))
         return _number(b"".join(parts))
+
+
+def _data_number(data: bytes | io.BytesIO) -> int:
+    whole = data.getvalue() if isinstance(data, io.BytesIO) else data
+    return _number(whole if len(whole) <= WHOLE_BYTES else _samples_of(whole))
 
 
 def _samples_of(data: bytes) -> bytes:

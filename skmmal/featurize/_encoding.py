@@ -36,7 +36,9 @@ class Backbone:
         ``backbone``, ``weights``, ``preprocessing`` and what else the manifest should remember (see
         `skmmal.featurize.backbones.describe`). Part of the fingerprint: a job with another one cannot go on here.
     stack : bool
-        An item's units are its tokens, instead of being averaged.
+        An item's units are its tokens, by their `slot`, instead of being averaged.
+    most_of : int, optional
+        So many slots has an item; its row is the largest value of each column over those that are there.
 
     Examples
     --------
@@ -57,6 +59,7 @@ class Backbone:
     reader: Reader
     description: dict[str, Any] = field(default_factory=dict)
     stack: bool = False
+    most_of: int | None = None
 
 
 def resolve_device(name: str) -> torch.device:
@@ -77,6 +80,15 @@ def autocast_dtype(device: torch.device, amp: bool | None) -> torch.dtype | None
     return torch.bfloat16
 
 
+def _check_compiler(device: torch.device) -> None:
+    """Refuse to compile where that does not work, before it fails with every item."""
+    try:
+        torch.compile(lambda x: (x + 1).relu())(torch.zeros(2, device=device))
+    except Exception as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ValueError(f"--compile does not work here (torch.compile needs a C++ compiler): {reason}") from error
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that less at once might do."""
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
@@ -93,6 +105,8 @@ class Encoder:
     backbone : Backbone
     device : torch.device
     amp : bool, optional
+    compiled : bool
+        Compile the model with torch.compile.
 
     Attributes
     ----------
@@ -100,11 +114,17 @@ class Encoder:
         Largest batch that fits into memory, once that ran out.
     """
 
-    def __init__(self, backbone: Backbone, device: torch.device, amp: bool | None = None) -> None:
+    def __init__(
+        self, backbone: Backbone, device: torch.device, amp: bool | None = None, *, compiled: bool = False
+    ) -> None:
         self.backbone, self.device = backbone, device
         self.dtype = autocast_dtype(device, amp)
         self.module = backbone.module.to(device).eval()
         self.max_units: int | None = None
+        self.call: Callable[[torch.nn.Module, Inputs], torch.Tensor] = backbone.forward
+        if compiled:
+            _check_compiler(device)
+            self.call = torch.compile(backbone.forward)
 
     def encode(self, inputs: Inputs) -> Pieces:
         """Encode a batch, in as few pieces as possible.
@@ -144,13 +164,14 @@ class Encoder:
         left, right = slice(part.start, middle), slice(middle, part.stop)
         return self._encode(inputs, left) + self._encode(inputs, right)
 
-    def forward(self, inputs: Mapping[str, torch.Tensor], *, autocast: bool = True) -> torch.Tensor:
-        """One forward pass; float32 features on the device."""
+    def forward(self, inputs: Mapping[str, torch.Tensor], *, exact: bool = False) -> torch.Tensor:
+        """One forward pass; float32 features on the device. An exact one is neither autocast nor compiled."""
         amp: Any = contextlib.nullcontext()
-        if autocast and self.dtype is not None:
+        if not exact and self.dtype is not None:
             amp = torch.autocast(self.device.type, dtype=self.dtype)
+        call = self.backbone.forward if exact else self.call
         with torch.inference_mode(), amp:
-            features = self.backbone.forward(self.module, self._to_device(inputs)).float()
+            features = call(self.module, self._to_device(inputs)).float()
         backbone = self.backbone
         expected = (backbone.width,) if isinstance(backbone.width, int) else tuple(backbone.width)
         if features.shape[1:] != expected[1 if backbone.stack else 0 :]:
@@ -172,7 +193,7 @@ class Encoder:
         ----------
         inputs : dict of Tensor
         features : Tensor
-            What `forward` made of them. Without autocast that is full precision already.
+            What `forward` made of them. Neither autocast nor compiled that is full precision already.
         dtype : str
             What is stored.
 
@@ -183,8 +204,8 @@ class Encoder:
         """
         features = features[:n_units]
         exact = features
-        if self.dtype is not None:
-            exact = self.forward({key: value[:n_units] for key, value in inputs.items()}, autocast=False)
+        if self.dtype is not None or self.call is not self.backbone.forward:
+            exact = self.forward({key: value[:n_units] for key, value in inputs.items()}, exact=True)
         difference = (features.to(getattr(torch, dtype)).float() - exact).abs().max().item()
         return {
             "max_difference": difference,

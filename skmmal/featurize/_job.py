@@ -15,14 +15,16 @@ import torch
 
 from skmmal.features import CacheError, FeatureStore, Range, RowWriter
 from skmmal.featurize import decode
+from skmmal.featurize._cells import Views
 from skmmal.featurize._commits import Committer, RangeBuffer
 from skmmal.featurize._encoding import Backbone, Encoder, Pieces, resolve_device
 from skmmal.featurize._extension import SHA, Extension, grown, renew
-from skmmal.featurize._manifest import Manifest, read_lines, read_manifest
+from skmmal.featurize._manifest import Manifest, Wanted, read_lines, read_manifest
 from skmmal.featurize._options import JobOptions
 from skmmal.featurize._progress import Progress
 from skmmal.featurize._read_ahead import ReadAhead, Task, default_workers
-from skmmal.featurize._reading import Batch, Chunk, failure, root_of
+from skmmal.featurize._reading import Batch, Chunk, failure
+from skmmal.featurize._views import over_views
 from skmmal.featurize.backbones import build_backbone
 
 RANGE_ROWS = {"image": 256, "text": 1024, "audio": 64, "video": 32}
@@ -63,6 +65,7 @@ def fingerprint(backbone: Backbone, manifest: Manifest, amp: torch.dtype | None,
         "tokens": options.tokens,
         "amp": str(amp).removeprefix("torch.") if amp is not None else "off",
         SHA: manifest.sha256,
+        **({"compile": True} if options.compile else {}),
         **({} if options.script == "text" else {"decoding": decode.VERSION}),
     }
 
@@ -127,14 +130,11 @@ def run(
     (3, 3, 1)
     """
     with _threads(options.threads):
-        files = options.script != "text"
-        manifest = (
-            read_lines(options.manifest)
-            if options.lines
-            else read_manifest(options.manifest, options.column or options.script, options.id_column, files=files)
-        )
+        manifest = _manifest(options)
         backbone = backbone or build(options, manifest)
-        encoder = Encoder(backbone, resolve_device(options.device), options.amp)
+        if options.views is not None:
+            backbone = over_views(backbone, options.views, _n_views(options, manifest))
+        encoder = Encoder(backbone, resolve_device(options.device), options.amp, compiled=options.compile)
         store, manifest, extension = _open(options, manifest, backbone, encoder)
         description = backbone.description
         with store.writer(
@@ -156,6 +156,25 @@ def run(
                 raise JobError(str(error)) from error
 
 
+def _manifest(options: JobOptions) -> Manifest:
+    if options.lines:
+        return read_lines(options.manifest)
+    several = options.views is not None
+    wanted = Wanted(options.script, options.column, options.id_column, several, options.separator)
+    return read_manifest(options.manifest, wanted)
+
+
+def _n_views(options: JobOptions, manifest: Manifest) -> int:
+    """Return how many views an item may have."""
+    most = manifest.n_views
+    if options.n_views is not None and most > options.n_views:
+        row = next(
+            row for row, cell in enumerate(manifest.cells) if isinstance(cell, Views) and len(cell.parts) == most
+        )
+        raise ValueError(f"{manifest.ids[row]!r} has {most} views, more than --n-views {options.n_views}")
+    return options.n_views or most
+
+
 def _open(
     options: JobOptions, manifest: Manifest, backbone: Backbone, encoder: Encoder
 ) -> tuple[FeatureStore, Manifest, Extension | None]:
@@ -170,7 +189,7 @@ def _open(
         options.out, manifest, lambda before: before.check_same_job(options.name, asked, but=(SHA,))
     )
     made_by = fingerprint(backbone, manifest, encoder.dtype, options)
-    n_changed = renew(store, options.name, made_by, manifest, root_of(backbone.reader), options.extend)
+    n_changed = renew(store, options.name, made_by, manifest, backbone.reader.files_in, options.extend)
     return store, manifest, replace(extension, changed=n_changed)
 
 
@@ -223,7 +242,7 @@ class _Run:
         self.options, self.manifest, self.encoder, self.writer = options, manifest, encoder, writer
         self.work = choose_work(options, writer, manifest)
         self.n_items = n_items = sum(len(chosen) for _, chosen, _ in self.work)
-        self.committer = Committer(options, manifest, writer, n_items, root_of(encoder.backbone.reader))
+        self.committer = Committer(options, manifest, writer, n_items)
         self.progress = progress
         progress.expect(n_items)
         self.precision: dict[str, float] | None = None
@@ -235,11 +254,12 @@ class _Run:
         """Say what is about to happen, and where the first items are looked for."""
         total = sum(rows.stop - rows.start for rows in self.writer.ranges)
         amp = "" if self.encoder.dtype is None else f", autocast {str(self.encoder.dtype).removeprefix('torch.')}"
+        amp += ", compiled" if self.options.compile else ""
         options, say = self.options, self.progress.say
         say(f"{options.model} ({options.weights}) on {self.encoder.device}{amp}: {self.n_items} of {total} rows to do")
         if extension is not None:
             say(str(extension))
-        root = root_of(self.encoder.backbone.reader)
+        root = self.encoder.backbone.reader.files_in
         rows = itertools.chain.from_iterable(part.start + chosen for part, chosen, _ in self.work)
         paths = [
             cell for row in itertools.islice(rows, 10) if isinstance(cell := self.manifest.cells[row], str) and cell
@@ -290,14 +310,14 @@ class _Run:
         for task, chunk in ahead.read(self._tasks()):
             if buffer is None:
                 rows, chosen, keep = next(work)
-                buffer = RangeBuffer.empty(rows, self.writer.shape[1:], chosen, keep)
+                buffer = RangeBuffer.empty(rows, self.encoder.backbone, chosen, keep)
             self._encode(buffer, chunk, np.array(task.rows) - buffer.rows.start)
             if chunk.rest is not None:
                 continue
             self.progress.advance(len(task.rows), len(chunk.failures), ahead.waited)
             if task.last:
                 self._collect(0)
-                self.committer.hand_over(buffer)
+                self.committer.hand_over(buffer, most=self.encoder.backbone.most_of is not None)
                 buffer = None
 
     def _encode(self, buffer: RangeBuffer, chunk: Chunk, positions: np.ndarray) -> None:
@@ -325,7 +345,7 @@ class _Run:
                     self.committer.check_strict(buffer)
                     continue
                 values = features.cpu().numpy()
-                buffer.add_features(batch, part, values, positions, self.encoder.backbone.stack)
+                buffer.add_features(batch, part, values, positions)
             buffer.add_seconds("infer", time.perf_counter() - began)
 
     def _measure_precision(self, batch: Batch, pieces: Pieces) -> None:
@@ -334,7 +354,7 @@ class _Run:
         if others or isinstance(features, Exception):
             return
         self.precision = {}
-        if self.options.dtype != "float32" or self.encoder.dtype is not None:
+        if self.options.dtype != "float32" or self.encoder.dtype is not None or self.options.compile:
             with suppress(RuntimeError):  # no memory to spare for it
                 self.precision = self.encoder.precision(batch.inputs, features, self.options.dtype)
 

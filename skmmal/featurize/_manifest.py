@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skmmal._paths import local_path
-from skmmal.featurize._tables import read_rows, read_text
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """A file that lies inside the manifest: its bytes, and the name it had."""
-
-    data: bytes
-    name: str = ""
-
-    def __str__(self) -> str:
-        return self.name or f"({len(self.data)} bytes in the manifest)"
-
-
-Cell = str | Embedded
-"""A text, a path relative to the manifest, or a file itself; nothing is an empty string."""
+from skmmal._paths import is_url, local_path, place_of
+from skmmal.featurize._cells import Cell, Embedded, Held, Views, folder_of, located, opened, written
+from skmmal.featurize._saved import is_saved, read_saved
+from skmmal.featurize._tables import ROW, Row, read_rows, read_text
+from skmmal.featurize._tars import expanded, is_tar, read_tars
 
 
 @dataclass(frozen=True)
@@ -43,6 +31,11 @@ class Manifest:
             digest.update(line)
         return digest.hexdigest()
 
+    @property
+    def n_views(self) -> int:
+        """The most files, or texts, that a row has."""
+        return max((len(cell.parts) for cell in self.cells if isinstance(cell, Views)), default=1)
+
     def rows_of(self, sha256: str) -> int | None:
         """Return how many of the first rows a shorter manifest had, by its hash; None if it was another one."""
         digest = hashlib.sha256()
@@ -59,14 +52,46 @@ class Manifest:
 
     def _lines(self) -> Iterator[bytes]:
         for identifier, cell in zip(self.ids, self.cells, strict=True):
-            if isinstance(cell, Embedded):
-                yield f"{identifier}\0{hashlib.sha256(cell.data).hexdigest()}\0\n".encode()
-            else:
-                yield f"{identifier}\0{cell or ''}\n".encode()
+            yield f"{identifier}\0{written(cell)}\n".encode()
 
 
-def read_manifest(path: Path, column: str, id_column: str = "id", *, files: bool = False) -> Manifest:
-    """Read a CSV, JSON Lines or Parquet manifest.
+@dataclass(frozen=True)
+class Wanted:
+    """What is read of a manifest.
+
+    Parameters
+    ----------
+    kind : {"image", "text", "audio", "video"}
+        Of the items. All but texts are files.
+    column : str, optional
+        Default: the kind's name; of tar shards, the files whose suffix is of the kind.
+    id_column : str
+        ``:row`` takes the number of the row.
+    several : bool
+        Whether a cell may hold several files, or texts.
+    separator : str, optional
+        Between them, where a cell is a text.
+    """
+
+    kind: str
+    column: str | None = None
+    id_column: str = "id"
+    several: bool = False
+    separator: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the column."""
+        return self.column or self.kind
+
+    @property
+    def files(self) -> bool:
+        """Whether cells name files."""
+        return self.kind != "text"
+
+
+def read_manifest(path: str | Path, wanted: Wanted) -> Manifest:
+    """Read a manifest: a CSV, JSON Lines or Parquet table, a folder that ``datasets`` saved, or tar shards.
 
     A CSV's delimiter (comma, semicolon, tab, bar) is the one with which its header has both columns; it is UTF-8, or
     has a byte order mark. Names of columns may differ in case and surrounding spaces. Ids and texts are taken as
@@ -74,38 +99,46 @@ def read_manifest(path: Path, column: str, id_column: str = "id", *, files: bool
 
     Parameters
     ----------
-    path : path
-    column, id_column : str
-    files : bool, default=False
-        Whether the column names files. Then Parquet may hold the files themselves, as bytes or as Hugging Face's
-        ``{"bytes", "path"}``.
+    path : str or path
+        A path or a URL. Shards are ``NAME.tar``, or several as ``NAME-{000..127}.tar``.
+    wanted : Wanted
+        Parquet may hold the files themselves, as bytes or as Hugging Face's ``{"bytes", "path"}``; a saved data set
+        does.
 
     Raises
     ------
     ValueError
-        Not a table, a column is not there, no rows, a line whose number of fields is not the header's, a cell that
-        is no string, or an id that is empty or stands twice.
+        Not a manifest, a column is not there, no rows, a line whose number of fields is not the header's, a cell that
+        is neither a string nor what may stand for a file, or an id that is empty or stands twice.
     """
-    path = local_path(path, "manifest")
-    if not path.is_file():
-        raise ValueError(f"the manifest {path} is not a file")
-    rows = read_rows(path, id_column, column)
-    if not rows:
-        raise ValueError(f"{path} has no rows")
-    ids: list[str] = []
-    cells: list[Cell] = []
-    for number, row in enumerate(rows):
-        try:
-            ids.append(_identifier(row.identifier, id_column))
-            cells.append(_cell(row.cell, column, files))
-        except ValueError as error:
-            place = f"row {number}" if row.line is None else f"line {row.line}"
-            raise ValueError(f"{path}, {place}: {error}") from None
-    _check_ids(path, ids)
-    return Manifest(ids, cells, path.parent)
+    place: str | Path = place_of(path, "manifest") if is_url(path) else local_path(path, "manifest")
+    root: str | Path
+    if is_url(place):
+        root = folder_of(str(place))
+        _check_there(str(place))
+    else:
+        place = Path(place)
+        root = place.parent
+    if is_tar(place):
+        ids, cells = read_tars(str(place), wanted.kind, wanted.column, wanted.id_column, wanted.several)
+    elif is_saved(place):
+        root = Path(place)
+        ids, cells = _taken(f"{place}", read_saved(root, wanted.name, wanted.id_column, wanted.files), wanted, root)
+    else:
+        if isinstance(place, Path) and not place.is_file():
+            raise ValueError(f"the manifest {place} is not a file{_what_folder(place)}")
+        by_row = wanted.id_column == ROW
+        rows = read_rows(place, wanted.name if by_row else wanted.id_column, wanted.name)
+        if by_row:
+            rows = [row._replace(identifier=str(number)) for number, row in enumerate(rows)]
+        ids, cells = _taken(f"{place}", rows, wanted, root)
+    if not ids:
+        raise ValueError(f"{place} has no rows")
+    _check_ids(place, ids)
+    return Manifest(ids, cells, root if isinstance(root, Path) else Path())
 
 
-def read_lines(path: Path) -> Manifest:
+def read_lines(path: str | Path) -> Manifest:
     """Read a list of distinct texts, one on each line; empty lines are left out.
 
     Parameters
@@ -118,14 +151,89 @@ def read_lines(path: Path) -> Manifest:
     ValueError
         No such file, another encoding, no text, or one that stands there twice.
     """
-    path = local_path(path, "manifest")
-    if not path.is_file():
+    if not is_url(path) and not Path(path).is_file():
         raise ValueError(f"the manifest {path} is not a file")
     texts = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     if not texts:
         raise ValueError(f"{path} has no rows")
     _check_ids(path, texts)
-    return Manifest(texts, texts, path.parent)
+    return Manifest(texts, texts, Path())
+
+
+def _check_there(url: str) -> None:
+    for place in expanded(url):
+        try:
+            with opened(place):
+                pass
+        except Exception as error:  # what stores behind URLs raise has no common kind
+            raise ValueError(
+                f"the manifest {place} cannot be read: {type(error).__name__}: {' '.join(str(error).split())}"
+            ) from error
+
+
+def _what_folder(place: Path) -> str:
+    if not place.is_dir():
+        return ""
+    if (place / "dataset_dict.json").is_file():
+        splits = sorted(entry.name for entry in place.iterdir() if is_saved(entry))
+        return f": it holds several splits of a data set; give one of them, such as {place / (splits or ['train'])[0]}"
+    if any(place.glob("*.tar")):
+        return f": it is a folder; give the shards in it as {place}/NAME-{{000..999}}.tar or {place}/*.tar"
+    return ": it is a folder, and none that datasets' save_to_disk wrote"
+
+
+def _taken(path: str, rows: Iterable[Row], wanted: Wanted, root: str | Path) -> tuple[list[str], list[Cell]]:
+    """Return ids and cells of rows, or say in which one something else stands."""
+    take = _takes_several(wanted, root) if wanted.several else _takes_one(wanted, root)
+    ids: list[str] = []
+    cells: list[Cell] = []
+    for number, row in enumerate(rows):
+        try:
+            ids.append(_identifier(row.identifier, wanted.id_column))
+            cells.append(take(row.cell))
+        except ValueError as error:
+            place = f"row {number}" if row.line is None else f"line {row.line}"
+            raise ValueError(f"{path}, {place}: {error}") from None
+    return ids, cells
+
+
+def _takes_one(wanted: Wanted, root: str | Path) -> Callable[[Any], str | Held]:
+    column, files = wanted.name, wanted.files
+
+    def take(value: Any) -> str | Held:
+        if value is None or value != value:
+            return ""
+        if isinstance(value, str):
+            return located(value, root) if files else value
+        if isinstance(value, Held):
+            return value
+        if files and isinstance(value, bytes):
+            return Embedded(value)
+        if files and isinstance(value, dict) and set(value) == {"bytes", "path"}:
+            if isinstance(value["bytes"], bytes):
+                return Embedded(value["bytes"], value["path"] or "")
+            if value["bytes"] is None and isinstance(value["path"], str | None):
+                return located(value["path"] or "", root)
+        what = "a path, a file's bytes, or {'bytes', 'path'}" if files else "a text"
+        hint = "; several of them go with --views" if isinstance(value, list) and not wanted.several else ""
+        raise ValueError(f"column {column!r} must hold {what}, found {type(value).__name__} {_short(value)}{hint}")
+
+    return take
+
+
+def _takes_several(wanted: Wanted, root: str | Path) -> Callable[[Any], Cell]:
+    one = _takes_one(wanted, root)
+
+    def take(value: Any) -> Cell:
+        if isinstance(value, str) and wanted.separator is not None:
+            value = [part.strip() for part in value.split(wanted.separator)]
+        if isinstance(value, list):
+            parts = tuple(one(part) for part in value)
+            return Views(parts) if any(not isinstance(part, str) or part.strip() for part in parts) else ""
+        found = one(value)
+        return found if found == "" else Views((found,))
+
+    return take
 
 
 def _identifier(value: Any, column: str) -> str:
@@ -140,28 +248,12 @@ def _identifier(value: Any, column: str) -> str:
     )
 
 
-def _cell(value: Any, column: str, files: bool) -> Cell:
-    if value is None or value != value:
-        return ""
-    if isinstance(value, str):
-        return value
-    if files and isinstance(value, bytes):
-        return Embedded(value)
-    if files and isinstance(value, dict) and set(value) == {"bytes", "path"}:
-        if isinstance(value["bytes"], bytes):
-            return Embedded(value["bytes"], value["path"] or "")
-        if value["bytes"] is None and isinstance(value["path"], str | None):
-            return value["path"] or ""
-    wanted = "a path, a file's bytes, or {'bytes', 'path'}" if files else "a text"
-    raise ValueError(f"column {column!r} must hold {wanted}, found {type(value).__name__} {_short(value)}")
-
-
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _check_ids(path: Path, ids: list[str]) -> None:
+def _check_ids(path: object, ids: list[str]) -> None:
     first: dict[str, int] = {}
     for row, identifier in enumerate(ids):
         if not identifier or "\n" in identifier or "\r" in identifier:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from skmmal._paths import local_path
+from skmmal._paths import is_url, local_path, place_of
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,11 @@ class JobOptions:
     ----------
     script : {"image", "text", "audio", "video"}
         Which script's backbones and readers to use.
-    manifest : path
-        CSV, JSON Lines or Parquet with an id column and a column of paths (relative to the manifest) or texts. In
-        Parquet the files themselves may lie, as bytes or as Hugging Face's ``{"bytes", "path"}``.
+    manifest : path or URL
+        CSV, JSON Lines or Parquet with an id column and a column of paths (relative to the manifest), URLs or texts.
+        In Parquet the files themselves may lie, as bytes or as Hugging Face's ``{"bytes", "path"}``. Or a folder that
+        ``datasets.Dataset.save_to_disk`` wrote, or tar shards as webdataset has them (``train-{000..127}.tar``),
+        whose ids are the samples' keys.
     out : path
         The feature cache: new, or one with the same ids.
     model, weights : str
@@ -27,11 +29,22 @@ class JobOptions:
         ``sentence-transformers/NAME-OR-FOLDER`` or ``spectrogram/resnet18``; and ``DEFAULT``, a name the library
         knows, a local file or folder, or ``random``.
     settings : dict
-        What only this script knows (pooling, frames, window, ...).
+        What only this script knows (pooling, frames, window, ...). ``pooling="none"`` is `tokens`.
     modality, column : str, optional
-        Default: the script's name.
+        Default: the script's name. Of tar shards the column is a suffix, or several with semicolons between; by
+        default those of the script's kind of file.
     id_column : str
-        Column of the ids.
+        Column of the ids; ``:row`` for the number of each row, ``shard/key`` for tar shards whose keys are not
+        distinct.
+    views : {None, "mean", "max", "tokens"}
+        Cells may hold several files, or texts, of an item: lists, or texts with a `separator`. Their features are
+        averaged (images count equally, recordings by duration), the largest of each column is taken, or they are kept
+        as tokens, zero where an item has fewer. A view that cannot be read is noted, and its item is there as long
+        as one can.
+    separator : str, optional
+        Between the views in a cell.
+    n_views : int, optional
+        The most views of an item, with ``"max"`` and ``"tokens"``. Default: the most that the manifest has.
     lines : bool
         The manifest is no table, but a list: on each line a text, which is its id, too.
     device : str
@@ -46,6 +59,9 @@ class JobOptions:
         Keep a grid of tokens instead of pooling.
     amp : bool, optional
         Autocast. Default: on a GPU.
+    compile : bool
+        Compile the model with ``torch.compile``: minutes at the beginning, faster later. It rounds differently, so that
+        the cache does not mix with others.
     limit : int, optional
         Stop after this many rows.
     shard : (int, int)
@@ -76,7 +92,7 @@ class JobOptions:
     """
 
     script: str
-    manifest: Path
+    manifest: Path | str
     out: Path
     model: str
     weights: str = "DEFAULT"
@@ -84,6 +100,9 @@ class JobOptions:
     modality: str | None = None
     column: str | None = None
     id_column: str = "id"
+    views: str | None = None
+    separator: str | None = None
+    n_views: int | None = None
     lines: bool = False
     device: str = "auto"
     dtype: str = "float16"
@@ -91,6 +110,7 @@ class JobOptions:
     workers: int | None = None
     tokens: bool = False
     amp: bool | None = None
+    compile: bool = False
     limit: int | None = None
     shard: tuple[int, int] = (0, 1)
     strict: bool = False
@@ -104,7 +124,7 @@ class JobOptions:
     def __post_init__(self) -> None:
         if self.dtype not in ("float16", "float32", "bfloat16"):
             raise ValueError(f"dtype must be 'float16', 'float32' or 'bfloat16', got {self.dtype!r}")
-        for name in ("batch_size", "limit", "range_rows", "threads"):
+        for name in ("batch_size", "limit", "range_rows", "threads", "n_views"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
@@ -117,8 +137,20 @@ class JobOptions:
         index, count = self.shard
         if not 0 <= index < count:
             raise ValueError(f"shard (i, n) needs 0 <= i < n, got {self.shard}")
-        for name in ("manifest", "out"):
-            object.__setattr__(self, name, local_path(getattr(self, name), name))
+        if self.settings.get("pooling") == "none":
+            object.__setattr__(self, "settings", {k: v for k, v in self.settings.items() if k != "pooling"})
+            object.__setattr__(self, "tokens", True)
+        if self.views not in (None, "mean", "max", "tokens"):
+            raise ValueError(f"views must be None, 'mean', 'max' or 'tokens', got {self.views!r}")
+        if self.views is None and (self.separator is not None or self.n_views is not None):
+            raise ValueError(
+                "separator and n_views are for items of several files; say with views what becomes of them"
+            )
+        if self.separator == "":
+            raise ValueError("separator is empty; give what stands between the views, such as ';'")
+        manifest = place_of(self.manifest, "manifest") if is_url(self.manifest) else self.manifest
+        object.__setattr__(self, "manifest", manifest if is_url(manifest) else local_path(manifest, "manifest"))
+        object.__setattr__(self, "out", local_path(self.out, "out"))
 
     @property
     def error_limit(self) -> float:

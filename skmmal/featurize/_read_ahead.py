@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from skmmal.featurize._manifest import Cell
+from skmmal.featurize._cells import Cell
 from skmmal.featurize._reading import Chunk, Reader, read_chunk
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from skmmal.featurize._contents import content_number
-from skmmal.featurize._manifest import Cell, Embedded
+from skmmal.featurize._cells import Cell, Held, located
+from skmmal.featurize._contents import NONE, content_number, stamp_number
 from skmmal.featurize._notes import Notes
 
 PART_BYTES = 2**28
@@ -64,6 +64,8 @@ class Reader(ABC):
         Whether all rows of a range are read together, so that they can be sorted by length.
     pads : bool
         Whether `collate` pads units of different length.
+    files_in : Path or None
+        The folder that cells are relative to, where they name files: then files are looked at for changes.
 
     Examples
     --------
@@ -74,15 +76,17 @@ class Reader(ABC):
 
     whole_range = False
     pads = False
+    files_in: Path | None = None
 
     @abstractmethod
     def fetch(self, cell: Any) -> Any:
-        """Get the raw item from disk.
+        """Get the raw item.
 
         Parameters
         ----------
-        cell : str or Embedded
-            What the manifest has: a text, a path, or a file's bytes with the name it had.
+        cell : object
+            What the manifest has: a text or a path as a string, or a file that lies elsewhere (in the manifest, an
+            archive or a data set, or behind a URL), whose ``read()`` returns its bytes.
 
         Returns
         -------
@@ -142,7 +146,7 @@ class Reader(ABC):
 
 
 class FileReader(Reader):
-    """A reader whose cells are paths, relative to the manifest, or files that lie in it; `fetch` gives their bytes.
+    """A reader whose cells name files, by paths relative to the manifest or otherwise; `fetch` gives their bytes.
 
     Parameters
     ----------
@@ -158,7 +162,7 @@ class FileReader(Reader):
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root = self.files_in = root
 
     def path(self, cell: str) -> Path:
         """Return the path of a cell; nothing there is an error that says so.
@@ -176,35 +180,39 @@ class FileReader(Reader):
             raise ValueError("empty cell: no path given")
         path = self.root / cell
         if not path.exists():
-            if re.match(r"[a-z][a-z0-9+.-]+://", cell.strip(), re.IGNORECASE):
-                raise FileNotFoundError("a URL; the job reads files, so download it first")
             raise FileNotFoundError(f"no such file{_near_miss(cell)}")
         return path
 
-    def source(self, cell: Cell) -> Path | io.BytesIO:
+    def source(self, cell: str | Held) -> Path | io.BytesIO:
         """Return a file that is there and not empty, for a decoder that reads it piece by piece.
 
         Parameters
         ----------
-        cell : str or Embedded
-            A path, or the file itself.
+        cell : str or object with ``read()``
+            As of `Reader.fetch`.
 
         Returns
         -------
         Path or BytesIO
         """
-        if isinstance(cell, Embedded):
-            return io.BytesIO(FileReader.fetch(self, cell))
-        path = self.path(cell)
-        if path.is_file() and path.stat().st_size == 0:
+        held = located(cell, self.root) if isinstance(cell, str) else cell
+        source = self.path(held) if isinstance(held, str) else held.source()
+        if _is_empty_file(source):
             raise ValueError("empty file (0 bytes)")
-        return path
+        return source
 
-    def fetch(self, cell: Cell) -> Any:
-        data = cell.data if isinstance(cell, Embedded) else self.path(cell).read_bytes()
+    def fetch(self, cell: str | Held) -> Any:
+        held = located(cell, self.root) if isinstance(cell, str) else cell
+        data = self.path(held).read_bytes() if isinstance(held, str) else held.read()
         if not data:
             raise ValueError("empty file (0 bytes)")
         return data
+
+
+def _is_empty_file(source: Path | io.BytesIO) -> bool:
+    if isinstance(source, io.BytesIO):
+        return source.getbuffer().nbytes == 0
+    return source.is_file() and source.stat().st_size == 0
 
 
 def _near_miss(cell: str) -> str:
@@ -250,7 +258,7 @@ class Chunk:
     notes: dict[str, int] = field(default_factory=dict)
     remarks: dict[int, dict[str, str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "decode": 0.0})
-    contents: dict[int, int] = field(default_factory=dict)
+    made_of: dict[int, tuple[int, int]] = field(default_factory=dict)
     rest: tuple[int, int] | None = None
 
     def add_notes(self, position: int, notes: Notes) -> None:
@@ -260,11 +268,6 @@ class Chunk:
                 self.notes[kind] = self.notes.get(kind, 0) + count
         if notes.remarks:
             self.remarks[position] = notes.remarks
-
-
-def root_of(reader: Reader) -> Path | None:
-    """Return the folder that a reader's cells are relative to; None where they name no files."""
-    return reader.root if isinstance(reader, FileReader) else None
 
 
 def failure(position: int, stage: str, error: BaseException, cell: object = "", root: Path | None = None) -> Failure:
@@ -300,8 +303,10 @@ def read_chunk(
     units: list[Unit] = []
     owners: list[int] = []
     n_bytes = 0
-    root = root_of(reader)
+    root = reader.files_in
     for position in range(first[0], len(cells)):
+        stamp = stamp_number(cells[position], root)  # before it is read: a change meanwhile is found later
+        chunk.made_of[position] = NONE, stamp
         if position in deadly:
             death = ChildProcessError("reading it kills the process that reads, twice")
             chunk.failures.append(failure(position, "decode", death))
@@ -311,7 +316,7 @@ def read_chunk(
         n_given = begin
         try:
             raw = reader.fetch(cells[position])
-            chunk.contents[position] = content_number(cells[position], raw, root)
+            chunk.made_of[position] = content_number(cells[position], raw, root), stamp
             stage, between = "decode", time.perf_counter()
             chunk.seconds["read"] += between - began
             began = between
@@ -331,7 +336,7 @@ def read_chunk(
         except Exception as error:
             chunk.failures.append(failure(position, stage, error, cells[position], root))
             if stage == "read":
-                chunk.contents[position] = content_number(cells[position], root=root)
+                chunk.made_of[position] = content_number(cells[position], root=root), stamp
             del units[n_before:], owners[n_before:]
         chunk.seconds[stage] += time.perf_counter() - began
         if chunk.rest is not None:

@@ -16,7 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from skmmal.featurize._cells import opened
+
 DELIMITERS = (",", ";", "\t", "|")
+
+ROW = ":row"
+"""As the column of the ids: the number of each row."""
 
 _MARKS = (  # the longer ones first: UTF-32's begins as UTF-16's does
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -47,10 +52,10 @@ class Row(NamedTuple):
     cell: Any
 
 
-def read_rows(path: Path, id_column: str, column: str) -> list[Row]:
-    """Read two columns of a table."""
+def read_rows(path: Path | str, id_column: str, column: str) -> list[Row]:
+    """Read two columns of a table, whose place is a path or a URL."""
     names = (id_column, column)
-    with open(path, "rb") as file:
+    with opened(str(path)) as file:
         if file.read(4) == b"PAR1":
             return _parquet(path, names)
     data = _bytes(path)
@@ -60,24 +65,30 @@ def read_rows(path: Path, id_column: str, column: str) -> list[Row]:
     text = _text(path, data)
     if not text.strip():
         raise ValueError(f"{path} cannot be read as a table: it is empty")
-    kind = path.name.lower().split(".")
+    kind = _name(path).split(".")
     if {"jsonl", "ndjson", "json"} & set(kind) or text.lstrip().startswith(("{", "[{")):
         return list(_json(path, text, names))
     return list(_csv(path, text, names, "tsv" in kind))
 
 
-def read_text(path: Path) -> str:
+def _name(path: Path | str) -> str:
+    return str(path).partition("::")[0].rpartition("/")[2].lower()
+
+
+def read_text(path: Path | str) -> str:
     """Read a text file, packed or not, without its byte order mark."""
     return _text(path, _bytes(path))
 
 
-def _bytes(path: Path) -> bytes:
-    kind, data = path.suffix.lower(), path.read_bytes()
+def _bytes(path: Path | str) -> bytes:
+    kind = "." + _name(path).rpartition(".")[2]
+    with opened(str(path)) as file:
+        data = file.read()
     try:
         if kind in _UNPACKED:
             return _UNPACKED[kind](data)
         if kind == ".zip":
-            with zipfile.ZipFile(path) as archive:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 (name,) = archive.namelist()
                 return archive.read(name)
     except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error, zipfile.BadZipFile) as error:
@@ -85,7 +96,7 @@ def _bytes(path: Path) -> bytes:
     return data
 
 
-def _text(path: Path, data: bytes) -> str:
+def _text(path: Path | str, data: bytes) -> str:
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)
@@ -100,7 +111,7 @@ def _text(path: Path, data: bytes) -> str:
     return text
 
 
-def _places(path: Path, header: Sequence[str], names: tuple[str, str]) -> list[int]:
+def places_of(path: Path | str, header: Sequence[str], names: tuple[str, str]) -> list[int]:
     """Find columns: by their very names, or else by names that differ in case and outer spaces only."""
     found = []
     for name, option in zip(names, ("--id-column", "--column"), strict=True):
@@ -122,11 +133,11 @@ def _plain(title: str) -> str:
 # ----------------------------------------------------------------------------------------------------------- CSV
 
 
-def _csv(path: Path, text: str, names: tuple[str, str], tabs: bool) -> Iterator[Row]:
+def _csv(path: Path | str, text: str, names: tuple[str, str], tabs: bool) -> Iterator[Row]:
     delimiter, skip, spaced = _dialect(path, text, names, tabs)
     records = _records(path, text, delimiter, skip, spaced)
     _, header = next(records)
-    id_place, place = _places(path, header, names)
+    id_place, place = places_of(path, header, names)
     for line, fields in records:
         if len(fields) != len(header):
             raise ValueError(
@@ -136,7 +147,7 @@ def _csv(path: Path, text: str, names: tuple[str, str], tabs: bool) -> Iterator[
         yield Row(line, fields[id_place], fields[place])
 
 
-def _dialect(path: Path, text: str, names: tuple[str, str], tabs: bool) -> tuple[str, int, bool]:
+def _dialect(path: Path | str, text: str, names: tuple[str, str], tabs: bool) -> tuple[str, int, bool]:
     """Return delimiter, number of lines before the header, and whether spaces follow the delimiters.
 
     The header is the first line, or the first after lines of comment; its delimiter is the one with which it has
@@ -151,12 +162,14 @@ def _dialect(path: Path, text: str, names: tuple[str, str], tabs: bool) -> tuple
         for delimiter in delimiters:
             header = next(csv.reader([line], delimiter=delimiter))
             try:
-                _places(path, header, names)
+                places_of(path, header, names)
             except ValueError as error:
                 first = first or error
                 continue
             spaced = len(header) > 1 and all(title.startswith(" ") for title in header[1:])
             found.append((delimiter, skip, spaced))
+            if len(header) == 1:  # whatever the delimiter
+                break
         if len(found) > 1:
             first_two = " and ".join(repr(delimiter) for delimiter, _, _ in found[:2])
             raise ValueError(f"{path}: with each of {first_two} as delimiter the header has both columns")
@@ -172,7 +185,7 @@ def _lines(text: str) -> Iterator[str]:
     yield from io.StringIO(text, newline="")
 
 
-def _records(path: Path, text: str, delimiter: str, skip: int, spaced: bool) -> Iterator[tuple[int, list[str]]]:
+def _records(path: Path | str, text: str, delimiter: str, skip: int, spaced: bool) -> Iterator[tuple[int, list[str]]]:
     """Yield records and the line each begins in; blank lines are none."""
     lines = _lines(text)
     for _ in range(skip):
@@ -204,20 +217,20 @@ def _long_fields() -> Iterator[None]:
 # ---------------------------------------------------------------------------------------------------------- JSON
 
 
-def _json(path: Path, text: str, names: tuple[str, str]) -> Iterator[Row]:
+def _json(path: Path | str, text: str, names: tuple[str, str]) -> Iterator[Row]:
     """Read one object a line, or a list of objects."""
     for line, value in _objects(path, text):
         if not isinstance(value, dict):
             raise ValueError(f"{path}, line {line}: expected an object with the columns {list(names)}")
         keys = list(value)
         try:
-            id_place, place = _places(path, keys, names)
+            id_place, place = places_of(path, keys, names)
         except ValueError as error:
             raise ValueError(f"line {line}: {error}") from None
         yield Row(line, value[keys[id_place]], value[keys[place]])
 
 
-def _objects(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+def _objects(path: Path | str, text: str) -> Iterator[tuple[int, Any]]:
     try:
         if text.lstrip().startswith("["):
             yield from enumerate(json.loads(text), start=1)
@@ -235,14 +248,15 @@ def _objects(path: Path, text: str) -> Iterator[tuple[int, Any]]:
 # ------------------------------------------------------------------------------------------------------- Parquet
 
 
-def _parquet(path: Path, names: tuple[str, str]) -> list[Row]:
+def _parquet(path: Path | str, names: tuple[str, str]) -> list[Row]:
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        file = parquet.ParquetFile(path)
-        titles = [file.schema_arrow.names[place] for place in _places(path, file.schema_arrow.names, names)]
-        table = file.read(columns=titles)
+        with opened(str(path)) as source:
+            file = parquet.ParquetFile(source)
+            titles = [file.schema_arrow.names[place] for place in places_of(path, file.schema_arrow.names, names)]
+            table = file.read(columns=titles)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} cannot be read as a table: {error}") from error
     columns = (table.column(title).to_pylist() for title in titles)

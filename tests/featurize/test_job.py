@@ -471,3 +471,27 @@ def test_a_shard_whose_worker_dies_is_taken_up_again(manifest, tmp_path, whole, 
     assert (tmp_path / "died").exists()
     assert receipt["complete"]
     assert snapshot(tmp_path / "c") == whole
+
+
+def test_a_compiled_model_computes_the_same(tmp_path, manifest):
+    run(options(manifest, tmp_path / "plain", dtype="float32"), backbone(), quiet=True)
+    receipt = run(options(manifest, tmp_path / "compiled", dtype="float32", compile=True), backbone(), quiet=True)
+    assert receipt["errors"] == len(BAD)
+    assert receipt["precision"]["relative"] < 1e-5
+    plain_values, values = (np.array(FeatureStore.open(tmp_path / name).load()["text"]) for name in ("plain", "compiled"))
+    np.testing.assert_allclose(values, plain_values, atol=1e-6)
+    with pytest.raises(FingerprintError, match="compile"):
+        run(options(manifest, tmp_path / "compiled", dtype="float32"), backbone(), quiet=True)
+
+
+def test_what_cannot_compile_is_refused_before_the_job(tmp_path, manifest, monkeypatch):
+    def broken(call, **more):
+        def fail(*arguments):
+            raise RuntimeError("\nNo working C++ compiler found\nand more")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", broken)
+    with pytest.raises(ValueError, match=r"--compile does not work here \(.*\): No working C\+\+ compiler found$"):
+        run(options(manifest, tmp_path / "c", compile=True), backbone(), quiet=True)
+    assert not (tmp_path / "c").exists()

@@ -8,7 +8,8 @@ import json
 import pandas as pd
 import pytest
 
-from skmmal.featurize._manifest import Embedded, read_manifest
+from skmmal.featurize._cells import Embedded
+from skmmal.featurize._manifest import Wanted, read_manifest
 
 EXPECTED = (["007", "b"], ["héllo, world", "NA"])
 LINES = [["id", "text"], ["007", "héllo, world"], ["b", "NA"]]
@@ -44,7 +45,7 @@ READ = {
 @pytest.mark.parametrize("name", READ)
 def test_what_is_unambiguous_is_read(name, tmp_path):
     (tmp_path / name).write_bytes(READ[name])
-    manifest = read_manifest(tmp_path / name, "text")
+    manifest = read_manifest(tmp_path / name, Wanted("text"))
     assert (manifest.ids, manifest.cells) == EXPECTED
 
 
@@ -76,16 +77,16 @@ def test_what_is_ambiguous_is_refused(name, tmp_path):
     content, message = REFUSED[name]
     (tmp_path / "m.csv").write_bytes(content)
     if message is None:  # the very name is there
-        assert read_manifest(tmp_path / "m.csv", "text").cells == ["x"]
+        assert read_manifest(tmp_path / "m.csv", Wanted("text")).cells == ["x"]
         return
     with pytest.raises(ValueError, match=message):
-        read_manifest(tmp_path / "m.csv", "text")
+        read_manifest(tmp_path / "m.csv", Wanted("text"))
 
 
 def test_a_text_of_any_length_and_kind_stays_as_it_is(tmp_path):
     long = "x, " * 100_000
     (tmp_path / "m.csv").write_text(f'id,text\n a ,"{long}"\n"a","li\nne"\nc\u2028d,fox\0dog\n# e,null\n', newline="")
-    manifest = read_manifest(tmp_path / "m.csv", "text")
+    manifest = read_manifest(tmp_path / "m.csv", Wanted("text"))
     assert manifest.ids == [" a ", "a", "c\u2028d", "# e"]
     assert manifest.cells == [long, "li\nne", "fox\0dog", "null"]
 
@@ -93,34 +94,34 @@ def test_a_text_of_any_length_and_kind_stays_as_it_is(tmp_path):
 def test_files_inside_a_parquet(tmp_path):
     frame = pd.DataFrame({"id": [1, 2, 3], "image": [b"one", None, b"three"]})
     frame.to_parquet(tmp_path / "bytes.parquet")
-    manifest = read_manifest(tmp_path / "bytes.parquet", "image", files=True)
+    manifest = read_manifest(tmp_path / "bytes.parquet", Wanted("image"))
     assert manifest.ids == ["1", "2", "3"]
     assert manifest.cells == [Embedded(b"one"), "", Embedded(b"three")]
     with pytest.raises(ValueError, match="row 0: column 'image' must hold a text, found bytes"):
-        read_manifest(tmp_path / "bytes.parquet", "image")
+        read_manifest(tmp_path / "bytes.parquet", Wanted("text", "image"))
     frame["image"] = [{"bytes": b"one", "path": "1.png"}, {"bytes": None, "path": "2.png"}, None]
     frame.to_parquet(tmp_path / "feature.parquet")
-    cells = read_manifest(tmp_path / "feature.parquet", "image", files=True).cells
+    cells = read_manifest(tmp_path / "feature.parquet", Wanted("image")).cells
     assert cells == [Embedded(b"one", "1.png"), "2.png", ""]
-    other = read_manifest(tmp_path / "feature.parquet", "image", files=True).sha256
+    other = read_manifest(tmp_path / "feature.parquet", Wanted("image")).sha256
     assert other != manifest.sha256
     for bad in ([["x.png"], ["y.png"], ["z.png"]], [1, 2, 3], [{"array": [0.1]}] * 3, [True, False, True]):
         frame["image"] = bad
         frame.to_parquet(tmp_path / "bad.parquet")
         with pytest.raises(ValueError, match="must hold a path, a file's bytes, or"):
-            read_manifest(tmp_path / "bad.parquet", "image", files=True)
+            read_manifest(tmp_path / "bad.parquet", Wanted("image"))
 
 
 def test_ids_of_a_parquet(tmp_path):
     for ids, expected in ((["007", "8"], ["007", "8"]), ([7, 8], ["7", "8"]), (pd.Categorical(["u", "v"]), ["u", "v"])):
         pd.DataFrame({"id": ids, "text": ["x", "y"]}).to_parquet(tmp_path / "m.csv")  # the content counts
-        assert read_manifest(tmp_path / "m.csv", "text").ids == expected
+        assert read_manifest(tmp_path / "m.csv", Wanted("text")).ids == expected
     pd.DataFrame({"text": ["x"]}, index=pd.Index(["a"], name="id")).to_parquet(tmp_path / "m.parquet")
-    assert read_manifest(tmp_path / "m.parquet", "text").ids == ["a"]
+    assert read_manifest(tmp_path / "m.parquet", Wanted("text")).ids == ["a"]
     for ids in (["a", None], pd.array([1, None], dtype="Int64"), [1.0, None]):
         pd.DataFrame({"id": ids, "text": ["x", "y"]}).to_parquet(tmp_path / "m.parquet")
         with pytest.raises(ValueError, match="row 1: an id is a non-empty text"):
-            read_manifest(tmp_path / "m.parquet", "text")
+            read_manifest(tmp_path / "m.parquet", Wanted("text"))
     pd.DataFrame({"id": [["a"], ["b"]], "text": ["x", "y"]}).to_parquet(tmp_path / "m.parquet")
     with pytest.raises(ValueError, match="row 0: an id is a text or a whole number, found list"):
-        read_manifest(tmp_path / "m.parquet", "text")
+        read_manifest(tmp_path / "m.parquet", Wanted("text"))

@@ -134,10 +134,10 @@ def test_failures_say_the_same_wherever_and_whenever(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.bin").write_bytes(b"x")
-        chunk = read_chunk(Loose(tmp_path / name), ["a.bin", "https://host/a.bin", "no.bin"], 2)
+        chunk = read_chunk(Loose(tmp_path / name), ["a.bin", "nosuch://host/a.bin", "no.bin"], 2)
         assert [failed.message for failed in chunk.failures] == [
             "cannot identify <object object> in 'a.bin' or file:b.bin",
-            "a URL; the job reads files, so download it first",
+            "a cell: 'nosuch://host/a.bin' cannot be served here: Protocol not known: nosuch",
             "no such file",
         ]
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from skmmal.features import FeatureStore
 from skmmal.featurize import audio, decode, image, text, video
-from skmmal.featurize._manifest import read_manifest
+from skmmal.featurize._manifest import Wanted, read_manifest
 
 from .conftest import BAD, N
 
@@ -103,7 +103,7 @@ def test_image_features_are_the_models_own(data, models, tmp_path):
     network.load_state_dict(torch.load(weights, weights_only=True))
     network.fc = torch.nn.Identity()
     transform = ResNet18_Weights.DEFAULT.transforms()
-    cells = read_manifest(data / "manifest.csv", "image").cells
+    cells = read_manifest(data / "manifest.csv", Wanted("image")).cells
     for row in (0, 2, 5, 11):
         picture = Image.open(data / cells[row]).convert("RGB")
         with torch.inference_mode():
@@ -130,7 +130,7 @@ def test_text_features_do_not_depend_on_padding(data, models, tmp_path, pooling)
     block = check("text", out, 32)
     model = tf.BertModel.from_pretrained(models / "bert").eval()
     tokenizer = tf.AutoTokenizer.from_pretrained(models / "bert")
-    for row, cell in enumerate(read_manifest(data / "manifest.csv", "text").cells):
+    for row, cell in enumerate(read_manifest(data / "manifest.csv", Wanted("text")).cells):
         if row in BAD["text"]:
             continue
         with torch.inference_mode():
@@ -156,7 +156,7 @@ def test_waveform_features_are_the_mean_over_windows(name, data, models, tmp_pat
     assert featurize("audio", data, out, *arguments) == 0
     block = check("audio", out, 32)
     model = tf.AutoModel.from_pretrained(models / name).eval()
-    row, cell = 11, read_manifest(data / "manifest.csv", "audio").cells[11]
+    row, cell = 11, read_manifest(data / "manifest.csv", Wanted("audio")).cells[11]
     samples, rate = decode.sound(data / cell)
     samples = decode.resample(samples, rate, 16000)
     total, weight = np.zeros(32), 0.0
@@ -303,14 +303,14 @@ def test_a_pickle_is_not_loaded(data, tmp_path, capsys):
 def test_bad_manifests_are_refused(rows, message, tmp_path):
     (tmp_path / "m.csv").write_text(rows)
     with pytest.raises(ValueError, match=message):
-        read_manifest(tmp_path / "m.csv", "image")
+        read_manifest(tmp_path / "m.csv", Wanted("image"))
 
 
 def test_manifests_read_alike_and_texts_stay_as_they_are(data, tmp_path):
-    one, other = (read_manifest(data / f"manifest.{kind}", "text") for kind in ("csv", "parquet"))
+    one, other = (read_manifest(data / f"manifest.{kind}", Wanted("text")) for kind in ("csv", "parquet"))
     assert one == other
     (tmp_path / "m.csv").write_text('id,text\n001,NA\n2,"null, or not"\n3,\n')
-    manifest = read_manifest(tmp_path / "m.csv", "text")
+    manifest = read_manifest(tmp_path / "m.csv", Wanted("text"))
     assert manifest.ids == ["001", "2", "3"]
     assert manifest.cells == ["NA", "null, or not", ""]
 

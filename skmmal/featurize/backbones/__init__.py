@@ -48,7 +48,7 @@ BACKBONES = {
     ("audio", "transformers"): "_sound.transformers_sound",
     ("audio", "spectrogram"): "_sound.spectrogram_sound",
     ("video", "torchvision"): "_vision.torchvision_videos",
-    ("video", "transformers"): "_vision.transformers_videos",
+    ("video", "transformers"): "_clips.transformers_videos",
     ("video", "timm"): "_timm.timm_videos",
     ("video", "open_clip"): "_open_clip.open_clip_videos",
 }

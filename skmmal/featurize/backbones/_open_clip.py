@@ -62,7 +62,9 @@ def open_clip_images(spec: ModelSpec, *, pooling: str = "pooled") -> Backbone:
     return Backbone(module, _encode_image, width, ImageReader(spec.root, transform), about)
 
 
-def open_clip_videos(spec: ModelSpec, *, frames: int = 10, fps: float = 1.0, pooling: str = "pooled") -> Backbone:
+def open_clip_videos(
+    spec: ModelSpec, *, frames: int | None = None, fps: float = 1.0, pooling: str = "pooled"
+) -> Backbone:
     """Make a video backbone of an open_clip model over frames (see `open_clip_images`)."""
     return over_frames(open_clip_images, spec, frames, fps, pooling)
 

@@ -27,9 +27,9 @@ import torch
 from torch import nn
 
 from skmmal.featurize import decode
+from skmmal.featurize._cells import Held
 from skmmal.featurize._compat import import_torchaudio, import_torchvision
 from skmmal.featurize._encoding import Backbone, Inputs
-from skmmal.featurize._manifest import Cell
 from skmmal.featurize._reading import FileReader, Unit
 from skmmal.featurize.backbones import _torchvision as tv
 from skmmal.featurize.backbones import _transformers as hf
@@ -73,7 +73,7 @@ class SoundReader(FileReader):
         super().__init__(root)
         self.rate, self.window, self.fewest = rate, window, fewest
 
-    def fetch(self, cell: Cell) -> Source:
+    def fetch(self, cell: str | Held) -> Source:
         return self.source(cell)  # a video's other tracks need not be read
 
     def decode(self, raw: Source, notes: dict[str, int]) -> Iterable[Unit]:

@@ -14,7 +14,9 @@ from skmmal.featurize._encoding import Backbone, Inputs
 from skmmal.featurize.backbones import _transformers as hf
 from skmmal.featurize.backbones._common import ModelSpec, check_choice, is_weight_file, load_state, one_line, seeded
 from skmmal.featurize.backbones._torchvision import tame
-from skmmal.featurize.backbones._vision import POOLINGS, ImageReader, noise_picture, over_frames, spelled
+from skmmal.featurize.backbones._vision import ImageReader, noise_picture, over_frames, spelled
+
+POOLINGS = ("pooled", "cls", "mean")
 
 
 def timm_images(spec: ModelSpec, *, pooling: str = "pooled") -> Backbone:
@@ -54,7 +56,7 @@ def timm_images(spec: ModelSpec, *, pooling: str = "pooled") -> Backbone:
     return Backbone(module, forward, width, ImageReader(spec.root, transform), about)
 
 
-def timm_videos(spec: ModelSpec, *, frames: int = 10, fps: float = 1.0, pooling: str = "pooled") -> Backbone:
+def timm_videos(spec: ModelSpec, *, frames: int | None = None, fps: float = 1.0, pooling: str = "pooled") -> Backbone:
     """Make a video backbone of a timm model over frames (see `timm_images`)."""
     return over_frames(timm_images, spec, frames, fps, pooling)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -35,7 +36,18 @@ UNUSED = ("mask_token", "masked_spec_embed")
 """Parameters that only training needs."""
 
 
-def load(spec: ModelSpec) -> tuple[nn.Module, frozenset[str]]:
+def config_of(spec: ModelSpec) -> Any:
+    """Return a model's configuration, from where its weights are."""
+    import_transformers()
+    from transformers import AutoConfig
+
+    weights = spec.weights
+    return AutoConfig.from_pretrained(
+        spec.name if weights in ("DEFAULT", "random") or is_weight_file(weights) else weights
+    )
+
+
+def load(spec: ModelSpec, *, headed: bool = False) -> tuple[nn.Module, frozenset[str]]:
     """Return a model without its head, and the parameters its weights do not hold.
 
     Parameters
@@ -44,6 +56,8 @@ def load(spec: ModelSpec) -> tuple[nn.Module, frozenset[str]]:
         Its name is a folder that ``save_pretrained`` wrote, or a name on the hub; its weights are ``DEFAULT`` (the
         model's own), another folder or name of the same kind of model, a state dict's file, or ``random``. The seed is
         also that of weights that are missing.
+    headed : bool
+        Take the class that the configuration names, with the head that it has.
 
     See Also
     --------
@@ -51,12 +65,10 @@ def load(spec: ModelSpec) -> tuple[nn.Module, frozenset[str]]:
     """
     import_transformers()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads do not survive the workers' fork
-    from transformers import AutoConfig
-
     weights, seed = spec.weights, spec.seed
     place = spec.name if weights in ("DEFAULT", "random") or is_weight_file(weights) else weights
-    config = AutoConfig.from_pretrained(place)
-    model = _model_class(config)
+    config = config_of(spec)
+    model = _model_class(config, headed)
 
     def scratch() -> nn.Module:
         return model.from_config(config) if hasattr(model, "from_config") else model(config)
@@ -78,11 +90,11 @@ def load(spec: ModelSpec) -> tuple[nn.Module, frozenset[str]]:
     return seeded(stored, seed).float().eval(), frozenset(missing)
 
 
-def _model_class(config: Any) -> Any:
+def _model_class(config: Any, headed: bool) -> Any:
     """Return what loads a configuration: AutoModel, or the class that it names where that knows none."""
     import transformers
 
-    if type(config) not in transformers.MODEL_MAPPING:
+    if headed or type(config) not in transformers.MODEL_MAPPING:
         for name in getattr(config, "architectures", None) or ():
             if hasattr(transformers, name):  # such as one side of SigLIP, saved alone
                 return getattr(transformers, name)
@@ -165,6 +177,21 @@ def own_pooled(output: Any) -> torch.Tensor | None:
     return None if found is None else found.float().flatten(1)
 
 
+def attention_pooled(module: nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return what a model's own attention pooling gives, as float32 of shape (units, dim)."""
+    heads = (part for part in module.modules() if re.search(r"Atten\w*Pool", type(part).__name__))
+    head = next(heads, None)
+    if head is None:
+        raise ValueError("it has no attention pooling of its own; take --pooling mean")
+    found: list[torch.Tensor] = []
+    handle = head.register_forward_hook(lambda part, given, made: found.append(made))
+    try:
+        run(module, inputs)
+    finally:
+        handle.remove()
+    return found[0].float().flatten(1)
+
+
 def masked_mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Return the mean of states (units, tokens, dim) over the tokens that `mask` (units, tokens) keeps."""
     weights = mask.to(states.dtype).unsqueeze(-1)
@@ -189,8 +216,8 @@ class PooledForward(ABC):
     Parameters
     ----------
     pooling : str
-        ``projected`` (the embedding that two towers share), ``pooled`` (the model's own), ``tokens``, or what the
-        subclass makes of the last hidden states.
+        ``projected`` (the embedding that two towers share), ``pooled`` (the model's own), ``attention`` (its attention
+        pooling), ``tokens``, or what the subclass makes of the last hidden states.
     """
 
     pooling: str
@@ -203,6 +230,8 @@ class PooledForward(ABC):
         given = self.given(inputs)
         if self.pooling == "projected":
             return projected(module, self.kind, given).float()
+        if self.pooling == "attention":
+            return attention_pooled(module, given)
         output = run(module, given)
         pooled = own_pooled(output) if self.pooling == "pooled" else None
         return self.pool(module, hidden(output), inputs) if pooled is None else pooled

@@ -9,6 +9,8 @@ pooling       what a transformers model's tokens become
 ``mean``      the mean over the patches, or over the positions of a feature map. CLS, register, distillation and
               detection tokens are left out, and the padding of processors that give a mask
 ``cls``       the CLS token's state. Refused where the first token stands for a part of the image (Swin, SigLIP)
+``attention`` what the model's own attention pooling makes of its tokens (SigLIP's head, V-JEPA 2's attentive pooler).
+              Refused where it has none
 ============  ====================================================================================================
 
 ``--tokens`` keeps every token that the model gives, CLS and registers in their places included. torchvision's models
@@ -29,8 +31,8 @@ import torch
 from PIL import Image
 
 from skmmal.featurize import decode
+from skmmal.featurize._cells import Held
 from skmmal.featurize._encoding import Backbone, Inputs
-from skmmal.featurize._manifest import Cell
 from skmmal.featurize._reading import FileReader, Unit
 from skmmal.featurize.backbones import _torchvision as tv
 from skmmal.featurize.backbones import _transformers as hf
@@ -40,7 +42,9 @@ from skmmal.featurize.decode import Source
 Transform = Callable[[Any], torch.Tensor | Mapping[str, torch.Tensor]]
 """From a picture (or, for a video model, from frames) to a tensor, or to all that a model takes."""
 
-POOLINGS = ("pooled", "cls", "mean")
+POOLINGS = ("pooled", "cls", "mean", "attention")
+FRAMES = 10
+"""Of a video, unless told."""
 
 
 class Processor:
@@ -132,7 +136,7 @@ class FramesReader(FileReader):
         super().__init__(root)
         self.transform, self.count, self.fps = transform, count, fps
 
-    def fetch(self, cell: Cell) -> Source:
+    def fetch(self, cell: str | Held) -> Source:
         return self.source(cell)  # decoding reads it piece by piece
 
     def decode(self, raw: Source, notes: dict[str, int]) -> list[Unit]:
@@ -183,7 +187,7 @@ class VisionForward(hf.PooledForward):
 
     Parameters
     ----------
-    pooling : {"pooled", "cls", "mean", "tokens", "projected"}
+    pooling : {"pooled", "cls", "mean", "attention", "tokens", "projected"}
     left_out : (int, int)
         Tokens at the front and at the end that stand for no part of the image.
     """
@@ -213,12 +217,18 @@ class VisionForward(hf.PooledForward):
 
 def torchvision_images(spec: ModelSpec, *, pooling: str = "pooled") -> Backbone:
     """Make an image backbone of a torchvision model; its features are what its classifier is given."""
-    check_choice("pooling", pooling, POOLINGS)
+    _refuse_attention(pooling)
     module, transform = tv.load(spec)
     example = transform(Image.new("RGB", (320, 320))).unsqueeze(0)
     module, width = tv.feature_extractor(module, example, tokens=spec.tokens)
     about = spec.describe(module, {"transform": spelled(transform)}, ("pillow", "torchvision"), pooling=pooling)
     return Backbone(module, _call_plain, width, ImageReader(spec.root, transform), about)
+
+
+def _refuse_attention(pooling: str) -> None:
+    check_choice("pooling", pooling, POOLINGS)
+    if pooling == "attention":
+        raise ValueError("--pooling attention is for transformers models; a torchvision model has one answer, pooled")
 
 
 def transformers_images(spec: ModelSpec, *, pooling: str = "pooled") -> Backbone:
@@ -227,7 +237,7 @@ def transformers_images(spec: ModelSpec, *, pooling: str = "pooled") -> Backbone
     Parameters
     ----------
     spec : ModelSpec
-    pooling : {"pooled", "cls", "mean"}
+    pooling : {"pooled", "cls", "mean", "attention"}
         See this module.
     """
     check_choice("pooling", pooling, POOLINGS)
@@ -243,7 +253,7 @@ def transformers_images(spec: ModelSpec, *, pooling: str = "pooled") -> Backbone
         module, forward = whole, VisionForward("projected")
     else:
         module = hf.tower(whole, "vision")
-        forward = _vision_forward(module, "tokens" if spec.tokens else pooling, one, other)
+        forward = vision_forward(module, "tokens" if spec.tokens else pooling, one, other)
     hf.check_weights(whole, module, missing, pooler=pooled)
     width = hf.check_features(module, forward, one, other, "image", "; take --pooling mean")
     preprocessing = plain(processor.to_dict())
@@ -253,8 +263,10 @@ def transformers_images(spec: ModelSpec, *, pooling: str = "pooled") -> Backbone
     return Backbone(module, forward, width, ImageReader(spec.root, transform), about)
 
 
-def _vision_forward(module: torch.nn.Module, pooling: str, one: Inputs, other: Inputs) -> VisionForward:
+def vision_forward(module: torch.nn.Module, pooling: str, one: Inputs, other: Inputs) -> VisionForward:
     """Find out what the model's tokens are, and refuse a pooling that they do not bear."""
+    if pooling == "attention":
+        return VisionForward(pooling)  # tried out with all others
     own = hf.own_pooled(hf.output_of(module, one, "images"))
     if pooling == "tokens" or (pooling == "pooled" and own is not None):
         return VisionForward(pooling)
@@ -277,7 +289,9 @@ def _batch(transform: Transform, picture: Image.Image) -> Inputs:
     return {key: value.unsqueeze(0) for key, value in prepared(transform, picture).inputs.items()}
 
 
-def torchvision_videos(spec: ModelSpec, *, frames: int = 10, fps: float = 1.0, pooling: str = "pooled") -> Backbone:
+def torchvision_videos(
+    spec: ModelSpec, *, frames: int | None = None, fps: float = 1.0, pooling: str = "pooled"
+) -> Backbone:
     """Make a video backbone: a torchvision video model over a clip, or an image model over its frames.
 
     Parameters
@@ -286,13 +300,14 @@ def torchvision_videos(spec: ModelSpec, *, frames: int = 10, fps: float = 1.0, p
         With `tokens`, an image model's frames are kept as tokens instead of being averaged; a video model gives its
         last grid.
     frames, fps : int, float
-        How the clip is sampled. The paper takes 10 frames at 1 per second.
+        How the clip is sampled. The paper takes 10 frames, the default, at 1 per second.
     pooling : {"pooled", "cls", "mean"}
         torchvision's models have one answer.
     """
     if not tv.is_video_model(spec.name):
         return over_frames(torchvision_images, spec, frames, fps, pooling)
-    _check_sampling(frames, fps)
+    frames = FRAMES if frames is None else frames
+    check_sampling(frames, fps)
     module, transform = tv.load(spec)
     example = transform(torch.zeros(frames, 3, 160, 160, dtype=torch.uint8)).unsqueeze(0)
     module, width = tv.feature_extractor(module, example, tokens=spec.tokens)
@@ -301,14 +316,12 @@ def torchvision_videos(spec: ModelSpec, *, frames: int = 10, fps: float = 1.0, p
     return Backbone(module, _call_plain, width, ClipReader(spec.root, transform, frames, fps), about)
 
 
-def transformers_videos(spec: ModelSpec, *, frames: int = 10, fps: float = 1.0, pooling: str = "pooled") -> Backbone:
-    """Make a video backbone of a transformers image model over frames (see `torchvision_videos`)."""
-    return over_frames(transformers_images, spec, frames, fps, pooling)
-
-
-def over_frames(images: Callable[..., Backbone], spec: ModelSpec, frames: int, fps: float, pooling: str) -> Backbone:
+def over_frames(
+    images: Callable[..., Backbone], spec: ModelSpec, frames: int | None, fps: float, pooling: str
+) -> Backbone:
     """Read frames of videos for an image backbone; they are averaged, or kept as tokens."""
-    _check_sampling(frames, fps)
+    frames = FRAMES if frames is None else frames
+    check_sampling(frames, fps)
     image = images(replace(spec, tokens=False), pooling=pooling)
     assert isinstance(image.reader, ImageReader)
     assert isinstance(image.width, int)
@@ -320,7 +333,8 @@ def over_frames(images: Callable[..., Backbone], spec: ModelSpec, frames: int, f
     return replace(image, width=width, reader=reader, description=about, stack=spec.tokens)
 
 
-def _check_sampling(frames: int, fps: float) -> None:
+def check_sampling(frames: int, fps: float) -> None:
+    """Refuse a clip without frames, or without duration."""
     if frames < 1 or fps <= 0:
         raise ValueError(f"frames must be at least 1 and fps positive, got {frames} and {fps}")
 
