@@ -98,8 +98,7 @@ class LateFusionSource(LateFusionPasses):
         return self.of_probabilities(lambda probabilities: [self._gradients_by(probabilities)])[0]
 
     def _gradients_by(self, probabilities: np.ndarray) -> np.ndarray:
-        dtype = gradient_dtype(self.features.blocks.values())
-        return self.target.residuals(probabilities).astype(dtype, copy=False)
+        return self.target.residuals(probabilities, gradient_dtype(self.features.blocks.values()))
 
     def of_probabilities(self, function: Callable[[np.ndarray], Sequence[np.ndarray]]) -> list[np.ndarray]:
         # a chunk at a time, unless the probabilities are there
