@@ -33,7 +33,8 @@ def test_mix_in_keeps_both_orders():
     pick = Pick(np.array([5, 3, 9]), np.array([3.0, 2.0, 1.0]), np.full(3, "margin", dtype=object))
     places = np.zeros(5)
     for seed in range(200):
-        mixed = mix_in(pick, np.array([1, 2]), np.random.RandomState(seed))
+        others = Pick(np.array([1, 2]), np.full(2, np.nan), np.full(2, RANDOM_SLICE, dtype=object))
+        mixed = mix_in(pick, others, np.random.RandomState(seed))
         drawn = mixed.chosen_by == RANDOM_SLICE
         assert mixed.rows[~drawn].tolist() == [5, 3, 9]
         assert mixed.scores[~drawn].tolist() == [3.0, 2.0, 1.0]

@@ -207,7 +207,8 @@ def test_groups_are_mixed_whole():
     pick = Pick(np.array([0, 1, 2, 5]), np.array([2.0, 2, 2, 1]), np.array(["margin"] * 4, dtype=object))
     orders = set()
     for seed in range(40):
-        mixed = mix_in(pick, np.array([6, 7, 8, 9]), np.random.RandomState(seed), groups)
+        others = Pick(np.array([6, 7, 8, 9]), np.full(4, np.nan), np.full(4, RANDOM_SLICE, dtype=object))
+        mixed = mix_in(pick, others, np.random.RandomState(seed), groups)
         assert [row for row in mixed.rows if row < 6] == [0, 1, 2, 5]
         assert [row for row in mixed.rows if row >= 6] == [6, 7, 8, 9]
         runs = "".join(dict.fromkeys(groups[mixed.rows]))
