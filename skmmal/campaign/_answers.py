@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,10 +11,11 @@ import pandas as pd
 from scipy.special import entr
 
 from skmmal._targets import SEVERAL_LABELS, target_of
-from skmmal.campaign import _doubts, _set_doubts, _set_votes, _votes
+from skmmal.campaign import _doubts, _set_doubts
+from skmmal.campaign._annotations import Annotations, OneClassAnnotations, SetAnnotations
 from skmmal.campaign._crowd import Question
 from skmmal.campaign._measures import Measures, measure_classes, measure_sets
-from skmmal.campaign._sets import join, named, split, states, text_of_states
+from skmmal.campaign._sets import join, split, states, text_of_states
 from skmmal.stopping import RoundState
 
 __all__ = ["LABEL_SETS", "ONE_CLASS", "Answers", "Said", "answers_of_model", "can_be_learned"]
@@ -35,40 +36,12 @@ class Said(NamedTuple):
     predicted: np.ndarray
 
 
-class Answers(ABC):
+class Answers(Annotations):
     """What is said of a row, kept as text; what a model makes of it."""
 
     multilabel: bool
     few: str
     """What is the case as long as there is nothing to learn from."""
-
-    @abstractmethod
-    def named(self, label: str) -> list[str]:
-        """Classes that a label names."""
-
-    @abstractmethod
-    def sure(self, label: str) -> list[str]:
-        """Classes that a row of that label has for certain."""
-
-    @abstractmethod
-    def since(self, events: pd.DataFrame, first: Mapping[str, int]) -> pd.DataFrame:
-        """Events as they are to be understood, where classes are known since some entry of the log."""
-
-    @abstractmethod
-    def resolve(self, events: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-        """Settle every id."""
-
-    @abstractmethod
-    def conflicts(self, events: pd.DataFrame, settled: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-        """Ids whose annotators disagree."""
-
-    @abstractmethod
-    def agreement(self, events: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
-        """How far annotators agree."""
-
-    @abstractmethod
-    def known(self, settled: pd.DataFrame) -> pd.Series:
-        """Labels of the ids that a model can learn from."""
 
     @abstractmethod
     def target(self, labels: Names, classes: Names) -> np.ndarray:
@@ -145,32 +118,11 @@ class Answers(ABC):
         """What is asked of a row, with the votes on it, its probabilities, and those of rows without votes."""
 
 
-class _OneClass(Answers):
+class _OneClass(OneClassAnnotations, Answers):
     """One of several classes."""
 
     multilabel = False
     few = "Fewer than two classes have labels"
-
-    def named(self, label: str) -> list[str]:
-        return [label]
-
-    def sure(self, label: str) -> list[str]:
-        return [label]
-
-    def since(self, events: pd.DataFrame, first: Mapping[str, int]) -> pd.DataFrame:
-        return events
-
-    def resolve(self, events: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-        return _votes.resolve(events)
-
-    def conflicts(self, events: pd.DataFrame, settled: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-        return _votes.conflicts(events)
-
-    def agreement(self, events: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
-        return _votes.agreement(events)
-
-    def known(self, settled: pd.DataFrame) -> pd.Series:
-        return settled["label"][settled["state"] == "label"]
 
     def target(self, labels: Names, classes: Names) -> np.ndarray:
         return np.asarray(labels, dtype=str)
@@ -232,39 +184,11 @@ class _OneClass(Answers):
         return [Question("", names, codes, _normalized(probabilities[:, taken]), _normalized(pool[:, taken]))]
 
 
-class _LabelSets(Answers):
+class _LabelSets(SetAnnotations, Answers):
     """Any of several labels, or none; see `_sets` for the text."""
 
     multilabel = True
     few = "No label has rows that have it and rows that have it not"
-
-    def named(self, label: str) -> list[str]:
-        return named(label)
-
-    def sure(self, label: str) -> list[str]:
-        return split(label)[0]
-
-    def since(self, events: pd.DataFrame, first: Mapping[str, int]) -> pd.DataFrame:
-        """Nobody could say whether a row has a label that was not there yet."""
-        sets = events["label"].where(events["state"] == "label")
-        late = {name: entry for name, entry in first.items() if entry > events["entry"].min()}
-        for name, entry in late.items():
-            older = sets.notna() & (events["entry"] < entry)
-            sets = sets.mask(older, sets.where(older, "").map(lambda text, name=name: _not_known(text, name)))
-        return events.assign(label=sets.fillna(events["label"])) if late else events
-
-    def resolve(self, events: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-        return _set_votes.resolve(events, classes)
-
-    def conflicts(self, events: pd.DataFrame, settled: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-        return _set_votes.conflicts(events, settled, classes)
-
-    def agreement(self, events: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
-        return _set_votes.agreement(events, classes)
-
-    def known(self, settled: pd.DataFrame) -> pd.Series:
-        """Where annotators disagree about some labels, the others are known."""
-        return settled["label"][settled["state"].isin(["label", "conflict"])]
 
     def target(self, labels: Names, classes: Names) -> np.ndarray:
         return states(labels, classes)
@@ -349,12 +273,6 @@ def _among(text: str, classes: Names) -> str:
     """A set as far as some labels go."""
     yes, unknown = split(text)
     return join([name for name in yes if name in classes], [name for name in unknown if name in classes])
-
-
-def _not_known(text: str, name: str) -> str:
-    """A set that does not say whether a label is in it, unless it is."""
-    yes, unknown = split(text)
-    return text if name in yes else join(yes, [*unknown, name])
 
 
 def _listed(columns: Sequence[int], probabilities: np.ndarray, classes: Names) -> str:
