@@ -52,13 +52,10 @@ def beliefs_of(reading: Reading, order: list[int], dtype: type) -> list[np.ndarr
 
 def _root(reading: Reading, probabilities: list[np.ndarray], dtype: type) -> np.ndarray:
     """Roots of the distributions that heads see, each counting its share."""
-    share = len(probabilities)
     if reading.source.target is not ONE_CLASS:  # those of every label's state
-        share *= probabilities[0].shape[1]
+        share = len(probabilities) * probabilities[0].shape[1]
         probabilities = [part for each in probabilities for part in (each, 1.0 - each)]
-    roots = np.empty((len(reading), sum(each.shape[1] for each in probabilities)), dtype)
-    start = 0
-    for each in probabilities:
-        np.sqrt(each / share, out=roots[:, start : start + each.shape[1]], dtype=dtype)
-        start += each.shape[1]
-    return roots
+        return np.sqrt(np.hstack(probabilities) / share, dtype=dtype)
+    if len(probabilities) == 1:
+        return np.sqrt(probabilities[0], dtype=dtype)
+    return np.sqrt(np.hstack(probabilities) / len(probabilities), dtype=dtype)
