@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from skmmal.campaign._files import digest
-from skmmal.campaign._incoming_sets import as_sets
+from skmmal.campaign._incoming_sets import as_sets, new_names
 from skmmal.campaign._sets import SEPARATOR
 from skmmal.campaign._votes import ALL_COLUMNS, STATES
 from skmmal.campaign.formats._csv import csv_bytes
@@ -128,11 +128,7 @@ def normalize(
 
 def _rename(events: pd.DataFrame, map_classes: Mapping[str, str]) -> dict[str, int]:
     """Rename labels in place; how many of each."""
-    if not isinstance(map_classes, Mapping):
-        raise TypeError(f"map_classes must be a mapping of an old name to a new one, got {map_classes!r}")
-    names = {str(old).strip(): str(new).strip() for old, new in map_classes.items()}
-    if not all(names) or not all(names.values()):
-        raise ValueError(f"map_classes: a name is empty in {dict(map_classes)}")
+    names = new_names(map_classes)
     given = events["label"].copy()
     for old, new in names.items():
         hits = given == old

@@ -11,7 +11,7 @@ import pandas as pd
 from skmmal.campaign._sets import check_label_names, join, split
 from skmmal.campaign._votes import ALL_COLUMNS
 
-__all__ = ["as_sets"]
+__all__ = ["as_sets", "new_names"]
 
 _YES, _NO = {"1", "1.0", "true", "yes", "x"}, {"0", "0.0", "false", "no"}
 _OURS = {
@@ -63,7 +63,7 @@ def as_sets(
     ValueError
         A cell is neither a set nor a yes or no, or a name cannot be a label's.
     """
-    names = _mapping(map_classes)
+    names = new_names(map_classes)
     mapped = dict.fromkeys(names, 0)
     if "label" not in table.columns:
         table = _from_columns(table, classes, set(names))
@@ -95,7 +95,8 @@ def as_sets(
     return made, mapped
 
 
-def _mapping(map_classes: Mapping[str, str]) -> dict[str, str]:
+def new_names(map_classes: Mapping[str, str]) -> dict[str, str]:
+    """Names of classes by those that stand in their place in a file."""
     if not isinstance(map_classes, Mapping):
         raise TypeError(f"map_classes must be a mapping of an old name to a new one, got {map_classes!r}")
     names = {str(old).strip(): str(new).strip() for old, new in map_classes.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -20,37 +20,8 @@ Change = Callable[[np.ndarray], np.ndarray]
 """Makes rows of a block from rows of another one of the same width, each for itself."""
 
 
-class LazyBlock(NDArrayOperatorsMixin):
-    """A matrix of which rows are made when they are asked for, from rows of an array that may lie in a file.
-
-    ``block[rows]`` is an array, as `numpy.asarray` makes one of the whole. `take`, `cast` and `with_zeros` are blocks
-    of the same kind, for which nothing is read. Everything else that an array has is that of the whole, made for it.
-
-    Parameters
-    ----------
-    source : ndarray of shape (n, D)
-        Where the values come from.
-    change : callable, optional
-        Makes rows from rows of the source, each for itself; by default they stay as they are.
-    dtype : dtype, optional
-        Of the rows, by default the source's.
-    rows : ndarray of int, optional
-        Rows of the source, by default all.
-    present : ndarray of bool, optional
-        Which of the rows of the source hold values, where that is known.
-    zeros : bool, default=False
-        Whether rows that hold none are zero.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmmal.modalities._lazy import LazyBlock
-    >>> block = LazyBlock(np.arange(6).reshape(3, 2), lambda rows: rows / 2, np.float64).take(np.array([2, 0]))
-    >>> block.shape, block[:1]
-    ((2, 2), array([[2. , 2.5]]))
-    """
-
-    ndim = 2
+class _RowsOnDemand:
+    """Where the rows of a `LazyBlock` come from, and how they are made; parameters as of it."""
 
     def __init__(
         self,
@@ -84,9 +55,6 @@ class LazyBlock(NDArrayOperatorsMixin):
         """Which rows hold values, bool of shape (n,); ``None`` where that is not known."""
         return self._present if self._present is None or self.rows is None else self._present[self.rows]
 
-    def __repr__(self) -> str:
-        return f"LazyBlock({self.shape[0]} × {self.shape[1]}, {self.dtype})"
-
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "source": packed(self.source)}
 
@@ -100,6 +68,112 @@ class LazyBlock(NDArrayOperatorsMixin):
         if isinstance(key, int | np.integer):
             return self._made(np.atleast_1d(self._numbers(key)))[0]
         return self._made(key if self.rows is None and isinstance(key, slice) else self._numbers(key))
+
+    def take(self, rows: Any) -> Self:
+        """Some rows, of which nothing is read.
+
+        Parameters
+        ----------
+        rows : slice, mask or array of int
+
+        Returns
+        -------
+        LazyBlock
+        """
+        return self if isinstance(rows, slice) and rows == slice(None) else self._with(rows=self._numbers(rows))
+
+    def cast(self, dtype: Any) -> Self:
+        """The same values in another type, which are made when they are asked for.
+
+        Parameters
+        ----------
+        dtype : dtype
+
+        Returns
+        -------
+        LazyBlock
+        """
+        return self._with(dtype=np.dtype(dtype))
+
+    def with_zeros(self, present: np.ndarray) -> Self:
+        """The block with zeros in rows that hold no values.
+
+        Parameters
+        ----------
+        present : ndarray of bool, shape (n,)
+            Of these rows.
+
+        Returns
+        -------
+        LazyBlock
+        """
+        known = present
+        if self.rows is not None:
+            known = np.zeros(len(self.source), dtype=bool)
+            known[self.rows] = present
+        return self._with(_present=known, _zeros=True)
+
+    @property
+    def mapped(self) -> MappedRows | None:
+        """The rows as they lie in a file, if they do."""
+        return MappedRows.of(self.source, self.rows)
+
+    def _numbers(self, key: Any) -> np.ndarray:
+        numbers = np.arange(len(self.source)) if self.rows is None else self.rows
+        return numbers[key]
+
+    def _with(self, **changed: Any) -> Self:
+        new = object.__new__(type(self))
+        new.__dict__.update({**self.__dict__, **changed})
+        return new
+
+    def _made(self, rows: slice | np.ndarray) -> np.ndarray:
+        values = self.source[rows]
+        out = np.empty(values.shape, self.dtype)
+        step = max(1, _TILE // max(1, values.shape[1]))
+        for start in range(0, len(values), step):
+            tile = slice(start, start + step)
+            made = values[tile] if self.change is None else self.change(values[tile])
+            out[tile] = made.astype(self._made_in, copy=False)
+        if self._zeros and self._present is not None:
+            out[~self._present[rows]] = 0.0
+        return out
+
+
+class LazyBlock(_RowsOnDemand, NDArrayOperatorsMixin):
+    """A matrix of which rows are made when they are asked for, from rows of an array that may lie in a file.
+
+    ``block[rows]`` is an array, as `numpy.asarray` makes one of the whole. `take`, `cast` and `with_zeros` are blocks
+    of the same kind, for which nothing is read. Everything else that an array has is that of the whole, made for it.
+
+    Parameters
+    ----------
+    source : ndarray of shape (n, D)
+        Where the values come from.
+    change : callable, optional
+        Makes rows from rows of the source, each for itself; by default they stay as they are.
+    dtype : dtype, optional
+        Of the rows, by default the source's.
+    rows : ndarray of int, optional
+        Rows of the source, by default all.
+    present : ndarray of bool, optional
+        Which of the rows of the source hold values, where that is known.
+    zeros : bool, default=False
+        Whether rows that hold none are zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmmal.modalities._lazy import LazyBlock
+    >>> block = LazyBlock(np.arange(6).reshape(3, 2), lambda rows: rows / 2, np.float64).take(np.array([2, 0]))
+    >>> block.shape, block[:1]
+    ((2, 2), array([[2. , 2.5]]))
+    """
+
+    ndim = 2
+
+    def __repr__(self) -> str:
+        return f"LazyBlock({self.shape[0]} × {self.shape[1]}, {self.dtype})"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
@@ -138,76 +212,6 @@ class LazyBlock(NDArrayOperatorsMixin):
         number
         """
         return np.max([self[part].max() for part in row_chunks(*self.shape)])
-
-    def take(self, rows: Any) -> LazyBlock:
-        """Some rows, of which nothing is read.
-
-        Parameters
-        ----------
-        rows : slice, mask or array of int
-
-        Returns
-        -------
-        LazyBlock
-        """
-        return self if isinstance(rows, slice) and rows == slice(None) else self._with(rows=self._numbers(rows))
-
-    def cast(self, dtype: Any) -> LazyBlock:
-        """The same values in another type, which are made when they are asked for.
-
-        Parameters
-        ----------
-        dtype : dtype
-
-        Returns
-        -------
-        LazyBlock
-        """
-        return self._with(dtype=np.dtype(dtype))
-
-    def with_zeros(self, present: np.ndarray) -> LazyBlock:
-        """The block with zeros in rows that hold no values.
-
-        Parameters
-        ----------
-        present : ndarray of bool, shape (n,)
-            Of these rows.
-
-        Returns
-        -------
-        LazyBlock
-        """
-        known = present
-        if self.rows is not None:
-            known = np.zeros(len(self.source), dtype=bool)
-            known[self.rows] = present
-        return self._with(_present=known, _zeros=True)
-
-    @property
-    def mapped(self) -> MappedRows | None:
-        """The rows as they lie in a file, if they do."""
-        return MappedRows.of(self.source, self.rows)
-
-    def _numbers(self, key: Any) -> np.ndarray:
-        numbers = np.arange(len(self.source)) if self.rows is None else self.rows
-        return numbers[key]
-
-    def _with(self, **changed: Any) -> LazyBlock:
-        new = object.__new__(LazyBlock)
-        new.__dict__.update({**self.__dict__, **changed})
-        return new
-
-    def _made(self, rows: slice | np.ndarray) -> np.ndarray:
-        values = self.source[rows]
-        out = np.empty(values.shape, self.dtype)
-        step = max(1, _TILE // max(1, values.shape[1]))
-        for start in range(0, len(values), step):
-            tile = slice(start, start + step)
-            made = values[tile] if self.change is None else self.change(values[tile])
-            out[tile] = made.astype(self._made_in, copy=False)
-        if self._zeros and self._present is not None:
-            out[~self._present[rows]] = 0.0
-        return out
 
 
 def rows_of_block(block: Any, rows: Any) -> Any:

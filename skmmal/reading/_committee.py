@@ -62,12 +62,8 @@ class CommitteeSource(ModelSource):
         """Whether the members have heads of the modalities' own."""
         return self._is_multimodal
 
-    def _columns(self, member: Source) -> list[int]:
-        columns = {name: column for column, name in enumerate(self.final.classes_)}
-        return [columns[name] for name in member.final.classes_]
-
     def _aligned(self, member: Source, probabilities: np.ndarray) -> np.ndarray:
-        return aligned(probabilities, self._columns(member), len(self.final.classes_))
+        return aligned(probabilities, _columns(self, member), len(self.final.classes_))
 
     @cached_property
     def probabilities(self) -> np.ndarray:
@@ -98,18 +94,14 @@ class CommitteeSource(ModelSource):
     def _shapley_values(self, member: Source, predicted: np.ndarray) -> np.ndarray:
         """Shapley values of each row's class, shape (N, M); zero where a member has never met it."""
         if self.target is SEVERAL_LABELS:
-            predicted = predicted[:, self._columns(member)]
-            return self._in_order(member, member.shapley_values(predicted)[0])  # type: ignore[attr-defined]
-        columns = np.asarray(self._columns(member))
+            predicted = predicted[:, _columns(self, member)]
+            return _in_order(self, member, member.shapley_values(predicted)[0])  # type: ignore[attr-defined]
+        columns = np.asarray(_columns(self, member))
         own = np.full(len(self.final.classes_), -1)
         own[columns] = np.arange(len(columns))
         targets = own[predicted]
-        found = self._in_order(member, member.shapley_values(np.maximum(targets, 0))[0])  # type: ignore[attr-defined]
+        found = _in_order(self, member, member.shapley_values(np.maximum(targets, 0))[0])  # type: ignore[attr-defined]
         return np.where((targets >= 0)[:, None], found, 0.0)
-
-    def _in_order(self, member: Source, phi: np.ndarray) -> np.ndarray:
-        """What a member has of each modality, in the committee's order."""
-        return phi[:, [member.modality_names.index(name) for name in self.modality_names]]
 
     @cached_property
     def _embedded(self) -> dict[str, np.ndarray]:
@@ -140,6 +132,17 @@ class CommitteeSource(ModelSource):
         if source not in ("auto", "committee"):
             return Source.draws(self, head, n_draws, rng, source, joint)
         return (self._aligned(member, _of_head(member, head)) for member in self._members)
+
+
+def _columns(committee: Source, member: Source) -> list[int]:
+    """Where a member's classes stand among the committee's."""
+    columns = {name: column for column, name in enumerate(committee.final.classes_)}
+    return [columns[name] for name in member.final.classes_]
+
+
+def _in_order(committee: Source, member: Source, phi: np.ndarray) -> np.ndarray:
+    """What a member has of each modality, in the committee's order."""
+    return phi[:, [member.modality_names.index(name) for name in committee.modality_names]]
 
 
 def _of_head(member: Source, head: str) -> np.ndarray:

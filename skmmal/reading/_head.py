@@ -23,8 +23,8 @@ from skmmal.selection._dense import unit_rows
 __all__ = ["Head"]
 
 
-class HeadOnRows:
-    """What a head says of its rows and sees of them; parameters and attributes as of `Head`."""
+class HeadFeatures:
+    """A head's rows, and what it sees of them; parameters and attributes as of `Head`."""
 
     def __init__(self, reading: Any, name: str) -> None:
         self.name = name
@@ -78,62 +78,6 @@ class HeadOnRows:
         ndarray of int
         """
         return np.flatnonzero(np.isin(self.positions, positions))
-
-    @cached_property
-    def labelled(self) -> Self:
-        """The same head on the labelled rows."""
-        return type(self)(self._reading.labelled, self.name)
-
-    @cached_property
-    def codes(self) -> np.ndarray:
-        """Columns of the rows' classes, shape (n,), or which labels they have, (n, L); without labels, as predicted."""
-        if self._reading.y is None:
-            return self._source.target.decided(self.probabilities)
-        return self._reading.codes[self.positions]
-
-    @cached_property
-    def probabilities(self) -> np.ndarray:
-        """Class probabilities, shape (n, K), float64."""
-        self._source.check_fitted()
-        if self._index is None:
-            return self._own(self._source.probabilities)
-        by_modality = self._source.probabilities_by_modality
-        if self.name not in by_modality:
-            raise ValueError(
-                f"{self._source.name}.predict_proba_by_modality returned {list(by_modality)}, but no {self.name!r}"
-            )
-        return self._own(by_modality[self.name])
-
-    @cached_property
-    def residuals(self) -> np.ndarray:
-        """Gradient (n, K) of the loss, at the predicted target ŷ, by the logits: ``p − onehot(ŷ)`` or ``p − ŷ``."""
-        return self._source.target.residuals(self.probabilities)
-
-    @cached_property
-    def gradients(self) -> np.ndarray:
-        """The residuals as a factor of gradients: in float32, unless the blocks that are the other factor are wider."""
-        if self._index is None:
-            self._source.check_fitted()
-            return self._own(self._source.gradients)
-        return self._source.target.residuals(self.probabilities, gradient_dtype(self.layer_blocks))
-
-    def of_probabilities(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """What a function makes of the probabilities, each row for itself: where rows lie in files, some at a time.
-
-        Parameters
-        ----------
-        function : callable
-            From probabilities (n, K) to an array with n entries.
-
-        Returns
-        -------
-        ndarray
-            With an entry for each of the head's rows.
-        """
-        if self._index is not None or "probabilities" in vars(self):
-            return function(self.probabilities)
-        self._source.check_fitted()
-        return self._own(self._source.of_probabilities(lambda probabilities: [function(probabilities)])[0])
 
     @property
     def modality_names(self) -> list[str]:
@@ -207,6 +151,66 @@ class HeadOnRows:
     def layer_features(self) -> np.ndarray:
         """`layer_blocks` as one matrix."""
         return self.features if self.layer_blocks is self.blocks else at_least_float32(self.layer_blocks[0])
+
+
+class HeadOnRows(HeadFeatures):
+    """What a head says of its rows; parameters and attributes as of `Head`."""
+
+    @cached_property
+    def labelled(self) -> Self:
+        """The same head on the labelled rows."""
+        return type(self)(self._reading.labelled, self.name)
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """Columns of the rows' classes, shape (n,), or which labels they have, (n, L); without labels, as predicted."""
+        if self._reading.y is None:
+            return self._source.target.decided(self.probabilities)
+        return self._reading.codes[self.positions]
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """Class probabilities, shape (n, K), float64."""
+        self._source.check_fitted()
+        if self._index is None:
+            return self._own(self._source.probabilities)
+        by_modality = self._source.probabilities_by_modality
+        if self.name not in by_modality:
+            raise ValueError(
+                f"{self._source.name}.predict_proba_by_modality returned {list(by_modality)}, but no {self.name!r}"
+            )
+        return self._own(by_modality[self.name])
+
+    @cached_property
+    def residuals(self) -> np.ndarray:
+        """Gradient (n, K) of the loss, at the predicted target ŷ, by the logits: ``p − onehot(ŷ)`` or ``p − ŷ``."""
+        return self._source.target.residuals(self.probabilities)
+
+    @cached_property
+    def gradients(self) -> np.ndarray:
+        """The residuals as a factor of gradients: in float32, unless the blocks that are the other factor are wider."""
+        if self._index is None:
+            self._source.check_fitted()
+            return self._own(self._source.gradients)
+        return self._source.target.residuals(self.probabilities, gradient_dtype(self.layer_blocks))
+
+    def of_probabilities(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """What a function makes of the probabilities, each row for itself: where rows lie in files, some at a time.
+
+        Parameters
+        ----------
+        function : callable
+            From probabilities (n, K) to an array with n entries.
+
+        Returns
+        -------
+        ndarray
+            With an entry for each of the head's rows.
+        """
+        if self._index is not None or "probabilities" in vars(self):
+            return function(self.probabilities)
+        self._source.check_fitted()
+        return self._own(self._source.of_probabilities(lambda probabilities: [function(probabilities)])[0])
 
 
 class Head(HeadOnRows):

@@ -182,6 +182,10 @@ def test_classes_that_excel_changed(tmp_path):
         assert "allow" not in str(found.value)
     campaign.add_labels({"a": "7", "b": "TRUE"}, map_classes={"7": "007", "TRUE": "true"})
     assert campaign.labels["label"].tolist() == ["007", "true"]
+    with pytest.raises(TypeError, match=r"map_classes must be a mapping of an old name to a new one, got \['7'\]"):
+        campaign.add_labels({"a": "7"}, map_classes=["7"])
+    with pytest.raises(ValueError, match="map_classes: a name is empty"):
+        campaign.add_labels({"a": "7"}, map_classes={"7": " "})
 
 
 def test_numbers_of_pandas(tmp_path):
