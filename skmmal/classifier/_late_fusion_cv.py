@@ -113,7 +113,7 @@ class LateFusionClassifierCV(LateFusionClassifier):
     standard error of the gain (over groups, if there are). Otherwise the candidate is whose gain is largest after one
     standard error is taken off: with few or noisy rows that is the first one itself.
 
-    *Its cost.* The folds of a candidate are solved in step, to a relative precision of 2e-3, from the best candidate's
+    *Its cost.* The folds of a candidate are solved together, to a relative precision of 2e-3, from the best candidate's
     weights. Beyond 100 million rows × features × classes, 15 % of the rows (and no fewer than make up that number)
     decide, at most 14 candidates are tried (otherwise 60), the default `Cs` end at 10, and ``tol="auto"`` is 1e-3. The
     modalities' own heads are fitted once, with `C_`.

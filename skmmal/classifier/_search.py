@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,7 @@ class Candidate:
         What the search minimizes: their weighted mean, and the share of a row in the surprise of the place.
     temperature : float
         At which the losses are least.
-    start : list of ndarray or None
+    start : optional
         Parameters of the heads, for candidates near by to start from.
     """
 
@@ -97,7 +98,7 @@ class Candidate:
     losses: np.ndarray
     score: float
     temperature: float
-    start: list[np.ndarray] | None = None
+    start: Any = None
 
 
 def search(

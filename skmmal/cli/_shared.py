@@ -100,7 +100,9 @@ def make_classifier(
         given["modality_weights"] = None if modality_weights == "none" else _factors(modality_weights)
     if estimator is Classifier.plain:
         return LateFusionClassifier(C=1.0 if C is None else C, **given)
-    return LateFusionClassifierCV(**given, **({} if C is None else {"Cs": (C,)}))
+    if C is not None:
+        given["Cs"] = (C,)
+    return LateFusionClassifierCV(**given)
 
 
 def _factors(text: str) -> dict[str, float]:

@@ -17,7 +17,7 @@ import numpy as np
 from skmmal.heads.convex._preconditioner import Preconditioner
 from skmmal.heads.convex._problem import Point, Problem, RotatedProblem, combined
 
-__all__ = ["Solution", "solve"]
+__all__ = ["Solution", "reckoned_distance", "solve"]
 
 _MEMORY = 10
 """Steps that L-BFGS remembers."""
@@ -304,23 +304,39 @@ class _Descent:
             self.curve.append(point.value)
 
     def _distance(self, decrement: float) -> float:
-        """How far the objective is above the optimum, from the decrement and how fast it falls.
-
-        A step takes off half the decrement; where each next one takes off the share r of that before, all that are to
-        come take off ``1 / (1 − r)`` as much. Before the first step, one that ends at the optimum is hoped for.
-        """
+        """How far the objective is above the optimum, now that its decrement is this."""
         self._decrements.append(decrement)
-        seen = self._decrements[-1 - max(_PACE, len(self._decrements) // 4) :]
-        if len(seen) == 1:
-            return 0.5 * decrement
-        fall = (decrement / seen[0]) ** (1 / (len(seen) - 1)) if min(seen[0], decrement) > 0 else 0.0
-        # decrements may be small by chance, as the first of a run is, that knows no steps yet
-        return _SAFETY * 0.5 * max(seen[-3:]) / (1.0 - min(fall, _SLOWEST))
+        return float(reckoned_distance(self._decrements))
 
     def _is_stalled(self, first: int) -> bool:
         """Whether decrements, from the first one of a run on, have long not become smaller."""
         ran = self._decrements[first:]
         return len(ran) > _STALL and min(ran[-_STALL:]) >= min(ran[:-_STALL])
+
+
+def reckoned_distance(decrements: Sequence[Any]) -> Any:
+    """Reckon how far an objective is above its optimum, from its decrements and how fast they fall.
+
+    A step takes off half the decrement; where each next one takes off the share r of that before, all that are to come
+    take off ``1 / (1 − r)`` as much. Before the first step, one that ends at the optimum is hoped for.
+
+    Parameters
+    ----------
+    decrements : sequence of float, or of ndarray of shape (n_problems,)
+        One for each iteration.
+
+    Returns
+    -------
+    float, or ndarray of shape (n_problems,)
+    """
+    seen = decrements[-1 - max(_PACE, len(decrements) // 4) :]
+    if len(seen) == 1:
+        return 0.5 * seen[0]
+    first, last = np.maximum(seen[0], 0.0), np.maximum(seen[-1], 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fall = np.where(np.minimum(first, last) > 0, (last / first) ** (1 / (len(seen) - 1)), 0.0)
+    # decrements may be small by chance, as the first of a run is, that knows no steps yet
+    return _SAFETY * 0.5 * np.max(seen[-3:], axis=0) / (1.0 - np.minimum(fall, _SLOWEST))
 
 
 def _line_search(
