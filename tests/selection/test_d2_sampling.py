@@ -265,10 +265,10 @@ def test_pairs_left_out_by_their_bound_change_no_distance(stacked, confidence, d
 
 
 def test_pairs_are_not_sifted_where_bounds_rule_out_hardly_any():
-    """Residuals of many labels are alike for all rows: one pass over all of them, without groups, is what is left."""
+    """Residuals of many labels have something in common in all rows: one pass over these, without groups, is left."""
     nearest = import_module("skmmal.selection._nearest")
     rng = np.random.default_rng(0)
-    p = rng.random((2000, 300)).astype(np.float32)
+    p = (1 / (1 + np.exp(2 - 2 * rng.standard_normal((2000, 300))))).astype(np.float32)
     right = rng.standard_normal((2000, 20)).astype(np.float32)
     embedding = OuterProductEmbedding(p - (p >= 0.5), right)
     centres = rng.permutation(2000)[:160]
