@@ -262,3 +262,33 @@ def test_pairs_left_out_by_their_bound_change_no_distance(stacked, confidence, d
     for answer in answers:
         np.testing.assert_allclose(answer, expected, atol=scale * (1e-6 if dtype == "float32" else 1e-12))
     assert products[0] < 0.9 * products[1]
+
+
+def test_pairs_are_not_sifted_where_bounds_rule_out_hardly_any():
+    """Residuals of many labels have something in common in all rows: one pass over these, without groups, is left."""
+    nearest = import_module("skmmal.selection._nearest")
+    rng = np.random.default_rng(0)
+    p = (1 / (1 + np.exp(2 - 2 * rng.standard_normal((2000, 300))))).astype(np.float32)
+    right = rng.standard_normal((2000, 20)).astype(np.float32)
+    embedding = OuterProductEmbedding(p - (p >= 0.5), right)
+    centres = rng.permutation(2000)[:160]
+    found = nearest.NearestCentre(embedding)
+    found.add(embedding.take(centres[:5]), centres[:5])
+    found.add(embedding.take(centres[5:]), centres[5:])
+    assert "_groups" not in vars(found)
+    expected = embedding.sq_distances(None, centres).min(axis=1)
+    np.testing.assert_allclose(found.sq_distances, expected, atol=1e-5 * embedding.sq_norms().max())
+
+
+def test_batches_of_large_pools_follow_the_law(monkeypatch):
+    """The second and third pick of many runs, in blocks that grow fast, beside their exact distribution."""
+    monkeypatch.setattr(module, "_LARGE_POOL", 1)
+    embedding = small_embeddings()["dense"]
+    expected = sequence_probabilities(embedding.sq_distances().astype(float), first=3, length=2)
+    rng, counts = np.random.RandomState(0), dict.fromkeys(expected, 0)
+    for _ in range(3000):
+        counts[tuple(d2_sampling(embedding, 3, random_state=rng, first=3).tolist()[1:])] += 1
+    probabilities, observed = np.array(list(expected.values())), np.array(list(counts.values()))
+    often = probabilities * 3000 >= 5
+    statistic = chisquare(observed[often], probabilities[often] / probabilities[often].sum() * observed[often].sum())
+    assert statistic.pvalue > 1e-4
