@@ -31,6 +31,7 @@ _ELSEWHERE = {
 _SUBPACKAGES = (
     "balancing",
     "campaign",
+    "candidates",
     "classifier",
     "contributions",
     "datasets",

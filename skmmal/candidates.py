@@ -203,6 +203,7 @@ class NeighborIndex:
         Parameters
         ----------
         rows : ndarray of int
+            Which ones, in the order wanted.
 
         Returns
         -------

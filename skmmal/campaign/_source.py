@@ -27,6 +27,12 @@ def load(features: Any, ids: Any) -> Features:
         if ids is not None:
             raise ValueError("ids come with the features' file; give them with arrays only")
         return load_features(local_path(features, "features"))
+    if hasattr(features, "ask_block"):
+        raise TypeError(
+            "features is a ShardedPool, and a campaign keeps its features by their path, to tell that they are still "
+            "the same: give the path of one feature cache, of which a round holds no copy. Or query the pool itself, "
+            "strategy.query(model, pool, n, candidates=...), and hand out pool.ids[rows]"
+        )
     if not is_multimodal(features):
         raise TypeError(
             "features must be the path of a feature cache or .npz file, or a MultimodalArray, mapping of blocks or "

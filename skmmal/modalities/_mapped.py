@@ -167,7 +167,10 @@ def opened(values: Any) -> Any:
 
 
 def in_memory_bytes(values: Any) -> int:
-    """Bytes that an array takes, none where it is mapped."""
+    """Bytes that an array takes, none where it is mapped; of rows that are made of another array, that one's."""
+    source = getattr(values, "source", None)
+    if isinstance(source, np.ndarray):
+        values = source
     return 0 if isinstance(values, np.ndarray) and is_mapped(values) else int(getattr(values, "nbytes", 0))
 
 

@@ -165,7 +165,7 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
         """
         check_is_fitted(self)
         blocks, present = self._read(X, reset=False)
-        scaled = {}
+        scaled: dict[str, Any] = {}
         for m, (name, block) in enumerate(blocks.items()):
             if is_large(block):
                 there = present[:, m]

@@ -52,7 +52,7 @@ def to_device(array: Array, device: Any) -> Array:
 
 def to_numpy(array: Array) -> np.ndarray:
     """Return the values of an array as numpy's; rows that are made when they are asked for stay so."""
-    return array if isinstance(array, _NUMPY) else array.cpu().numpy()
+    return array if isinstance(array, _NUMPY) else array.cpu().numpy()  # type: ignore[return-value]
 
 
 def like(values: np.ndarray, array: Array) -> Array:
