@@ -204,11 +204,7 @@ class BatchesMixin(CampaignFolder):
         priced = COSTS in self._config["files"] or limits.budget is not None
         costs = self._costs(ids, state).to_numpy() if priced else None
         units = Units(self._groups(ids), costs, settings.group_score)
-        scale = None
-        if settings.relabel_fraction and model is not None:
-            estimator = seeded(settings.estimator, "campaign", seed, "relabel", number)
-            held_out = self._validation["id"]
-            scale = on_one_scale(state, estimator, X, ids, held_out, rows.candidates, model, seed)
+        scale = self._scale(state, settings, X, ids, rows, model)
         pick, pool = _pick(X, rows, model, strategy, state.class_counts, number, settings, units, limits, scale)
         tables = {NEXT: _marked(_with_units(batch_table(ids, pick, X, model), pick, units), state)}
         if model is not None and state.answers.multilabel:
@@ -230,12 +226,7 @@ class BatchesMixin(CampaignFolder):
             "features": described,
             **({"drift": drift} if drift else {}),
             "n_candidates": len(rows.candidates),
-            "excluded": {
-                "pending": rows.counts["pending"],
-                "validation": rows.counts["validation"],
-                "without any modality": described["n_samples"] - len(ids),
-                **{name: rows.counts[name] for name in ("label", "skip", "unsure", "conflict")},
-            },
+            "excluded": _excluded(rows, described["n_samples"] - len(ids)),
             "labels": {
                 "n": len(rows.y),
                 "sha256": digest(csv_bytes(state.labels.reset_index())),
@@ -247,6 +238,16 @@ class BatchesMixin(CampaignFolder):
             **_relabeled(settings, pick, scale),
         }
         return receipt, tables, model
+
+    def _scale(
+        self, state: State, settings: Settings, X: MultimodalArray, ids: np.ndarray, rows: _Rows, model: Any
+    ) -> Scale | None:
+        """Labels that are doubted and new rows on one scale, where some are to be handed out once more."""
+        if not settings.relabel_fraction or model is None:
+            return None
+        seed, held_out = settings.seed, self._validation["id"]
+        estimator = seeded(settings.estimator, "campaign", seed, "relabel", len(state.rounds) + 1)
+        return on_one_scale(state, estimator, X, ids, held_out, rows.candidates, model, seed)
 
     def _drift(self, described: dict[str, Any], ids: np.ndarray) -> list[dict[str, Any]]:
         """How rows that came since the last round differ from those that were there; none: none came."""
@@ -422,6 +423,17 @@ def _has_room(units: Units, rows: np.ndarray, limits: Limits) -> bool:
     if limits.budget is not None:
         fits &= of_units <= limits.budget
     return bool(fits.any())
+
+
+def _excluded(rows: _Rows, n_without: int) -> dict[str, int]:
+    """How many rows could not be picked, and why."""
+    counts = rows.counts
+    return {
+        "pending": counts["pending"],
+        "validation": counts["validation"],
+        "without any modality": n_without,
+        **{name: counts[name] for name in ("label", "skip", "unsure", "conflict")},
+    }
 
 
 def _with_units(table: pd.DataFrame, pick: Pick, units: Units) -> pd.DataFrame:

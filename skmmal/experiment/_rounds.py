@@ -150,15 +150,14 @@ def ask(
     ndarray of int, shape (n_instances,)
         Of the reading, in the order picked.
     """
-    n_wanted, is_balanced = problem.n_instances, problem.class_balance and known is not None
-    if is_balanced:
-        n_wanted = rows_to_balance(n_wanted, len(rows))
+    counted = known if problem.class_balance else None
+    n_wanted = problem.n_instances if counted is None else rows_to_balance(problem.n_instances, len(rows))
     with said_elsewhere():
         picked = strategy.query(None, pool, n_wanted, **problem.units(rows))
-    if not is_balanced:
+    if counted is None:
         return picked
     predicted = np.asarray(pool.source.classes)[pool.head.probabilities[picked].argmax(axis=1)]
-    return picked[balance_classes(predicted, Counter(map(str, known)), problem.n_instances)]
+    return picked[balance_classes(predicted, Counter(map(str, counted)), problem.n_instances)]
 
 
 def others(rows: np.ndarray, n_rows: int) -> np.ndarray:

@@ -125,6 +125,14 @@ def parser(script: str, prog: str | None = None) -> argparse.ArgumentParser:
         epilog=EPILOG.format(status=f"{prog.removesuffix(script)}status"),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
+    _add_inputs(made, script)
+    _add_model(made, script)
+    _add_run(made)
+    _add_bad_items(made)
+    return made
+
+
+def _add_inputs(made: argparse.ArgumentParser, script: str) -> None:
     made.add_argument(
         "manifest",
         help=f"CSV, JSON Lines or Parquet with the columns 'id' and {script!r}, a folder that datasets' save_to_disk "
@@ -147,6 +155,8 @@ def parser(script: str, prog: str | None = None) -> argparse.ArgumentParser:
     made.add_argument("--separator", help="between the views in a cell, such as ';'")
     made.add_argument("--n-views", type=int, help="the most views of an item (default: the most in the manifest)")
 
+
+def _add_model(made: argparse.ArgumentParser, script: str) -> None:
     model = made.add_argument_group("model")
     for name, settings in OPTIONS[script].items():
         model.add_argument(name, **settings)
@@ -155,6 +165,8 @@ def parser(script: str, prog: str | None = None) -> argparse.ArgumentParser:
     model.add_argument("--tokens", action="store_true", help="keep a grid of tokens instead of pooling")
     model.add_argument("--dtype", choices=("float16", "float32", "bfloat16"), default="float16", help="what is stored")
 
+
+def _add_run(made: argparse.ArgumentParser) -> None:
     run = made.add_argument_group("run")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     run.add_argument("--amp", action=argparse.BooleanOptionalAction, default=None, help="autocast (default: on a GPU)")
@@ -176,13 +188,14 @@ def parser(script: str, prog: str | None = None) -> argparse.ArgumentParser:
     run.add_argument("--limit", type=int, help="stop after this many rows")
     run.add_argument("--quiet", action="store_true", help="print errors only")
 
+
+def _add_bad_items(made: argparse.ArgumentParser) -> None:
     bad = made.add_argument_group("bad items")
     bad.add_argument("--strict", action="store_true", help="stop at the first one, also at one that is only noted")
     bad.add_argument(
         "--retry-errors", action="store_true", help="try the items in errors.jsonl and notes.jsonl again, and no others"
     )
     bad.add_argument("--max-error-rate", type=float, help="stop when more than this share fails (default: 0.5)")
-    return made
 
 
 def options(script: str, arguments: argparse.Namespace) -> JobOptions:
