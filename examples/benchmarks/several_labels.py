@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from skmmal import LateFusionClassifier, ModalityScaler, MultimodalArray
 from skmmal._registry import entries
-from skmmal.experiment import compare, run_experiment
+from skmmal.experiment import area_under_curve, compare, run_experiment
 from skmmal.query import get_strategy
 from skmmal.reading import Reading
 
@@ -110,10 +110,10 @@ def curves(file: Path, out: Path, n_seeds: int, n_rounds: int, names: list[str])
     if "random" not in names:
         return
     for metric in ("mean_average_precision", "f1_micro"):
-        table = compare(frame, "random", metric)
-        areas = {name: part[metric].mean() for name, part in frame.groupby("strategy")}
-        print(f"\n{file.name}, area of {metric}; random: {areas['random']:.4f}")
-        print(table.round(4).to_string())
+        print(f"\n{file.name}, area of {metric}")
+        print(area_under_curve(frame, metric).round(4).to_string())
+        if len(names) > 1:
+            print(compare(frame, "random", metric).round(4).to_string())
     frame.to_csv(out / "results.csv", index=False)
 
 
