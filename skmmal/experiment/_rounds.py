@@ -150,15 +150,14 @@ def ask(
     ndarray of int, shape (n_instances,)
         Of the reading, in the order picked.
     """
-    n_wanted, is_balanced = problem.n_instances, problem.class_balance and known is not None
-    if is_balanced:
-        n_wanted = rows_to_balance(n_wanted, len(rows))
+    n_wanted = problem.n_instances
+    if not problem.class_balance or known is None:
+        with said_elsewhere():
+            return strategy.query(None, pool, n_wanted, **problem.units(rows))
     with said_elsewhere():
-        picked = strategy.query(None, pool, n_wanted, **problem.units(rows))
-    if not is_balanced:
-        return picked
+        picked = strategy.query(None, pool, rows_to_balance(n_wanted, len(rows)))
     predicted = np.asarray(pool.source.classes)[pool.head.probabilities[picked].argmax(axis=1)]
-    return picked[balance_classes(predicted, Counter(map(str, known)), problem.n_instances)]
+    return picked[balance_classes(predicted, Counter(map(str, known)), n_wanted)]
 
 
 def others(rows: np.ndarray, n_rows: int) -> np.ndarray:
