@@ -67,7 +67,7 @@ def t_of(values: pd.Series) -> float:
 def by_class(results: list[ExperimentResults], weaker: str, stronger: str) -> float:
     """Whether classes of which the weaker modality knows less gain more by BMMAL."""
     table = pd.concat([each.classes for each in results])
-    table = table[table["round"] > 0].groupby(["strategy", "class"]).mean(numeric_only=True)
+    table = table[table["round"] > 0].groupby(["strategy", "label"]).mean(numeric_only=True)
     gains = table.loc["bmmal", "accuracy"] - table.loc["badge", "accuracy"]
     lag = table.loc["badge", f"accuracy_{stronger}"] - table.loc["badge", f"accuracy_{weaker}"]
     return float(spearmanr(gains, lag).statistic)

@@ -130,8 +130,8 @@ class FusedFolds:
         """All folds as one array; what is returned for a start are logits, or weights where these are fewer."""
         problem = tasks[0].problem
         design = problem.design(0)
-        pieces = [(piece.factor, self._blocks.widths[piece.block]) for piece in problem.pieces]
-        of_columns = np.repeat(*zip(*pieces, strict=True))
+        pieces = problem.pieces
+        of_columns = np.repeat([each.factor for each in pieces], [self._blocks.widths[each.block] for each in pieces])
         is_wide = design.shape[1] > len(design)
         if is_wide:  # another design of the same products of rows, no wider than they are many
             design = _root(design @ design.T)
