@@ -15,7 +15,7 @@ from sklearn.model_selection import KFold
 from skmmal.campaign._answers import can_be_learned
 from skmmal.campaign._measures import wilson
 
-__all__ = ["FEWEST", "Benefit", "TooFewToCompareError", "compare_with_random"]
+__all__ = ["FEWEST", "Benefit", "compare_with_random"]
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """Of the random labels' number: how many chosen ones are tried, to see how few are enough."""
@@ -74,10 +74,6 @@ class Benefit:
         return {**vars(self), "curve": self.curve.to_dict("records")}
 
 
-class TooFewToCompareError(ValueError):
-    """There are too few labels of either kind."""
-
-
 def compare_with_random(
     estimator: Any,
     X: Any,
@@ -116,8 +112,8 @@ def compare_with_random(
 
     Raises
     ------
-    TooFewToCompareError
-        A ValueError: there are too few labels of either kind.
+    ValueError
+        There are too few labels of either kind.
 
     Notes
     -----
@@ -133,7 +129,7 @@ def compare_with_random(
     n_folds = min(n_folds, len(drawn))
     n_train = len(drawn) - -(-len(drawn) // max(n_folds, 1))
     if len(drawn) < FEWEST or len(chosen) < n_train:
-        raise TooFewToCompareError(
+        raise ValueError(
             f"{len(drawn)} labels of rows drawn at random and {len(chosen)} of rows that were chosen are too few to "
             f"compare: at least {FEWEST} drawn ones (--random-fraction), and about as many chosen ones, are needed"
         )

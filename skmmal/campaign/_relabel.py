@@ -131,6 +131,8 @@ def _confirmed(state: State) -> set[str]:
     found: set[str] = set()
     for entry, batch in zip(state.rounds, state.batches, strict=True):
         words = state.events[state.events["id"].isin(batch["id"][batch["chosen_by"] == RELABEL])]
+        if words.empty:
+            continue
         said = pd.MultiIndex.from_frame(words[["id", "annotator", "state", "label"]])
         is_later = (words["entry"] > entry.number).to_numpy()
         is_repeated = said.isin(said[~is_later])

@@ -32,6 +32,7 @@ def write_campaign_report(
     data: pd.DataFrame | None = None,
     fields: Mapping[str, str] | None = None,
     root: str | os.PathLike[str] | None = None,
+    measure: bool = False,
 ) -> Path:
     """Write ``report.html``, ``report.txt``, ``tables/`` and ``figures/``.
 
@@ -47,6 +48,8 @@ def write_campaign_report(
         Column of `data` to its kind.
     root : path-like, optional
         Folder of the files that `data` names; nothing outside it is read. Needed for images.
+    measure : bool, default=False
+        Fit models, to say whether choosing helps and how good annotators are (see `LabelingCampaign.status`).
 
     Returns
     -------
@@ -69,7 +72,7 @@ def write_campaign_report(
     >>> folder.cleanup()
     """
     folder = local_path(folder, "folder")
-    status = campaign.status(measure=True)
+    status = campaign.status(measure=measure)
     history = campaign.stopping_history()
     rows = _Rows(data, dict(fields or {}), root)
     page = Page(folder, f"Labelling campaign {campaign.folder.absolute().name}")

@@ -12,8 +12,7 @@ import pandas as pd
 
 from skmmal.campaign._batch import RANDOM_SLICE
 from skmmal.campaign._benefit import FEWEST as FEWEST_RANDOM
-from skmmal.campaign._benefit import Benefit, TooFewToCompareError
-from skmmal.campaign._doubts import TooFewLabelsError
+from skmmal.campaign._benefit import Benefit
 from skmmal.campaign._drift import drift_in_words
 from skmmal.campaign._files import dumps
 from skmmal.campaign._settings import Settings, strategy_name
@@ -185,7 +184,7 @@ def add_benefit(status: Status, measure: Callable[[], Benefit]) -> None:
     try:
         status.benefit = measure()
         status.sentences += status.benefit.sentences
-    except TooFewToCompareError as error:
+    except (ValueError, OSError) as error:  # too few labels, or the features are elsewhere
         status.sentences.append(f"Whether choosing helps cannot be said yet: {error}.")
 
 
@@ -206,7 +205,7 @@ def add_quality(status: Status, measure: Callable[[], pd.DataFrame]) -> None:
                 f"most often ({found['quality'].iloc[-1]:.2f})."
             )
             return
-    except (ImportError, TooFewLabelsError) as error:
+    except (ImportError, ValueError, OSError) as error:
         why = str(error)
     status.sentences.append(f"How good annotators are cannot be said: {why}.")
 

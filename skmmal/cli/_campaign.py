@@ -49,6 +49,9 @@ __all__ = ["campaign"]
 campaign = new_app("campaign", "Run a labelling campaign: batches out, labels in, round after round, in a folder.")
 
 
+MeasureOption = Annotated[
+    bool, typer.Option("--measure", help="Fit models: whether choosing helps, how good annotators are.")
+]
 StrategyOption = Annotated[
     str | None, typer.Option(help="For this round: another strategy.", autocompletion=complete_strategy)
 ]
@@ -364,9 +367,7 @@ def undo(
 def status(
     folder: FolderArgument,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    measure: Annotated[
-        bool, typer.Option("--measure", help="Fit models: whether choosing helps, how good annotators are.")
-    ] = False,
+    measure: MeasureOption = False,
     features: MovedOption = None,
 ) -> None:
     """Say where the campaign stands: labels, classes, accuracy, and whether it is time to stop."""
@@ -419,6 +420,7 @@ def report(
     image: Annotated[str | None, typer.Option(help="Column of --data with names of images.")] = None,
     text: Annotated[str | None, typer.Option(help="Column of --data with texts.")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the images. Default: that of --data.")] = None,
+    measure: MeasureOption = False,
 ) -> None:
     """Write the campaign's history as one HTML page that needs no network."""
     from skmmal.campaign import read_data, write_campaign_report
@@ -429,7 +431,8 @@ def report(
         raise ValueError("--data goes with --image or --text, the columns that are shown")
     table = None if data is None else read_data(data, fields, id_column)
     root = data.parent if root is None and data is not None else root
-    say(str(write_campaign_report(open_campaign(folder), out, data=table, fields=fields, root=root)))
+    opened = open_campaign(folder)
+    say(str(write_campaign_report(opened, out, data=table, fields=fields, root=root, measure=measure)))
 
 
 # ---------------------------------------------------------------------------------------------------------- out

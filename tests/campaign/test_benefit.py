@@ -37,18 +37,12 @@ def test_against_models_by_hand():
     drawn, chosen = np.flatnonzero(is_random), np.flatnonzero(~is_random)
     hits = {"random": [], "chosen": [], "all": []}
     for train, test in KFold(5, shuffle=True, random_state=3).split(drawn):
-        for kind, rows in (
-            ("random", drawn[train]),
-            ("chosen", chosen[:24]),
-            ("all", np.concatenate([chosen, drawn[train]])),
-        ):
+        for kind, rows in (("random", drawn[train]), ("chosen", chosen[:24]), ("all", np.concatenate([chosen, drawn[train]]))):
             hits[kind].append(Nearest().fit(X[rows], y[rows]).predict(X[drawn[test]]) == y[drawn[test]])
     means = {kind: np.concatenate(each).mean() for kind, each in hits.items()}
     last = found.curve.iloc[-1]
     assert found.curve["labels"].tolist() == [6, 12, 18, 24]
-    assert (last["random"], last["chosen"], found.accuracy) == pytest.approx(
-        (means["random"], means["chosen"], means["all"])
-    )
+    assert (last["random"], last["chosen"], found.accuracy) == pytest.approx((means["random"], means["chosen"], means["all"]))
     assert found.difference == pytest.approx(means["chosen"] - means["random"])
     assert found.low < found.difference < found.high
     assert found.accuracy_low < found.accuracy < found.accuracy_high

@@ -33,6 +33,21 @@ def running(pool, tmp_path, write_labels):
     return folder
 
 
+def test_doubted_labels_and_what_is_measured(running):
+    pytest.importorskip("cleanlab")
+    text = skmmal("next", running, "-n", 10, "--relabel-fraction", 0.3)
+    batch = LabelingCampaign(running).state().batches[-1]
+    n = int((batch["chosen_by"] == "relabel").sum())
+    assert f"{n} of these rows are labelled, and are handed out once more (chosen_by relabel); 36 labels" in text
+    text = skmmal("status", running, "--measure")
+    assert "Whether choosing helps cannot be said yet: 9 labels of rows drawn at random" in text
+    assert "Whether choosing helps" not in skmmal("status", running)  # with so few
+    if n:
+        assert f"{n} rows that were handed out once more wait for another answer." in text
+    text = skmmal("next", running, "--relabel-fraction", 0.9, "--random-fraction", 0.5, code=1)
+    assert "more than the whole batch together" in text
+
+
 def test_status(running):
     text = skmmal("status", running)
     assert "36 of 150 samples are labelled after 3 rounds; 0 are handed out" in text

@@ -68,9 +68,7 @@ class Browser:
         if self.cookie:
             headers.setdefault("Cookie", self.cookie)
         with closing(http.client.HTTPConnection("127.0.0.1", self.page.port, timeout=20)) as connection:
-            connection.request(
-                method, path, body, {name: value for name, value in headers.items() if value is not None}
-            )
+            connection.request(method, path, body, {name: value for name, value in headers.items() if value is not None})
             answer = connection.getresponse()
             return answer.status, dict(answer.getheaders()), answer.read()
 
@@ -240,9 +238,7 @@ def test_a_killed_page_loses_nothing(campaign, data, tmp_path):
     data[0].rename_axis("id").reset_index().to_csv(data[1] / "items.csv", index=False)
     command = [sys.executable, "-m", "skmmal", "campaign", "label", str(campaign.folder), "--data", str(data[1] / "items.csv"), "--image", "picture", "--text", "name", "--annotator", "bob"]  # fmt: skip
     row = campaign.batches["id"].iloc[0]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-    ) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as process:
         served = SimpleNamespace(url=process.stdout.readline().split()[1])
         served.port = urllib.parse.urlsplit(served.url).port
         assert Browser(served).enter().answer(row, "cat")["n_labels"] == 1
@@ -266,31 +262,15 @@ def test_the_token_works_once(page):
     second = stranger.ask("GET", page.url.removeprefix(stranger.origin))
     assert (second[0], "Set-Cookie" in second[1]) == (403, False)
     assert first.ask("GET", page.url.removeprefix(first.origin))[0] == 303  # the one who is in may come back
-    for cookie in (
-        f"skmmal_{page.port}=guess",
-        f"skmmal_{page.port}=",
-        "x=y",
-        "skmmal_1=" + first.cookie.split("=")[1],
-        "\x80",
-    ):
+    for cookie in (f"skmmal_{page.port}=guess", f"skmmal_{page.port}=", "x=y", "skmmal_1=" + first.cookie.split("=")[1], "\x80"):
         assert stranger.ask("GET", "/view", Cookie=cookie)[0] == 403, cookie
 
 
 def test_only_its_own_address(page, browser):
-    for host in (
-        "evil.example",
-        f"evil.example:{page.port}",
-        "127.0.0.1",
-        f"127.0.0.1:{page.port + 1}",
-        "",
-        f"127.0.0.1:{page.port}.evil.example",
-    ):
+    for host in ("evil.example", f"evil.example:{page.port}", "127.0.0.1", f"127.0.0.1:{page.port + 1}", "", f"127.0.0.1:{page.port}.evil.example"):
         for path in ("/", "/view", page.url.removeprefix(browser.origin)):
             assert browser.ask("GET", path, Host=host)[0] == 421, host
-        assert (
-            browser.ask("POST", "/undo", "{}", Host=host, Origin=browser.origin, Content_Type="application/json")[0]
-            == 421
-        )
+        assert browser.ask("POST", "/undo", "{}", Host=host, Origin=browser.origin, Content_Type="application/json")[0] == 421
     assert browser.ask("GET", "/view", Host=f"localhost:{page.port}")[0] == 200
     with closing(http.client.HTTPConnection("127.0.0.1", page.port)) as connection:
         connection.putrequest("GET", "/view", skip_host=True)
@@ -303,14 +283,7 @@ def test_only_its_own_address(page, browser):
 def test_only_the_page_itself_writes(campaign, page, browser):
     row = campaign.batches["id"].iloc[0]
     content = {"id": row, "labels": ["cat"], "state": "label", "seconds": 1}
-    for origin in (
-        None,
-        "null",
-        "http://evil.example",
-        f"https://127.0.0.1:{page.port}",
-        f"http://127.0.0.1:{page.port + 1}",
-        f"http://localhost:{page.port}",
-    ):
+    for origin in (None, "null", "http://evil.example", f"https://127.0.0.1:{page.port}", f"http://127.0.0.1:{page.port + 1}", f"http://localhost:{page.port}"):
         browser.post("/answer", content, code=403, Origin=origin)
         browser.post("/undo", {}, code=403, Origin=origin)
         browser.post("/next", {"round": 2}, code=403, Origin=origin)
@@ -319,12 +292,7 @@ def test_only_the_page_itself_writes(campaign, page, browser):
     for method in ("PUT", "DELETE", "OPTIONS", "TRACE"):
         assert browser.ask(method, "/answer")[0] == 501
     assert browser.ask("GET", "/answer?id=" + row)[0] == 404
-    assert (
-        Browser(page).ask(
-            "POST", "/answer", json.dumps(content), Content_Type="application/json", Origin=browser.origin
-        )[0]
-        == 403
-    )
+    assert Browser(page).ask("POST", "/answer", json.dumps(content), Content_Type="application/json", Origin=browser.origin)[0] == 403
     assert campaign.log["kind"].tolist() == ["round"]
 
 
@@ -479,19 +447,9 @@ def test_parts_of_a_sound(browser, data):
     whole = (data[1] / "tone.wav").read_bytes()
     n, path = len(whole), media_path(field="sound")
     status, headers, content = browser.ask("GET", path)
-    assert (status, headers["Accept-Ranges"], headers["Content-Type"], content) == (
-        200,
-        "bytes",
-        headers["Content-Type"],
-        whole,
-    )
+    assert (status, headers["Accept-Ranges"], headers["Content-Type"], content) == (200, "bytes", headers["Content-Type"], whole)
     assert headers["Content-Type"].startswith("audio/")
-    for asked, (first, end) in {
-        "bytes=0-": (0, n),
-        "bytes=10-19": (10, 20),
-        "bytes=-7": (n - 7, n),
-        "bytes=5-999999": (5, n),
-    }.items():
+    for asked, (first, end) in {"bytes=0-": (0, n), "bytes=10-19": (10, 20), "bytes=-7": (n - 7, n), "bytes=5-999999": (5, n)}.items():
         status, headers, content = browser.ask("GET", path, Range=asked)
         assert (status, content) == (206, whole[first:end])
         assert headers["Content-Range"] == f"bytes {first}-{end - 1}/{n}"
@@ -553,3 +511,5 @@ def test_several_campaigns_each_with_a_port(campaign, data, page):
         with pytest.raises(OSError, match=f"port {other.port} cannot be used"):
             LabelingPage(campaign, data[0], FIELDS, root=data[1], port=other.port)
     LabelingPage(campaign, data[0], FIELDS, root=data[1], port=other.port).close()  # it is free again
+
+

@@ -27,7 +27,7 @@ def commands(text):
 
 
 def _joined(part):
-    head, shown = re.match(r"((?:.*\\\n)*.*\n?)(.*)", part, re.S).groups()
+    head, shown = re.match(r"((?:[^\n]*\\\n)*[^\n]*)\n?(.*)", part, re.S).groups()
     return [head.replace("\\\n", " ").strip(), shown]
 
 

@@ -205,10 +205,7 @@ def test_interfaces_for_sets_of_labels():
     assert not same_interface(config, {"t": "text"}, "label")
     found.check("label", {"t": "text"}, ["a", "b"], "it", multilabel=True)
     single = labeling_config({"t": "text"}, ["a", "b"])
-    with pytest.raises(
-        ValueError,
-        match='takes one choice, and a row of this campaign has any of the classes; make it choice="multiple"',
-    ):
+    with pytest.raises(ValueError, match='takes one choice, and a row of this campaign has any of the classes; make it choice="multiple"'):
         read_interface(single, "label", "it").check("label", {"t": "text"}, ["a", "b"], "it", multilabel=True)
 
 
