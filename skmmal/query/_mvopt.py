@@ -148,6 +148,7 @@ class MVOPT(QueryStrategy):
         if self.kernel == "predictions" and weights is not None:
             dtype = np.float64 if is_exact else np.float32
             beliefs = beliefs_of(pool, order, dtype), beliefs_of(labelled, order, dtype)
+        pool.forget_probabilities()
         device = _search_device(self.device)
         if is_exact:
             of_pool, of_known = (None, None) if beliefs is None else beliefs
@@ -179,6 +180,7 @@ class MVOPT(QueryStrategy):
             random_state=rng,
             device=device,
         )
+        del beliefs
         return v_optimal_features(
             features,
             n_instances,
