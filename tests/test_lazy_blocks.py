@@ -9,7 +9,17 @@ from skmmal import FeatureStore, LateFusionClassifier, ModalityScaler, Multimoda
 from skmmal.modalities import presence_mask
 from skmmal.modalities._lazy import LazyBlock
 from skmmal.preprocessing._modality_scaler import on_one_scale
-from skmmal.query import BADGE, BMMAL, CoreSet, EntropySampling, KMeansSampling, MarginSampling, MaxHerding, TypiClust
+from skmmal.query import (
+    BADGE,
+    BMMAL,
+    MVOPT,
+    CoreSet,
+    EntropySampling,
+    KMeansSampling,
+    MarginSampling,
+    MaxHerding,
+    TypiClust,
+)
 from skmmal.reading import read
 
 N, LABELED = 300, np.arange(0, 300, 6)
@@ -71,6 +81,7 @@ def test_pickled_it_is_its_place_in_the_file(stored):
         BADGE(random_state=0, on="image"),
         BMMAL(random_state=0),
         CoreSet(),
+        MVOPT(random_state=0, kernel_approximation="fourier", n_components=64, device="cpu"),
         KMeansSampling(random_state=0),
         MaxHerding(random_state=0),
         TypiClust(random_state=0),

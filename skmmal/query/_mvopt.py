@@ -173,6 +173,7 @@ class MVOPT(QueryStrategy):
         if self.kernel == "predictions" and weights is not None:
             dtype = np.float64 if is_exact else np.float32
             beliefs = beliefs_of(pool, order, dtype), beliefs_of(labelled, order, dtype)
+        pool.forget_probabilities()
         options = {"weights": weights, "noise": self.noise}
         if is_exact:
             of_pool, of_known = (None, None) if beliefs is None else beliefs

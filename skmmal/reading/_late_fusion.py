@@ -90,6 +90,13 @@ class LateFusionSource(LateFusionPasses):
         """Whether the rows are too many to hold more of them than is needed."""
         return any(map(is_large, self.features.blocks.values()))
 
+    def forget_probabilities(self) -> bool:
+        # those of every head
+        if self._is_in_files:
+            for name in ("probabilities", "probabilities_by_modality"):
+                vars(self).pop(name, None)
+        return self._is_in_files
+
     @cached_property
     def gradients(self) -> np.ndarray:
         """Gradient (N, K) of the loss by the fused head's logits, in float32 unless the features are of float64."""

@@ -212,6 +212,12 @@ class Reading(SelectedRows):
             return None
         return {name: values[self.taken] for name, values in self.source.probabilities_by_modality.items()}
 
+    def forget_probabilities(self) -> None:
+        """Let go of the probabilities of rows that lie in files; they are made again where somebody asks for them."""
+        if self.source.forget_probabilities():
+            for head in (self.head, *vars(self).get("heads", {}).values()):
+                vars(head).pop("probabilities", None)
+
     @cached_property
     def codes(self) -> np.ndarray:
         """Columns of the rows' classes, shape (N,), or which labels they have, (N, L), NaN where nobody knows.

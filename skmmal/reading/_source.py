@@ -84,6 +84,16 @@ class RowAnswers(ABC):
         """
         return list(function(self.probabilities))
 
+    def forget_probabilities(self) -> bool:
+        """Let go of probabilities that can be made again, of rows that lie in files.
+
+        Returns
+        -------
+        bool
+            Whether it did.
+        """
+        return False
+
     @cached_property
     def gradients(self) -> np.ndarray:
         """Gradient (N, K) of the loss by the fused head's logits, in float32 unless the features are of float64."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.extmath import randomized_svd
 
 from skmmal._chunks import row_chunks
 from skmmal._random import draw_seed
@@ -41,10 +41,11 @@ def cluster(
     if points.size * n_clusters > _SMALL:
         max_iter = min(max_iter, _ITERATIONS)
         if points.shape[1] > _COMPONENTS < len(points):
-            pca = PCA(_COMPONENTS, copy=not overwrite, svd_solver="randomized", iterated_power=2, random_state=seed)
-            pca.set_output(transform="default")  # whatever scikit-learn's own setting is
-            with np.errstate(invalid="ignore"):  # equal points have no variance whose shares there could be
-                seen = pca.fit_transform(points)
+            # PCA(copy=False) would leave neither the points nor what they are less their mean
+            centred = points if overwrite else points.copy()
+            centred -= points.mean(axis=0)
+            directions, lengths, _ = randomized_svd(centred, _COMPONENTS, n_iter=2, random_state=seed)
+            seen = directions * lengths
     model = KMeans(n_clusters, n_init=1, max_iter=max_iter, random_state=seed)
     with warnings.catch_warnings():  # duplicates leave clusters empty; callers expect that
         warnings.simplefilter("ignore", ConvergenceWarning)
