@@ -190,7 +190,9 @@ Cell = str | Held | Views
 
 def written(cell: Cell | None) -> str:
     """Return what tells a cell from others as it is written."""
-    return (cell or "") if isinstance(cell, str | None) else cell.written()
+    if cell is None or isinstance(cell, str):
+        return cell or ""
+    return cell.written()
 
 
 def is_empty(cell: Cell | None) -> bool:

@@ -30,6 +30,8 @@ def content_number(cell: Cell, raw: object = None, root: Path | None = None) -> 
     root : Path, optional
         The folder that the cell is relative to, if it names a file.
     """
+    if root is None and type(cell) is str:  # a text, of which there may be millions
+        return _number(cell.encode()) if cell.strip() else NONE
     if isinstance(cell, Views):
         whole = raw if isinstance(raw, list) else [None] * len(cell.parts)
         numbers = [content_number(part, data, root) for part, data in zip(cell.parts, whole, strict=True)]
@@ -39,11 +41,9 @@ def content_number(cell: Cell, raw: object = None, root: Path | None = None) -> 
             return NONE
         if isinstance(cell, Held):
             return _data_number(raw if isinstance(raw, bytes | io.BytesIO) else cell.read())
-        if root is None:
-            return _number(cell.encode())
         if isinstance(raw, bytes):
             return _data_number(raw)
-        return _path_number(root / cell)
+        return NONE if root is None else _path_number(root / cell)
     except Exception:  # a file that is not there; and what stores behind URLs raise has no common kind
         return NONE
 

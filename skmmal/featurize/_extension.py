@@ -106,7 +106,7 @@ def _noted_now(written: np.ndarray, manifest: Manifest, root: Path | None) -> tu
 def _changed(
     written: np.ndarray, noted: tuple[np.ndarray, np.ndarray], manifest: Manifest, root: Path | None, mode: str
 ) -> Iterator[int]:
-    contents, stamps = noted
+    contents, stamps = (numbers.tolist() for numbers in noted)
     for row in np.flatnonzero(written).tolist():
         cell = manifest.cells[row]
         if cell is None:

@@ -261,13 +261,13 @@ class _Run:
             say(str(extension))
         root = self.encoder.backbone.reader.files_in
         rows = itertools.chain.from_iterable(part.start + chosen for part, chosen, _ in self.work)
-        paths = [
-            cell for row in itertools.islice(rows, 10) if isinstance(cell := self.manifest.cells[row], str) and cell
-        ]
-        if root is not None and paths:
-            say(f"the first: {', '.join(str((root / cell).resolve()) for cell in paths[:2])}")
-            if not any((root / cell).exists() for cell in paths):
-                say(f"none of the first {len(paths)} is there; paths are relative to the manifest's folder")
+        cells = [cell for row in itertools.islice(rows, 10) if (cell := self.manifest.cells[row])]
+        paths = [cell for cell in cells if isinstance(cell, str)]
+        if root is not None and cells:
+            shown = [str((root / cell).resolve()) if isinstance(cell, str) else str(cell) for cell in cells[:2]]
+            say(f"the first: {', '.join(shown)}")
+        if root is not None and paths and not any((root / cell).exists() for cell in paths):
+            say(f"none of the first {len(paths)} is there; paths are relative to the manifest's folder")
 
     def go(self) -> dict[str, Any]:
         """Encode everything, and return the receipt.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Manifest:
     cells: Sequence[Cell | None]
     root: Path
 
-    @property
+    @functools.cached_property
     def sha256(self) -> str:
         """Hash of ids and cells as they are written: moving the files with their manifest keeps it."""
         digest = hashlib.sha256()
@@ -52,7 +53,7 @@ class Manifest:
 
     def _lines(self) -> Iterator[bytes]:
         for identifier, cell in zip(self.ids, self.cells, strict=True):
-            yield f"{identifier}\0{written(cell)}\n".encode()
+            yield f"{identifier}\0{cell if type(cell) is str else written(cell)}\n".encode()
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def read_manifest(path: str | Path, wanted: Wanted) -> Manifest:
         by_row = wanted.id_column == ROW
         rows = read_rows(place, wanted.name if by_row else wanted.id_column, wanted.name)
         if by_row:
-            rows = [row._replace(identifier=str(number)) for number, row in enumerate(rows)]
+            rows = (row._replace(identifier=str(number)) for number, row in enumerate(rows))
         ids, cells = _taken(f"{place}", rows, wanted, root)
     if not ids:
         raise ValueError(f"{place} has no rows")

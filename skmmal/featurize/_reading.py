@@ -161,8 +161,8 @@ class FileReader(Reader):
     True
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = self.files_in = root
+    def __init__(self, root: str | Path) -> None:
+        self.root = self.files_in = Path(root)
 
     def path(self, cell: str) -> Path:
         """Return the path of a cell; nothing there is an error that says so.

@@ -11,7 +11,7 @@ import json
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,7 +52,7 @@ class Row(NamedTuple):
     cell: Any
 
 
-def read_rows(path: Path | str, id_column: str, column: str) -> list[Row]:
+def read_rows(path: Path | str, id_column: str, column: str) -> Iterable[Row]:
     """Read two columns of a table, whose place is a path or a URL."""
     names = (id_column, column)
     with opened(str(path)) as file:
@@ -67,8 +67,8 @@ def read_rows(path: Path | str, id_column: str, column: str) -> list[Row]:
         raise ValueError(f"{path} cannot be read as a table: it is empty")
     kind = _name(path).split(".")
     if {"jsonl", "ndjson", "json"} & set(kind) or text.lstrip().startswith(("{", "[{")):
-        return list(_json(path, text, names))
-    return list(_csv(path, text, names, "tsv" in kind))
+        return _json(path, text, names)
+    return _csv(path, text, names, "tsv" in kind)
 
 
 def _name(path: Path | str) -> str:
@@ -138,8 +138,9 @@ def _csv(path: Path | str, text: str, names: tuple[str, str], tabs: bool) -> Ite
     records = _records(path, text, delimiter, skip, spaced)
     _, header = next(records)
     id_place, place = places_of(path, header, names)
+    width = len(header)
     for line, fields in records:
-        if len(fields) != len(header):
+        if len(fields) != width:
             raise ValueError(
                 f"{path}, line {line}: {len(fields)} fields where the header has {len(header)}; a text that contains "
                 f"{delimiter!r} or a line break stands in double quotes"
@@ -187,21 +188,19 @@ def _lines(text: str) -> Iterator[str]:
 
 def _records(path: Path | str, text: str, delimiter: str, skip: int, spaced: bool) -> Iterator[tuple[int, list[str]]]:
     """Yield records and the line each begins in; blank lines are none."""
-    lines = _lines(text)
+    lines = io.StringIO(text, newline="")
     for _ in range(skip):
         next(lines)
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=spaced, strict=True)
+    line = skip + 1
     with _long_fields():
-        while True:
-            line = skip + reader.line_num + 1
-            try:
-                fields = next(reader, None)
-            except csv.Error as error:
-                raise ValueError(f"{path}, line {line}: not CSV with {delimiter!r} ({error})") from None
-            if fields is None:
-                return
-            if fields:
-                yield line, fields
+        try:
+            for fields in reader:
+                if fields:
+                    yield line, fields
+                line = skip + reader.line_num + 1
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {line}: not CSV with {delimiter!r} ({error})") from None
 
 
 @contextmanager

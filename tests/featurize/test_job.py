@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -473,7 +474,9 @@ def test_a_shard_whose_worker_dies_is_taken_up_again(manifest, tmp_path, whole, 
     assert snapshot(tmp_path / "c") == whole
 
 
-def test_a_compiled_model_computes_the_same(tmp_path, manifest):
+def test_a_compiled_model_computes_the_same(tmp_path, manifest, monkeypatch):
+    # without the C++ compiler's seconds
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
     run(options(manifest, tmp_path / "plain", dtype="float32"), backbone(), quiet=True)
     receipt = run(options(manifest, tmp_path / "compiled", dtype="float32", compile=True), backbone(), quiet=True)
     assert receipt["errors"] == len(BAD)
