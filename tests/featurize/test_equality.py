@@ -52,7 +52,7 @@ def test_the_page_has_a_line_for_every_model(measure):
     [
         ("VideoMAE", {"pooling": "cls"}, "no CLS token"),
         ("VideoMAE", {"pooling": "attention"}, "no attention pooling of its own; take --pooling mean"),
-        ("VideoMAE", {"frames": 5, "pooling": "mean"}, "cannot be used for video"),
+        ("VideoMAE", {"frames": 8, "pooling": "mean"}, "cannot be used for videos of 8 frames"),
         ("CLIP on frames", {"pooling": "attention"}, "no attention pooling of its own"),
     ],
 )

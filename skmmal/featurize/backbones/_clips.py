@@ -72,7 +72,7 @@ def transformers_videos(
     else:
         if "skip_predictor" in inspect.signature(whole.forward).parameters:  # V-JEPA 2: it guesses what is hidden
             module = whole.encoder
-        forward = vision_forward(module, kind, one, other)
+        forward = vision_forward(module, kind, one, other, f"videos of {count} frames")
     hf.check_weights(whole, module, missing, pooler=kind in ("pooled", "attention"))
     width = hf.check_features(module, forward, one, other, "video", f" (of {count} frames); take --pooling mean")
     preprocessing = {**plain(processor.processor.to_dict()), "frames": count, "fps": fps}

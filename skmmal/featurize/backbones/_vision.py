@@ -263,11 +263,13 @@ def transformers_images(spec: ModelSpec, *, pooling: str = "pooled") -> Backbone
     return Backbone(module, forward, width, ImageReader(spec.root, transform), about)
 
 
-def vision_forward(module: torch.nn.Module, pooling: str, one: Inputs, other: Inputs) -> VisionForward:
+def vision_forward(
+    module: torch.nn.Module, pooling: str, one: Inputs, other: Inputs, what: str = "images"
+) -> VisionForward:
     """Find out what the model's tokens are, and refuse a pooling that they do not bear."""
     if pooling == "attention":
         return VisionForward(pooling)  # tried out with all others
-    own = hf.own_pooled(hf.output_of(module, one, "images"))
+    own = hf.own_pooled(hf.output_of(module, one, what))
     if pooling == "tokens" or (pooling == "pooled" and own is not None):
         return VisionForward(pooling)
     front, behind = hf.no_part(module, one, other)
