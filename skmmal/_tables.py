@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-__all__ = ["plain_name", "read_lines", "read_table", "table_of"]
+__all__ = ["KeyColumnError", "plain_name", "read_lines", "read_table", "table_of"]
 
 SEPARATORS = ",;\t|"
 ENCODINGS = (
@@ -24,6 +24,10 @@ ENCODINGS = (
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 Fits = Callable[[pd.DataFrame], bool]
+
+
+class KeyColumnError(ValueError):
+    """A table lacks the column that it is read by."""
 
 
 def read_table(
@@ -50,6 +54,8 @@ def read_table(
 
     Raises
     ------
+    KeyColumnError
+        Without the column `key`.
     ValueError
         Empty, no text, of unknown encoding, without a header, or with more fields in a line than in the header.
     """
@@ -152,7 +158,9 @@ def _separator(header: str, where: str, key: str) -> str:
         expected = (
             "should be a header with id and label, such as id,label" if key == "id" else "should name its columns"
         )
-        raise ValueError(f"{where} has no column {key!r}: its first line is {header.strip()[:80]!r}, and it {expected}")
+        raise KeyColumnError(
+            f"{where} has no column {key!r}: its first line is {header.strip()[:80]!r}, and it {expected}"
+        )
     return max(n_columns, key=lambda separator: n_columns[separator])
 
 

@@ -15,7 +15,7 @@ from skmmal import datasets
 from skmmal._names import did_you_mean, find_name
 from skmmal._paths import local_path
 from skmmal._store import put_back
-from skmmal._tables import read_table
+from skmmal._tables import KeyColumnError, read_table
 from skmmal.features import FeatureStore
 from skmmal.modalities import MultimodalArray
 
@@ -321,7 +321,10 @@ def _checked_table(path: Path, needed: Sequence[str]) -> pd.DataFrame:
     """A table of texts with these columns, with ids that are distinct and splits that are known."""
     if not path.is_file():
         raise FileNotFoundError(f"--labels {path}: there is no such file")
-    table = read_table(path, where=f"--labels {path}")
+    try:
+        table = read_table(path, where=f"--labels {path}")
+    except KeyColumnError as error:
+        raise ValueError(f"{error}. {_IMPORT}") from None
     missing = [name for name in needed if name not in table.columns]
     if missing:
         way_out = did_you_mean(missing[0], table.columns) or f". {_IMPORT}"

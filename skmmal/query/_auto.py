@@ -7,7 +7,7 @@ import numpy as np
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._mvopt import MVOPT
-from skmmal.query._uherding import UHerding, uncertain_coverage
+from skmmal.query._uherding import UHerding, uncertain_coverage, worth_of_covering
 from skmmal.reading import Reading
 from skmmal.selection._units import UnitBenefits, Units
 
@@ -72,10 +72,12 @@ class Auto(QueryStrategy):
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         n_first = (n_instances + 1) // 2
+        # of rows in files MVOPT lets the probabilities go
+        worth = worth_of_covering(pool) if n_first < n_instances else None
         rows, falls = MVOPT()._select(pool, labelled, n_first, rng)
         if n_first == n_instances:
             return rows, falls
-        more, gains = uncertain_coverage(pool, labelled, n_instances - n_first, rng, taken=rows)
+        more, gains = uncertain_coverage(pool, labelled, n_instances - n_first, rng, taken=rows, worth=worth)
         return np.append(rows, more), np.append(falls, gains)
 
     def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:

@@ -20,7 +20,7 @@ from skmmal.selection._dense import draw_references, nearest_distance
 from skmmal.selection._herding import kernel_coverage, kernel_herding
 from skmmal.selection._units import KernelGains, UnitBenefits, Units
 
-__all__ = ["UHerding", "uncertain_coverage"]
+__all__ = ["UHerding", "uncertain_coverage", "worth_of_covering"]
 
 _TEMPERATURES = np.arange(10, 201) / 10.0
 _CALIBRATION_BINS = 15
@@ -109,7 +109,7 @@ class UHerding(QueryStrategy):
             rng,
             max_references=self.max_references,
             bandwidth=self.bandwidth,
-            worth=partial(_worth, calibrate=self.calibrate) if shards.is_fitted else None,
+            worth=partial(worth_of_covering, calibrate=self.calibrate) if shards.is_fitted else None,
         )
 
     def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
@@ -129,6 +129,7 @@ def uncertain_coverage(
     rng: np.random.RandomState,
     *,
     taken: np.ndarray | None = None,
+    worth: np.ndarray | None = None,
     **settings: Any,
 ) -> Selection:
     """Pick rows of the pool that cover its uncertain rows.
@@ -140,6 +141,8 @@ def uncertain_coverage(
     rng : RandomState
     taken : int ndarray, optional
         Rows of the pool that cover as labelled ones do, and are not picked.
+    worth : ndarray, optional
+        What `worth_of_covering` says; by default it is asked.
     **settings
         Parameters of `UHerding`: bandwidth, calibrate, max_references.
 
@@ -151,7 +154,7 @@ def uncertain_coverage(
     if taken is not None:
         candidates = np.ones(len(pool), dtype=bool) if candidates is None else candidates.copy()
         candidates[taken] = False
-    points, covered = _to_cover(pool, labelled, rng, taken=taken, **settings)
+    points, covered = _to_cover(pool, labelled, rng, taken=taken, worth=worth, **settings)
     return kernel_herding(points, n_instances, **covered, random_state=rng, candidates=candidates)
 
 
@@ -164,6 +167,7 @@ def _to_cover(
     calibrate: bool = True,
     max_references: int | None = 10_000,
     taken: np.ndarray | None = None,
+    worth: np.ndarray | None = None,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Points, and what is to be covered of them, how much that is worth, and by whom it is covered already."""
     points, known = pool.head.unit_features, labeled_unit_rows(labelled)
@@ -172,14 +176,27 @@ def _to_cover(
         known = points[taken] if known is None else np.concatenate([known, points[taken]])
     return points, {
         "references": draw_references(len(pool), max_references, rng),
-        "weights": _worth(pool, calibrate) if pool.is_fitted else None,
+        "weights": worth_of_covering(pool, calibrate) if worth is None else worth,
         "initial": known,
         "bandwidth": width,
     }
 
 
-def _worth(pool: Reading, calibrate: bool) -> np.ndarray:
-    """How much covering each row is worth."""
+def worth_of_covering(pool: Reading, calibrate: bool = True) -> np.ndarray | None:
+    """How much covering each row is worth; ``None`` without a model: all the same.
+
+    Parameters
+    ----------
+    pool : Reading
+    calibrate : bool, default=True
+        As of `UHerding`.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,) or None
+    """
+    if not pool.is_fitted:
+        return None
     has_labels = pool.labelled.y is not None
     return pool.mean_score(lambda head: _weights(head, calibrate and has_labels))
 
