@@ -79,11 +79,11 @@ def entries(folder: Path, pattern: str = "*") -> list[Path]:
 
 
 def bytes_below(folder: Path) -> int:
-    """Return the bytes of all files in a folder and below; what another process removes meanwhile is not counted."""
+    """Return the bytes of all files in a folder and below; what cannot be looked at is not counted."""
     found = 0
     for place, _, names in os.walk(folder):  # unlike rglob, goes on where a folder is gone
         for name in names:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # gone, or a link that leads nowhere
                 found += os.stat(os.path.join(place, name)).st_size
     return found
 

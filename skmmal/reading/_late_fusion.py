@@ -18,6 +18,10 @@ from skmmal.reading._source import FUSED, gradient_dtype
 __all__ = ["LateFusionSource"]
 
 
+_MOST_HELD = 2**23
+"""Probabilities that are held, 64 MiB, rather than made again where rows lie in files."""
+
+
 class LateFusionSource(LateFusionPasses):
     """What a fitted `skmmal.LateFusionClassifier` says of rows.
 
@@ -79,28 +83,29 @@ class LateFusionSource(LateFusionPasses):
         if "probabilities" in vars(self) or self._asked("predict_proba"):
             return contributions(self.shapley_values()[0], self.present)
         # the pass makes the fused head's probabilities on the way: nobody need multiply the features again
-        if self._is_in_files:
+        if self._spares_memory:
             phi, _, vars(self)["gradients"] = self.shapley_values(also=self._gradients_by)
         else:
             phi, _, vars(self)["probabilities"] = self.shapley_values(also=lambda probabilities: probabilities)
         return contributions(phi, self.present)
 
     @cached_property
-    def _is_in_files(self) -> bool:
-        """Whether the rows are too many to hold more of them than is needed."""
-        return any(map(is_large, self.features.blocks.values()))
+    def _spares_memory(self) -> bool:
+        """Whether probabilities are made again rather than held: rows lie in files, and there are many of them."""
+        n_values = len(self) * len(self.final.classes_)
+        return n_values > _MOST_HELD and any(map(is_large, self.features.blocks.values()))
 
     def forget_probabilities(self) -> bool:
         # those of every head
-        if self._is_in_files:
+        if self._spares_memory:
             for name in ("probabilities", "probabilities_by_modality"):
                 vars(self).pop(name, None)
-        return self._is_in_files
+        return self._spares_memory
 
     @cached_property
     def gradients(self) -> np.ndarray:
         """Gradient (N, K) of the loss by the fused head's logits, in float32 unless the features are of float64."""
-        if not self._is_in_files:
+        if not self._spares_memory:
             return super().gradients
         return self.of_probabilities(lambda probabilities: [self._gradients_by(probabilities)])[0]
 
@@ -109,7 +114,7 @@ class LateFusionSource(LateFusionPasses):
 
     def of_probabilities(self, function: Callable[[np.ndarray], Sequence[np.ndarray]]) -> list[np.ndarray]:
         # a chunk at a time, unless the probabilities are there
-        if "probabilities" in vars(self) or self._asked("predict_proba") or not self._is_in_files:
+        if "probabilities" in vars(self) or self._asked("predict_proba") or not self._spares_memory:
             return super().of_probabilities(function)
         return self.forward(lambda part: function(self.target.probabilities(part.fused_logits())))
 
