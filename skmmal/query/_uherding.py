@@ -109,7 +109,7 @@ class UHerding(QueryStrategy):
             rng,
             max_references=self.max_references,
             bandwidth=self.bandwidth,
-            worth=partial(worth_of_covering, calibrate=self.calibrate) if shards.is_fitted else None,
+            worth=partial(_worth, calibrate=self.calibrate) if shards.is_fitted else None,
         )
 
     def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
@@ -195,8 +195,10 @@ def worth_of_covering(pool: Reading, calibrate: bool = True) -> np.ndarray | Non
     -------
     ndarray of shape (n_samples,) or None
     """
-    if not pool.is_fitted:
-        return None
+    return _worth(pool, calibrate) if pool.is_fitted else None
+
+
+def _worth(pool: Reading, calibrate: bool) -> np.ndarray:
     has_labels = pool.labelled.y is not None
     return pool.mean_score(lambda head: _weights(head, calibrate and has_labels))
 
