@@ -28,16 +28,19 @@ class NetworkPass(Pass):
     """Some rows on their way through a network: `z` are their embeddings there, M tensors (n, D_m)."""
 
     def __init__(
-        self, rows: slice, present: np.ndarray, target: Target, module: LateFusionModule, z: list[torch.Tensor]
+        self, rows: slice, present: np.ndarray, target: Target, module: LateFusionModule, encoded: list[torch.Tensor]
     ) -> None:
         super().__init__(rows, present, target)
-        self.module, self.z = module, z
-        self.there = torch.from_numpy(present).to(z[0].device)
+        self.module, self._encoded = module, encoded
+        self.z = [each.to(module.dtype) for each in encoded]
+        self.there = torch.from_numpy(present).to(encoded[0].device)
 
     @property
     def embeddings(self) -> list[np.ndarray]:
-        """What the encoders return."""
-        return list(map(to_numpy, self.z))
+        """What the encoders return: in float32 where only they are in single precision."""
+        return [
+            to_numpy(each) if each is z else each.cpu().numpy() for each, z in zip(self._encoded, self.z, strict=True)
+        ]
 
     def fused_logits(self) -> np.ndarray:
         """Logits (n, K) of the fused head."""
@@ -103,6 +106,13 @@ class NetworkSource(LateFusionSource):
         device, module = resolve_device(self.final.device), self.final.module_
         return (module if device.type == "cpu" else copy.deepcopy(module).to(device)), device
 
+    @cached_property
+    def _encoders(self) -> LateFusionModule:
+        """The network whose encoders run: in single precision where a ranking comes of features that have no more."""
+        module, _ = self._on_device
+        is_wide = any(block.dtype == np.float64 for block in self.features.blocks.values())
+        return copy.deepcopy(module).float() if self.ranks and self._keeps and not is_wide else module
+
     def forward(self, function: Any, *, width: int | None = None, **options: Any) -> list[Any]:
         # `through=` another network, on the CPU
         with torch.inference_mode():
@@ -120,11 +130,12 @@ class NetworkSource(LateFusionSource):
         module, device = self._on_device if through is None else (through, torch.device("cpu"))
         present = self.present[rows]
         if self._kept is not None and through is None:
-            z = [torch.from_numpy(block[rows]).to(device, module.dtype) for block in self._kept]
+            encoded = [torch.from_numpy(block[rows]).to(device) for block in self._kept]
         else:
-            batch = as_batches(self.features, self.present, rows, module.dtype, device)
-            z = module.embed(batch.blocks, batch.present)
-        return NetworkPass(rows, present, self.target, module, z)
+            encoders = self._encoders if through is None else through
+            batch = as_batches(self.features, self.present, rows, encoders.dtype, device)
+            encoded = encoders.embed(batch.blocks, batch.present)
+        return NetworkPass(rows, present, self.target, module, encoded)
 
     @property
     def _head(self) -> Any:

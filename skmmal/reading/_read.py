@@ -125,10 +125,11 @@ def read_with_labels(
         check_alike(X_labeled, X_pool, by_name=bool(opened.steps))
     ready = ReadyModel(opened, X_pool, X_labeled, y_labeled)
     source, labelled = _source(ready, X_pool, model, "X_pool"), None
+    source.ranks = True
     if X_labeled is not None:
         of_labelled = _source(ready, X_labeled, model, "X_labeled")
         y_labeled = _labels(y_labeled, source, "y_labeled")
-        of_labelled.target = source.target
+        of_labelled.target, of_labelled.ranks = source.target, True
         labelled = Reading(LabelledSource(of_labelled, source), y=y_labeled)
     return Reading(source, candidates=candidates, labelled=labelled)
 

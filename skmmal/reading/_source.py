@@ -45,6 +45,8 @@ class RowAnswers(ABC):
     """Whether a row has one class or several labels."""
     is_fitted: bool = True
     """Whether there is a fitted model."""
+    ranks: bool = False
+    """Whether only a ranking comes of the answers, for which encoders may run in single precision."""
     has_own_heads: bool = False
     """Whether modalities have heads of their own."""
     shares_last_layer: bool = False
