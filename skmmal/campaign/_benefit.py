@@ -49,6 +49,15 @@ class Benefit:
     The interval of the difference is that of a mean over rows, with the variance that Nadeau and Bengio correct for
     models that learn from overlapping rows ("Inference for the generalization error", Machine Learning 52, 2003,
     section 3.1), here of the random rows; which rows the strategy happened to choose is not in it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skmmal.campaign import Benefit
+    >>> curve = pd.DataFrame({"labels": [40, 80], "random": [0.6, 0.7], "chosen": [0.66, 0.74]})
+    >>> found = Benefit(80, 80, curve, 0.75, 0.65, 0.84, 0.04, 0.01, 0.07, 0.2, ["Choosing has helped so far."])
+    >>> found.to_dict()["difference"], found.sentences[0]
+    (0.04, 'Choosing has helped so far.')
     """
 
     n_random: int

@@ -228,6 +228,17 @@ def main(arguments: list[str] | None = None, *, prog: str = "python -m skmmal.fe
     -------
     int
         Exit status: 0, or 2 where it cannot be done.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skmmal.featurize import table
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> written = (folder / "items.csv").write_text("id,price,kind\\na,1.5,cup\\nb,2.5,mug\\n")
+    >>> table.main([str(folder / "items.csv"), "--out", str(folder / "features"), "--modality", "facts"])
+    facts: 2 rows of 3 features in ...
+    0
     """
     parsed = _parser(prog).parse_args(arguments)
     try:
