@@ -215,7 +215,7 @@ def _spectrum(values: np.ndarray) -> list[float]:
 
 
 def main(arguments: list[str] | None = None, *, prog: str = "python -m skmmal.featurize.table") -> int:
-    """Run the command line.
+    r"""Run the command line.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ def main(arguments: list[str] | None = None, *, prog: str = "python -m skmmal.fe
     >>> from pathlib import Path
     >>> from skmmal.featurize import table
     >>> folder = Path(tempfile.mkdtemp())
-    >>> written = (folder / "items.csv").write_text("id,price,kind\\na,1.5,cup\\nb,2.5,mug\\n")
+    >>> written = (folder / "items.csv").write_text("id,price,kind\na,1.5,cup\nb,2.5,mug\n")
     >>> table.main([str(folder / "items.csv"), "--out", str(folder / "features"), "--modality", "facts"])
     facts: 2 rows of 3 features in ...
     0
