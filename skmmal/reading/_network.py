@@ -102,16 +102,17 @@ class NetworkSource(LateFusionSource):
         return not (self._once or self.final.module_.is_linear)
 
     @cached_property
-    def _on_device(self) -> tuple[LateFusionModule, torch.device]:
-        device, module = resolve_device(self.final.device), self.final.module_
-        return (module if device.type == "cpu" else copy.deepcopy(module).to(device)), device
+    def _on_device(self) -> tuple[LateFusionModule, LateFusionModule, torch.device]:
+        """The network, and the one whose encoders run.
 
-    @cached_property
-    def _encoders(self) -> LateFusionModule:
-        """The network whose encoders run: in single precision where a ranking comes of features that have no more."""
-        module, _ = self._on_device
+        They do so in single precision where a ranking comes of features that have no more.
+        """
+        device, module = resolve_device(self.final.device), self.final.module_
+        if device.type != "cpu":
+            module = copy.deepcopy(module).to(device)
         is_wide = any(block.dtype == np.float64 for block in self.features.blocks.values())
-        return copy.deepcopy(module).float() if self.ranks and self._keeps and not is_wide else module
+        is_narrow = self.ranks and self._keeps and not is_wide
+        return module, copy.deepcopy(module).float() if is_narrow else module, device
 
     def forward(self, function: Any, *, width: int | None = None, **options: Any) -> list[Any]:
         # `through=` another network, on the CPU
@@ -127,12 +128,11 @@ class NetworkSource(LateFusionSource):
             return found[n_modalities:]
 
     def _pass(self, rows: slice, *, through: LateFusionModule | None = None, **options: Any) -> NetworkPass:
-        module, device = self._on_device if through is None else (through, torch.device("cpu"))
+        module, encoders, device = self._on_device if through is None else (through, through, torch.device("cpu"))
         present = self.present[rows]
         if self._kept is not None and through is None:
             encoded = [torch.from_numpy(block[rows]).to(device) for block in self._kept]
         else:
-            encoders = self._encoders if through is None else through
             batch = as_batches(self.features, self.present, rows, encoders.dtype, device)
             encoded = encoders.embed(batch.blocks, batch.present)
         return NetworkPass(rows, present, self.target, module, encoded)
