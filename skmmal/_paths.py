@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-__all__ = ["is_url", "local_path", "place_of"]
+__all__ = ["is_url", "local_path", "opened", "place_of"]
 
 # two letters or more before the colon: "C:/" is a drive. ``Path`` makes "s3:/bucket" of "s3://bucket"
 _URL = re.compile(r"[a-z][a-z0-9+.-]+(::[a-z][a-z0-9+.-]+)*:/", re.IGNORECASE)
@@ -70,6 +72,19 @@ def local_path(path: Any, argument: str = "path") -> Path:
         return Path(text).expanduser()
     except RuntimeError:  # "~$draft.csv" is a name, not a user
         return Path(text)
+
+
+@contextmanager
+def opened(place: str) -> Iterator[IO[bytes]]:
+    """Open a local path, or a URL that fsspec knows, for reading bytes."""
+    if is_url(place):
+        import fsspec
+
+        with fsspec.open(place, "rb") as file:
+            yield file
+    else:
+        with open(place, "rb") as file:
+            yield file
 
 
 def place_of(path: Any, argument: str = "paths") -> str:

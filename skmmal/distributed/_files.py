@@ -8,16 +8,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from skmmal._paths import is_url, place_of
+from skmmal import _paths
+from skmmal._paths import is_url
 
-__all__ = ["is_remote", "npy_rows", "npy_shape", "opened", "place_of", "suffix_of"]
+__all__ = ["npy_rows", "npy_shape", "opened", "suffix_of"]
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-
-
-def is_remote(place: str) -> bool:
-    """Whether a place is a URL."""
-    return is_url(place)
 
 
 def suffix_of(place: str) -> str:
@@ -36,14 +32,8 @@ def opened(place: str) -> Iterator[IO[bytes]]:
         There is no such file, or it cannot be read.
     """
     try:
-        if is_remote(place):
-            import fsspec
-
-            with fsspec.open(place, "rb") as file:
-                yield file
-        else:
-            with open(place, "rb") as file:
-                yield file
+        with _paths.opened(place) as file:
+            yield file
     except OSError as error:
         raise ValueError(f"{place} cannot be read: {error.strerror or error}") from None
 
@@ -57,7 +47,7 @@ def npy_shape(place: str) -> tuple[tuple[int, ...], np.dtype]:
 
 def npy_rows(place: str, start: int, stop: int) -> np.ndarray:
     """Rows of an .npy file: mapped where it is local, else these alone are read."""
-    if not is_remote(place):
+    if not is_url(place):
         with opened(place) as file:
             _header(place, file)
         return np.load(place, mmap_mode="r", allow_pickle=False)[start:stop]

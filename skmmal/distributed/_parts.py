@@ -11,7 +11,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from skmmal.distributed._files import is_remote, npy_rows, npy_shape, opened, place_of, suffix_of
+from skmmal._paths import is_url, place_of
+from skmmal.distributed._files import npy_rows, npy_shape, opened, suffix_of
 from skmmal.features import FeatureStore
 from skmmal.modalities import MultimodalArray
 from skmmal.modalities._blocks import as_block
@@ -124,7 +125,7 @@ def find_parts(paths: Any, id_column: str) -> tuple[list[Part], list[str] | None
                 part, own = _parquet_part(file, id_column)
                 parts.append(part)
                 ids = None if ids is None or own is None else ids + own
-        elif is_remote(place):
+        elif is_url(place):
             raise ValueError(
                 f"paths: {place!r} holds no Parquet files; of URLs, .npy files (in a mapping by modality) and Parquet "
                 "are served, feature caches from a disk that all machines share"
@@ -187,7 +188,7 @@ def _parquet_files(place: str) -> list[str]:
     """The Parquet files at a place, in the order of their names; none where it is something else."""
     if suffix_of(place) == ".parquet":
         return [place]
-    if not is_remote(place):
+    if not is_url(place):
         return sorted(str(path) for path in Path(place).rglob("*.parquet"))
     import fsspec
 

@@ -8,13 +8,11 @@ import io
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from skmmal._paths import is_url, place_of
+from skmmal._paths import is_url, opened, place_of
 
 
 class Held(ABC):
@@ -205,19 +203,6 @@ def _saved_column(folder: str, column: str) -> Any:
     import datasets
 
     return datasets.load_from_disk(folder).select_columns([column]).with_format("arrow")
-
-
-@contextmanager
-def opened(place: str) -> Iterator[IO[bytes]]:
-    """Open a local path, or a URL."""
-    if is_url(place):
-        import fsspec
-
-        with fsspec.open(place, "rb") as file:
-            yield file
-    else:
-        with open(place, "rb") as file:
-            yield file
 
 
 def read_file(root: Path, cell: str) -> bytes:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skmmal._paths import is_url, local_path, place_of
-from skmmal.featurize._cells import Cell, Embedded, Held, Views, folder_of, located, opened, written
+from skmmal._paths import is_url, local_path, opened, place_of
+from skmmal.featurize._cells import Cell, Embedded, Held, Views, folder_of, located, written
 from skmmal.featurize._saved import is_saved, read_saved
 from skmmal.featurize._tables import ROW, Row, read_rows, read_text
 from skmmal.featurize._tars import expanded, is_tar, read_tars

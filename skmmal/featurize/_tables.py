@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from skmmal.featurize._cells import opened
+from skmmal._paths import opened
 
 DELIMITERS = (",", ";", "\t", "|")
 

@@ -9,8 +9,8 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any
 
-from skmmal._paths import is_url, place_of
-from skmmal.featurize._cells import Cell, Member, Views, opened
+from skmmal._paths import is_url, opened, place_of
+from skmmal.featurize._cells import Cell, Member, Views
 
 SUFFIXES = {
     "image": ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm"),
