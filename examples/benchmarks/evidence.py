@@ -45,7 +45,7 @@ from skmmal.experiment import (
 from skmmal.experiment.sources import load_dataset
 from skmmal.query import available_strategies
 
-CLASSIFIERS = {"cv": LateFusionClassifierCV(), "plain": LateFusionClassifier()}
+CLASSIFIERS = {"cv": LateFusionClassifierCV(), "plain": LateFusionClassifier(), "flat": LateFusionClassifier(C=0.01)}
 STRATEGIES = "auto,mvopt,uherding,badge,bmmal,margin,typiclust,random"
 
 
@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="folder that keeps everything")
     parser.add_argument("sources", nargs="+", help="emoji, digits:fou,pix, mind-the-gap:missing, ... or folders, files")
     parser.add_argument("--strategies", default=STRATEGIES, help='names by commas, or "all"')
-    parser.add_argument("--classifiers", default="cv", help="cv, plain or both, by commas")
+    parser.add_argument("--classifiers", default="cv", help="cv, plain (C = 1), flat (C = 0.01), by commas")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--most-pool", type=int, default=3000, help="rows of the pool")
