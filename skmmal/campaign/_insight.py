@@ -32,7 +32,8 @@ class InsightMixin(CampaignFolder):
 
         Indexed by id: ``state`` (``label``, ``skip``, ``unsure``, ``conflict``), ``label``, ``n_annotators``,
         ``n_votes``, ``agreement``. Where rows have several labels, ``label`` holds them with bars between them, and
-        ``?`` before those that are not settled; an empty one with the state ``label``: no label applies.
+        ``?`` before those that are not settled; an empty one with the state ``label``: no label applies. Where labels
+        are numbers, ``label`` is the median of what was said, as text, and ``spread`` the largest less the smallest.
         """
         return self.state().labels.copy()
 
@@ -43,13 +44,23 @@ class InsightMixin(CampaignFolder):
         -------
         DataFrame of float64, shape (n_answered, n_classes)
             Indexed by id, a column for each label (or class): one, zero, and NaN where it is not known or not settled.
+
+        Raises
+        ------
+        ValueError
+            Labels are numbers.
         """
         state = self.state()
+        self._refuse_numbers("an indicator matrix")
         known = state.answers.known(state.labels)
         if state.answers.multilabel:
             return pd.DataFrame(state.answers.target(known, state.classes), known.index, state.classes)
         columns = {name: (known == name).astype(np.float64) for name in state.classes}
         return pd.DataFrame(columns, known.index)
+
+    def _refuse_numbers(self, what: str) -> None:
+        if self.settings.answers.numbers:
+            raise ValueError(f"{what} is about classes, and the labels of this campaign are numbers")
 
     def costs(self) -> pd.Series:
         """What labelling each row costs, in the unit that the campaign was begun with, or in seconds.
@@ -107,7 +118,7 @@ class InsightMixin(CampaignFolder):
     def conflicts(self) -> pd.DataFrame:
         """Ids whose annotators disagree: ``id``, ``settled`` (the label, if settled), ``said`` (who said what).
 
-        Where rows have several labels, ``labels`` says which ones they differ about.
+        Where rows have several labels, ``labels`` says which ones they differ about; of numbers, ``spread`` how far.
         """
         return self.state().conflicts
 
@@ -119,7 +130,10 @@ class InsightMixin(CampaignFolder):
         dict
             ``n_several`` (ids with two labels or more), ``n_unanimous``, ``n_differ``, ``by_annotator``, ``fleiss``
             (Fleiss' κ), ``n_fleiss``, ``pairs`` (Cohen's κ of each two annotators). Where rows have several labels
-            the κ are means over the labels, shares are of rows times labels, and ``labels`` holds each label's.
+            the κ are means over the labels, shares are of rows times labels, and ``labels`` holds each label's. Where
+            labels are numbers there is ``alpha`` (Krippendorff's, of squared differences) instead of κ, shares are of
+            numbers that differ by at most the campaign's tolerance (without one: that are equal), and ``pairs`` have
+            ``difference`` (mean), ``mean_absolute_difference`` and ``correlation``.
         """
         return self.state().agreement
 
@@ -173,7 +187,7 @@ class InsightMixin(CampaignFolder):
         if measure:
             add_benefit(found, self.benefit)
             add_quality(found, self.annotator_quality)
-        else:
+        elif not state.answers.numbers:
             name_benefit(found, state)
         return found
 
@@ -194,12 +208,15 @@ class InsightMixin(CampaignFolder):
             row), ``predicted``, ``confidence`` (of the prediction), ``likely_wrong`` (confident learning; the column is
             there if cleanlab is installed, the extra ``noise``). Labels that are the only one of their class cannot be
             checked and are left out; ``attrs["unchecked"]`` says how many. Where rows have several labels there is a
-            line for each row and label, with ``given`` (``yes``, ``no``) and ``predicted`` about it.
+            line for each row and label, with ``given`` (``yes``, ``no``) and ``predicted`` about it. Where labels are
+            numbers: ``id``, ``label``, ``predicted`` (by a model that was fitted without the row), ``difference`` and
+            ``deviation`` (the difference in robust standard deviations), the largest differences first.
 
         Raises
         ------
         ValueError
-            Fewer than two classes have two labels, or no label has two rows that have it and two that have it not.
+            Fewer than two classes have two labels, or no label has two rows that have it and two that have it not; or
+            there are fewer than four numbers.
         """
         state = self.state()
         X, ids = self.scaled_features()
@@ -233,6 +250,7 @@ class InsightMixin(CampaignFolder):
         ValueError
             There are too few labels of either kind.
         """
+        self._refuse_numbers("benefit")
         options = {"n_folds": integer(n_folds, "n_folds", 2), "seed": self.settings.seed}
         state, batches = self.state(), self.batches
         X, ids = self.scaled_features()
@@ -269,6 +287,7 @@ class InsightMixin(CampaignFolder):
         .. [1] Goh, Tkachenko and Mueller, "CROWDLAB: supervised learning to infer consensus labels and quality scores
            for data with multiple annotators", NeurIPS 2022 workshop on human in the loop learning, section 3.
         """
+        self._refuse_numbers("the quality of annotators")
         needs_cleanlab("the quality of annotators")
         X, ids = self.scaled_features()
         estimator = seeded(self.settings.estimator, "campaign", self.settings.seed, "fit", 0)

@@ -15,6 +15,13 @@ from skmmal.campaign._benefit import FEWEST as FEWEST_RANDOM
 from skmmal.campaign._benefit import Benefit
 from skmmal.campaign._drift import drift_in_words
 from skmmal.campaign._files import dumps
+from skmmal.campaign._number_status import (
+    agreement_sentence,
+    estimate_sentences,
+    number_sentences,
+    number_table,
+    round_columns,
+)
 from skmmal.campaign._settings import Settings, strategy_name
 from skmmal.campaign._state import State
 from skmmal.campaign._units import lead_times
@@ -49,7 +56,8 @@ class Status:
         Wilson's; where groups are handed out, or the bootstrap's over groups, if that reaches further). Where rows
         have several labels accuracy is the share of rows all of whose labels are right, and there are ``hamming_loss``
         and ``mean_average_precision`` (over the ``n_labels`` labels that some row has), each with ``_low`` and
-        ``_high`` (bootstrap).
+        ``_high`` (bootstrap). Where labels are numbers there is no accuracy, but ``mae``, ``mae_low``, ``mae_high`` and
+        ``r2``.
     annotators : DataFrame
         Indexed by annotator: ``seconds`` (median lead time, if the tool says so), ``labels``, ``skip``, ``unsure``,
         ``reject`` (said which class it is not; if anyone did), ``compared`` (rows with another annotator's label, too)
@@ -66,6 +74,9 @@ class Status:
         (a prediction was accepted), ``prediction-changed``.
     groups : DataFrame
         Indexed by group, where there are such and it was handed out: ``rows``, ``labelled``, ``pending``, ``other``.
+    numbers : DataFrame
+        Where labels are numbers: how they are distributed (``labels``), and what the last model predicts of rows
+        without one (``predicted``): ``count``, ``mean``, ``std``, ``min``, quartiles, ``max``.
     benefit : Benefit, optional
         Whether choosing helps, where that was measured.
     drift : list of dict
@@ -104,6 +115,7 @@ class Status:
     conflicts: pd.DataFrame = field(default_factory=pd.DataFrame)
     origins: dict[str, int] = field(default_factory=dict)
     groups: pd.DataFrame = field(default_factory=pd.DataFrame)
+    numbers: pd.DataFrame = field(default_factory=pd.DataFrame)
     benefit: Benefit | None = None
     drift: list[dict[str, Any]] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
@@ -137,6 +149,7 @@ class Status:
             "conflicts": self.conflicts.to_dict("records"),
             "origins": self.origins,
             **({"groups": self.groups.reset_index().to_dict("records")} if len(self.groups) else {}),
+            **({"numbers": self.numbers.reset_index().to_dict("records")} if len(self.numbers) else {}),
             **({"benefit": self.benefit.to_dict()} if self.benefit is not None else {}),
             **({"drift": self.drift} if self.drift else {}),
             "advice": [vars(advice) for advice in self.advice],
@@ -166,6 +179,7 @@ def make_status(folder: Path, state: State, settings: Settings, n_samples: int, 
         state.conflicts,
         _origins(latest(state.events)),
         _groups(state),
+        number_table(state) if state.answers.numbers else pd.DataFrame(),
         drift=_drift(state),
     )
     status.sentences = _sentences(status, state, settings)
@@ -234,7 +248,7 @@ def _classes(state: State) -> pd.DataFrame:
         return _labels_of_sets(state, table)
     table["share"] = labels / max(1, labels.sum())
     models = [entry.receipt["model"] for entry in state.rounds if entry.receipt["model"] is not None]
-    if models:
+    if models and not state.answers.numbers:
         predicted = pd.Series(models[-1]["predicted_in_pool"], dtype=np.float64)
         table["in_pool"] = predicted.reindex(table.index).fillna(0.0) / max(1.0, predicted.sum())
     return table
@@ -284,13 +298,21 @@ def _rounds(state: State) -> pd.DataFrame:
                 "labelled": int(states.get("label", 0)),
                 "pending": int(states.get("pending", 0)),
                 "other": len(batch) - int(states.get("label", 0)) - int(states.get("pending", 0)),
-                "trained on": measured.get("n_labeled"),
-                "confidence": measured.get("mean_confidence"),
-                "validation": measured.get("validation_accuracy"),
+                **(round_columns(measured) if state.answers.numbers else _of_classifier(measured)),
             }
         )
     columns = ["round", "strategy", "handed out", "labelled", "pending", "other"]
-    return pd.DataFrame(lines, columns=[*columns, "trained on", "confidence", "validation"])
+    more = round_columns({}) if state.answers.numbers else _of_classifier({})
+    return pd.DataFrame(lines, columns=[*columns, *more])
+
+
+def _of_classifier(measured: dict[str, Any]) -> dict[str, Any]:
+    """What the table of rounds says of a round's model."""
+    return {
+        "trained on": measured.get("n_labeled"),
+        "confidence": measured.get("mean_confidence"),
+        "validation": measured.get("validation_accuracy"),
+    }
 
 
 def _estimates(state: State) -> pd.DataFrame:
@@ -299,7 +321,8 @@ def _estimates(state: State) -> pd.DataFrame:
         for number, found in state.slices.items()
         if found.n
     ]
-    return pd.DataFrame(lines) if lines else pd.DataFrame(columns=["round", "n", "accuracy", "low", "high"])
+    table = pd.DataFrame(lines) if lines else pd.DataFrame(columns=["round", "n", "accuracy", "low", "high"])
+    return table.drop(columns=["accuracy", "low", "high"]) if state.answers.numbers else table
 
 
 def _annotators(state: State) -> pd.DataFrame:
@@ -334,9 +357,15 @@ def _sentences(status: Status, state: State, settings: Settings) -> list[str]:
     aside = [f"{counts[name]} {word}" for name, word in _ASIDE if counts[name]]
     if aside:
         lines.append(f"Set aside: {', '.join(aside)}.")
-    lines += _label_sentences(status, state) if state.answers.multilabel else _class_sentences(status)
+    if state.answers.numbers:
+        lines += number_sentences(status.numbers)
+    else:
+        lines += _label_sentences(status, state) if state.answers.multilabel else _class_sentences(status)
     lines += _unit_sentences(status, state)
-    lines += _estimate_sentences(status, settings)
+    if state.answers.numbers:
+        lines += estimate_sentences(status.rounds, status.estimates, settings.random_fraction)
+    else:
+        lines += _estimate_sentences(status, settings)
     lines += _origin_sentences(status, state)
     for one in status.drift:
         lines.append(f"Before round {one['round']}: {drift_in_words(one['tests'], one['n_before'], one['n_new'])}")
@@ -344,7 +373,9 @@ def _sentences(status: Status, state: State, settings: Settings) -> list[str]:
     if once_more:
         lines.append(f"{once_more} rows that were handed out once more wait for another answer.")
     agreed = status.agreement
-    if agreed["n_several"]:
+    if agreed["n_several"] and state.answers.numbers:
+        lines.append(agreement_sentence(agreed, settings.tolerance))
+    elif agreed["n_several"]:
         several = "were answered by several" if state.answers.multilabel else "have several labels"
         line = f"{agreed['n_several']} samples {several}, {agreed['n_unanimous']} of them agree"
         line += f"; Fleiss' κ = {agreed['fleiss']:.2f}." if agreed["fleiss"] is not None else "."

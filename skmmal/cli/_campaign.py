@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from skmmal.cli._campaign_choices import GroupScore, Predictions, Source, Target, What
+from skmmal.cli._campaign_choices import GroupScore, LabelKind, Predictions, Source, Target, What
 from skmmal.cli._campaign_options import (
     ByOption,
     FolderArgument,
@@ -96,6 +96,13 @@ def init(
             "--multilabel", "--several-labels", help="A row may have any of the classes, or none: its label is a set."
         ),
     ] = False,
+    target: Annotated[
+        LabelKind,
+        typer.Option(help="What labels are: classes, or numbers (ridge regression; strategies without a model)."),
+    ] = LabelKind.classes,
+    tolerance: Annotated[
+        float | None, typer.Option(help="Of numbers: two that differ by more contradict each other.", min=0)
+    ] = None,
     groups: Annotated[
         Path | None, typer.Option(help="CSV with the columns id and --group-column: hand out whole groups of rows.")
     ] = None,
@@ -113,7 +120,7 @@ def init(
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="Name of the strategy. Default: auto, or what the campaign was begun with.",
+            help="Name of the strategy. Default: auto (of numbers mvopt), or what the campaign was begun with.",
             autocompletion=complete_strategy,
         ),
     ] = None,
@@ -154,6 +161,11 @@ def init(
     # the usual one of a campaign that is there already may be another
     given = (estimator, fusion, C, class_weight, modality_weights)
     is_usual = given == (Classifier.cv, Fusion.concat, None, ClassWeight.none, None)
+    if target is LabelKind.number and not is_usual:
+        raise ValueError(
+            "--estimator, --fusion, --C, --class-weight and --modality-weights are about a classifier, and --target "
+            "number has a regressor; in Python LabelingCampaign.create(estimator=...) takes one of scikit-learn's"
+        )
     begun = LabelingCampaign.create(
         folder,
         features,
@@ -167,6 +179,8 @@ def init(
         class_balance=class_balance,
         classes=_classes(classes, classes_file),
         multilabel=multilabel,
+        target=target.value if target is LabelKind.number else None,
+        tolerance=tolerance,
         groups=groups,
         group_column=group_column,
         group_score=group_score.value,
@@ -270,7 +284,7 @@ def add_labels(
     annotator: Annotated[
         str | None, typer.Option(help="Who labelled, where the file does not say. Default: the user.")
     ] = None,
-    control: Annotated[str, typer.Option(help="Label Studio: control whose choice is the label.")] = "label",
+    control: Annotated[str, typer.Option(help="Label Studio: control whose choice or number is the label.")] = "label",
     map_class: Annotated[
         list[str] | None,
         typer.Option(
@@ -300,7 +314,8 @@ def add_labels(
 
     Tables (CSV, Excel, JSON, Parquet) need id and label, and may have state (label, skip, unsure, reject), annotator
     and when. Where rows have several labels, label holds them with a separator, or there is a column for each label (1,
-    0 or nothing); the state none says that no label applies. The latest word of each annotator counts.
+    0 or nothing); the state none says that no label applies. Numbers have a decimal point. The latest word of each
+    annotator counts.
     """
     opened = open_campaign(folder, features, lock_timeout)
     if snapshot and len(files) > 1:
@@ -406,7 +421,7 @@ def doubts(
             if "given" not in table
             else f"{table.attrs['unchecked']} entries are about labels that too few rows have, or have not, to check."
         )
-    if "likely_wrong" not in table:
+    if "likely_wrong" not in table and "deviation" not in table:
         note("With cleanlab (pip install 'skmmal[noise]') the list also says which labels are likely wrong.")
 
 
