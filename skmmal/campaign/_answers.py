@@ -299,7 +299,8 @@ class NumberAnswers(NumberAnnotations, Answers):
         return None, self.texts(np.asarray(model.predict(X)), ())
 
     def as_handed_out(self, table: pd.DataFrame) -> pd.DataFrame:
-        return table.drop(columns=[name for name in table if name == "confidence" or name.startswith("contribution_")])
+        names = table.columns.astype(str)
+        return table.loc[:, ~(names.str.startswith("contribution_") | (names == "confidence"))]
 
     def is_predicted(self, batch: pd.DataFrame) -> pd.Series:
         return batch["predicted"] != ""

@@ -40,8 +40,9 @@ def check_validation(
     ids = [str(name) for name in features.ids]
     if isinstance(validation, str | os.PathLike):
         path = local_path(validation, "validation")
-        form = {"multilabel": answers.multilabel, "numbers": answers.numbers}
-        validation = read_labels_file(path, classes=classes, ids=ids, **form)
+        validation = read_labels_file(
+            path, classes=classes, ids=ids, multilabel=answers.multilabel, numbers=answers.numbers
+        )
     events = normalize(
         validation, "", multilabel=answers.multilabel, classes=classes, numbers=answers.numbers
     ).events

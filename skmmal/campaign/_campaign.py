@@ -240,7 +240,7 @@ class LabelingCampaign(ConnectMixin, InsightMixin):
 
 
 def _usual_initial(groups: Any, costs: Any) -> Any:
-    """What chooses while there is no model; k-means takes no group and no cost into account."""
+    """What chooses while there is no model; of groups and costs, what covers the pool as a whole."""
     return "kmeans" if groups is None and costs is None else "maxherding"
 
 
