@@ -110,7 +110,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("strategy", "deepfool", "skmmal.query._deepfool:DeepFool", needs_model=True, on=True),
     Entry("strategy", "dropquery", "skmmal.query._dropquery:DropQuery", needs_model=True, on=True),
     Entry("strategy", "entropy", "skmmal.query._entropy:EntropySampling", needs_model=True, needs_features=False, on=True, multi_label=True, groups=True, shards=True),
-    Entry("strategy", "epig", "skmmal.query._epig:EPIG", needs_model=True, on=True, groups=True),
+    Entry("strategy", "epig", "skmmal.query._epig:EPIG", needs_model=True, on=True, multi_label=True, groups=True),
     Entry("strategy", "falcun", "skmmal.query._falcun:FALCUN", needs_model=True, needs_features=False, on=True),
     Entry("strategy", "galaxy", "skmmal.query._galaxy:GALAXY", needs_model=True, needs_features=False, on=True),
     Entry("strategy", "head-disagreement", "skmmal.query._head_disagreement:HeadDisagreement", needs_model=True, compares_modalities=True),
