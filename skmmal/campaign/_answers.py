@@ -17,7 +17,7 @@ from skmmal.campaign._annotations import Annotations, NumberAnnotations, OneClas
 from skmmal.campaign._crowd import Question
 from skmmal.campaign._measures import Measures, measure_classes, measure_numbers, measure_sets
 from skmmal.campaign._numbers import text_of_number
-from skmmal.campaign._sets import join, split, states, text_of_states
+from skmmal.campaign._sets import among, label_hits, states, text_of_states
 from skmmal.stopping import RoundState
 
 __all__ = ["LABEL_SETS", "ONE_CLASS", "Answers", "NumberAnswers", "Said", "answers_of_model", "can_be_learned"]
@@ -93,6 +93,21 @@ class Answers(Annotations):
     @abstractmethod
     def in_pool(self, said: Said, classes: Names) -> dict[str, Any]:
         """What a receipt says of all that is predicted of rows without a label."""
+
+    def of_labels(
+        self, classes: Names, probabilities: np.ndarray, known: Names, predicted: Names
+    ) -> dict[str, dict[str, Any]]:
+        """What a receipt says of each label by itself, where rows have several.
+
+        Parameters
+        ----------
+        classes : sequence of str
+        probabilities : ndarray of shape (n, L)
+            Of rows of the stop set.
+        known, predicted : sequence of str
+            Of the validation rows.
+        """
+        return {}
 
     @abstractmethod
     def texts(self, predicted: np.ndarray, classes: Names) -> np.ndarray:
@@ -251,6 +266,22 @@ class _LabelSets(SetAnnotations, Answers):
             "n_pool": len(said.predicted),
         }
 
+    def of_labels(
+        self, classes: Names, probabilities: np.ndarray, known: Names, predicted: Names
+    ) -> dict[str, dict[str, Any]]:
+        """Means of confidence and entropy, and how often the state is right, of how many rows."""
+        found: dict[str, dict[str, Any]] = {str(name): {} for name in classes}
+        right = label_hits(known, predicted, classes)
+        for column, said in enumerate(found.values()):
+            if len(probabilities):
+                p = probabilities[:, column]
+                said["mean_confidence"] = float(np.maximum(p, 1 - p).mean())
+                said["mean_entropy"] = float((entr(p) + entr(1 - p)).mean() / np.log(2))
+            of_label = right[~np.isnan(right[:, column]), column]
+            if len(of_label):
+                said |= {"validation_accuracy": float(of_label.mean()), "n_validation": len(of_label)}
+        return {"labels": found}
+
     def texts(self, predicted: np.ndarray, classes: Names) -> np.ndarray:
         names = [str(name) for name in classes]
         return np.array([text_of_states(row, names) for row in predicted.astype(float)], dtype=object)
@@ -261,7 +292,7 @@ class _LabelSets(SetAnnotations, Answers):
     def measures(
         self, labels: Names, predicted: Names, classes: Names, scores: Any = None, units: Any = None
     ) -> Measures:
-        known = [_among(text, classes) for text in labels]
+        known = [among(text, classes) for text in labels]
         return measure_sets(states(known, classes), states(predicted, classes), scores, units)
 
     def doubts(
@@ -372,12 +403,6 @@ def _normalized(probabilities: np.ndarray) -> np.ndarray:
 def _of_two(probability: np.ndarray) -> np.ndarray:
     """Probabilities of no and yes."""
     return np.column_stack([1 - probability, probability])
-
-
-def _among(text: str, classes: Names) -> str:
-    """A set as far as some labels go."""
-    yes, unknown = split(text)
-    return join([name for name in yes if name in classes], [name for name in unknown if name in classes])
 
 
 def _listed(columns: Sequence[int], probabilities: np.ndarray, classes: Names) -> str:

@@ -295,11 +295,17 @@ class BatchesMixin(CampaignFolder):
         in_stop_set = {i: ids[row] for i, row in enumerate(rows.unlabeled) if ids[row] in stop_set}
         known = self._validation[self._validation["id"].isin(ids)]
         on_validation, names = Measures(), [] if answers.numbers else model.classes_.tolist()
+        predicted: np.ndarray = np.empty(0, dtype=object)
         if len(known):
             scores, predicted = answers.ask(model, X[pd.Index(ids).get_indexer(pd.Index(known["id"]))])
-            on_validation = answers.measures(known["label"].tolist(), predicted.tolist(), names, scores)
+            on_validation = answers.measures(known["label"].tolist(), predicted, names, scores)
         said = pool.said(answers, model, X, rows.unlabeled)
         summary = answers.summary(len(rows.y), said, names, in_stop_set)
+        of_labels = {}
+        if answers.multilabel:
+            compared = rows.unlabeled[list(in_stop_set)]
+            probabilities = model.predict_proba(X[compared]) if len(compared) else np.empty((0, len(names)))
+            of_labels = answers.of_labels(names, probabilities, known["label"].tolist(), predicted)
         measured = {
             "n_labeled": len(rows.y),
             **({} if answers.numbers else {"n_iter": int(model.n_iter_)}),
@@ -309,6 +315,7 @@ class BatchesMixin(CampaignFolder):
             "n_validation": on_validation.n,
             **answers.in_pool(said, names),
             **({"validation": on_validation.more} if on_validation.more else {}),
+            **of_labels,
         }
         assert summary.predictions is not None
         return measured, summary.predictions.rename("predicted").rename_axis("id").reset_index()

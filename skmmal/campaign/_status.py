@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from skmmal.campaign._batch import RANDOM_SLICE
-from skmmal.campaign._benefit import FEWEST as FEWEST_RANDOM
 from skmmal.campaign._benefit import Benefit
 from skmmal.campaign._drift import drift_in_words
 from skmmal.campaign._files import dumps
@@ -28,7 +26,7 @@ from skmmal.campaign._units import lead_times
 from skmmal.campaign._votes import latest
 from skmmal.stopping import Advice
 
-__all__ = ["Status", "add_benefit", "add_quality", "make_status", "name_benefit"]
+__all__ = ["Status", "make_status"]
 
 FEW = 5
 """A class with fewer labels than this is called poorly covered."""
@@ -77,6 +75,8 @@ class Status:
     numbers : DataFrame
         Where labels are numbers: how they are distributed (``labels``), and what the last model predicts of rows
         without one (``predicted``): ``count``, ``mean``, ``std``, ``min``, quartiles, ``max``.
+    label_advice : DataFrame
+        What the criteria say of each label by itself, where that was asked (see `LabelingCampaign.advice_by_label`).
     benefit : Benefit, optional
         Whether choosing helps, where that was measured.
     drift : list of dict
@@ -116,6 +116,7 @@ class Status:
     origins: dict[str, int] = field(default_factory=dict)
     groups: pd.DataFrame = field(default_factory=pd.DataFrame)
     numbers: pd.DataFrame = field(default_factory=pd.DataFrame)
+    label_advice: pd.DataFrame = field(default_factory=pd.DataFrame)
     benefit: Benefit | None = None
     drift: list[dict[str, Any]] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
@@ -153,6 +154,7 @@ class Status:
             **({"benefit": self.benefit.to_dict()} if self.benefit is not None else {}),
             **({"drift": self.drift} if self.drift else {}),
             "advice": [vars(advice) for advice in self.advice],
+            **({"label_advice": self.label_advice.to_dict("records")} if len(self.label_advice) else {}),
             "sentences": self.sentences,
         }
 
@@ -184,44 +186,6 @@ def make_status(folder: Path, state: State, settings: Settings, n_samples: int, 
     )
     status.sentences = _sentences(status, state, settings)
     return status
-
-
-def name_benefit(status: Status, state: State) -> None:
-    """Say how to find out whether choosing helps, where that can be."""
-    drawn = [name for batch in state.batches for name in batch["id"][batch["chosen_by"] == RANDOM_SLICE]]
-    if len(state.labels.index.intersection(drawn)) >= FEWEST_RANDOM:
-        status.sentences.append("Whether choosing helps: skmmal campaign status --measure says it, and fits models.")
-
-
-def add_benefit(status: Status, measure: Callable[[], Benefit]) -> None:
-    """Measure whether choosing helps, or say why that cannot be."""
-    try:
-        status.benefit = measure()
-        status.sentences += status.benefit.sentences
-    except (ValueError, OSError) as error:  # too few labels, or the features are elsewhere
-        status.sentences.append(f"Whether choosing helps cannot be said yet: {error}.")
-
-
-def add_quality(status: Status, measure: Callable[[], pd.DataFrame]) -> None:
-    """Measure how good annotators are, or say why that cannot be."""
-    if len(status.annotators) < 2:
-        return
-    why = "no row was labelled by two"
-    try:
-        found = measure()
-        if len(found):
-            names = ["quality", "with_consensus", "worst"]
-            status.annotators[names] = found[names].reindex(status.annotators.index)
-            last = found.iloc[0]
-            status.sentences.append(
-                f"Judged by each other and by a model that did not see their labels, {found.index[0]}'s labels are "
-                f"least often right (quality {last['quality']:.2f}, worst about {last['worst']}), {found.index[-1]}'s "
-                f"most often ({found['quality'].iloc[-1]:.2f})."
-            )
-            return
-    except (ImportError, ValueError, OSError) as error:
-        why = str(error)
-    status.sentences.append(f"How good annotators are cannot be said: {why}.")
 
 
 def _drift(state: State) -> list[dict[str, Any]]:

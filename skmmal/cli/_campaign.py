@@ -9,10 +9,21 @@ import typer
 
 from skmmal.cli._campaign_choices import GroupScore, LabelKind, Predictions, Source, Target, What
 from skmmal.cli._campaign_options import (
+    ByLabelOption,
     ByOption,
+    CostColumnOption,
+    CostsOption,
     FolderArgument,
+    GroupColumnOption,
+    GroupScoreOption,
+    GroupsOption,
     LockOption,
+    MaxRowsOption,
+    MeasureOption,
     MovedOption,
+    StrategyOption,
+    TargetOption,
+    ToleranceOption,
     open_campaign,
     pairs,
     shown_fields,
@@ -47,14 +58,6 @@ from skmmal.cli._shared import (
 __all__ = ["campaign"]
 
 campaign = new_app("campaign", "Run a labelling campaign: batches out, labels in, round after round, in a folder.")
-
-
-MeasureOption = Annotated[
-    bool, typer.Option("--measure", help="Fit models: whether choosing helps, how good annotators are.")
-]
-StrategyOption = Annotated[
-    str | None, typer.Option(help="For this round: another strategy.", autocompletion=complete_strategy)
-]
 
 
 def _classes(text: str, file: Path | None) -> list[str] | None:
@@ -96,27 +99,14 @@ def init(
             "--multilabel", "--several-labels", help="A row may have any of the classes, or none: its label is a set."
         ),
     ] = False,
-    target: Annotated[
-        LabelKind,
-        typer.Option(help="What labels are: classes, or numbers (ridge regression; strategies without a model)."),
-    ] = LabelKind.classes,
-    tolerance: Annotated[
-        float | None, typer.Option(help="Of numbers: two that differ by more contradict each other.", min=0)
-    ] = None,
-    groups: Annotated[
-        Path | None, typer.Option(help="CSV with the columns id and --group-column: hand out whole groups of rows.")
-    ] = None,
-    group_column: Annotated[str, typer.Option(help="Column of --groups.")] = "group",
-    group_score: Annotated[
-        GroupScore, typer.Option(help="What counts of the rows of a group: their sum, mean, or best.")
-    ] = GroupScore.sum,
-    max_rows: Annotated[
-        int | None, typer.Option(help="Rows in a batch at most, where groups are handed out.", min=1)
-    ] = None,
-    costs: Annotated[
-        Path | None, typer.Option(help="CSV with the columns id and --cost-column: what labelling each row costs.")
-    ] = None,
-    cost_column: Annotated[str, typer.Option(help="Column of --costs.")] = "cost",
+    target: TargetOption = LabelKind.classes,
+    tolerance: ToleranceOption = None,
+    groups: GroupsOption = None,
+    group_column: GroupColumnOption = "group",
+    group_score: GroupScoreOption = GroupScore.sum,
+    max_rows: MaxRowsOption = None,
+    costs: CostsOption = None,
+    cost_column: CostColumnOption = "cost",
     strategy: Annotated[
         str | None,
         typer.Option(
@@ -383,10 +373,11 @@ def status(
     folder: FolderArgument,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     measure: MeasureOption = False,
+    by_label: ByLabelOption = False,
     features: MovedOption = None,
 ) -> None:
     """Say where the campaign stands: labels, classes, accuracy, and whether it is time to stop."""
-    standing = open_campaign(folder, features).status(measure=measure)
+    standing = open_campaign(folder, features).status(measure=measure, by_label=by_label)
     if as_json:
         print(standing.to_json(), end="")
         return

@@ -102,3 +102,7 @@ def show_status(standing: Status) -> None:
     words = {True: "stop", False: "go on", None: "?"}
     for advice in standing.advice:
         say(f"  {advice.criterion}: {words[advice.stop]}: {advice.sentence}")
+    if len(standing.label_advice):
+        wide = standing.label_advice.assign(stop=[words[stop] for stop in standing.label_advice["stop"]])
+        wide = wide.pivot(index="label", columns="criterion", values="stop").rename_axis(columns=None)
+        print_table("Time to stop, label by label", wide.reset_index())
