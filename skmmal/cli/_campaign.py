@@ -9,6 +9,7 @@ import typer
 
 from skmmal.cli._campaign_choices import GroupScore, LabelKind, Predictions, Source, Target, What
 from skmmal.cli._campaign_options import (
+    BudgetOption,
     ByLabelOption,
     ByOption,
     CostColumnOption,
@@ -203,12 +204,7 @@ def next_(
     max_rows: Annotated[
         int | None, typer.Option(help="Rows at most, where groups are handed out. Default: the campaign's.", min=1)
     ] = None,
-    budget: Annotated[
-        float | None,
-        typer.Option(
-            help="What the batch may cost: in the unit of --costs, or in seconds as answers took so far.", min=0
-        ),
-    ] = None,
+    budget: BudgetOption = None,
     round_: Annotated[
         int | None,
         typer.Option(

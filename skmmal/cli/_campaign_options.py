@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from skmmal.campaign import LabelingCampaign
 
 __all__ = [
+    "BudgetOption",
     "ByLabelOption",
     "ByOption",
     "CostColumnOption",
@@ -69,6 +70,10 @@ MaxRowsOption = Annotated[
 ]
 CostsOption = Annotated[
     Path | None, typer.Option(help="CSV with the columns id and --cost-column: what labelling each row costs.")
+]
+BudgetOption = Annotated[
+    float | None,
+    typer.Option(help="What the batch may cost: in the unit of --costs, or in seconds as answers took so far.", min=0),
 ]
 CostColumnOption = Annotated[str, typer.Option(help="Column of --costs.")]
 
