@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -103,6 +104,8 @@ def encode(name: str, value: Any, is_saved: Callable[[Any], bool] = lambda value
     """
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):  # strict JSON has no word for it
+        return {"float": repr(value)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple):
@@ -133,6 +136,8 @@ def decode(value: Any, class_of: Callable[[str], Any] | None = None) -> Any:
     if isinstance(value, dict):
         if "tuple" in value:
             return tuple(decode(part, class_of) for part in value["tuple"])
+        if "float" in value:
+            return float(value["float"])
         if "slice" in value:
             return slice(*value["slice"])
         if "array" in value:

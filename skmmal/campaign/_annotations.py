@@ -1,4 +1,4 @@
-"""What people say of a row, and what follows where several do: one class, or a set of labels."""
+"""What people say of a row, and what follows where several do: one class, a set of labels, or a number."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from skmmal.campaign import _set_votes, _votes
+from skmmal.campaign import _numbers, _set_votes, _votes
 from skmmal.campaign._sets import join, named, split
 
-__all__ = ["Annotations", "OneClassAnnotations", "SetAnnotations"]
+__all__ = ["Annotations", "NumberAnnotations", "OneClassAnnotations", "SetAnnotations"]
 
 
 class Annotations(ABC):
@@ -101,6 +101,34 @@ class SetAnnotations(Annotations):
     def known(self, settled: pd.DataFrame) -> pd.Series:
         """Where annotators disagree about some labels, the others are known."""
         return settled["label"][settled["state"].isin(["label", "conflict"])]
+
+
+class NumberAnnotations(Annotations):
+    """A number; see `_numbers` for the text. Two that differ by more than the tolerance contradict each other."""
+
+    def __init__(self, tolerance: float | None = None) -> None:
+        self.tolerance = tolerance
+
+    def named(self, label: str) -> list[str]:
+        return []
+
+    def sure(self, label: str) -> list[str]:
+        return []
+
+    def since(self, events: pd.DataFrame, first: Mapping[str, int]) -> pd.DataFrame:
+        return events
+
+    def resolve(self, events: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+        return _numbers.resolve(events, self.tolerance)
+
+    def conflicts(self, events: pd.DataFrame, settled: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+        return _numbers.conflicts(events, settled, self.tolerance)
+
+    def agreement(self, events: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
+        return _numbers.agreement(events, self.tolerance)
+
+    def known(self, settled: pd.DataFrame) -> pd.Series:
+        return settled["label"][settled["state"] == "label"]
 
 
 def _not_known(text: str, name: str) -> str:

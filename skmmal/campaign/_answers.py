@@ -1,4 +1,4 @@
-"""What an answer is: one class, or a set of labels. Everything that differs between the two is said here."""
+"""What an answer is: one class, a set of labels, or a number. Everything that differs between them is said here."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import numpy as np
 import pandas as pd
 from scipy.special import entr
 
+from skmmal._fitted import predicts_values
 from skmmal._targets import SEVERAL_LABELS, target_of
-from skmmal.campaign import _doubts, _set_doubts
-from skmmal.campaign._annotations import Annotations, OneClassAnnotations, SetAnnotations
+from skmmal.campaign import _doubts, _number_doubts, _set_doubts
+from skmmal.campaign._annotations import Annotations, NumberAnnotations, OneClassAnnotations, SetAnnotations
 from skmmal.campaign._crowd import Question
-from skmmal.campaign._measures import Measures, measure_classes, measure_sets
-from skmmal.campaign._sets import join, split, states, text_of_states
+from skmmal.campaign._measures import Measures, measure_classes, measure_numbers, measure_sets
+from skmmal.campaign._numbers import text_of_number
+from skmmal.campaign._sets import among, label_hits, states, text_of_states
 from skmmal.stopping import RoundState
 
-__all__ = ["LABEL_SETS", "ONE_CLASS", "Answers", "Said", "answers_of_model", "can_be_learned"]
+__all__ = ["LABEL_SETS", "ONE_CLASS", "Answers", "NumberAnswers", "Said", "answers_of_model", "can_be_learned"]
 
 MOST_CASES = 50_000
 """Cases of a round that stopping criteria look at, at most about."""
@@ -29,7 +31,10 @@ Names = Sequence[str] | np.ndarray | pd.Series
 
 
 class Said(NamedTuple):
-    """What is kept of a model's probabilities: of each row how sure it is, the entropy, and what is predicted."""
+    """What is kept of a model's answers: of each row how sure it is, the entropy, and what is predicted.
+
+    A regressor is sure of nothing: the first two are empty then.
+    """
 
     confidence: np.ndarray
     entropy: np.ndarray
@@ -39,17 +44,35 @@ class Said(NamedTuple):
 class Answers(Annotations):
     """What is said of a row, kept as text; what a model makes of it."""
 
-    multilabel: bool
+    multilabel: bool = False
+    numbers: bool = False
     few: str
     """What is the case as long as there is nothing to learn from."""
+
+    def fit(self, model: Any, X: Any, y: np.ndarray, classes: Names) -> Any:
+        """Fit a model on rows whose labels are known."""
+        return model.fit(X, y, classes=np.array(classes, dtype=str))
+
+    def ask(self, model: Any, X: Any) -> tuple[np.ndarray | None, np.ndarray]:
+        """Probabilities of some rows, where the model has such, and what it predicts, as text."""
+        scores = model.predict_proba(X)
+        return scores, self.predicted(scores, model.classes_)
+
+    def as_handed_out(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A batch's table with the columns that have a meaning."""
+        return table
+
+    def is_predicted(self, batch: pd.DataFrame) -> pd.Series:
+        """Rows of a batch of which something was predicted."""
+        return batch["confidence"].notna()
 
     @abstractmethod
     def target(self, labels: Names, classes: Names) -> np.ndarray:
         """Labels as an estimator takes them, y."""
 
     @abstractmethod
-    def cases(self, predicted: pd.Series, classes: Names) -> pd.Series:
-        """What stopping criteria compare: predictions by row, or by row and label."""
+    def cases(self, predicted: pd.Series, classes: Names) -> pd.Series | None:
+        """What stopping criteria compare: predictions by row, or by row and label; ``None``: they cannot."""
 
     @abstractmethod
     def predicted(self, probabilities: np.ndarray, classes: Names) -> np.ndarray:
@@ -68,8 +91,23 @@ class Answers(Annotations):
         """What is kept of some rows' probabilities."""
 
     @abstractmethod
-    def counts(self, said: Said, classes: Names) -> list[int]:
-        """How many rows each class is predicted of."""
+    def in_pool(self, said: Said, classes: Names) -> dict[str, Any]:
+        """What a receipt says of all that is predicted of rows without a label."""
+
+    def of_labels(
+        self, classes: Names, probabilities: np.ndarray, known: Names, predicted: Names
+    ) -> dict[str, dict[str, Any]]:
+        """What a receipt says of each label by itself, where rows have several.
+
+        Parameters
+        ----------
+        classes : sequence of str
+        probabilities : ndarray of shape (n, L)
+            Of rows of the stop set.
+        known, predicted : sequence of str
+            Of the validation rows.
+        """
+        return {}
 
     @abstractmethod
     def texts(self, predicted: np.ndarray, classes: Names) -> np.ndarray:
@@ -121,7 +159,6 @@ class Answers(Annotations):
 class _OneClass(OneClassAnnotations, Answers):
     """One of several classes."""
 
-    multilabel = False
     few = "Fewer than two classes have labels"
 
     def target(self, labels: Names, classes: Names) -> np.ndarray:
@@ -150,8 +187,9 @@ class _OneClass(OneClassAnnotations, Answers):
         entropy = entr(probabilities).sum(axis=1)
         return Said(self.confidence(probabilities), entropy, probabilities.argmax(axis=1).astype(np.int32))
 
-    def counts(self, said: Said, classes: Names) -> list[int]:
-        return np.bincount(said.predicted, minlength=len(classes)).tolist()
+    def in_pool(self, said: Said, classes: Names) -> dict[str, Any]:
+        counts = np.bincount(said.predicted, minlength=len(classes)).tolist()
+        return {"predicted_in_pool": dict(zip(map(str, classes), counts, strict=True))}
 
     def texts(self, predicted: np.ndarray, classes: Names) -> np.ndarray:
         return np.asarray(classes)[predicted]
@@ -221,8 +259,28 @@ class _LabelSets(SetAnnotations, Answers):
         entropy = (entr(probabilities) + entr(1 - probabilities)).mean(axis=1)
         return Said(self.confidence(probabilities), entropy, probabilities > 0.5)
 
-    def counts(self, said: Said, classes: Names) -> list[int]:
-        return said.predicted.sum(axis=0).tolist()
+    def in_pool(self, said: Said, classes: Names) -> dict[str, Any]:
+        counts = said.predicted.sum(axis=0).tolist()
+        return {
+            "predicted_in_pool": dict(zip(map(str, classes), counts, strict=True)),
+            "n_pool": len(said.predicted),
+        }
+
+    def of_labels(
+        self, classes: Names, probabilities: np.ndarray, known: Names, predicted: Names
+    ) -> dict[str, dict[str, Any]]:
+        """Means of confidence and entropy, and how often the state is right, of how many rows."""
+        found: dict[str, dict[str, Any]] = {str(name): {} for name in classes}
+        right = label_hits(known, predicted, classes)
+        for column, said in enumerate(found.values()):
+            if len(probabilities):
+                p = probabilities[:, column]
+                said["mean_confidence"] = float(np.maximum(p, 1 - p).mean())
+                said["mean_entropy"] = float((entr(p) + entr(1 - p)).mean() / np.log(2))
+            of_label = right[~np.isnan(right[:, column]), column]
+            if len(of_label):
+                said |= {"validation_accuracy": float(of_label.mean()), "n_validation": len(of_label)}
+        return {"labels": found}
 
     def texts(self, predicted: np.ndarray, classes: Names) -> np.ndarray:
         names = [str(name) for name in classes]
@@ -234,7 +292,7 @@ class _LabelSets(SetAnnotations, Answers):
     def measures(
         self, labels: Names, predicted: Names, classes: Names, scores: Any = None, units: Any = None
     ) -> Measures:
-        known = [_among(text, classes) for text in labels]
+        known = [among(text, classes) for text in labels]
         return measure_sets(states(known, classes), states(predicted, classes), scores, units)
 
     def doubts(
@@ -259,6 +317,84 @@ class _LabelSets(SetAnnotations, Answers):
         return [question for question in asked if question.usable.any()]
 
 
+class NumberAnswers(NumberAnnotations, Answers):
+    """A number; see `_numbers` for the text. What is about classes and probabilities has no meaning and is refused."""
+
+    numbers = True
+    few = "Fewer than two different numbers are known"
+
+    def fit(self, model: Any, X: Any, y: np.ndarray, classes: Names) -> Any:
+        return model.fit(X, y)
+
+    def ask(self, model: Any, X: Any) -> tuple[np.ndarray | None, np.ndarray]:
+        return None, self.texts(np.asarray(model.predict(X)), ())
+
+    def as_handed_out(self, table: pd.DataFrame) -> pd.DataFrame:
+        names = table.columns.astype(str)
+        return table.loc[:, ~(names.str.startswith("contribution_") | (names == "confidence"))]
+
+    def is_predicted(self, batch: pd.DataFrame) -> pd.Series:
+        return batch["predicted"] != ""
+
+    def target(self, labels: Names, classes: Names) -> np.ndarray:
+        return np.asarray(labels, dtype=np.float64)
+
+    def cases(self, predicted: pd.Series, classes: Names) -> pd.Series | None:
+        return None
+
+    def predicted(self, probabilities: np.ndarray, classes: Names) -> np.ndarray:
+        raise _needs_classes("a prediction by probabilities")
+
+    def confidence(self, probabilities: np.ndarray) -> np.ndarray:
+        raise _needs_classes("confidence")
+
+    def in_words(self, probabilities: np.ndarray, classes: Names) -> str:
+        """`probabilities` is what is predicted of the row."""
+        return f"predicted {float(probabilities):.4g}; chosen from the features alone"
+
+    def said(self, probabilities: np.ndarray) -> Said:
+        """`probabilities` is what is predicted of each row."""
+        return Said(np.empty(0), np.empty(0), np.asarray(probabilities, dtype=np.float64))
+
+    def in_pool(self, said: Said, classes: Names) -> dict[str, Any]:
+        values = said.predicted
+        if not len(values):
+            return {}
+        low, median, high = np.percentile(values, [25, 50, 75])
+        found = {"mean": values.mean(), "std": values.std(), "min": values.min(), "25%": low, "50%": median}
+        found |= {"75%": high, "max": values.max()}
+        return {"numbers_in_pool": {"count": len(values), **{name: float(value) for name, value in found.items()}}}
+
+    def texts(self, predicted: np.ndarray, classes: Names) -> np.ndarray:
+        """Six digits say enough."""
+        return np.array([text_of_number(float(f"{value:.6g}")) for value in predicted], dtype=object)
+
+    def most_entropy(self, classes: Names) -> float:
+        raise _needs_classes("entropy")
+
+    def measures(
+        self, labels: Names, predicted: Names, classes: Names, scores: Any = None, units: Any = None
+    ) -> Measures:
+        return measure_numbers(self.target(labels, ()), self.target(predicted, ()), units)
+
+    def doubts(
+        self, model: Any, X: Any, labels: np.ndarray, ids: np.ndarray, classes: list[str], **options: Any
+    ) -> Any:
+        return _number_doubts.find_doubts(model, X, self.target(labels, ()), ids, **options)
+
+    def unseen(self, model: Any, X: Any, labels: np.ndarray, classes: list[str], **options: Any) -> np.ndarray:
+        raise _needs_classes("the quality of annotators (CROWDLAB)")
+
+    def questions(
+        self, votes: pd.DataFrame, probabilities: np.ndarray, pool: np.ndarray, classes: list[str]
+    ) -> list[Question]:
+        raise _needs_classes("the quality of annotators (CROWDLAB)")
+
+
+def _needs_classes(what: str) -> ValueError:
+    return ValueError(f"{what} is about classes, and the labels of this campaign are numbers")
+
+
 def _normalized(probabilities: np.ndarray) -> np.ndarray:
     """Rows that sum to one."""
     return probabilities / probabilities.sum(axis=1, keepdims=True)
@@ -267,12 +403,6 @@ def _normalized(probabilities: np.ndarray) -> np.ndarray:
 def _of_two(probability: np.ndarray) -> np.ndarray:
     """Probabilities of no and yes."""
     return np.column_stack([1 - probability, probability])
-
-
-def _among(text: str, classes: Names) -> str:
-    """A set as far as some labels go."""
-    yes, unknown = split(text)
-    return join([name for name in yes if name in classes], [name for name in unknown if name in classes])
 
 
 def _listed(columns: Sequence[int], probabilities: np.ndarray, classes: Names) -> str:
@@ -293,4 +423,6 @@ LABEL_SETS: Answers = _LabelSets()
 
 def answers_of_model(model: Any) -> Answers:
     """What a fitted model predicts."""
+    if predicts_values(model):
+        return NumberAnswers()
     return LABEL_SETS if target_of(model) is SEVERAL_LABELS else ONE_CLASS

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skmmal._fitted import predicts_values
 from skmmal.campaign._answers import answers_of_model
 from skmmal.modalities import MultimodalArray, presence_mask
 from skmmal.query import QueryStrategy
@@ -167,7 +168,7 @@ def batch_table(ids: np.ndarray, pick: Pick, X: MultimodalArray, model: Any = No
         Rows of X, in their order.
     X : MultimodalArray
         All rows.
-    model : LateFusionClassifier, optional
+    model : LateFusionClassifier or regressor, optional
         Fitted; without one, what is predicted stays empty.
 
     Returns
@@ -177,7 +178,8 @@ def batch_table(ids: np.ndarray, pick: Pick, X: MultimodalArray, model: Any = No
         (where rows have several labels, those with bars between them), ``confidence`` (the largest probability; of
         several labels the mean over them of the probability of what is predicted), ``contribution_NAME`` for each
         modality (its share in that probability), ``why`` (a sentence). What is predicted stays empty for rows that are
-        handed out once more because their label is doubted: the model has learned from it.
+        handed out once more because their label is doubted: the model has learned from it. Of a regressor there is
+        neither confidence nor contributions.
 
     Examples
     --------
@@ -206,6 +208,8 @@ def batch_table(ids: np.ndarray, pick: Pick, X: MultimodalArray, model: Any = No
             _REASONS.get(by, f"no model yet: {by} chose it from the features alone") for by in pick.chosen_by
         ]
         return pd.DataFrame(columns)
+    if predicts_values(model):
+        return pd.DataFrame({**columns, **_predicted_numbers(model, features, pick, present)})
     reading = read(model, features)
     probabilities, shares = reading.head.probabilities, reading.contributions
     answers = answers_of_model(model)
@@ -222,6 +226,18 @@ def batch_table(ids: np.ndarray, pick: Pick, X: MultimodalArray, model: Any = No
     table.loc[again, "predicted"] = ""
     table.loc[again, ["confidence", *(f"contribution_{name}" for name in names)]] = np.nan
     return table
+
+
+def _predicted_numbers(model: Any, X: MultimodalArray, pick: Pick, present: np.ndarray) -> dict[str, Any]:
+    """What a regressor predicts of the rows of a batch, and why they were chosen."""
+    answers, names = answers_of_model(model), list(X.modalities)
+    values = np.asarray(model.predict(X)) if len(X) else np.empty(0)
+    nothing = np.full(len(names), np.nan)
+    why = [
+        _REASONS.get(by, answers.in_words(value, ()) + in_modalities(nothing, there, names))
+        for by, value, there in zip(pick.chosen_by, values, present, strict=True)
+    ]
+    return {"predicted": answers.texts(values, ()), "why": why}
 
 
 _REASONS = {

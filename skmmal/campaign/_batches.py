@@ -19,9 +19,12 @@ from skmmal.campaign._batch import RANDOM_SLICE, RELABEL, Pick, batch_table, cho
 from skmmal.campaign._drift import compare_rows
 from skmmal.campaign._files import CampaignError, digest, write_new
 from skmmal.campaign._folder import COSTS, CampaignFolder
+from skmmal.campaign._log import Entry
 from skmmal.campaign._measures import Measures
 from skmmal.campaign._relabel import Scale, on_one_scale, take_again
+from skmmal.campaign._rows import NothingLeftError, Rows, excluded, sort_rows
 from skmmal.campaign._settings import (
+    INCLUDABLE,
     Settings,
     check_included,
     describe_strategy,
@@ -41,10 +44,6 @@ from skmmal.query import QueryStrategy
 from skmmal.reading import Reading, read
 
 __all__ = ["BatchesMixin", "NothingLeftError"]
-
-
-class NothingLeftError(ValueError):
-    """Every row is labelled, handed out, held out or set aside."""
 
 
 class BatchesMixin(CampaignFolder):
@@ -147,7 +146,7 @@ class BatchesMixin(CampaignFolder):
             def fill(path: Path) -> None:
                 for name, table in tables.items():
                     write_new(path / name, csv_bytes(table))
-                if model is not None:
+                if isinstance(model, LateFusionClassifier):
                     model.save(path / MODEL)
                     fsync_folder(path / MODEL)
 
@@ -155,7 +154,7 @@ class BatchesMixin(CampaignFolder):
             self._append(state, receipt, stamp(by, seconds=seconds), fill)
             return self.state().batches[-1].copy()
 
-    def model(self, round: int | None = None) -> LateFusionClassifier:
+    def model(self, round: int | None = None) -> Any:
         """Model that chose a round's batch.
 
         Parameters
@@ -165,13 +164,14 @@ class BatchesMixin(CampaignFolder):
 
         Returns
         -------
-        LateFusionClassifier
-            For features scaled as in the campaign (see `scaled_features`).
+        LateFusionClassifier or regressor
+            For features scaled as in the campaign (see `scaled_features`). A regressor is not kept: it is fitted once
+            more, on the same labels.
 
         Raises
         ------
         ValueError
-            There is none.
+            There is none, or a regressor's features are others by now.
         """
         entries = [entry for entry in self.state().rounds if entry.receipt["model"] is not None]
         if round is not None:
@@ -179,11 +179,32 @@ class BatchesMixin(CampaignFolder):
         if not entries:
             raise ValueError(f"there is no model of round {round}" if round is not None else "no round had a model yet")
         entries[-1].verify()
+        if self.settings.answers.numbers:
+            return self._model_again(entries[-1])
         return LateFusionClassifier.load(entries[-1].path / MODEL)
+
+    def _model_again(self, entry: Entry) -> Any:
+        """A round's regressor, fitted on the labels that were known before the round."""
+        before = State(self.state().entries[: entry.number - 1], [], self.settings.answers)
+        if describe(self._features)["sha256"] != entry.receipt["features"]["sha256"]:
+            raise ValueError(
+                f"the features have changed since round {entry.receipt['round']}: its model cannot be fitted once more"
+            )
+        X, ids = self.scaled_features()
+        with one_thread():
+            rows = sort_rows(ids, before, self._validation["id"], list(INCLUDABLE))
+            return self._fitted(before, self.settings, X, rows, int(entry.receipt["round"]))
+
+    def _fitted(self, state: State, settings: Settings, X: MultimodalArray, rows: Rows, number: int) -> Any:
+        """Model of a round; ``None`` where there is too little to learn from."""
+        if not can_be_learned(rows.y):
+            return None
+        model = seeded(settings.estimator, "campaign", settings.seed, "fit", number)
+        return state.answers.fit(model, X[rows.labeled], rows.y, state.classes)
 
     def _make_round(
         self, state: State, settings: Settings, limits: Limits, include: list[str], allow_changed_features: bool
-    ) -> tuple[dict[str, Any], dict[str, pd.DataFrame], LateFusionClassifier | None]:
+    ) -> tuple[dict[str, Any], dict[str, pd.DataFrame], Any]:
         number, seed = len(state.rounds) + 1, settings.seed
         before = state.rounds[-1].receipt["features"] if state.rounds else self._config["features"]["described"]
         described = describe(self._features, before)
@@ -195,18 +216,16 @@ class BatchesMixin(CampaignFolder):
             raise CampaignError(f"{len(gone)} ids with labels are no longer among the features, the first: {gone[0]!r}")
         X, ids = self.scaled_features()
         drift = self._drift(described, ids)
-        rows = _sort_rows(ids, state, self._validation["id"], include)
-        model = None
-        if can_be_learned(rows.y):
-            model = seeded(settings.estimator, "campaign", seed, "fit", number)
-            model.fit(X[rows.labeled], rows.y, classes=np.array(state.classes, dtype=str))
+        rows = sort_rows(ids, state, self._validation["id"], include)
+        model = self._fitted(state, settings, X, rows, number)
         strategy = settings.strategy if model is not None else settings.initial
         priced = COSTS in self._config["files"] or limits.budget is not None
         costs = self._costs(ids, state).to_numpy() if priced else None
         units = Units(self._groups(ids), costs, settings.group_score)
         scale = self._scale(state, settings, X, ids, rows, model)
         pick, pool = _pick(X, rows, model, strategy, state.class_counts, number, settings, units, limits, scale)
-        tables = {NEXT: _marked(_with_units(batch_table(ids, pick, X, model), pick, units), state)}
+        table = state.answers.as_handed_out(batch_table(ids, pick, X, model))
+        tables = {NEXT: _marked(_with_units(table, pick, units), state)}
         if model is not None and state.answers.multilabel:
             tables[SCORES] = _slice_scores(model, X, ids, pick)
         measured, stop_set = self._measure(state.answers, model, X, ids, rows, pool)
@@ -226,7 +245,7 @@ class BatchesMixin(CampaignFolder):
             "features": described,
             **({"drift": drift} if drift else {}),
             "n_candidates": len(rows.candidates),
-            "excluded": _excluded(rows, described["n_samples"] - len(ids)),
+            "excluded": excluded(rows, described["n_samples"] - len(ids)),
             "labels": {
                 "n": len(rows.y),
                 "sha256": digest(csv_bytes(state.labels.reset_index())),
@@ -240,7 +259,7 @@ class BatchesMixin(CampaignFolder):
         return receipt, tables, model
 
     def _scale(
-        self, state: State, settings: Settings, X: MultimodalArray, ids: np.ndarray, rows: _Rows, model: Any
+        self, state: State, settings: Settings, X: MultimodalArray, ids: np.ndarray, rows: Rows, model: Any
     ) -> Scale | None:
         """Labels that are doubted and new rows on one scale, where some are to be handed out once more."""
         if not settings.relabel_fraction or model is None:
@@ -263,10 +282,10 @@ class BatchesMixin(CampaignFolder):
     def _measure(
         self,
         answers: Answers,
-        model: LateFusionClassifier | None,
+        model: Any,
         X: MultimodalArray,
         ids: np.ndarray,
-        rows: _Rows,
+        rows: Rows,
         pool: _Pool,
     ) -> tuple[dict[str, Any] | None, pd.DataFrame]:
         """What the receipt says of the model, and its predictions on the stop set."""
@@ -275,40 +294,31 @@ class BatchesMixin(CampaignFolder):
         stop_set = self._stop_set()
         in_stop_set = {i: ids[row] for i, row in enumerate(rows.unlabeled) if ids[row] in stop_set}
         known = self._validation[self._validation["id"].isin(ids)]
-        on_validation = Measures()
+        on_validation, names = Measures(), [] if answers.numbers else model.classes_.tolist()
+        predicted: np.ndarray = np.empty(0, dtype=object)
         if len(known):
-            held_out = X[pd.Index(ids).get_indexer(pd.Index(known["id"]))]
-            scores = model.predict_proba(held_out)
-            predicted = answers.predicted(scores, model.classes_)
-            names = model.classes_.tolist()
-            on_validation = answers.measures(known["label"].tolist(), predicted.tolist(), names, scores)
+            scores, predicted = answers.ask(model, X[pd.Index(ids).get_indexer(pd.Index(known["id"]))])
+            on_validation = answers.measures(known["label"].tolist(), predicted, names, scores)
         said = pool.said(answers, model, X, rows.unlabeled)
-        summary = answers.summary(len(rows.y), said, model.classes_, in_stop_set)
-        in_pool = answers.counts(said, model.classes_)
+        summary = answers.summary(len(rows.y), said, names, in_stop_set)
+        of_labels = {}
+        if answers.multilabel:
+            compared = rows.unlabeled[list(in_stop_set)]
+            probabilities = model.predict_proba(X[compared]) if len(compared) else np.empty((0, len(names)))
+            of_labels = answers.of_labels(names, probabilities, known["label"].tolist(), predicted)
         measured = {
             "n_labeled": len(rows.y),
-            "n_iter": int(model.n_iter_),
+            **({} if answers.numbers else {"n_iter": int(model.n_iter_)}),
             "mean_confidence": summary.mean_confidence,
             "mean_entropy": summary.mean_entropy,
             "validation_accuracy": on_validation.accuracy,
             "n_validation": on_validation.n,
-            "predicted_in_pool": dict(zip(map(str, model.classes_), in_pool, strict=True)),
+            **answers.in_pool(said, names),
             **({"validation": on_validation.more} if on_validation.more else {}),
-            **({"n_pool": len(rows.unlabeled)} if answers.multilabel else {}),
+            **of_labels,
         }
         assert summary.predictions is not None
         return measured, summary.predictions.rename("predicted").rename_axis("id").reset_index()
-
-
-@dataclass
-class _Rows:
-    """Rows of the features: those that are labelled, with their labels, the others, and who may be handed out."""
-
-    labeled: np.ndarray
-    y: np.ndarray
-    unlabeled: np.ndarray
-    candidates: np.ndarray
-    counts: dict[str, int]
 
 
 @dataclass
@@ -318,8 +328,10 @@ class _Pool:
     rows: np.ndarray
     reading: Reading | None
 
-    def said(self, answers: Answers, model: LateFusionClassifier, X: MultimodalArray, rows: np.ndarray) -> Said:
+    def said(self, answers: Answers, model: Any, X: MultimodalArray, rows: np.ndarray) -> Said:
         """What the model says of rows of X, ascending, that include the pool; the others only are read anew."""
+        if answers.numbers:
+            return answers.said(model.predict(X[rows]) if len(rows) else np.empty(0))
         is_read = np.isin(rows, self.rows) if self.reading is not None else np.zeros(len(rows), dtype=bool)
         parts = [] if self.reading is None else [(is_read, self.reading)]
         if not is_read.all():
@@ -333,35 +345,10 @@ class _Pool:
         return Said(*found)
 
 
-def _sort_rows(ids: np.ndarray, state: State, held_out: pd.Series, include: list[str]) -> _Rows:
-    names = pd.Index(ids)
-    settled = state.labels["state"].reindex(names).fillna("").to_numpy()
-    in_state = {name: settled == name for name in ("label", "skip", "unsure", "conflict")}
-    in_state["pending"] = names.isin(state.pending)
-    in_state["validation"] = names.isin(held_out)
-    unlabeled = ~in_state["validation"] & ~in_state["label"]
-    known = state.answers.known(state.labels)
-    labeled = np.flatnonzero(names.isin(known.index) & ~in_state["validation"])
-    free = unlabeled.copy()
-    for name in ("pending", "skip", "unsure", "conflict"):
-        if name not in include:
-            free &= ~in_state[name]
-    counts = {name: int(mask.sum()) for name, mask in in_state.items()}
-    if not free.any():
-        aside = counts["skip"] + counts["unsure"] + counts["conflict"]
-        raise NothingLeftError(
-            f"nothing is left to hand out: of {len(ids)} rows {len(labeled)} are labelled, {counts['pending']} are "
-            f"handed out and not answered yet, {counts['validation']} are in the validation set, {aside} are skipped, "
-            "unsure or in conflict (include, --also, hands those out once more)"
-        )
-    y = state.answers.target(known.reindex(names[labeled]).tolist(), state.classes)
-    return _Rows(labeled, y, np.flatnonzero(unlabeled), np.flatnonzero(free), counts)
-
-
 def _pick(
     X: MultimodalArray,
-    rows: _Rows,
-    model: LateFusionClassifier | None,
+    rows: Rows,
+    model: Any,
     strategy: QueryStrategy,
     class_counts: dict[str, int],
     number: int,
@@ -385,6 +372,8 @@ def _pick(
     if left.n_units != 0 and (len(drawn) + len(again.rows) == 0 or _has_room(units, pool.rows, left)):
         is_new = ~np.isin(rows.labeled, pool.rows)
         asked = seeded(settings.estimator, *key, "fit", number) if model is None else model
+        if settings.answers.numbers:
+            asked = None  # strategies go by the campaign's features, not by what a regressor's steps make of them
         y = rows.y[is_new] if model is not None or rows.y.ndim == 1 else None
         pool.reading = read_candidates(asked, X, pool.rows, rows.labeled[is_new], y)
         pick = choose(
@@ -425,17 +414,6 @@ def _has_room(units: Units, rows: np.ndarray, limits: Limits) -> bool:
     return bool(fits.any())
 
 
-def _excluded(rows: _Rows, n_without: int) -> dict[str, int]:
-    """How many rows could not be picked, and why."""
-    counts = rows.counts
-    return {
-        "pending": counts["pending"],
-        "validation": counts["validation"],
-        "without any modality": n_without,
-        **{name: counts[name] for name in ("label", "skip", "unsure", "conflict")},
-    }
-
-
 def _with_units(table: pd.DataFrame, pick: Pick, units: Units) -> pd.DataFrame:
     """A batch's table, with the group and the cost of each row where there are such."""
     more = {}
@@ -472,7 +450,7 @@ def _slice_scores(model: LateFusionClassifier, X: MultimodalArray, ids: np.ndarr
     return table
 
 
-def _used(units: Units, limits: Limits, rows: _Rows, pick: Pick) -> dict[str, Any]:
+def _used(units: Units, limits: Limits, rows: Rows, pick: Pick) -> dict[str, Any]:
     """What a receipt says of groups and costs, where there are such."""
     used: dict[str, Any] = {}
     if units.groups is not None:

@@ -40,8 +40,12 @@ def check_validation(
     ids = [str(name) for name in features.ids]
     if isinstance(validation, str | os.PathLike):
         path = local_path(validation, "validation")
-        validation = read_labels_file(path, classes=classes, ids=ids, multilabel=answers.multilabel)
-    events = normalize(validation, "", multilabel=answers.multilabel, classes=classes).events
+        validation = read_labels_file(
+            path, classes=classes, ids=ids, multilabel=answers.multilabel, numbers=answers.numbers
+        )
+    events = normalize(
+        validation, "", multilabel=answers.multilabel, classes=classes, numbers=answers.numbers
+    ).events
     events = events[events["state"] == "label"]
     if events.empty:
         raise ValueError("validation holds no labels")

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from skmmal._fitted import predicts_values
 from skmmal._paths import local_path
 from skmmal._store import check_same
-from skmmal.campaign._answers import LABEL_SETS, ONE_CLASS
 from skmmal.campaign._begin import check_validation, describe_beginning, named_in, tables_beside, write_beginning
 from skmmal.campaign._files import SEAL, read_sealed, sealed
 from skmmal.campaign._folder import CONFIG
 from skmmal.campaign._insight import InsightMixin
-from skmmal.campaign._settings import Settings, as_classes
+from skmmal.campaign._regressors import usual_regressor
+from skmmal.campaign._settings import CLASS, NUMBER, Settings, as_classes
 from skmmal.campaign._source import load
 from skmmal.campaign.connect._verbs import ConnectMixin
-from skmmal.classifier import LateFusionClassifier, LateFusionClassifierCV
+from skmmal.classifier import LateFusionClassifierCV
 
 __all__ = ["LabelingCampaign"]
 
@@ -102,7 +103,7 @@ class LabelingCampaign(ConnectMixin, InsightMixin):
         ids: Any = None,
         strategy: Any = None,
         initial: Any = None,
-        estimator: LateFusionClassifier | None = None,
+        estimator: Any = None,
         scale: str = "standard",
         n_instances: int = 100,
         random_fraction: float = 0.0,
@@ -110,6 +111,8 @@ class LabelingCampaign(ConnectMixin, InsightMixin):
         class_balance: bool = False,
         classes: Sequence[str] | None = None,
         multilabel: bool = False,
+        target: str | None = None,
+        tolerance: float | None = None,
         validation: Any = None,
         groups: Any = None,
         group_column: str = "group",
@@ -133,14 +136,16 @@ class LabelingCampaign(ConnectMixin, InsightMixin):
         ids : sequence of str, optional
             Names of the rows, with arrays.
         strategy : str or QueryStrategy, optional
-            Chooses the batches. Default: ``"auto"`` (`skmmal.query.Auto`); in a folder that holds a campaign already,
-            the one it was begun with.
+            Chooses the batches. Default: ``"auto"`` (`skmmal.query.Auto`), where labels are numbers ``"mvopt"``
+            (`skmmal.query.MVOPT`, which lowers the variance that ridge regression leaves); in a folder that holds a
+            campaign already, the one it was begun with.
         initial : str or QueryStrategy, optional
             Chooses as long as fewer than two classes have labels; one that needs no model. Default: ``"kmeans"``, with
             `groups` or `costs` ``"maxherding"``.
-        estimator : LateFusionClassifier or LateFusionClassifierCV, optional
-            The model. Default: `LateFusionClassifierCV`; in a folder that holds a campaign already, the one it was
-            begun with.
+        estimator : LateFusionClassifier, LateFusionClassifierCV or regressor, optional
+            The model. Default: `LateFusionClassifierCV`, where labels are numbers ridge regression on all modalities
+            side by side, in which what is missing counts as its mean; in a folder that holds a campaign already, the
+            one it was begun with. A regressor is scikit-learn's, or a Pipeline of its parts.
         scale : {"standard", "l2", "none"}, default="standard"
             See `ModalityScaler`.
         n_instances : int, default=100
@@ -157,6 +162,12 @@ class LabelingCampaign(ConnectMixin, InsightMixin):
         multilabel : bool, default=False
             Whether a row may have any of the classes, or none: its label is a set. A label that comes later counts as
             not known of the rows that were answered before it was there, and has votes of its own as every other.
+        target : {"class", "number"}, optional
+            What labels are. Default: numbers if `estimator` is a regressor, otherwise classes. With numbers rows are
+            chosen by strategies that need no model; what is about classes or probabilities is refused.
+        tolerance : float, optional
+            Of numbers: two that differ by more contradict each other. A row is in conflict unless more than half of its
+            annotators lie within one tolerance of each other. Default: none is; the median counts.
         validation : path-like, DataFrame, mapping or Series, optional
             Labelled rows to measure on; they are never handed out. Their classes count as declared.
         groups : path-like, DataFrame, mapping or Series, optional
@@ -196,11 +207,11 @@ class LabelingCampaign(ConnectMixin, InsightMixin):
         """
         folder = local_path(folder, "folder")
         loaded = load(features, ids)
-        usual_strategy, usual_estimator = _usual(folder)
+        strategy, estimator, target = _with_usual(folder, strategy, estimator, target)
         settings = Settings(
-            strategy=usual_strategy if strategy is None else strategy,
+            strategy=strategy,
             initial=_usual_initial(groups, costs) if initial is None else initial,
-            estimator=usual_estimator if estimator is None else estimator,
+            estimator=estimator,
             scale=scale,
             n_instances=n_instances,
             random_fraction=random_fraction,
@@ -213,11 +224,12 @@ class LabelingCampaign(ConnectMixin, InsightMixin):
             multilabel=multilabel,
             group_score="" if groups is None else group_score,
             max_rows=max_rows,
+            target=target,
+            tolerance=tolerance,
         ).checked()
-        answers = LABEL_SETS if settings.multilabel else ONE_CLASS
-        held_out = check_validation(validation, loaded, settings.classes, answers)
+        held_out = check_validation(validation, loaded, settings.classes, settings.answers)
         if held_out is not None:
-            settings.classes = sorted({*settings.classes, *named_in(held_out["label"], answers)})
+            settings.classes = sorted({*settings.classes, *named_in(held_out["label"], settings.answers)})
         beside = tables_beside(loaded.ids, held_out, groups, group_column, costs, cost_column)
         config, files = describe_beginning(folder, features, loaded, settings, held_out, beside)
         if not (folder / CONFIG).exists():
@@ -228,13 +240,21 @@ class LabelingCampaign(ConnectMixin, InsightMixin):
 
 
 def _usual_initial(groups: Any, costs: Any) -> Any:
-    """What chooses while there is no model; k-means takes no group and no cost into account."""
+    """What chooses while there is no model; of groups and costs, what covers the pool as a whole."""
     return "kmeans" if groups is None and costs is None else "maxherding"
 
 
-def _usual(folder: Path) -> tuple[Any, LateFusionClassifier]:
-    """Strategy and estimator that a new campaign takes; one that was begun already keeps its own."""
+def _with_usual(folder: Path, strategy: Any, estimator: Any, target: Any) -> tuple[Any, Any, Any]:
+    """Strategy, estimator and target: as given, as the campaign that is there was begun, or the usual ones."""
     if (folder / CONFIG).exists():
         begun = Settings.from_json(read_sealed(folder / CONFIG)["settings"])
-        return begun.strategy, begun.estimator
-    return "auto", LateFusionClassifierCV()
+        strategy = begun.strategy if strategy is None else strategy
+        estimator = begun.estimator if estimator is None else estimator
+        target = begun.target if target is None else target
+    if target is None:
+        target = NUMBER if predicts_values(estimator) else CLASS
+    if estimator is None:
+        estimator = usual_regressor() if target == NUMBER else LateFusionClassifierCV()
+    if strategy is None:
+        strategy = "mvopt" if target == NUMBER else "auto"
+    return strategy, estimator, target

@@ -133,7 +133,7 @@ def export_batch(
     path = local_path(path)
     if kind not in ("csv", "jsonl", "indicator", "label-studio", "prodigy"):
         raise ValueError(f"a batch can be written as csv, jsonl, indicator, label-studio or prodigy, not as {kind!r}")
-    multilabel = campaign.settings.multilabel
+    multilabel, numbers = campaign.settings.multilabel, campaign.settings.answers.numbers
     round, batch = _batch_to_write(campaign, round, again)
     hidden = hidden_predictions(batch, predictions)
     if kind in ("csv", "jsonl", "indicator"):
@@ -143,19 +143,24 @@ def export_batch(
         elif kind == "csv":
             write(path, csv_bytes(table.assign(label="", state="")))
         else:
-            shown = table["confidence"].notna() if multilabel else None
-            table = table.assign(label=None if multilabel else "")
-            write(path, _jsonl((_with_lists(table, "predicted", shown) if multilabel else table).to_dict("records")))
+            table = table.assign(label=None if multilabel or numbers else "")
+            if multilabel:
+                table = _with_lists(table, "predicted", table["confidence"].notna())
+            table = _with_numbers(table, "predicted") if numbers else table
+            write(path, _jsonl(table.to_dict("records")))
         return len(batch)
     if data is None or not fields:
         raise ValueError(f"{kind} needs what annotators are to see: data and fields (--data, --image COLUMN, ...)")
     classes = campaign.state().classes
     if kind == "label-studio":
-        options: dict[str, Any] = {"predictions": predictions, "campaign": campaign.mark}
-        content = tasks(batch, data, fields, round, classes, multilabel=multilabel, **options)
-        config = labeling_config(fields, classes, multilabel=multilabel)
+        form: dict[str, Any] = {"multilabel": multilabel, "numbers": numbers}
+        options: dict[str, Any] = {"predictions": predictions, "campaign": campaign.mark, **form}
+        content = tasks(batch, data, fields, round, classes, **options)
+        config = labeling_config(fields, classes, **form)
         write(path.with_suffix(".xml"), (config + "\n").encode())
         write(path, dumps(content))
+    elif numbers:
+        raise ValueError("prodigy's recipes ask for classes; write a batch that is to get numbers as csv or jsonl")
     else:
         write(path, _jsonl(prodigy_tasks(_without_predictions(batch, hidden), data, fields, round, classes)))
     return len(batch)
@@ -184,6 +189,12 @@ def _with_lists(table: pd.DataFrame, column: str, answered: Any) -> pd.DataFrame
     return made
 
 
+def _with_numbers(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A table whose texts of numbers are numbers; none where there is no text."""
+    values = [float(text) if text else None for text in table[column]]
+    return table.assign(**{column: pd.Series(values, index=table.index, dtype=object)})
+
+
 def _without_predictions(batch: pd.DataFrame, hidden: pd.Series) -> pd.DataFrame:
     table = batch.copy()
     table.loc[hidden, "predicted"] = ""
@@ -206,7 +217,8 @@ def export_labels(campaign: LabelingCampaign, path: Path, kind: str, *, history:
         File to write; for huggingface a folder that is new or empty.
     kind : {"csv", "jsonl", "indicator", "huggingface"}
         Format. ``"indicator"`` is CSV with a column for each label: 1, 0, or nothing where it is not known or not
-        settled. Where rows have several labels, CSV has them with bars between them, and the others have lists.
+        settled. Where rows have several labels, CSV has them with bars between them, and the others have lists. Numbers
+        are numbers in the others.
     history : bool, default=False
         Every label received, with annotator and time; `LabelingCampaign.add_labels` takes such a file in again.
 
@@ -246,8 +258,10 @@ def export_labels(campaign: LabelingCampaign, path: Path, kind: str, *, history:
     if state.answers.multilabel and kind != "csv":
         has_set = ["label"] if history else ["label", "conflict"]
         table = _with_lists(table.reset_index(drop=True), "label", table["state"].isin(has_set))
+    if state.answers.numbers and kind != "csv":
+        table = _with_numbers(table, "label")
     if kind == "huggingface":
-        write_dataset(table, state.classes, path)
+        write_dataset(table.astype({"label": np.float64}) if state.answers.numbers else table, state.classes, path)
     else:
         write(path, csv_bytes(table) if kind == "csv" else _jsonl(table.to_dict("records")))
     return len(table)

@@ -15,7 +15,6 @@ import pandas as pd
 from skmmal._paths import local_path
 from skmmal._store import check_format
 from skmmal.campaign import _log, _source
-from skmmal.campaign._answers import LABEL_SETS, ONE_CLASS
 from skmmal.campaign._events import read_table
 from skmmal.campaign._files import SEAL, CampaignError, check_folder, read_checked, read_sealed
 from skmmal.campaign._lock import locked
@@ -71,8 +70,7 @@ class CampaignFolder:
         """
         entries = _log.read_log(self.folder, self._config[SEAL], self._known)
         if self._state is None or self._state.entries != entries:
-            answers = LABEL_SETS if self.settings.multilabel else ONE_CLASS
-            self._state = State(entries, list(self.settings.classes), answers, self._state)
+            self._state = State(entries, list(self.settings.classes), self.settings.answers, self._state)
         return self._state
 
     @contextmanager

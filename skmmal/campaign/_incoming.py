@@ -11,6 +11,7 @@ import pandas as pd
 
 from skmmal.campaign._files import digest
 from skmmal.campaign._incoming_sets import as_sets, new_names
+from skmmal.campaign._numbers import number_of, text_of_number
 from skmmal.campaign._sets import SEPARATOR
 from skmmal.campaign._votes import ALL_COLUMNS, STATES
 from skmmal.campaign.formats._csv import csv_bytes
@@ -47,6 +48,7 @@ def normalize(
     multilabel: bool = False,
     separator: str = SEPARATOR,
     classes: Collection[str] = (),
+    numbers: bool = False,
 ) -> Incoming:
     """Bring labels into the columns of `ALL_COLUMNS`, all of them text.
 
@@ -63,6 +65,8 @@ def normalize(
         A label is a set; see `as_sets`, also for the last two.
     separator : str, default="|"
     classes : collection of str, default=()
+    numbers : bool, default=False
+        A label is a number.
 
     Returns
     -------
@@ -116,6 +120,10 @@ def normalize(
             "the state is reject, which is about one class; of a row with several labels give the set of those it has,"
         )
         _complain(events["state"] == "reject", what, events, lines)
+    if numbers:
+        what = "the state is reject, which is about a class, and the labels of this campaign are numbers,"
+        _complain(events["state"] == "reject", what, events, lines)
+        events["label"] = _numbers_of(events, lines)
     odd = ~events["authority"].str.lower().isin(["", "yes", "true", "1", "no", "false", "0"])
     _complain(odd, "authority is neither yes nor no", events, lines, "authority")
     events["authority"] = np.where(events["authority"].str.lower().isin(["yes", "true", "1"]), "yes", "").astype(object)
@@ -124,6 +132,20 @@ def normalize(
     delivery = _text(table["entry"]) if "entry" in table.columns else [""] * len(table)  # our own history tells them
     _complain_of_contradictions(events[~blank], times[~blank], delivery, lines)
     return Incoming(events[~blank].reset_index(drop=True), int(blank.sum()), about, mapped)
+
+
+def _numbers_of(events: pd.DataFrame, lines: list[int]) -> list[str]:
+    """Labels in the text that numbers have here."""
+    texts = []
+    for line, name, text in zip(lines, events["id"], events["label"], strict=True):
+        try:
+            texts.append(text_of_number(number_of(text)) if text else "")
+        except ValueError as error:
+            raise ValueError(
+                f"labels: {text!r} of {name!r} in line {line} is {error}. Nothing was recorded; map_classes "
+                "(--map-class OLD=NEW) replaces a word, NEW being a number, skip or unsure"
+            ) from None
+    return texts
 
 
 def _rename(events: pd.DataFrame, map_classes: Mapping[str, str]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +14,15 @@ from skmmal.campaign._batch import RANDOM_SLICE, RELABEL
 from skmmal.campaign._benefit import Benefit, compare_with_random
 from skmmal.campaign._crowd import annotator_quality, needs_cleanlab
 from skmmal.campaign._folder import CampaignFolder
+from skmmal.campaign._label_advice import advice_by_label
 from skmmal.campaign._relabel import questions
+from skmmal.campaign._settings import Settings
 from skmmal.campaign._state import State, in_words
-from skmmal.campaign._status import Status, add_benefit, add_quality, make_status, name_benefit
+from skmmal.campaign._status import Status, make_status
+from skmmal.campaign._status_asked import add_benefit, add_label_advice, add_quality, name_benefit
 from skmmal.experiment._rounds import seeded
 from skmmal.experiment._unit import one_thread
-from skmmal.stopping import Advice, Budget, RoundState
+from skmmal.stopping import Advice, Budget, RoundState, StoppingCriterion
 
 __all__ = ["InsightMixin"]
 
@@ -32,7 +36,8 @@ class InsightMixin(CampaignFolder):
 
         Indexed by id: ``state`` (``label``, ``skip``, ``unsure``, ``conflict``), ``label``, ``n_annotators``,
         ``n_votes``, ``agreement``. Where rows have several labels, ``label`` holds them with bars between them, and
-        ``?`` before those that are not settled; an empty one with the state ``label``: no label applies.
+        ``?`` before those that are not settled; an empty one with the state ``label``: no label applies. Where labels
+        are numbers, ``label`` is the median of what was said, as text, and ``spread`` the largest less the smallest.
         """
         return self.state().labels.copy()
 
@@ -43,8 +48,14 @@ class InsightMixin(CampaignFolder):
         -------
         DataFrame of float64, shape (n_answered, n_classes)
             Indexed by id, a column for each label (or class): one, zero, and NaN where it is not known or not settled.
+
+        Raises
+        ------
+        ValueError
+            Labels are numbers.
         """
         state = self.state()
+        _refuse_numbers(self.settings, "an indicator matrix")
         known = state.answers.known(state.labels)
         if state.answers.multilabel:
             return pd.DataFrame(state.answers.target(known, state.classes), known.index, state.classes)
@@ -107,7 +118,7 @@ class InsightMixin(CampaignFolder):
     def conflicts(self) -> pd.DataFrame:
         """Ids whose annotators disagree: ``id``, ``settled`` (the label, if settled), ``said`` (who said what).
 
-        Where rows have several labels, ``labels`` says which ones they differ about.
+        Where rows have several labels, ``labels`` says which ones they differ about; of numbers, ``spread`` how far.
         """
         return self.state().conflicts
 
@@ -119,7 +130,10 @@ class InsightMixin(CampaignFolder):
         dict
             ``n_several`` (ids with two labels or more), ``n_unanimous``, ``n_differ``, ``by_annotator``, ``fleiss``
             (Fleiss' κ), ``n_fleiss``, ``pairs`` (Cohen's κ of each two annotators). Where rows have several labels
-            the κ are means over the labels, shares are of rows times labels, and ``labels`` holds each label's.
+            the κ are means over the labels, shares are of rows times labels, and ``labels`` holds each label's. Where
+            labels are numbers there is ``alpha`` (Krippendorff's, of squared differences) instead of κ, shares are of
+            numbers that differ by at most the campaign's tolerance (without one: that are equal), and ``pairs`` have
+            ``difference`` (mean), ``mean_absolute_difference`` and ``correlation``.
         """
         return self.state().agreement
 
@@ -141,19 +155,31 @@ class InsightMixin(CampaignFolder):
         list of Advice
             One for each criterion.
         """
-        return self._advice(self.state())
+        return _advice(self.state(), self.settings.stopping)
 
-    def _advice(self, state: State) -> list[Advice]:
-        # a budget counts the labels that came in since the last round, too
-        n_labeled = len(state.ids_in_state("label"))
-        last = state.history[-1] if state.history else RoundState(0, n_labeled)
-        spent = [*state.history[:-1], replace(last, n_labeled=n_labeled)]
-        return [
-            criterion.advise(spent if isinstance(criterion, Budget) else state.history)
-            for criterion in self.settings.stopping
-        ]
+    def advice_by_label(self) -> pd.DataFrame:
+        """What the stopping criteria say of each label by itself, where rows have several.
 
-    def status(self, *, measure: bool = False) -> Status:
+        Returns
+        -------
+        DataFrame
+            ``label``, ``criterion``, ``stop`` (``True``, ``False``, or ``None``: nothing can be said yet), ``value``,
+            ``sentence``. A criterion that looks at no model, such as a budget, is left out. Confidence and entropy are
+            means over the rows of the stop set. Empty as long as no round had a model.
+
+        Raises
+        ------
+        ValueError
+            Rows have one class, or a number.
+        """
+        state = self.state()
+        if not state.answers.multilabel:
+            raise ValueError(
+                "advice by label is for campaigns whose rows have several labels (multilabel=True, --multilabel)"
+            )
+        return advice_by_label(state, self.settings.stopping)
+
+    def status(self, *, measure: bool = False, by_label: bool = False) -> Status:
         """Where the campaign stands.
 
         Parameters
@@ -161,6 +187,8 @@ class InsightMixin(CampaignFolder):
         measure : bool, default=False
             Fit models, to say whether choosing helps (see `benefit`) and how good annotators are (see
             `annotator_quality`); takes seconds to minutes. What cannot be measured is said in words.
+        by_label : bool, default=False
+            Ask the stopping criteria about each label by itself, too (see `advice_by_label`).
 
         Returns
         -------
@@ -169,11 +197,13 @@ class InsightMixin(CampaignFolder):
         """
         state = self.state()
         n_samples = int(self._config["features"]["described"]["n_samples"])
-        found = make_status(self.folder, state, self.settings, n_samples, self._advice(state))
+        found = make_status(self.folder, state, self.settings, n_samples, _advice(state, self.settings.stopping))
+        if by_label:
+            add_label_advice(found, self.advice_by_label())
         if measure:
             add_benefit(found, self.benefit)
             add_quality(found, self.annotator_quality)
-        else:
+        elif not state.answers.numbers:
             name_benefit(found, state)
         return found
 
@@ -194,12 +224,15 @@ class InsightMixin(CampaignFolder):
             row), ``predicted``, ``confidence`` (of the prediction), ``likely_wrong`` (confident learning; the column is
             there if cleanlab is installed, the extra ``noise``). Labels that are the only one of their class cannot be
             checked and are left out; ``attrs["unchecked"]`` says how many. Where rows have several labels there is a
-            line for each row and label, with ``given`` (``yes``, ``no``) and ``predicted`` about it.
+            line for each row and label, with ``given`` (``yes``, ``no``) and ``predicted`` about it. Where labels are
+            numbers: ``id``, ``label``, ``predicted`` (by a model that was fitted without the row), ``difference`` and
+            ``deviation`` (the difference in robust standard deviations), the largest differences first.
 
         Raises
         ------
         ValueError
-            Fewer than two classes have two labels, or no label has two rows that have it and two that have it not.
+            Fewer than two classes have two labels, or no label has two rows that have it and two that have it not; or
+            there are fewer than four numbers.
         """
         state = self.state()
         X, ids = self.scaled_features()
@@ -233,6 +266,7 @@ class InsightMixin(CampaignFolder):
         ValueError
             There are too few labels of either kind.
         """
+        _refuse_numbers(self.settings, "benefit")
         options = {"n_folds": integer(n_folds, "n_folds", 2), "seed": self.settings.seed}
         state, batches = self.state(), self.batches
         X, ids = self.scaled_features()
@@ -269,6 +303,7 @@ class InsightMixin(CampaignFolder):
         .. [1] Goh, Tkachenko and Mueller, "CROWDLAB: supervised learning to infer consensus labels and quality scores
            for data with multiple annotators", NeurIPS 2022 workshop on human in the loop learning, section 3.
         """
+        _refuse_numbers(self.settings, "the quality of annotators")
         needs_cleanlab("the quality of annotators")
         X, ids = self.scaled_features()
         estimator = seeded(self.settings.estimator, "campaign", self.settings.seed, "fit", 0)
@@ -277,3 +312,16 @@ class InsightMixin(CampaignFolder):
                 self.state(), estimator, X, ids, self._validation["id"], seed=self.settings.seed
             )
             return annotator_quality(asked, votes.columns.tolist())
+
+
+def _refuse_numbers(settings: Settings, what: str) -> None:
+    if settings.answers.numbers:
+        raise ValueError(f"{what} is about classes, and the labels of this campaign are numbers")
+
+
+def _advice(state: State, criteria: Sequence[StoppingCriterion]) -> list[Advice]:
+    # a budget counts the labels that came in since the last round, too
+    n_labeled = len(state.ids_in_state("label"))
+    last = state.history[-1] if state.history else RoundState(0, n_labeled)
+    spent = [*state.history[:-1], replace(last, n_labeled=n_labeled)]
+    return [criterion.advise(spent if isinstance(criterion, Budget) else state.history) for criterion in criteria]

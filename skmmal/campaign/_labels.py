@@ -56,7 +56,7 @@ class LabelsMixin(CampaignFolder):
             this answer then, even where it repeats the same person's earlier one. Where rows have several labels, a
             label is a list of them, or a text with `separator` between them; or there is a column for each label that
             holds 1, 0 or nothing (not known), with the ids in ``id`` or in the index. No label applies: an empty list,
-            or the state ``none``.
+            or the state ``none``. Where labels are numbers, a label is a finite one, with a decimal point.
         annotator : str, optional
             Who labelled, where the labels do not say. Default: the user.
         source : str, default="auto"
@@ -144,7 +144,8 @@ class LabelsMixin(CampaignFolder):
         """How labels are to be understood."""
         if not isinstance(separator, str) or not separator.strip():
             raise ValueError(f"separator must be a text that is not blank, got {separator!r}")
-        return {"multilabel": self.settings.multilabel, "separator": separator}
+        answers = self.settings.answers
+        return {"multilabel": answers.multilabel, "separator": separator, "numbers": answers.numbers}
 
     def retract(
         self,

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
+from sklearn.metrics import r2_score
 
-__all__ = ["Measures", "average_precisions", "measure_classes", "measure_sets", "wilson"]
+__all__ = ["Measures", "average_precisions", "measure_classes", "measure_numbers", "measure_sets", "wilson"]
 
 N_RESAMPLES = 500
 """Of the rows, or of the groups, for a 95 % interval by the bootstrap's percentiles."""
@@ -17,7 +18,10 @@ N_RESAMPLES = 500
 
 @dataclass
 class Measures:
-    """Share of the rows that were predicted rightly, of how many, with a 95 % interval; and what else was measured."""
+    """Share of the rows that were predicted rightly, of how many, with a 95 % interval; and what else was measured.
+
+    Of numbers there is no such share.
+    """
 
     accuracy: float | None = None
     n: int = 0
@@ -108,6 +112,30 @@ def measure_sets(truth: np.ndarray, predicted: np.ndarray, scores: Any = None, u
             found.more |= {name: float(precisions[0]), f"{name}_low": low, f"{name}_high": high}
             found.more["n_labels"] = int((truth == 1).any(axis=0).sum())
     return found
+
+
+def measure_numbers(truth: np.ndarray, predicted: np.ndarray, units: Any = None) -> Measures:
+    """Compare numbers.
+
+    Parameters
+    ----------
+    truth, predicted : ndarray of float64, shape (n,)
+    units : array-like of shape (n,), optional
+        What was drawn at random, if that is not single rows: the group of each row.
+
+    Returns
+    -------
+    Measures
+        ``accuracy`` is ``None``: numbers are not right or wrong. ``more``: ``mae``, the mean absolute error, with
+        ``mae_low`` and ``mae_high`` (bootstrap over rows or groups, percentiles), and ``r2``, the coefficient of
+        determination (NaN where all numbers are the same).
+    """
+    if not len(truth):
+        return Measures()
+    errors = np.abs(truth - predicted)
+    low, high = _interval(_resampled(len(truth), units), lambda weights: weights @ errors / weights.sum(axis=1))
+    r2 = float(r2_score(truth, predicted)) if np.ptp(truth) > 0 else float("nan")
+    return Measures(None, len(truth), more={"mae": float(errors.mean()), "mae_low": low, "mae_high": high, "r2": r2})
 
 
 def _resampled(n: int, units: Any) -> np.ndarray:

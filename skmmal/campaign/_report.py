@@ -85,7 +85,13 @@ def write_campaign_report(
         columns=["criterion", "advice", "in words"],
     )
     page.table("advice", advice, advice)
-    if history:
+    if history and campaign.settings.answers.numbers:
+        page.figure(
+            "progress",
+            lambda: _draw_errors(history, status),
+            "Mean absolute error on the validation rows and on the random slices (95 % intervals).",
+        )
+    elif history:
         page.figure(
             "progress",
             lambda: _draw_progress(history, status.estimates),
@@ -102,6 +108,11 @@ def write_campaign_report(
         shown = "Rows that have each label." if several else "Settled labels of each class."
         page.figure("classes", lambda: _draw_classes(status.classes), shown)
         page.table("classes", status.classes)
+    if len(status.numbers):
+        page.heading("Labels")
+        known = pd.to_numeric(campaign.labels["label"], errors="coerce").dropna()
+        page.figure("labels", lambda: _draw_numbers(known), "Settled labels.")
+        page.table("labels", status.numbers)
     if len(status.groups):
         page.heading("Groups", "Those that were handed out, in that order, and how many of their rows are answered.")
         page.table("groups", status.groups)
@@ -221,11 +232,17 @@ def _second_looks(page: Page, status: Status, campaign: LabelingCampaign, rows: 
         doubts, why = pd.DataFrame(), str(error)
     if len(doubts) or len(status.conflicts):
         page.heading("Worth a second look")
-    if len(doubts):
+    if len(doubts) and campaign.settings.answers.numbers:
+        page.note(
+            f"The {len(doubts)} labels that are farthest from what a model predicts that did not see them. A large "
+            "deviation (difference in robust standard deviations) is a reason to look again, not a proof."
+        )
+    elif len(doubts):
         page.note(
             f"The {len(doubts)} labels that the model doubts most, and what it would say. A low self-confidence "
             "(probability of the label under a model that did not see it) is a reason to look again, not a proof."
         )
+    if len(doubts):
         rows.table(page, "doubts", doubts)
     elif len(status.annotators):
         page.note(f"Labels cannot be checked by the model: {why}.")
@@ -269,6 +286,31 @@ def _draw_progress(history: list[RoundState], estimates: pd.DataFrame) -> Any:
         ax.set_xlabel("labels")
         ax.grid(alpha=0.25)
     return accuracy.figure
+
+
+def _draw_errors(history: list[RoundState], status: Status) -> Any:
+    ax = new_axes(None, (6.4, 3.2))
+    by_round = {state.round: state.n_labeled for state in history}
+    rounds = status.rounds[status.rounds["round"].isin(list(by_round))]
+    _line(ax, rounds["round"].map(by_round).tolist(), rounds["validation mae"].tolist(), "#000000", "o", "validation")
+    estimates = status.estimates
+    if len(estimates):
+        spread = [estimates["mae"] - estimates["mae_low"], estimates["mae_high"] - estimates["mae"]]
+        x = estimates["round"].map(by_round)
+        ax.errorbar(x, estimates["mae"], spread, marker="s", color="#D55E00", capsize=2, label="random slice")
+    ax.legend(frameon=False)
+    ax.set_ylabel("mean absolute error")
+    ax.set_xlabel("labels")
+    ax.grid(alpha=0.25)
+    return ax.figure
+
+
+def _draw_numbers(known: pd.Series) -> Any:
+    ax = new_axes(None, (6.4, 3.2))
+    ax.hist(known, bins="auto", color="#0072B2")
+    ax.set_xlabel("label")
+    ax.set_ylabel("rows")
+    return ax.figure
 
 
 def _line(ax: Any, x: list, y: list, color: str, marker: str, label: str) -> None:

@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["SEPARATOR", "UNKNOWN", "check_label_names", "join", "named", "split", "states", "text_of_states"]
+__all__ = [
+    "SEPARATOR", "UNKNOWN", "among", "check_label_names", "join", "label_hits", "named", "split", "states",
+    "text_of_states",
+]  # fmt: skip
 
 SEPARATOR = "|"
 """Stands between the labels of a set, as in pandas' ``str.get_dummies``."""
@@ -93,3 +96,21 @@ def text_of_states(row: np.ndarray, classes: Any) -> str:
     """Text of one row of `states`."""
     yes = [classes[column] for column in np.flatnonzero(row == 1)]
     return join(yes, [classes[column] for column in np.flatnonzero(np.isnan(row))])
+
+
+def among(text: str, classes: Any) -> str:
+    """A set as far as some labels go."""
+    yes, unknown = split(text)
+    return join([name for name in yes if name in classes], [name for name in unknown if name in classes])
+
+
+def label_hits(labels: Iterable[str], predicted: Iterable[str], classes: Any) -> np.ndarray:
+    """Which labels' states are predicted rightly, (n, L): one, zero, and NaN where nobody knows the state.
+
+    Examples
+    --------
+    >>> label_hits(["sea|?dog"], ["boat"], ["boat", "dog", "sea"])
+    array([[ 0., nan,  0.]])
+    """
+    truth = states([among(text, classes) for text in labels], classes)
+    return np.where(np.isnan(truth), np.nan, truth == states(predicted, classes))

@@ -7,19 +7,25 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from skmmal._arrays import boolean, integer
+from skmmal._arrays import boolean, integer, number
+from skmmal._fitted import predicts_values
 from skmmal._persistence import decode, encode
 from skmmal._registry import entries
+from skmmal.campaign._answers import LABEL_SETS, ONE_CLASS, Answers, NumberAnswers
 from skmmal.campaign._checks import check_class_names
 from skmmal.campaign._crowd import needs_cleanlab
 from skmmal.campaign._files import CampaignError
+from skmmal.campaign._regressors import decoded_regressor, encoded_regressor
 from skmmal.campaign._sets import check_label_names
 from skmmal.classifier import LateFusionClassifier, LateFusionClassifierCV
 from skmmal.query import QueryStrategy, available_strategies, get_strategy
 from skmmal.query import strategy_name as registered_name
+from skmmal.query._refusals import model_refusal
 from skmmal.query._strategies import saved_strategy
 from skmmal.stopping import StoppingCriterion, as_criteria, available_criteria, get_criterion
 
+CLASS, NUMBER = "class", "number"
+"""What labels are."""
 SCALES = ("standard", "l2", "none")
 DEFAULT_STOPPING = ("stabilizing-predictions", "classification-change", "overall-uncertainty")
 GROUP_SCORES = ("sum", "mean", "best")
@@ -37,7 +43,7 @@ class Settings:
 
     strategy: QueryStrategy
     initial: QueryStrategy
-    estimator: LateFusionClassifier
+    estimator: Any
     scale: str
     n_instances: int
     random_fraction: float
@@ -51,19 +57,26 @@ class Settings:
     """How a group is scored; empty where the unit is the row."""
     max_rows: int | None = None
     relabel_fraction: float = 0.0
+    target: str = CLASS
+    tolerance: float | None = None
+    """Numbers that differ by more contradict each other; ``None``: none do."""
+
+    @property
+    def answers(self) -> Answers:
+        """What a label is."""
+        if self.target == NUMBER:
+            return NumberAnswers(self.tolerance)
+        return LABEL_SETS if self.multilabel else ONE_CLASS
 
     def checked(self) -> Settings:
         """Put names and defaults into the form that is kept; what cannot be used is an error."""
         if self.scale not in SCALES:
             raise ValueError(f"scale must be one of {list(SCALES)}, got {self.scale!r}")
-        if not isinstance(self.estimator, LateFusionClassifier):
-            raise TypeError(
-                "estimator must be a LateFusionClassifier, or a LateFusionClassifierCV, got "
-                f"{type(self.estimator).__name__}"
-            )
-        _validate(self.estimator)
         self.multilabel = boolean(self.multilabel, "multilabel")
+        self._check_estimator()
         self.strategy, self.initial = as_strategy(self.strategy), as_initial(self.initial)
+        if self.target == NUMBER:
+            self._check_numbers()
         if self.multilabel:
             self._check_multilabel()
         self.n_instances = integer(self.n_instances, "n_instances", 1)
@@ -77,7 +90,10 @@ class Settings:
         if self.relabel_fraction:
             self._check_relabeling()
         self.class_balance = bool(self.class_balance)
-        self.stopping = as_criteria(DEFAULT_STOPPING if self.stopping is None else self.stopping)
+        usual = () if self.target == NUMBER else DEFAULT_STOPPING
+        self.stopping = as_criteria(usual if self.stopping is None else self.stopping)
+        if self.target == NUMBER:
+            _check_stopping(self.stopping)
         self.seed = integer(self.seed, "seed", 0)
         self.n_stop_set = integer(self.n_stop_set, "n_stop_set", 0)
         for criterion in self.stopping:
@@ -85,6 +101,40 @@ class Settings:
                 raise TypeError(f"stopping: {criterion!r} is none of {available_criteria()}; it could not be read back")
         self.to_json()  # what cannot be written is an error now
         return self
+
+    def _check_estimator(self) -> None:
+        """Raise where the estimator is none that a campaign can keep, or not one of what labels are."""
+        if self.target not in (CLASS, NUMBER):
+            raise ValueError(f"target must be {CLASS!r} or {NUMBER!r}, got {self.target!r}")
+        name = type(self.estimator).__name__
+        if self.target == NUMBER:
+            if not predicts_values(self.estimator):
+                raise TypeError(f"estimator must be a regressor, as target is {NUMBER!r}, got {name}")
+            return
+        if self.tolerance is not None:
+            raise ValueError(f"tolerance is about labels that are numbers (target={NUMBER!r}, --target {NUMBER})")
+        if not isinstance(self.estimator, LateFusionClassifier):
+            way = f"; a regressor needs target={NUMBER!r}" if predicts_values(self.estimator) else ""
+            raise TypeError(
+                f"estimator must be a LateFusionClassifier, or a LateFusionClassifierCV, got {name}{way}"
+            )
+        _validate(self.estimator)
+
+    def _check_numbers(self) -> None:
+        """Raise where a part is about classes, and labels are numbers."""
+        if self.tolerance is not None:
+            self.tolerance = number(self.tolerance, "tolerance", 0.0, closed=True)
+        if self.strategy.requires_model:
+            raise ValueError(f"strategy: {model_refusal(strategy_name(self.strategy))}")
+        about_classes = {
+            "multilabel": self.multilabel,
+            "classes": self.classes,
+            "class_balance": self.class_balance,
+            "relabel_fraction": self.relabel_fraction,
+        }
+        given = [name for name, value in about_classes.items() if value]
+        if given:
+            raise ValueError(f"{given[0]} is about classes, and the labels of this campaign are numbers")
 
     def _check_multilabel(self) -> None:
         """Raise where a part has no form for sets of labels."""
@@ -130,7 +180,11 @@ class Settings:
         return {
             "strategy": describe_strategy(self.strategy),
             "initial": describe_strategy(self.initial),
-            "estimator": _encoded("estimator", self.estimator),
+            "estimator": (
+                encoded_regressor(self.estimator)
+                if self.target == NUMBER
+                else _encoded("estimator", self.estimator)
+            ),
             **({_CLASS: "LateFusionClassifierCV"} if isinstance(self.estimator, LateFusionClassifierCV) else {}),
             "scale": self.scale,
             "n_instances": self.n_instances,
@@ -147,6 +201,8 @@ class Settings:
             **({"group_score": self.group_score} if self.group_score else {}),
             **({"max_rows": self.max_rows} if self.max_rows is not None else {}),
             **({"relabel_fraction": self.relabel_fraction} if self.relabel_fraction else {}),
+            **({"target": self.target} if self.target != CLASS else {}),
+            **({"tolerance": self.tolerance} if self.tolerance is not None else {}),
         }
 
     @classmethod
@@ -156,7 +212,10 @@ class Settings:
             parts = dict(content)
             for name in ("strategy", "initial"):
                 parts[name] = saved_strategy(parts[name]["name"], _decoded(parts[name]["parameters"]))
-            parts["estimator"] = _ESTIMATORS[parts.pop(_CLASS, "")](**_decoded(parts["estimator"]))
+            if parts.get("target") == NUMBER:
+                parts["estimator"] = decoded_regressor(parts["estimator"])
+            else:
+                parts["estimator"] = _ESTIMATORS[parts.pop(_CLASS, "")](**_decoded(parts["estimator"]))
             parts["stopping"] = [
                 get_criterion(entry["name"], **_decoded(entry["parameters"])) for entry in parts["stopping"]
             ]
@@ -216,6 +275,17 @@ def as_initial(initial: Any) -> QueryStrategy:
         able = available_strategies(needs_model=False)
         raise ValueError(f"initial={initial!r} needs a model, and there is none at first; use one of {able}")
     return found
+
+
+def _check_stopping(criteria: Sequence[StoppingCriterion]) -> None:
+    """Raise where a criterion looks at classes or probabilities."""
+    odd = [criterion.name for criterion in criteria if criterion.needs]
+    if odd:
+        able = [name for name in available_criteria() if not get_criterion(name).needs]
+        raise ValueError(
+            f"stopping: {odd[0]} is about a classifier, and the labels of this campaign are numbers; these are not: "
+            f"{able}"
+        )
 
 
 def check_fraction(value: Any, name: str) -> float:

@@ -132,7 +132,7 @@ def _round_state(entry: Entry, batch: pd.DataFrame, state: State) -> RoundState:
 def _compared(entry: Entry, batch: pd.DataFrame, state: State, scores: pd.DataFrame | None = None) -> Measures:
     """A round's predictions for rows of its batch, compared with the labels that are there."""
     given = state.answers.known(state.labels)
-    known = batch[batch["id"].isin(given.index) & batch["confidence"].notna()]
+    known = batch[batch["id"].isin(given.index) & state.answers.is_predicted(batch)]
     units = None if "group" not in known else known["group"].to_numpy()
     classes = list(entry.receipt["labels"]["classes"])
     values = None if scores is None else scores.loc[known["id"], [SCORE + name for name in classes]].to_numpy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,23 @@ import numpy as np
 import pandas as pd
 
 from skmmal.campaign._batch import RANDOM_SLICE
-from skmmal.campaign._benefit import FEWEST as FEWEST_RANDOM
 from skmmal.campaign._benefit import Benefit
 from skmmal.campaign._drift import drift_in_words
 from skmmal.campaign._files import dumps
+from skmmal.campaign._number_status import (
+    agreement_sentence,
+    estimate_sentences,
+    number_sentences,
+    number_table,
+    round_columns,
+)
 from skmmal.campaign._settings import Settings, strategy_name
 from skmmal.campaign._state import State
 from skmmal.campaign._units import lead_times
 from skmmal.campaign._votes import latest
 from skmmal.stopping import Advice
 
-__all__ = ["Status", "add_benefit", "add_quality", "make_status", "name_benefit"]
+__all__ = ["Status", "make_status"]
 
 FEW = 5
 """A class with fewer labels than this is called poorly covered."""
@@ -49,7 +54,8 @@ class Status:
         Wilson's; where groups are handed out, or the bootstrap's over groups, if that reaches further). Where rows
         have several labels accuracy is the share of rows all of whose labels are right, and there are ``hamming_loss``
         and ``mean_average_precision`` (over the ``n_labels`` labels that some row has), each with ``_low`` and
-        ``_high`` (bootstrap).
+        ``_high`` (bootstrap). Where labels are numbers there is no accuracy, but ``mae``, ``mae_low``, ``mae_high`` and
+        ``r2``.
     annotators : DataFrame
         Indexed by annotator: ``seconds`` (median lead time, if the tool says so), ``labels``, ``skip``, ``unsure``,
         ``reject`` (said which class it is not; if anyone did), ``compared`` (rows with another annotator's label, too)
@@ -66,6 +72,11 @@ class Status:
         (a prediction was accepted), ``prediction-changed``.
     groups : DataFrame
         Indexed by group, where there are such and it was handed out: ``rows``, ``labelled``, ``pending``, ``other``.
+    numbers : DataFrame
+        Where labels are numbers: how they are distributed (``labels``), and what the last model predicts of rows
+        without one (``predicted``): ``count``, ``mean``, ``std``, ``min``, quartiles, ``max``.
+    label_advice : DataFrame
+        What the criteria say of each label by itself, where that was asked (see `LabelingCampaign.advice_by_label`).
     benefit : Benefit, optional
         Whether choosing helps, where that was measured.
     drift : list of dict
@@ -104,6 +115,8 @@ class Status:
     conflicts: pd.DataFrame = field(default_factory=pd.DataFrame)
     origins: dict[str, int] = field(default_factory=dict)
     groups: pd.DataFrame = field(default_factory=pd.DataFrame)
+    numbers: pd.DataFrame = field(default_factory=pd.DataFrame)
+    label_advice: pd.DataFrame = field(default_factory=pd.DataFrame)
     benefit: Benefit | None = None
     drift: list[dict[str, Any]] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
@@ -137,9 +150,11 @@ class Status:
             "conflicts": self.conflicts.to_dict("records"),
             "origins": self.origins,
             **({"groups": self.groups.reset_index().to_dict("records")} if len(self.groups) else {}),
+            **({"numbers": self.numbers.reset_index().to_dict("records")} if len(self.numbers) else {}),
             **({"benefit": self.benefit.to_dict()} if self.benefit is not None else {}),
             **({"drift": self.drift} if self.drift else {}),
             "advice": [vars(advice) for advice in self.advice],
+            **({"label_advice": self.label_advice.to_dict("records")} if len(self.label_advice) else {}),
             "sentences": self.sentences,
         }
 
@@ -166,48 +181,11 @@ def make_status(folder: Path, state: State, settings: Settings, n_samples: int, 
         state.conflicts,
         _origins(latest(state.events)),
         _groups(state),
+        number_table(state) if state.answers.numbers else pd.DataFrame(),
         drift=_drift(state),
     )
     status.sentences = _sentences(status, state, settings)
     return status
-
-
-def name_benefit(status: Status, state: State) -> None:
-    """Say how to find out whether choosing helps, where that can be."""
-    drawn = [name for batch in state.batches for name in batch["id"][batch["chosen_by"] == RANDOM_SLICE]]
-    if len(state.labels.index.intersection(drawn)) >= FEWEST_RANDOM:
-        status.sentences.append("Whether choosing helps: skmmal campaign status --measure says it, and fits models.")
-
-
-def add_benefit(status: Status, measure: Callable[[], Benefit]) -> None:
-    """Measure whether choosing helps, or say why that cannot be."""
-    try:
-        status.benefit = measure()
-        status.sentences += status.benefit.sentences
-    except (ValueError, OSError) as error:  # too few labels, or the features are elsewhere
-        status.sentences.append(f"Whether choosing helps cannot be said yet: {error}.")
-
-
-def add_quality(status: Status, measure: Callable[[], pd.DataFrame]) -> None:
-    """Measure how good annotators are, or say why that cannot be."""
-    if len(status.annotators) < 2:
-        return
-    why = "no row was labelled by two"
-    try:
-        found = measure()
-        if len(found):
-            names = ["quality", "with_consensus", "worst"]
-            status.annotators[names] = found[names].reindex(status.annotators.index)
-            last = found.iloc[0]
-            status.sentences.append(
-                f"Judged by each other and by a model that did not see their labels, {found.index[0]}'s labels are "
-                f"least often right (quality {last['quality']:.2f}, worst about {last['worst']}), {found.index[-1]}'s "
-                f"most often ({found['quality'].iloc[-1]:.2f})."
-            )
-            return
-    except (ImportError, ValueError, OSError) as error:
-        why = str(error)
-    status.sentences.append(f"How good annotators are cannot be said: {why}.")
 
 
 def _drift(state: State) -> list[dict[str, Any]]:
@@ -234,7 +212,7 @@ def _classes(state: State) -> pd.DataFrame:
         return _labels_of_sets(state, table)
     table["share"] = labels / max(1, labels.sum())
     models = [entry.receipt["model"] for entry in state.rounds if entry.receipt["model"] is not None]
-    if models:
+    if models and not state.answers.numbers:
         predicted = pd.Series(models[-1]["predicted_in_pool"], dtype=np.float64)
         table["in_pool"] = predicted.reindex(table.index).fillna(0.0) / max(1.0, predicted.sum())
     return table
@@ -284,13 +262,21 @@ def _rounds(state: State) -> pd.DataFrame:
                 "labelled": int(states.get("label", 0)),
                 "pending": int(states.get("pending", 0)),
                 "other": len(batch) - int(states.get("label", 0)) - int(states.get("pending", 0)),
-                "trained on": measured.get("n_labeled"),
-                "confidence": measured.get("mean_confidence"),
-                "validation": measured.get("validation_accuracy"),
+                **(round_columns(measured) if state.answers.numbers else _of_classifier(measured)),
             }
         )
     columns = ["round", "strategy", "handed out", "labelled", "pending", "other"]
-    return pd.DataFrame(lines, columns=[*columns, "trained on", "confidence", "validation"])
+    more = round_columns({}) if state.answers.numbers else _of_classifier({})
+    return pd.DataFrame(lines, columns=[*columns, *more])
+
+
+def _of_classifier(measured: dict[str, Any]) -> dict[str, Any]:
+    """What the table of rounds says of a round's model."""
+    return {
+        "trained on": measured.get("n_labeled"),
+        "confidence": measured.get("mean_confidence"),
+        "validation": measured.get("validation_accuracy"),
+    }
 
 
 def _estimates(state: State) -> pd.DataFrame:
@@ -299,7 +285,8 @@ def _estimates(state: State) -> pd.DataFrame:
         for number, found in state.slices.items()
         if found.n
     ]
-    return pd.DataFrame(lines) if lines else pd.DataFrame(columns=["round", "n", "accuracy", "low", "high"])
+    table = pd.DataFrame(lines) if lines else pd.DataFrame(columns=["round", "n", "accuracy", "low", "high"])
+    return table.drop(columns=["accuracy", "low", "high"]) if state.answers.numbers else table
 
 
 def _annotators(state: State) -> pd.DataFrame:
@@ -334,9 +321,15 @@ def _sentences(status: Status, state: State, settings: Settings) -> list[str]:
     aside = [f"{counts[name]} {word}" for name, word in _ASIDE if counts[name]]
     if aside:
         lines.append(f"Set aside: {', '.join(aside)}.")
-    lines += _label_sentences(status, state) if state.answers.multilabel else _class_sentences(status)
+    if state.answers.numbers:
+        lines += number_sentences(status.numbers)
+    else:
+        lines += _label_sentences(status, state) if state.answers.multilabel else _class_sentences(status)
     lines += _unit_sentences(status, state)
-    lines += _estimate_sentences(status, settings)
+    if state.answers.numbers:
+        lines += estimate_sentences(status.rounds, status.estimates, settings.random_fraction)
+    else:
+        lines += _estimate_sentences(status, settings)
     lines += _origin_sentences(status, state)
     for one in status.drift:
         lines.append(f"Before round {one['round']}: {drift_in_words(one['tests'], one['n_before'], one['n_new'])}")
@@ -344,7 +337,9 @@ def _sentences(status: Status, state: State, settings: Settings) -> list[str]:
     if once_more:
         lines.append(f"{once_more} rows that were handed out once more wait for another answer.")
     agreed = status.agreement
-    if agreed["n_several"]:
+    if agreed["n_several"] and state.answers.numbers:
+        lines.append(agreement_sentence(agreed, settings.tolerance))
+    elif agreed["n_several"]:
         several = "were answered by several" if state.answers.multilabel else "have several labels"
         line = f"{agreed['n_several']} samples {several}, {agreed['n_unanimous']} of them agree"
         line += f"; Fleiss' κ = {agreed['fleiss']:.2f}." if agreed["fleiss"] is not None else "."

@@ -7,12 +7,24 @@ from typing import Annotated
 
 import typer
 
-from skmmal.cli._campaign_choices import GroupScore, Predictions, Source, Target, What
+from skmmal.cli._campaign_choices import GroupScore, LabelKind, Predictions, Source, Target, What
 from skmmal.cli._campaign_options import (
+    BudgetOption,
+    ByLabelOption,
     ByOption,
+    CostColumnOption,
+    CostsOption,
     FolderArgument,
+    GroupColumnOption,
+    GroupScoreOption,
+    GroupsOption,
     LockOption,
+    MaxRowsOption,
+    MeasureOption,
     MovedOption,
+    StrategyOption,
+    TargetOption,
+    ToleranceOption,
     open_campaign,
     pairs,
     shown_fields,
@@ -47,14 +59,6 @@ from skmmal.cli._shared import (
 __all__ = ["campaign"]
 
 campaign = new_app("campaign", "Run a labelling campaign: batches out, labels in, round after round, in a folder.")
-
-
-MeasureOption = Annotated[
-    bool, typer.Option("--measure", help="Fit models: whether choosing helps, how good annotators are.")
-]
-StrategyOption = Annotated[
-    str | None, typer.Option(help="For this round: another strategy.", autocompletion=complete_strategy)
-]
 
 
 def _classes(text: str, file: Path | None) -> list[str] | None:
@@ -96,24 +100,18 @@ def init(
             "--multilabel", "--several-labels", help="A row may have any of the classes, or none: its label is a set."
         ),
     ] = False,
-    groups: Annotated[
-        Path | None, typer.Option(help="CSV with the columns id and --group-column: hand out whole groups of rows.")
-    ] = None,
-    group_column: Annotated[str, typer.Option(help="Column of --groups.")] = "group",
-    group_score: Annotated[
-        GroupScore, typer.Option(help="What counts of the rows of a group: their sum, mean, or best.")
-    ] = GroupScore.sum,
-    max_rows: Annotated[
-        int | None, typer.Option(help="Rows in a batch at most, where groups are handed out.", min=1)
-    ] = None,
-    costs: Annotated[
-        Path | None, typer.Option(help="CSV with the columns id and --cost-column: what labelling each row costs.")
-    ] = None,
-    cost_column: Annotated[str, typer.Option(help="Column of --costs.")] = "cost",
+    target: TargetOption = LabelKind.classes,
+    tolerance: ToleranceOption = None,
+    groups: GroupsOption = None,
+    group_column: GroupColumnOption = "group",
+    group_score: GroupScoreOption = GroupScore.sum,
+    max_rows: MaxRowsOption = None,
+    costs: CostsOption = None,
+    cost_column: CostColumnOption = "cost",
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="Name of the strategy. Default: auto, or what the campaign was begun with.",
+            help="Name of the strategy. Default: auto (of numbers mvopt), or what the campaign was begun with.",
             autocompletion=complete_strategy,
         ),
     ] = None,
@@ -154,6 +152,11 @@ def init(
     # the usual one of a campaign that is there already may be another
     given = (estimator, fusion, C, class_weight, modality_weights)
     is_usual = given == (Classifier.cv, Fusion.concat, None, ClassWeight.none, None)
+    if target is LabelKind.number and not is_usual:
+        raise ValueError(
+            "--estimator, --fusion, --C, --class-weight and --modality-weights are about a classifier, and --target "
+            "number has a regressor; in Python LabelingCampaign.create(estimator=...) takes one of scikit-learn's"
+        )
     begun = LabelingCampaign.create(
         folder,
         features,
@@ -167,6 +170,8 @@ def init(
         class_balance=class_balance,
         classes=_classes(classes, classes_file),
         multilabel=multilabel,
+        target=target.value if target is LabelKind.number else None,
+        tolerance=tolerance,
         groups=groups,
         group_column=group_column,
         group_score=group_score.value,
@@ -199,12 +204,7 @@ def next_(
     max_rows: Annotated[
         int | None, typer.Option(help="Rows at most, where groups are handed out. Default: the campaign's.", min=1)
     ] = None,
-    budget: Annotated[
-        float | None,
-        typer.Option(
-            help="What the batch may cost: in the unit of --costs, or in seconds as answers took so far.", min=0
-        ),
-    ] = None,
+    budget: BudgetOption = None,
     round_: Annotated[
         int | None,
         typer.Option(
@@ -270,7 +270,7 @@ def add_labels(
     annotator: Annotated[
         str | None, typer.Option(help="Who labelled, where the file does not say. Default: the user.")
     ] = None,
-    control: Annotated[str, typer.Option(help="Label Studio: control whose choice is the label.")] = "label",
+    control: Annotated[str, typer.Option(help="Label Studio: control whose choice or number is the label.")] = "label",
     map_class: Annotated[
         list[str] | None,
         typer.Option(
@@ -300,7 +300,8 @@ def add_labels(
 
     Tables (CSV, Excel, JSON, Parquet) need id and label, and may have state (label, skip, unsure, reject), annotator
     and when. Where rows have several labels, label holds them with a separator, or there is a column for each label (1,
-    0 or nothing); the state none says that no label applies. The latest word of each annotator counts.
+    0 or nothing); the state none says that no label applies. Numbers have a decimal point. The latest word of each
+    annotator counts.
     """
     opened = open_campaign(folder, features, lock_timeout)
     if snapshot and len(files) > 1:
@@ -368,10 +369,11 @@ def status(
     folder: FolderArgument,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     measure: MeasureOption = False,
+    by_label: ByLabelOption = False,
     features: MovedOption = None,
 ) -> None:
     """Say where the campaign stands: labels, classes, accuracy, and whether it is time to stop."""
-    standing = open_campaign(folder, features).status(measure=measure)
+    standing = open_campaign(folder, features).status(measure=measure, by_label=by_label)
     if as_json:
         print(standing.to_json(), end="")
         return
@@ -406,7 +408,7 @@ def doubts(
             if "given" not in table
             else f"{table.attrs['unchecked']} entries are about labels that too few rows have, or have not, to check."
         )
-    if "likely_wrong" not in table:
+    if "likely_wrong" not in table and "deviation" not in table:
         note("With cleanlab (pip install 'skmmal[noise]') the list also says which labels are likely wrong.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["GroupScore", "Predictions", "Source", "Target", "What"]
+__all__ = ["GroupScore", "LabelKind", "Predictions", "Source", "Target", "What"]
 
 
 class Source(StrEnum):
@@ -40,6 +40,13 @@ class Predictions(StrEnum):
     strategy = "strategy"
     all = "all"
     none = "none"
+
+
+class LabelKind(StrEnum):
+    """What labels are."""
+
+    classes = "class"
+    number = "number"
 
 
 class GroupScore(StrEnum):

@@ -7,14 +7,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skmmal.cli._campaign_choices import GroupScore, LabelKind
+from skmmal.cli._shared import complete_strategy
+
 if TYPE_CHECKING:
     from skmmal.campaign import LabelingCampaign
 
 __all__ = [
+    "BudgetOption",
+    "ByLabelOption",
     "ByOption",
+    "CostColumnOption",
+    "CostsOption",
     "FolderArgument",
+    "GroupColumnOption",
+    "GroupScoreOption",
+    "GroupsOption",
     "LockOption",
+    "MaxRowsOption",
+    "MeasureOption",
     "MovedOption",
+    "StrategyOption",
+    "TargetOption",
+    "ToleranceOption",
     "open_campaign",
     "pairs",
     "shown_fields",
@@ -27,6 +42,40 @@ LockOption = Annotated[
     float, typer.Option("--lock-timeout", help="Seconds to wait for another command that changes the campaign.", min=0)
 ]
 ByOption = Annotated[str | None, typer.Option("--by", help="Who gives the command. Default: the user.")]
+MeasureOption = Annotated[
+    bool, typer.Option("--measure", help="Fit models: whether choosing helps, how good annotators are.")
+]
+ByLabelOption = Annotated[
+    bool, typer.Option("--by-label", help="Time to stop: of each label by itself, too, where rows have several.")
+]
+StrategyOption = Annotated[
+    str | None, typer.Option(help="For this round: another strategy.", autocompletion=complete_strategy)
+]
+TargetOption = Annotated[
+    LabelKind,
+    typer.Option(help="What labels are: classes, or numbers (ridge regression; strategies without a model)."),
+]
+ToleranceOption = Annotated[
+    float | None, typer.Option(help="Of numbers: two that differ by more contradict each other.", min=0)
+]
+GroupsOption = Annotated[
+    Path | None, typer.Option(help="CSV with the columns id and --group-column: hand out whole groups of rows.")
+]
+GroupColumnOption = Annotated[str, typer.Option(help="Column of --groups.")]
+GroupScoreOption = Annotated[
+    GroupScore, typer.Option(help="What counts of the rows of a group: their sum, mean, or best.")
+]
+MaxRowsOption = Annotated[
+    int | None, typer.Option(help="Rows in a batch at most, where groups are handed out.", min=1)
+]
+CostsOption = Annotated[
+    Path | None, typer.Option(help="CSV with the columns id and --cost-column: what labelling each row costs.")
+]
+BudgetOption = Annotated[
+    float | None,
+    typer.Option(help="What the batch may cost: in the unit of --costs, or in seconds as answers took so far.", min=0),
+]
+CostColumnOption = Annotated[str, typer.Option(help="Column of --costs.")]
 
 
 def open_campaign(folder: Path, features: Path | None = None, lock_timeout: float = 60.0) -> LabelingCampaign:

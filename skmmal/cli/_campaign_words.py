@@ -78,6 +78,8 @@ def show_status(standing: Status) -> None:
     if len(standing.classes):
         is_of_sets = "not_known" in standing.classes
         print_table("Labels" if is_of_sets else "Classes", standing.classes.reset_index())
+    if len(standing.numbers):
+        print_table("Labels", standing.numbers.reset_index())
     if len(standing.groups):
         print_table(
             "Groups" if len(standing.groups) <= 20 else f"Groups (the last 20 of {len(standing.groups)})",
@@ -86,6 +88,12 @@ def show_status(standing: Status) -> None:
     if len(standing.annotators):
         print_table("Annotators", standing.annotators.reset_index())
     for pair in standing.agreement["pairs"]:
+        if "difference" in pair:
+            say(
+                f"{pair['first']} and {pair['second']}: mean absolute difference "
+                f"{pair['mean_absolute_difference']:.4g} in {pair['n']}, mean difference {pair['difference']:+.4g}"
+            )
+            continue
         kappa = "undefined" if pair["kappa"] is None else f"{pair['kappa']:.2f}"
         say(f"{pair['first']} and {pair['second']}: {pair['agree']:.0%} of {pair['n']} agree, Cohen's κ {kappa}")
     if len(standing.conflicts):
@@ -94,3 +102,7 @@ def show_status(standing: Status) -> None:
     words = {True: "stop", False: "go on", None: "?"}
     for advice in standing.advice:
         say(f"  {advice.criterion}: {words[advice.stop]}: {advice.sentence}")
+    if len(standing.label_advice):
+        wide = standing.label_advice.assign(stop=[words[stop] for stop in standing.label_advice["stop"]])
+        wide = wide.pivot(index="label", columns="criterion", values="stop").rename_axis(columns=None)
+        print_table("Time to stop, label by label", wide.reset_index())

@@ -12,6 +12,7 @@ from skmmal._sklearn import Interval, StrOptions
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import FUSED, Head, Reading
 from skmmal.reading._sharded import ShardedReading, View
+from skmmal.selection._units import UnitBenefits, Units
 
 __all__ = ["BAIT"]
 
@@ -46,6 +47,10 @@ class BAIT(QueryStrategy):
     updates. Deterministic. Cost of ``"trace"``: O(N D²) once, then one product N × R × 2 for each of 2B picks, R the
     directions; memory N (D + R). Cost of ``"full"``: O(N K³ R) a pick, memory N K² R. With ``on="all"`` for each head.
 
+    Groups: what all rows of a group take off the trace together, exactly, in all, per row, or what its best row does; B
+    is about how many rows will be picked, and nothing is put back (ours). Memory: all pairs of rows of a group, times
+    K² with ``"full"``.
+
     Rows that lack a modality tell nothing of the weights that meet it, and more of the others where the model is less
     sure of them.
 
@@ -65,6 +70,7 @@ class BAIT(QueryStrategy):
     """
 
     _looks_beyond_candidates = True
+    supports_groups = True
     _parameter_constraints: dict = {
         "fisher": [StrOptions({"auto", "full", "trace"})],
         "regularization": [Interval(Real, 0, None, closed="neither")],
@@ -85,7 +91,26 @@ class BAIT(QueryStrategy):
         self.on = on
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        factors, known = self._factors(pool, self._is_full(pool.head))
+        return fisher_batch(
+            factors,
+            n_instances,
+            labelled=known,
+            n_labelled=len(labelled),
+            regularization=self.regularization,
+            candidates=pool.candidates,
+        )
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
         full = self._is_full(pool.head)
+        n_classes = pool.head.probabilities.shape[1]
+        full &= self.fisher == "full" or units.have_room(n_classes)
+        units.check_pairs(n_classes if full else 1)
+        factors, known = self._factors(pool, full)
+        return _FisherGains(factors, units, known, len(labelled), self.regularization)
+
+    def _factors(self, pool: Reading, full: bool) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+        """Factors of the rows' information by each head, of the pool and of the labelled rows."""
         axes = {
             head.name: _informative_axes(head.layer_features, _spread(head.probabilities), self.n_directions)
             for head in pool.listening
@@ -94,14 +119,8 @@ class BAIT(QueryStrategy):
         def factors(head: Head) -> np.ndarray:
             return _row_factors(head.probabilities, _project(head.layer_features, axes[head.name]), full)
 
-        return fisher_batch(
-            pool.by_head(factors),
-            n_instances,
-            labelled=[factors(head.labelled) if len(head.labelled) else None for head in pool.listening],
-            n_labelled=len(labelled),
-            regularization=self.regularization,
-            candidates=pool.candidates,
-        )
+        known = [factors(head.labelled) if len(head.labelled) else None for head in pool.listening]
+        return pool.by_head(factors), known
 
     def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
         if self.fisher == "full":
@@ -243,6 +262,49 @@ class _Forward:
         self._left[rows] = False
 
 
+class _FisherGains(UnitBenefits):
+    """What all rows of a unit take off ``tr(M⁻¹ F)`` together; with ``"best"`` its best row alone.
+
+    Parameters are those of `fisher_batch`; as many rows count as wanted as the units that are wanted have on average.
+    """
+
+    nothing_is_random = False
+
+    def __init__(
+        self,
+        factors: Sequence[np.ndarray],
+        units: Units,
+        labelled: Sequence[np.ndarray | None],
+        n_labelled: int,
+        regularization: float,
+    ) -> None:
+        n_wanted = max(1, round(units.expected * units.sizes[units.sizes > 0].mean()))
+        self._units, self._parts = units, []
+        self._factors = [one * np.sqrt(n_wanted / (n_labelled + n_wanted)) for one in factors]
+        known = [None if own is None else _gram(own) for own in labelled]
+        targets = [_gram(one) / len(one) for one in factors]
+        for some, rows in units.by_size():
+            together = [one[rows].reshape(len(rows), -1, one.shape[2]) for one in factors]
+            searches = [
+                _search(stacked, n_wanted, n_labelled, regularization, target, own)
+                for stacked, target, own in zip(together, targets, known, strict=True)
+            ]
+            self._parts.append((some, searches))
+
+    def present(self, rates: np.ndarray) -> np.ndarray:
+        by_row = self._units.score == "best"
+        found = np.zeros(len(self._units.codes) if by_row else self._units.n_units)
+        for some, searches in self._parts:
+            found[some] = np.maximum(sum(search.changes(+1) for search in searches), 0.0)
+        return self._units.of_rows(found) if by_row else self._units.of_sums(found)
+
+    def take(self, unit: int) -> None:
+        rows = self._units.rows(unit)
+        for _, searches in self._parts:
+            for search, one in zip(searches, self._factors, strict=True):
+                search.update(one[rows].reshape(-1, one.shape[2]), +1)
+
+
 class _Search:
     """``tr(M⁻¹ F)`` under adding (+1) or removing (−1) rows, for all rows at once.
 
@@ -276,13 +338,14 @@ class _Search:
         return np.trace(np.linalg.solve(eye + sign * self.A, self.C), axis1=1, axis2=2)
 
     def update(self, row: np.ndarray, sign: int) -> None:
-        """Add or remove a row by its factors (q, P)."""
+        """Add or remove a row, or several together, by their factors (r, P)."""
         n, q, _ = self.factors.shape
+        r = len(row)
         W = self.inverse @ row.T
-        S = np.linalg.inv(np.eye(q) + sign * (row @ W))
+        S = np.linalg.inv(np.eye(r) + sign * (row @ W))
         FW = self.target @ W
         both = self._flat @ np.hstack([W, self.inverse @ FW])
-        T, U = both[:, :q].reshape(n, q, q), both[:, q:].reshape(n, q, q)
+        T, U = both[:, :r].reshape(n, q, r), both[:, r:].reshape(n, q, r)
         TS = sign * (T @ S)
         cross = TS @ U.transpose(0, 2, 1)
         self.A -= TS @ T.transpose(0, 2, 1)

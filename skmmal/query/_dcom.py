@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit
@@ -17,11 +18,22 @@ from skmmal.reading import Head, Reading
 from skmmal.selection._ball_cover import mixed_cover
 from skmmal.selection._dense import draw_references, in_any_ball, pure_radius, sq_distances
 from skmmal.selection._k_means import cluster
+from skmmal.selection._units import BallGains, MixedGains, UnitBenefits, Units
 
 __all__ = ["DCoM", "competence"]
 
 _RESOLUTION = 0.05
 """Width of the bracket at which the bisection of a radius ends (the official code's)."""
+
+
+class _Setting(NamedTuple):
+    """Rows to be covered (``None``: all), the picks' radius, who is covered, the scaled margins, and their weight."""
+
+    references: np.ndarray | None
+    radius: float
+    covered: np.ndarray
+    uncertainty: np.ndarray
+    share: float
 
 
 class DCoM(QueryStrategy):
@@ -72,6 +84,9 @@ class DCoM(QueryStrategy):
     ``radius="auto"``, N R additions for all picks together and O(N) a pick; memory N D, and N R / 8 bytes for the
     graph (125 MB for N = 100,000).
 
+    Groups: u is the sum (or mean, or best) of its rows', the degree how many rows their balls cover anew together (or
+    on the average, or that of the best row); both are scaled over the groups before every pick.
+
     Rows that lack a modality: as for ProbCover while coverage is low; later by their margins, which tend to be small.
 
     References
@@ -91,6 +106,7 @@ class DCoM(QueryStrategy):
     """
 
     requires_model = False
+    supports_groups = True
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "radius": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
@@ -127,6 +143,29 @@ class DCoM(QueryStrategy):
         self.on = on
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        found = self._setting(pool, labelled, n_instances, rng)
+        return mixed_cover(
+            pool.head.unit_features,
+            n_instances,
+            radius=found.radius,
+            uncertainty=found.uncertainty,
+            share=found.share,
+            references=found.references,
+            covered=found.covered,
+            candidates=pool.candidates,
+            random_state=rng,
+        )
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        found = self._setting(pool, labelled, units.expected, rng)
+        rows = np.arange(len(pool)) if found.references is None else found.references
+        balls = BallGains(pool.head.unit_features, rows, found.radius, found.covered, units)
+        return MixedGains(balls, units.of_rows(found.uncertainty), found.share)
+
+    def _setting(
+        self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState
+    ) -> _Setting:
+        """What is covered, by which balls, and how much margins weigh."""
         points, known = pool.head.unit_features, labeled_unit_rows(labelled)
         rows = draw_references(len(pool), self.max_references, rng)
         measured = points if rows is None else points[rows]
@@ -147,20 +186,11 @@ class DCoM(QueryStrategy):
                 )
             covered = in_any_ball(measured, known, radii)
             radius = float(radii.mean())
-        share = 0.0
+        share, uncertainty = 0.0, np.zeros(len(pool))
         if pool.is_fitted:
             share = float(competence(_coverage(covered, len(pool), len(labelled)), self.steepness, self.center))
-        return mixed_cover(
-            points,
-            n_instances,
-            radius=radius,
-            uncertainty=pool.mean_score(_scaled_margins) if pool.is_fitted else np.zeros(len(pool)),
-            share=share,
-            references=rows,
-            covered=covered,
-            candidates=pool.candidates,
-            random_state=rng,
-        )
+            uncertainty = pool.mean_score(_scaled_margins)
+        return _Setting(rows, radius, covered, uncertainty, share)
 
     def _first_radius(
         self, pool: Reading, labelled: Reading, measured: np.ndarray, n_instances: int, rng: np.random.RandomState

@@ -57,7 +57,7 @@ def mutual_information(draws: object, *, multilabel: bool = False) -> np.ndarray
     return np.maximum(information, 0.0)
 
 
-def predictive_information(draws: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def predictive_information(draws: np.ndarray, targets: np.ndarray, *, multilabel: bool = False) -> np.ndarray:
     """Mean mutual information of a row's label and the label of a target, in nats.
 
     Parameters
@@ -66,6 +66,9 @@ def predictive_information(draws: np.ndarray, targets: np.ndarray) -> np.ndarray
         Class probabilities of the rows under S draws of the parameters.
     targets : array-like of shape (S, M, K)
         Those of the targets under the same draws.
+    multilabel : bool, default=False
+        Whether rows have several labels: columns are then probabilities of labels, each for itself, and the information
+        is the mean over the labels of that between a row's state and a target's state of the same label.
 
     Returns
     -------
@@ -75,7 +78,7 @@ def predictive_information(draws: np.ndarray, targets: np.ndarray) -> np.ndarray
     Notes
     -----
     Cost: O(N M K² S) in matrix products, and N M K² logarithms. Memory: a block of 131,072 numbers, or of K² where
-    that is more, beside the arrays given.
+    that is more, beside the arrays given. Of L labels: O(N M L S), and 4 N M L logarithms.
 
     Examples
     --------
@@ -87,6 +90,12 @@ def predictive_information(draws: np.ndarray, targets: np.ndarray) -> np.ndarray
     n_draws, n_rows, n_classes = draws.shape
     if len(targets) != n_draws or targets.shape[2] != n_classes:
         raise ValueError(f"draws {draws.shape} and targets {targets.shape} must share draws and classes")
+    if multilabel:
+        found = np.zeros(n_rows)
+        for label in range(n_classes):
+            binary = (np.stack([1.0 - each[..., label], each[..., label]], axis=2) for each in (draws, targets))
+            found += predictive_information(*binary)
+        return found / n_classes
     n_targets = targets.shape[1]
     target_entropy = entr(targets.mean(axis=0)).sum() / n_targets
     found = entr(draws.mean(axis=0)).sum(axis=1) + target_entropy

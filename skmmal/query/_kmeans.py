@@ -10,7 +10,9 @@ from skmmal._random import RandomState
 from skmmal._sklearn import Interval
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading
-from skmmal.selection._k_means import representatives
+from skmmal.selection._cluster_turns import ClusterTurns, NearMembers
+from skmmal.selection._k_means import clusters_and_distances, representatives
+from skmmal.selection._units import UnitBenefits, Units
 
 __all__ = ["KMeansSampling"]
 
@@ -34,6 +36,11 @@ class KMeansSampling(QueryStrategy):
     scikit-learn's k-means, O(N D n_instances) an iteration; where that is more than 2·10⁹, in the 128 leading principal
     components and for at most 50 iterations (ours).
 
+    Groups (ours): rows are clustered into about as many clusters as groups will be picked. Each cluster in turn takes
+    the group of largest closeness, 1 / (1 + d / mean d) at a distance d from the centre, summed (or averaged, or the
+    best) over its rows in the cluster, per cost; that is the score. Clusters without a row that may be picked are
+    passed over.
+
     Rows that lack a modality are clustered with zeros in place of the block; they make clusters of their own.
 
     References
@@ -52,6 +59,7 @@ class KMeansSampling(QueryStrategy):
 
     requires_model = False
     supports_multi_label = True
+    supports_groups = True
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -68,3 +76,12 @@ class KMeansSampling(QueryStrategy):
             pool.head.matrix(), n_instances, rng, self.max_iter, candidates=pool.candidates, overwrite=True
         )
         return indices, -distances.astype(np.float64)
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        points = pool.head.matrix()
+        labels, distances = clusters_and_distances(points, units.expected, rng, self.max_iter, overwrite=True)
+        mean = float(distances.mean())
+        closeness = 1.0 / (1.0 + distances.astype(np.float64) / (mean if mean > 0 else 1.0))
+        rows = [np.flatnonzero((labels == name) & (units.codes >= 0)) for name in range(int(labels.max()) + 1)]
+        members = {name: NearMembers(own, closeness[own]) for name, own in enumerate(rows) if len(own)}
+        return ClusterTurns(members, [list(members)], units)

@@ -13,6 +13,7 @@ from skmmal.query._coverage import class_count
 from skmmal.query._margin import MarginSampling
 from skmmal.query._typiclust import TypiClust
 from skmmal.reading import Reading
+from skmmal.selection._units import UnitBenefits, Units
 
 __all__ = ["TCM"]
 
@@ -62,6 +63,7 @@ class TCM(QueryStrategy):
 
     requires_model = False
     supports_multi_label = True
+    supports_groups = True
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "labels_per_class": [Interval(Real, 0, None, closed="left")],
@@ -74,7 +76,13 @@ class TCM(QueryStrategy):
         self.on = on
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
-        n_few = self.labels_per_class * class_count(pool, labelled, n_instances)
+        return self._who(pool, labelled, n_instances)._select(pool, labelled, n_instances, rng)
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        return self._who(pool, labelled, units.expected)._benefits(pool, labelled, units, rng)
+
+    def _who(self, pool: Reading, labelled: Reading, n_wanted: int) -> MarginSampling | TypiClust:
+        """Who chooses."""
+        n_few = self.labels_per_class * class_count(pool, labelled, n_wanted)
         is_late = pool.is_fitted and 0 < len(labelled) >= n_few
-        strategy = MarginSampling() if is_late else TypiClust()
-        return strategy._select(pool, labelled, n_instances, rng)
+        return MarginSampling() if is_late else TypiClust()

@@ -12,7 +12,8 @@ from skmmal.query._base import QueryStrategy, Selection
 from skmmal.reading import Reading
 from skmmal.selection._dense import unit_rows
 from skmmal.selection._k_means import cluster
-from skmmal.selection._typicality import round_robin_by_typicality
+from skmmal.selection._typicality import round_robin_by_typicality, typical_units
+from skmmal.selection._units import UnitBenefits, Units
 
 __all__ = ["TypiClust"]
 
@@ -44,6 +45,10 @@ class TypiClust(QueryStrategy):
     iterations; ours, the official code uses mini-batches), and the exact neighbours within each cluster that has its
     turn, about N² D / clusters in all.
 
+    Groups: a cluster whose turn it is takes the group of largest typicality, summed (or averaged, or the best) over its
+    rows in that cluster, per cost; all its rows then leave their clusters. There are as many clusters as there will be
+    labelled rows and groups picked, about (ours).
+
     Rows that lack a modality: what they have alone is scaled to length one, with zeros in place of the rest, so that
     they make clusters of their own. Where these are many and dense, such rows come more often than their share,
     otherwise less.
@@ -65,6 +70,7 @@ class TypiClust(QueryStrategy):
 
     requires_model = False
     supports_multi_label = True
+    supports_groups = True
     _looks_beyond_candidates = True
     _parameter_constraints: dict = {
         "max_clusters": [Interval(Integral, 1, None, closed="left")],
@@ -89,16 +95,21 @@ class TypiClust(QueryStrategy):
         self.on = on
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
-        everything = unit_rows(pool.head.matrix(*([labelled.head] if len(labelled) else [])), copy=False)
-        n_clusters = min(len(labelled) + n_instances, self.max_clusters)
-        labels, centres = cluster(everything, n_clusters, rng, overwrite=True)
-        points = everything[: len(pool)]
+        clusters = self._clusters(pool, labelled, n_instances, rng)
         return round_robin_by_typicality(
-            points,
-            labels[: len(points)],
-            np.bincount(labels[len(points) :], minlength=len(centres)),
-            n_instances,
-            self.n_neighbors,
-            self.min_cluster_size,
-            pool.candidates,
+            *clusters, n_instances, self.n_neighbors, self.min_cluster_size, pool.candidates
         )
+
+    def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
+        clusters = self._clusters(pool, labelled, units.expected, rng)
+        return typical_units(*clusters, units, self.n_neighbors, self.min_cluster_size)
+
+    def _clusters(
+        self, pool: Reading, labelled: Reading, n_wanted: int, rng: np.random.RandomState
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The pool's points, their clusters, and how many labelled rows each cluster has."""
+        everything = unit_rows(pool.head.matrix(*([labelled.head] if len(labelled) else [])), copy=False)
+        n_clusters = min(len(labelled) + n_wanted, self.max_clusters)
+        labels, centres = cluster(everything, n_clusters, rng, overwrite=True)
+        n = len(pool)
+        return everything[:n], labels[:n], np.bincount(labels[n:], minlength=len(centres))

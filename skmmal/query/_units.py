@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,8 @@ class UnitRequest:
             None if max_samples is None else integer(max_samples, "max_samples", 1),
             None if budget is None else number(budget, "budget", 0.0, closed=True),
         )
-        request = cls(units, costs, limits)
+        n_wanted = _about(units, costs, n_instances, max_samples, budget)
+        request = cls(replace(units, n_wanted=n_wanted), costs, limits)
         request._check_room(n_instances, groups is not None, budget, max_samples)
         return request
 
@@ -80,6 +81,18 @@ class UnitRequest:
                 f"nothing fits: the smallest of the {self.units.n_units} {what} has {self.units.sizes.min()} rows"
                 f"{least}; max_samples={max_samples}, budget={budget}"
             )
+
+
+def _about(
+    units: Units, costs: np.ndarray | None, n_instances: int | None, max_samples: Any, budget: float | None
+) -> int:
+    """About how many units the limits allow, where these are of mean size and cost."""
+    most = [float(units.n_units)] if n_instances is None else [float(n_instances)]
+    if max_samples is not None:
+        most.append(max_samples / units.sizes.mean())
+    if budget is not None and costs is not None and costs.mean() > 0:
+        most.append(budget / costs.mean())
+    return int(np.clip(np.round(min(most)), 1, units.n_units))
 
 
 def group_codes(groups: Any, n_rows: int, argument: str, beside: str) -> np.ndarray:
@@ -156,12 +169,12 @@ def select_units(
         positions = pool.heads[on].positions if on in pool.heads else np.empty(0, dtype=np.intp)
         picked, found = [], []
         if (units.codes[positions] >= 0).any():
-            own = Units(units.codes[positions], units.n_units, units.score)
+            own = replace(units, codes=units.codes[positions])
             # what a unit takes up is all its rows, whoever speaks for them
             picked, found = _choose(strategy, benefits, pool.on(on), own, request, rng, sizes=units.sizes)
         rest = np.where(np.isin(units.codes, picked), -1, units.codes)
         if (rest >= 0).any() and request.limits.allowed(units.sizes, request.costs).any():
-            more, more_found = _choose(strategy, benefits, pool, Units(rest, units.n_units, units.score), request, rng)
+            more, more_found = _choose(strategy, benefits, pool, replace(units, codes=rest), request, rng)
             picked, found = picked + more, found + more_found
     rows = [units.rows(unit) for unit in picked]
     return np.concatenate(rows), np.repeat(found, [len(each) for each in rows])
@@ -179,6 +192,6 @@ def _choose(
     """Choose among the units of a reading; a strategy that cares for no other rows sees no others."""
     if not strategy._looks_beyond_candidates and (units.codes < 0).any():
         rows = np.flatnonzero(units.codes >= 0)
-        pool, units = pool.take(rows), Units(units.codes[rows], units.n_units, units.score)
+        pool, units = pool.take(rows), replace(units, codes=units.codes[rows])
     law = benefits(pool, pool.labelled, units, rng)
     return choose_units(law, units, request.limits, request.costs, rng, sizes=sizes)

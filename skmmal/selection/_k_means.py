@@ -16,7 +16,7 @@ from skmmal._random import draw_seed
 from skmmal.selection._dense import unit_rows
 from skmmal.selection._validation import check_candidates
 
-__all__ = ["cluster", "pick_among", "representatives"]
+__all__ = ["cluster", "clusters_and_distances", "pick_among", "representatives"]
 
 _SMALL = 2_000_000_000
 """Points × clusters × columns up to which k-means works in all columns."""
@@ -61,6 +61,17 @@ def _means(points: np.ndarray, labels: np.ndarray, n_clusters: int) -> np.ndarra
     return (members @ points) / np.maximum(np.bincount(labels, minlength=n_clusters), 1)[:, None].astype(points.dtype)
 
 
+def clusters_and_distances(
+    points: np.ndarray, n_clusters: int, rng: np.random.RandomState, max_iter: int = 100, *, overwrite: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Label points by k-means; return labels, and distances to the centres. Parameters as of `representatives`."""
+    labels, centres = cluster(points, n_clusters, rng, max_iter, overwrite=overwrite)
+    distances = np.concatenate(
+        [np.linalg.norm(points[rows] - centres[labels[rows]], axis=1) for rows in row_chunks(*points.shape)]
+    )
+    return labels, distances
+
+
 def representatives(
     points: np.ndarray,
     n_clusters: int,
@@ -90,10 +101,7 @@ def representatives(
     distances : ndarray of shape (n_clusters,)
         To the centres of their clusters.
     """
-    labels, centres = cluster(points, n_clusters, rng, max_iter, overwrite=overwrite)
-    distances = np.concatenate(
-        [np.linalg.norm(points[rows] - centres[labels[rows]], axis=1) for rows in row_chunks(*points.shape)]
-    )
+    labels, distances = clusters_and_distances(points, n_clusters, rng, max_iter, overwrite=overwrite)
     open_rows = np.flatnonzero(check_candidates(candidates, len(points)))
     nearest_first = open_rows[np.argsort(distances[open_rows], kind="stable")]
     _, first = np.unique(labels[nearest_first], return_index=True)

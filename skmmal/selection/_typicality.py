@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from skmmal.selection._cluster_turns import ClusterTurns
+from skmmal.selection._units import Units
 from skmmal.selection._validation import check_candidates
 
-__all__ = ["round_robin_by_typicality"]
+__all__ = ["round_robin_by_typicality", "typical_units"]
 
 
 def round_robin_by_typicality(
@@ -44,22 +46,10 @@ def round_robin_by_typicality(
     indices : ndarray of int
     typicality : ndarray of float64
     """
-    order = np.argsort(labels, kind="stable")
-    sizes = np.bincount(labels, minlength=len(labelled_counts))
-    members = np.split(order, np.cumsum(sizes)[:-1])
-    total = sizes + labelled_counts
     allowed = check_candidates(candidates, len(points))
-    turns = sorted(np.unique(labels[allowed]).tolist(), key=lambda c: (labelled_counts[c], -total[c], c))
-    large = [c for c in turns if total[c] >= min_cluster_size]
-    small = [c for c in turns if total[c] < min_cluster_size]
     picked: list[int] = []
     scores: list[float] = []
-    for clusters in (large, small):
-        # a cluster's labelled rows count for its size, as in the official code
-        rest = {
-            c: _Typicality(points, members[c], allowed[members[c]], min(n_neighbors, int(total[c]) // 2))
-            for c in clusters
-        }
+    for rest in _stages(points, labels, labelled_counts, n_neighbors, min_cluster_size, allowed):
         while rest and len(picked) < n_instances:
             for c in list(rest)[: n_instances - len(picked)]:
                 row, typical = rest[c].take()
@@ -68,6 +58,54 @@ def round_robin_by_typicality(
                 if rest[c].is_done:
                     del rest[c]
     return np.asarray(picked, dtype=np.intp), np.asarray(scores)
+
+
+def typical_units(
+    points: np.ndarray,
+    labels: np.ndarray,
+    labelled_counts: np.ndarray,
+    units: Units,
+    n_neighbors: int,
+    min_cluster_size: int,
+) -> ClusterTurns:
+    """Go round the clusters as `round_robin_by_typicality` does, and take the unit that is most typical of the cluster.
+
+    Parameters
+    ----------
+    points, labels, labelled_counts, n_neighbors, min_cluster_size
+        As in `round_robin_by_typicality`.
+    units : Units
+        Rows that are in none are neighbours all the same.
+
+    Returns
+    -------
+    ClusterTurns
+    """
+    stages = _stages(points, labels, labelled_counts, n_neighbors, min_cluster_size, units.codes >= 0)
+    large, small = stages
+    return ClusterTurns({**large, **small}, [list(large), list(small)], units)
+
+
+def _stages(
+    points: np.ndarray,
+    labels: np.ndarray,
+    labelled_counts: np.ndarray,
+    n_neighbors: int,
+    min_cluster_size: int,
+    allowed: np.ndarray,
+) -> list[dict[int, _Typicality]]:
+    """Large clusters, and small ones, in the order of their turns."""
+    order = np.argsort(labels, kind="stable")
+    sizes = np.bincount(labels, minlength=len(labelled_counts))
+    members = np.split(order, np.cumsum(sizes)[:-1])
+    total = sizes + labelled_counts
+    turns = sorted(np.unique(labels[allowed]).tolist(), key=lambda c: (labelled_counts[c], -total[c], c))
+    found: list[dict[int, _Typicality]] = [{}, {}]
+    for c in turns:
+        # a cluster's labelled rows count for its size, as in the official code
+        n_near = min(n_neighbors, int(total[c]) // 2)
+        found[int(total[c] < min_cluster_size)][c] = _Typicality(points, members[c], allowed[members[c]], n_near)
+    return found
 
 
 class _Typicality:
@@ -84,11 +122,19 @@ class _Typicality:
 
     def take(self) -> tuple[int, float]:
         """Take out the most typical member that may be, the first on ties; return its row and its typicality."""
-        rows = np.flatnonzero(self.left & self.allowed)
-        typical = self._typicality(rows)
+        rows, typical = self.values()
         best = int(np.argmax(typical))
-        self.left[rows[best]] = False
-        return int(self.members[rows[best]]), float(typical[best])
+        self.remove(rows[best : best + 1])
+        return int(rows[best]), float(typical[best])
+
+    def values(self) -> tuple[np.ndarray, np.ndarray]:
+        """Members that are left and may be taken, and their typicality."""
+        rows = np.flatnonzero(self.left & self.allowed)
+        return self.members[rows], self._typicality(rows) if len(rows) else np.empty(0)
+
+    def remove(self, rows: np.ndarray) -> None:
+        """Take members out; rows of other clusters are passed over."""
+        self.left[np.isin(self.members, rows)] = False
 
     @property
     def is_done(self) -> bool:

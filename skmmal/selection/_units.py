@@ -21,6 +21,7 @@ __all__ = [
     "Distances",
     "KernelGains",
     "Limits",
+    "MixedGains",
     "Scores",
     "UnitBenefits",
     "Units",
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 _BLOCK = 64
+_MOST_PAIRS = 2**26
+"""Numbers about pairs of rows of one unit that are held: 512 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +44,19 @@ class Units:
     n_units : int
     score : {"sum", "mean", "best"}, default="sum"
         How values of a unit's rows make one of the unit.
+    n_wanted : int, optional
+        About how many will be picked; by default all.
     """
 
     codes: np.ndarray
     n_units: int
     score: str = "sum"
+    n_wanted: int | None = None
+
+    @property
+    def expected(self) -> int:
+        """About how many will be picked."""
+        return self.n_units if self.n_wanted is None else self.n_wanted
 
     @cached_property
     def sizes(self) -> np.ndarray:
@@ -64,6 +75,30 @@ class Units:
     def rows(self, unit: int) -> np.ndarray:
         """Rows of a unit, in ascending order."""
         return self._sorted[self._ends[unit] - self.sizes[unit] : self._ends[unit]]
+
+    def by_size(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Units of one size together, and the rows (n, size) of each; with ``"best"`` all rows in units, one by one."""
+        if self.score == "best":
+            rows = np.flatnonzero(self.codes >= 0)
+            return [(rows, rows[:, None])]
+        found = []
+        for size in np.unique(self.sizes[self.sizes > 0]):
+            some = np.flatnonzero(self.sizes == size)
+            found.append((some, np.stack([self.rows(int(unit)) for unit in some])))
+        return found
+
+    def check_pairs(self, width: int = 1) -> None:
+        """Raise where all pairs of rows of a unit, `width` squared numbers each, do not fit in memory."""
+        if not self.have_room(width):
+            raise ValueError(
+                f"the largest of the groups has {int(self.sizes.max())} rows: what groups tell together takes all "
+                "pairs of their rows, which do not fit in memory; with group_score='best' rows count on their own"
+            )
+
+    def have_room(self, width: int = 1) -> bool:
+        """Whether all pairs of rows of a unit, `width` squared numbers each, fit in memory: 512 MB."""
+        sizes = np.ones(int(self.sizes.sum())) if self.score == "best" else self.sizes.astype(np.float64)
+        return bool(((sizes * width) ** 2).sum() <= _MOST_PAIRS)
 
     def of_rows(self, values: np.ndarray) -> np.ndarray:
         """Value of each unit by those of the rows (N,), which are not negative; zero where it has no row."""
@@ -307,6 +342,36 @@ class BallGains(UnitBenefits):
     def take(self, unit: int) -> None:
         for index in self._units.rows(unit) if self._by_row else [unit]:
             self._cover.take(index)
+
+
+class MixedGains(UnitBenefits):
+    """``share · worth + (1 − share) · gain``, each as a share of the largest among the units that can be picked.
+
+    Parameters
+    ----------
+    gains : UnitBenefits
+        Those that change with every pick.
+    worth : ndarray of shape (n_units,)
+        Those that do not.
+    share : float
+        From 0 to 1.
+    """
+
+    def __init__(self, gains: UnitBenefits, worth: np.ndarray, share: float) -> None:
+        self._gains, self._worth, self._share = gains, worth, share
+
+    def present(self, rates: np.ndarray) -> np.ndarray:
+        left = rates > 0
+        gains = self._gains.present(left.astype(np.float64))
+        return self._share * _of_largest(self._worth, left) + (1.0 - self._share) * _of_largest(gains, left)
+
+    def take(self, unit: int) -> None:
+        self._gains.take(unit)
+
+
+def _of_largest(values: np.ndarray, left: np.ndarray) -> np.ndarray:
+    largest = values[left].max(initial=0.0)
+    return values / largest if largest > 0 else np.zeros(len(values))
 
 
 # ---------------------------------------------------------------------------------------------------------- choice

@@ -9,10 +9,6 @@ from skmmal.selection._units import UnitBenefits, Units
 
 __all__ = ["VarianceGains"]
 
-_MOST_PAIRS = 2**26
-"""Pairs of rows of one unit that are held: 512 MB, twice."""
-
-
 class VarianceGains(UnitBenefits):
     """By how much ``Σ_j v_j Var(j)`` falls when all rows of a unit are observed; with ``"best"`` its best row alone.
 
@@ -36,28 +32,10 @@ class VarianceGains(UnitBenefits):
     def __init__(self, process: Process, units: Units) -> None:
         self._process, self._units = process, units
         self._by_row = units.score == "best"
+        if not self._by_row:
+            units.check_pairs()
         process.moments(precise=True)  # and all that follows
-        self._blocks = [(some, rows, *process.blocks(rows)) for some, rows in self._sets()]
-
-    def _sets(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Units of one size together, and the rows (n, s) of each; or all rows, one by one."""
-        if self._by_row:
-            rows = np.flatnonzero(self._units.codes >= 0)
-            return [(rows, rows[:, None])]
-        self._check_room()
-        found = []
-        for size in np.unique(self._units.sizes[self._units.sizes > 0]):
-            some = np.flatnonzero(self._units.sizes == size)
-            found.append((some, np.stack([self._units.rows(int(unit)) for unit in some])))
-        return found
-
-    def _check_room(self) -> None:
-        sizes = self._units.sizes.astype(np.float64)
-        if (sizes**2).sum() > _MOST_PAIRS:
-            raise ValueError(
-                f"the largest of the groups has {int(sizes.max())} rows: what groups tell together takes all pairs of "
-                "their rows, which do not fit in memory; with group_score='best' rows count on their own"
-            )
+        self._blocks = [(some, rows, *process.blocks(rows)) for some, rows in units.by_size()]
 
     def present(self, rates: np.ndarray) -> np.ndarray:
         units = self._units

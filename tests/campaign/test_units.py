@@ -110,8 +110,8 @@ def test_groups_that_cannot_be(begin, pool, tmp_path):
     one = sorted(members(groups, split))[0]
     with pytest.raises(ValueError, match=f"1 groups have rows in it and rows outside, the first: '{split}'"):
         begin(groups=groups, validation={one: "cat"})
-    with pytest.raises(ValueError, match="kmeans does not choose whole groups; these do"):
-        begin(groups=groups, initial="kmeans")
+    with pytest.raises(ValueError, match="coregcn does not choose whole groups; these do"):
+        begin(groups=groups, initial="coregcn")
     with pytest.raises(ValueError, match="class_balance is about single rows"):
         begin(groups=groups, class_balance=True)
     (tmp_path / "items.csv").write_text("id,person\ns000,p1\n")

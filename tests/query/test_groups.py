@@ -7,6 +7,7 @@ from samples import make_blocks, quick_strategy
 from sklearn.linear_model import Ridge
 
 from skmmal import ActiveLearner, LateFusionClassifier, MultimodalArray
+from skmmal._random import check_rng
 from skmmal._registry import ENTRIES
 from skmmal.query import (
     BADGE,
@@ -21,12 +22,13 @@ from skmmal.query import (
 )
 from skmmal.reading import read_with_labels
 from skmmal.selection import unit_rows
+from skmmal.selection._k_means import cluster
 from skmmal.selection._units import Limits, Scores, Units, choose_units
 
 ENTRIES = [entry for entry in ENTRIES if entry.kind == "strategy"]
 SERVING = [entry.name for entry in ENTRIES if entry.groups]
 REFUSING = [entry.name for entry in ENTRIES if not entry.groups]
-DETERMINISTIC = ["coreset", "entropy", "label-cardinality", "least-confidence", "margin", "maxherding", "mmc", "mvopt", "uherding"]
+DETERMINISTIC = ["coreset", "dcom", "entropy", "kmeans", "label-cardinality", "least-confidence", "margin", "maxherding", "mmc", "mvopt", "tcm", "typiclust", "uherding"]
 WAYS = ["sum", "mean", "best"]
 
 
@@ -212,6 +214,113 @@ def test_balls_by_groups(way):
         assert worth[name] == max(worth.values())
         left.remove(name)
         covered |= near[groups == name].any(axis=0)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("fisher", ["full", "trace"])
+def test_fisher_information_of_groups_is_the_plain_loop(fisher, way, problem):
+    clf, pool, (X, y), groups, costs = problem
+    p, known_p = clf.predict_proba(pool), clf.predict_proba(X)
+    z, known_z = (read_with_labels(clf, each).head.layer_features for each in (pool, X))
+
+    def information(probabilities, points):
+        found = []
+        for q, point in zip(probabilities, points, strict=True):
+            block = np.diag(q) - np.outer(q, q)
+            found.append(np.kron(block, np.outer(point, point)) if fisher == "full" else np.trace(block) * np.outer(point, point))
+        return np.array(found)
+
+    own, known = information(p, z), information(known_p, known_z).sum(axis=0)
+    # as many rows as four groups of mean size have
+    n_rows = round(4 * 60 / len(set(groups)))
+    target, share = own.mean(axis=0), n_rows / (len(X) + n_rows)
+    now, left = 2.0 * np.eye(len(target)) + known / (len(X) + n_rows), list(pd.unique(groups))
+    order, gains = [], []
+    for _ in range(4):
+        before, worth = np.trace(np.linalg.solve(now, target)), {}
+        for name in left:
+            rows = np.flatnonzero(groups == name)
+            together = before - np.trace(np.linalg.solve(now + share * own[rows].sum(axis=0), target))
+            best = max(before - np.trace(np.linalg.solve(now + share * own[row], target)) for row in rows)
+            worth[name] = {"sum": together, "mean": together / len(rows), "best": best}[way]
+        order.append(max(worth, key=lambda name: worth[name] / costs[groups == name].sum()))
+        gains.append(worth[order[-1]])
+        left.remove(order[-1])
+        now = now + share * own[groups == order[-1]].sum(axis=0)
+    strategy_ = get_strategy("bait", fisher=fisher, regularization=2.0, n_directions=None)
+    rows, scores = strategy_.query(
+        clf, pool, 4, X_labeled=X, y_labeled=y, groups=groups, group_score=way, costs=costs, return_scores=True
+    )
+    assert in_groups(rows, groups) == order
+    np.testing.assert_allclose(scores[np.unique(groups[rows], return_index=True)[1]], [gains[order.index(name)] for name in sorted(order)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["kmeans", "typiclust"])
+def test_clusters_in_turn_take_the_group_that_is_worth_most(name, way):
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(90, 3)) + np.array([[30.0, 1, 0], [39, 10, 9], [21, -8, -9]])[rng.integers(0, 3, size=90)]
+    groups = rng.integers(0, 12, size=90)
+    costs = rng.integers(1, 5, size=90).astype(float)
+    points = unit_rows(X) if name == "typiclust" else X
+    chosen = get_strategy(name, random_state=7, **({"n_neighbors": 4} if name == "typiclust" else {}))
+    labels, centers = cluster(points, 5, check_rng(7))
+    sizes = np.bincount(labels, minlength=5)
+    turns = list(range(5)) if name == "kmeans" else sorted(range(5), key=lambda c: (-sizes[c], c))
+    stages = [turns] if name == "kmeans" else [[c for c in turns if sizes[c] >= 6], [c for c in turns if sizes[c] < 6]]
+    distance = np.linalg.norm(points - centers[labels], axis=1)
+    left, order, at, there = set(range(12)), [], 0, np.ones(90, dtype=bool)
+    for _ in range(5):
+        assert any(labels[row] in stages[0] for row in np.flatnonzero(there))
+        while not (there & (labels == stages[0][at % len(stages[0])])).any():
+            at += 1
+        own = stages[0][at % len(stages[0])]
+        at += 1
+        values = np.zeros(90)
+        for row in np.flatnonzero(there & (labels == own)):
+            if name == "kmeans":
+                values[row] = 1 / (1 + distance[row] / distance.mean())
+                continue
+            others = np.linalg.norm(points[there & (labels == own)] - points[row], axis=1)
+            near = np.sort(others)[1 : 1 + min(4, max(1, sizes[own] // 2))]
+            values[row] = 1 / (near.mean() + 1e-5) if len(near) else 1.0
+        worth = {each: worth_of(values[groups == each], way) / costs[groups == each].sum() for each in left}
+        first = list(pd.unique(groups))
+        order.append(max(sorted(left, key=first.index), key=worth.get))
+        left.remove(order[-1])
+        there &= groups != order[-1]
+    rows = chosen.query(None, X, 5, groups=groups, group_score=way, costs=costs)
+    assert in_groups(rows, groups) == order
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_margins_and_balls_by_groups(way, problem):
+    clf, pool, (X, y), groups, costs = problem
+    X, y = X[:4], y[:4]
+    dcom = get_strategy("dcom", radius=0.4, max_radius=0.5, center=0.3, steepness=4.0, random_state=0)
+    found = dcom._setting(*(lambda reading: (reading, reading.labelled))(read_with_labels(clf, pool, X, y)), 5, check_rng(0))
+    assert 0.05 < found.share < 0.95
+    points = unit_rows(np.nan_to_num(np.hstack(list(clf.embed(pool).values()))))
+    near = ((points[:, None] - points) ** 2).sum(axis=2) < found.radius**2
+    covered, left, order = found.covered.copy(), list(pd.unique(groups)), []
+    for _ in range(5):
+        degree, margin = {}, {}
+        for name in left:
+            own = groups == name
+            together = (near[own].any(axis=0) & ~covered).sum()
+            best = (near[own] & ~covered).sum(axis=1).max()
+            degree[name] = {"sum": together, "mean": together / own.sum(), "best": best}[way]
+            margin[name] = worth_of(found.uncertainty[own], way)
+        worth = {
+            name: (found.share * margin[name] / max(margin.values()) + (1 - found.share) * degree[name] / max(1e-300, *degree.values()))
+            / costs[groups == name].sum()
+            for name in left
+        }
+        order.append(max(left, key=worth.get))
+        left.remove(order[-1])
+        covered |= near[groups == order[-1]].any(axis=0)
+    rows = dcom.query(clf, pool, 5, X_labeled=X, y_labeled=y, groups=groups, group_score=way, costs=costs)
+    assert in_groups(rows, groups) == order
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -31,6 +31,7 @@ from skmmal.query import (
     UHerding,
     get_strategy,
     mutual_information,
+    predictive_information,
 )
 from skmmal.reading import Reading, read, read_with_labels
 from skmmal.reading._posterior import LaplacePosterior
@@ -316,6 +317,33 @@ def test_bald_of_a_committee_is_the_sum_over_labels(problem):
     phi = np.abs(np.mean([read(member, pool).source.shapley_values(states)[0] for member in members], axis=0))
     np.testing.assert_allclose(read(whole, pool).contributions, phi / phi.sum(axis=1, keepdims=True), atol=1e-12)
     assert len(set(BMMAL(random_state=0).query(whole, pool, 6).tolist())) == 6
+
+
+def test_epig_of_a_committee_is_the_mean_over_labels(problem):
+    """Every joint distribution of a row's and a target's state of a label, written down."""
+    _, pool, labelled, Y = problem
+    rng = np.random.default_rng(5)
+    members = [LateFusionClassifier().fit(labelled[rows], Y[rows]) for rows in rng.integers(0, len(Y), (4, len(Y)))]
+    draws = np.stack([member.predict_proba(pool) for member in members])
+    n = draws.shape[1]
+    expected = np.zeros(n)
+    for row in range(n):
+        for target in range(n):
+            for label in range(L):
+                ways = [np.stack([1 - draws[:, each, label], draws[:, each, label]]) for each in (row, target)]
+                joint = np.einsum("is,js->ij", *ways) / len(members)
+                apart = np.outer(joint.sum(axis=1), joint.sum(axis=0))
+                expected[row] += (joint * np.log(joint / apart)).sum() / (n * L)
+    np.testing.assert_allclose(predictive_information(draws, draws, multilabel=True), expected, atol=1e-12)
+    chosen = get_strategy("epig", n_targets=n, random_state=0)
+    rows, scores = chosen.query(LabelCommittee(members), pool, n, return_scores=True)
+    np.testing.assert_allclose(scores, expected[rows], atol=1e-12)
+    # rows of high BALD come first where only some are looked at, and BALD's mean over labels is a bound
+    assert (expected <= mutual_information(draws, multilabel=True) / L + 1e-12).all()
+    # labels that each belong to one class, in both forms
+    p = draws[:, :, :1]
+    both = predictive_information(np.concatenate([1 - p, p], axis=2), np.concatenate([1 - p, p], axis=2))
+    np.testing.assert_allclose(predictive_information(p, p, multilabel=True), both, atol=1e-12)
 
 
 def test_bald_of_a_forest_is_that_of_its_trees(problem):

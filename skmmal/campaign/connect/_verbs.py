@@ -110,13 +110,18 @@ class ConnectMixin(BatchesMixin, LabelsMixin):
         Raises
         ------
         ValueError
-            Something does not fit: ids without data, an interface that lacks classes, columns that changed, tasks of
-            another campaign, media that are not given out. Nothing is recorded.
+            Labels are numbers, or something does not fit: ids without data, an interface that lacks classes, columns
+            that changed, tasks of another campaign, media that are not given out. Nothing is recorded.
         ServerError
             The server is away, refuses, or answers what cannot be used. Nothing is recorded.
         TimeoutError
             Another process holds the campaign.
         """
+        if self.settings.answers.numbers:
+            raise ValueError(
+                "connect is for campaigns whose labels are classes; numbers go to Label Studio and come back by files: "
+                "export --to label-studio, and add-labels"
+            )
         asked = {
             "url": url, "project": project, "new": new, "data": data, "fields": fields, "id_column": id_column,
             "prefix": prefix, "encoding": encoding, "local_files": local_files, "document_root": document_root,

@@ -45,6 +45,7 @@ def labeling_config(
     unsure: bool = True,
     control: str = CONTROL,
     multilabel: bool = False,
+    numbers: bool = False,
 ) -> str:
     """Labelling configuration: the media on the left, why the row was chosen and the classes on the right.
 
@@ -63,6 +64,8 @@ def labeling_config(
         Name of the control.
     multilabel : bool, default=False
         Several classes may be chosen, or none: a submitted task without a choice says that none applies.
+    numbers : bool, default=False
+        A number is asked for, and `classes` are empty; "I cannot tell" is a choice of its own.
 
     Returns
     -------
@@ -91,7 +94,7 @@ def labeling_config(
     </View>
     """
     check_fields(fields, control)
-    if not classes:
+    if not classes and not numbers:
         raise ValueError("no class is known yet; a labelling configuration needs some (--classes at the start)")
     odd = [label for label in classes if re.search(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]", label)]
     if odd:
@@ -123,6 +126,10 @@ def labeling_config(
                 "placeholder": "filter",
             },
         )
+    if numbers:
+        _ask_number(side, control, next(iter(fields)), unsure)
+        ElementTree.indent(view)
+        return ElementTree.tostring(view, encoding="unicode")
     rule = {"choice": "multiple"} if multilabel else {"choice": "single", "required": "true"}
     choices = ElementTree.SubElement(side, "Choices", {"name": control, "toName": next(iter(fields)), **rule})
     for label, key in zip_longest(classes, HOTKEYS[: len(classes)]):
@@ -131,6 +138,16 @@ def labeling_config(
         ElementTree.SubElement(choices, "Choice", {"value": UNSURE_TEXT, "alias": UNSURE, "hotkey": "0"})
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode")
+
+
+def _ask_number(side: ElementTree.Element, control: str, to: str, unsure: bool) -> None:
+    """A field for a number, and a choice for those who cannot tell; neither is required, as one of them is enough."""
+    ElementTree.SubElement(side, "Number", {"name": control, "toName": to})
+    if unsure:
+        choices = ElementTree.SubElement(
+            side, "Choices", {"name": f"{control}_unsure", "toName": to, "choice": "single"}
+        )
+        ElementTree.SubElement(choices, "Choice", {"value": UNSURE_TEXT, "alias": UNSURE, "hotkey": "0"})
 
 
 def check_fields(fields: Mapping[str, str], control: str = CONTROL) -> None:
@@ -168,6 +185,7 @@ def tasks(
     multilabel: bool = False,
     control: str = CONTROL,
     to: str | None = None,
+    numbers: bool = False,
 ) -> list[dict[str, Any]]:
     """Tasks to import, one for each row of a batch, with the model's prediction attached.
 
@@ -194,6 +212,8 @@ def tasks(
         Name of the control that predictions answer.
     to : str, optional
         What that control is about. Default: the first field.
+    numbers : bool, default=False
+        What is predicted is a number.
 
     Returns
     -------
@@ -226,16 +246,20 @@ def tasks(
             task["data"][CAMPAIGN_KEY] = campaign
         if pd.notna(row["score"]):
             task["data"]["skmmal_score"] = float(row["score"])
-        chosen = split(row["predicted"])[0] if multilabel else [row["predicted"]]
-        if chosen and set(chosen) <= set(classes) and not without:
-            answer = {
-                "from_name": control,
-                "to_name": to or next(iter(fields)),
-                "type": "choices",
-                "value": {"choices": chosen},
-            }
-            task["predictions"] = [
-                {"model_version": MODEL_VERSION, "score": float(row["confidence"]), "result": [answer]}
-            ]
+        value = _predicted(row["predicted"], classes, multilabel=multilabel, numbers=numbers)
+        if value and not without:
+            answer = {"from_name": control, "to_name": to or next(iter(fields)), **value}
+            sure = {} if numbers else {"score": float(row["confidence"])}
+            task["predictions"] = [{"model_version": MODEL_VERSION, **sure, "result": [answer]}]
         written.append(task)
     return written
+
+
+def _predicted(text: str, classes: Sequence[str], *, multilabel: bool, numbers: bool) -> dict[str, Any]:
+    """What is predicted of a row, as an answer of Label Studio's; empty where there is nothing to show."""
+    if numbers:
+        return {"type": "number", "value": {"number": float(text)}} if text else {}
+    chosen = split(text)[0] if multilabel else [text]
+    if chosen and set(chosen) <= set(classes):
+        return {"type": "choices", "value": {"choices": chosen}}
+    return {}

@@ -22,6 +22,8 @@ __all__ = ["looks_flat", "read_annotations", "read_flat"]
 _FLAT = ("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement", "history")
 """Columns that the flat formats have beside the task's data and the controls."""
 _UNSURE = {UNSURE, UNSURE_TEXT}
+_NUMBERS = ("number", "rating")
+"""Types of controls that hold numbers, and the keys of their values."""
 _NO_SKIPS = (
     "this format holds no skips: Label Studio leaves cancelled annotations out of it, so that skipped rows stay "
     "pending; the JSON export has them"
@@ -29,7 +31,12 @@ _NO_SKIPS = (
 
 
 def read_annotations(
-    content: Any, where: str = "the export", *, control: str = CONTROL, multilabel: bool = False
+    content: Any,
+    where: str = "the export",
+    *,
+    control: str = CONTROL,
+    multilabel: bool = False,
+    numbers: bool = False,
 ) -> pd.DataFrame:
     """Read the JSON export: every annotation of every task.
 
@@ -47,6 +54,8 @@ def read_annotations(
     multilabel : bool, default=False
         A label is the list of what was chosen. One that answers nothing says that no class applies, and so does one
         that answers other controls only, where some annotation in the export answers this one.
+    numbers : bool, default=False
+        A label is what a control Number or Rating holds; choosing "I cannot tell" in any control makes it unsure.
 
     Returns
     -------
@@ -85,11 +94,11 @@ def read_annotations(
             parts = _parts(annotation, here)
             cancelled = bool(annotation.get("was_cancelled"))
             ours = [part for part in parts if part.get("from_name") == control]
-            if parts and not ours and not cancelled and not is_answered:
+            if parts and not ours and not cancelled and not is_answered and not (numbers and _is_unsure(parts)):
                 n_others, first = n_others + 1, first or here
                 others.update({(_text(part["from_name"]), _text(part.get("type"))) for part in parts})
                 continue
-            choices = [] if cancelled else _choices(ours, control, here, multilabel)
+            choices = [] if cancelled else _said(parts, control, here, multilabel=multilabel, numbers=numbers)
             n_torn += len(choices) > 1 and not _UNSURE.isdisjoint(choices)
             events.append(
                 {
@@ -99,7 +108,7 @@ def read_annotations(
                     "when": _text(annotation.get("updated_at") or annotation.get("created_at")),
                     "annotation": _text(annotation.get("id")),
                     "lead_time": _text(annotation.get("lead_time")),
-                    "origin": _text(ours[0].get("origin")) if choices else "",
+                    "origin": _text(ours[0].get("origin")) if choices and ours else "",
                     "project": project,
                     "authority": "yes" if annotation.get("ground_truth") is True else "",
                 }
@@ -107,7 +116,7 @@ def read_annotations(
         if not annotations:
             events.append({"id": key, "label": "", "state": "", "project": project})
     if n_others:
-        raise ValueError(_other_controls(others, n_others, control, first))
+        raise ValueError(_other_controls(others, n_others, control, first, numbers))
     projects = sorted({_text(task.get("project")) for task in content})
     return _table(events, campaigns=[mark for mark in marks if mark], projects=projects, **_about_torn(n_torn))
 
@@ -145,6 +154,46 @@ def _parts(annotation: dict[str, Any], where: str) -> list[dict[str, Any]]:
     return [part for part in result if part.get("from_name") is not None]
 
 
+def _said(
+    parts: Sequence[dict[str, Any]], control: str, where: str, *, multilabel: bool, numbers: bool
+) -> list[str]:
+    """Classes that an annotation chooses, or its number; one that cannot tell says so."""
+    ours = [part for part in parts if part.get("from_name") == control]
+    if not numbers:
+        return _choices(ours, control, where, multilabel)
+    if _is_unsure(parts):
+        return [UNSURE]
+    found = [_number(part, control, where) for part in ours]
+    if len(found) > 1:
+        raise ValueError(f"{where} has {len(found)} numbers, {found}, in {control!r}; a sample has one")
+    return found
+
+
+def _is_unsure(parts: Sequence[dict[str, Any]]) -> bool:
+    """Whether "I cannot tell" was chosen, which stands beside a number in a choice of its own."""
+    values = [part.get("value") for part in parts if part.get("type") == "choices"]
+    chosen = [choice for value in values if isinstance(value, dict) for choice in value.get("choices") or ()]
+    return any(choice in _UNSURE for choice in chosen)
+
+
+def _number(part: Mapping[str, Any], control: str, where: str) -> str:
+    kind, value = part.get("type"), part.get("value")
+    if kind not in _NUMBERS:
+        raise ValueError(
+            f"{where}: the control {control!r} is of the type {kind!r}; a number is read from a Number or a Rating. If "
+            "another control holds the number, name it: control (--control NAME)"
+        )
+    return _number_in(value, where)
+
+
+def _number_in(value: Any, where: str) -> str:
+    """Text of the number in ``{"number": 3.5}`` or ``{"rating": 4}``."""
+    found = [value[kind] for kind in _NUMBERS if kind in value] if isinstance(value, dict) else []
+    if len(found) != 1 or isinstance(found[0], bool) or not isinstance(found[0], int | float):
+        raise ValueError(f"{where} has an answer without a number: {value!r}")
+    return str(found[0])
+
+
 def _choices(parts: Sequence[dict[str, Any]], control: str, where: str, multilabel: bool = False) -> list[str]:
     chosen: list[str] = []
     for part in parts:
@@ -166,11 +215,18 @@ def _choices(parts: Sequence[dict[str, Any]], control: str, where: str, multilab
     return chosen
 
 
-def _other_controls(others: Counter[tuple[str, str]], n: int, control: str, first: str) -> str:
+def _other_controls(
+    others: Counter[tuple[str, str]], n: int, control: str, first: str, numbers: bool = False
+) -> str:
     shown = ", ".join(f"{name!r} ({kind}, {count}×)" for (name, kind), count in sorted(others.items()))
-    able = sorted({name for name, kind in others if kind == "choices"})
+    kinds, what = (_NUMBERS, "number") if numbers else (("choices",), "class")
+    able = sorted({name for name, kind in others if kind in kinds})
     if able:
-        way = "if it holds the class, name it: " + " or ".join(f"control={name!r} (--control {name})" for name in able)
+        way = f"if it holds the {what}, name it: " + " or ".join(
+            f"control={name!r} (--control {name})" for name in able
+        )
+    elif numbers:
+        way = "none of them is a Number or a Rating, which a number is read from"
     else:
         way = "none of them is a choice (type 'choices'), which a class is read from"
     return (
@@ -221,6 +277,7 @@ def read_flat(
     control: str = CONTROL,
     classes: Container[str] = (),
     multilabel: bool = False,
+    numbers: bool = False,
 ) -> pd.DataFrame:
     """Read the JSON_MIN, CSV or TSV export: one line per annotation, a column named after the control.
 
@@ -234,6 +291,8 @@ def read_flat(
         Classes that are known. In CSV a class may look like the JSON that several choices are written as.
     multilabel : bool, default=False
         A label is the list of what was chosen; an annotation without an answer says that no class applies.
+    numbers : bool, default=False
+        A label is the number of a control Number or Rating; "I cannot tell" in another column makes it unsure.
 
     Returns
     -------
@@ -274,7 +333,7 @@ def read_flat(
             n_torn += len(chosen) > 1 and not _UNSURE.isdisjoint(chosen)
             said = _set_answer(chosen) if number_ or chosen else {"label": "", "state": ""}
         else:
-            label = _flat_label(value, classes, control, here)
+            label = _flat_number(row, value, here) if numbers else _flat_label(value, classes, control, here)
             n_empty += bool(number_ and not label)
             said = _answer([label]) if label else {"label": "", "state": ""}
         events.append(
@@ -291,6 +350,22 @@ def read_flat(
     if n_empty:
         notes.append(f"{n_empty} annotations answer no control {control!r}; they count as not labelled, not as skips")
     return _table(events, notes=notes, campaigns=[mark for mark in marks if mark], flat=True)
+
+
+def _flat_number(row: Mapping[Any, Any], value: Any, where: str) -> str:
+    """Number of one annotation, which is written as a list of one object, or what says that there is none."""
+    if any(isinstance(cell, str) and cell in _UNSURE for cell in row.values()):
+        return UNSURE
+    if isinstance(value, str) and value.startswith(("[", "{")):
+        try:
+            value = json.loads(value)
+        except (json.JSONDecodeError, RecursionError):
+            raise ValueError(f"{where} has an answer without a number: {value!r}") from None
+    if isinstance(value, list):
+        if len(value) > 1:
+            raise ValueError(f"{where} has {len(value)} numbers, {value}; a sample has one")
+        value = value[0] if value else None
+    return _number_in(value, where) if isinstance(value, dict) else _text(value)
 
 
 def _flat_labels(value: Any, classes: Container[str], control: str, where: str) -> list[str]:

@@ -36,6 +36,7 @@ def read_labels_file(
     ids: Collection[str] = (),
     multilabel: bool = False,
     separator: str = SEPARATOR,
+    numbers: bool = False,
 ) -> pd.DataFrame:
     r"""Read labels from a file.
 
@@ -52,7 +53,7 @@ def read_labels_file(
         TSV. ``"prodigy"``: JSON lines with ``answer``. ``"huggingface"``: a folder that ``save_to_disk`` wrote.
         ``"auto"``: what it looks like.
     control : str, default="label"
-        Label Studio: name of the control whose choice is the label.
+        Label Studio: name of the control whose choice, or number, is the label.
     encoding : str, optional
         Of a table that is text.
     classes, ids : collection of str
@@ -61,6 +62,8 @@ def read_labels_file(
         Whether rows have several labels: those of tools come as lists; a table may have a column for each label.
     separator : str, default="|"
         Stands between the labels of a row in a text.
+    numbers : bool, default=False
+        Whether labels are numbers: those of Label Studio come from the controls Number and Rating.
 
     Returns
     -------
@@ -103,7 +106,7 @@ def read_labels_file(
         table = read_table(path, encoding=encoding, fits=fits)
         if source == "label-studio-csv" or looks_flat(table.columns):
             found = table.to_dict("records")
-            return read_flat(found, where, control=control, classes=classes, multilabel=multilabel)
+            return read_flat(found, where, control=control, classes=classes, multilabel=multilabel, numbers=numbers)
         return our_columns(table, where)
     if source in ("excel", "parquet"):
         columns = ("id",) if multilabel else ("id", "label")
@@ -117,7 +120,7 @@ def read_labels_file(
         )
     content = _read_json(path)
     if source == "label-studio":
-        return read_annotations(content, where, control=control, multilabel=multilabel)
+        return read_annotations(content, where, control=control, multilabel=multilabel, numbers=numbers)
     if source == "json" and isinstance(content, dict):
         content = [{"id": name, "label": label} for name, label in content.items()]
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
@@ -125,7 +128,7 @@ def read_labels_file(
         raise ValueError(f"{path} is not {what}: expected a list of objects")
     if source == "json":
         return our_columns(_table(content), where)
-    return read_flat(content, where, control=control, classes=classes, multilabel=multilabel)
+    return read_flat(content, where, control=control, classes=classes, multilabel=multilabel, numbers=numbers)
 
 
 def _says_what_is_known(

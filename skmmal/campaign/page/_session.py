@@ -56,6 +56,11 @@ class Session:
         allow_new_classes: bool = False,
     ) -> None:
         hidden_predictions(pd.DataFrame({"chosen_by": []}), predictions)  # a wrong word is an error now
+        if campaign.settings.answers.numbers:
+            raise ValueError(
+                "the labelling page offers classes, and the labels of this campaign are numbers: write the batch for a "
+                "spreadsheet or for Label Studio (export), and take the numbers in (add-labels)"
+            )
         self.campaign, self.media, self.annotator = campaign, media, annotator
         self.predictions, self.n_instances, self.allow_new_classes = predictions, n_instances, allow_new_classes
         self._given: list[tuple[int, str]] = []  # entries of this session, which can be undone, and their ids
