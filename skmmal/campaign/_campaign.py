@@ -13,7 +13,7 @@ from skmmal.campaign._answers import LABEL_SETS, ONE_CLASS
 from skmmal.campaign._begin import check_validation, describe_beginning, named_in, tables_beside, write_beginning
 from skmmal.campaign._files import SEAL, read_sealed, sealed
 from skmmal.campaign._folder import CONFIG
-from skmmal.campaign._insight import InsightMixin
+from skmmal.campaign._measuring import MeasuringMixin
 from skmmal.campaign._settings import Settings, as_classes
 from skmmal.campaign._source import load
 from skmmal.campaign.connect._verbs import ConnectMixin
@@ -22,7 +22,7 @@ from skmmal.classifier import LateFusionClassifier, LateFusionClassifierCV
 __all__ = ["LabelingCampaign"]
 
 
-class LabelingCampaign(ConnectMixin, InsightMixin):
+class LabelingCampaign(ConnectMixin, MeasuringMixin):
     """A labelling campaign in a folder, round after round, with an audit trail.
 
     The folder holds the configuration (``campaign.json``) and a log to which every command that changes something adds

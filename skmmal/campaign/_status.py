@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,17 @@ import numpy as np
 import pandas as pd
 
 from skmmal.campaign._batch import RANDOM_SLICE
-from skmmal.campaign._benefit import FEWEST as FEWEST_RANDOM
 from skmmal.campaign._benefit import Benefit
 from skmmal.campaign._drift import drift_in_words
 from skmmal.campaign._files import dumps
+from skmmal.campaign._measurement import QUALITY, Measurement
 from skmmal.campaign._settings import Settings, strategy_name
 from skmmal.campaign._state import State
 from skmmal.campaign._units import lead_times
 from skmmal.campaign._votes import latest
 from skmmal.stopping import Advice
 
-__all__ = ["Status", "add_benefit", "add_quality", "make_status", "name_benefit"]
+__all__ = ["Status", "add_measurement", "make_status"]
 
 FEW = 5
 """A class with fewer labels than this is called poorly covered."""
@@ -68,6 +67,9 @@ class Status:
         Indexed by group, where there are such and it was handed out: ``rows``, ``labelled``, ``pending``, ``other``.
     benefit : Benefit, optional
         Whether choosing helps, where that was measured.
+    measured : dict
+        Of what ``benefit`` and the annotators' quality are: ``n_labels``, ``n_rounds`` (then), ``n_labels_now``,
+        ``is_current`` (whether no answer has come, changed or gone since). Empty where nothing was measured.
     drift : list of dict
         For each round before which the features grew ``round``, ``n_before``, ``n_new`` and ``tests``: how the new rows
         differ from the former ones, by modality: ``auc`` of a classifier that is to tell them apart on rows that it did
@@ -105,6 +107,7 @@ class Status:
     origins: dict[str, int] = field(default_factory=dict)
     groups: pd.DataFrame = field(default_factory=pd.DataFrame)
     benefit: Benefit | None = None
+    measured: dict[str, Any] = field(default_factory=dict)
     drift: list[dict[str, Any]] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
 
@@ -138,6 +141,7 @@ class Status:
             "origins": self.origins,
             **({"groups": self.groups.reset_index().to_dict("records")} if len(self.groups) else {}),
             **({"benefit": self.benefit.to_dict()} if self.benefit is not None else {}),
+            **({"measured": self.measured} if self.measured else {}),
             **({"drift": self.drift} if self.drift else {}),
             "advice": [vars(advice) for advice in self.advice],
             "sentences": self.sentences,
@@ -172,42 +176,46 @@ def make_status(folder: Path, state: State, settings: Settings, n_samples: int, 
     return status
 
 
-def name_benefit(status: Status, state: State) -> None:
-    """Say how to find out whether choosing helps, where that can be."""
-    drawn = [name for batch in state.batches for name in batch["id"][batch["chosen_by"] == RANDOM_SLICE]]
-    if len(state.labels.index.intersection(drawn)) >= FEWEST_RANDOM:
+def add_measurement(status: Status, kept: Measurement | None, is_current: bool, *, can_compare: bool) -> None:
+    """Add what was measured, how old it is, and how to measure where that was not done.
+
+    Parameters
+    ----------
+    status : Status
+        Changed.
+    kept : Measurement, optional
+        The last one.
+    is_current : bool
+        Whether it is of the labels of today.
+    can_compare : bool
+        Whether there are enough labels of rows drawn at random to measure whether choosing helps.
+    """
+    if can_compare and (kept is None or (kept.benefit is None and not is_current)):
         status.sentences.append("Whether choosing helps: skmmal campaign status --measure says it, and fits models.")
-
-
-def add_benefit(status: Status, measure: Callable[[], Benefit]) -> None:
-    """Measure whether choosing helps, or say why that cannot be."""
-    try:
-        status.benefit = measure()
-        status.sentences += status.benefit.sentences
-    except (ValueError, OSError) as error:  # too few labels, or the features are elsewhere
-        status.sentences.append(f"Whether choosing helps cannot be said yet: {error}.")
-
-
-def add_quality(status: Status, measure: Callable[[], pd.DataFrame]) -> None:
-    """Measure how good annotators are, or say why that cannot be."""
-    if len(status.annotators) < 2:
+    if kept is None:
         return
-    why = "no row was labelled by two"
-    try:
-        found = measure()
-        if len(found):
-            names = ["quality", "with_consensus", "worst"]
-            status.annotators[names] = found[names].reindex(status.annotators.index)
-            last = found.iloc[0]
-            status.sentences.append(
-                f"Judged by each other and by a model that did not see their labels, {found.index[0]}'s labels are "
-                f"least often right (quality {last['quality']:.2f}, worst about {last['worst']}), {found.index[-1]}'s "
-                f"most often ({found['quality'].iloc[-1]:.2f})."
-            )
-            return
-    except (ImportError, ValueError, OSError) as error:
-        why = str(error)
-    status.sentences.append(f"How good annotators are cannot be said: {why}.")
+    n_now = status.counts["label"]
+    status.measured = {
+        "n_labels": kept.n_labels, "n_labels_now": n_now, "n_rounds": kept.n_rounds, "is_current": is_current,
+    }  # fmt: skip
+    if is_current:
+        status.sentences += kept.reasons
+    elif kept.benefit is not None or kept.quality is not None:
+        status.sentences.append(
+            f"What follows was measured of {kept.n_labels} labels after {kept.n_rounds} rounds; labels have come or "
+            f"changed since, it is {n_now} now: skmmal campaign status --measure measures anew."
+        )
+    if kept.benefit is not None:
+        status.benefit = kept.benefit
+        status.sentences += kept.benefit.sentences
+    if kept.quality is not None:
+        status.annotators[QUALITY] = kept.quality[QUALITY].reindex(status.annotators.index)
+        worst, best = kept.quality.iloc[0], kept.quality.iloc[-1]
+        status.sentences.append(
+            f"Judged by each other and by a model that did not see their labels, {worst.name}'s labels are least often "
+            f"right (quality {worst['quality']:.2f}, worst about {worst['worst']}), {best.name}'s most often "
+            f"({best['quality']:.2f})."
+        )
 
 
 def _drift(state: State) -> list[dict[str, Any]]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skmmal.cli._shared import complete_strategy
+
 if TYPE_CHECKING:
     from skmmal.campaign import LabelingCampaign
 
@@ -14,7 +16,10 @@ __all__ = [
     "ByOption",
     "FolderArgument",
     "LockOption",
+    "MeasureOption",
     "MovedOption",
+    "StrategyOption",
+    "ThenMeasureOption",
     "open_campaign",
     "pairs",
     "shown_fields",
@@ -27,6 +32,25 @@ LockOption = Annotated[
     float, typer.Option("--lock-timeout", help="Seconds to wait for another command that changes the campaign.", min=0)
 ]
 ByOption = Annotated[str | None, typer.Option("--by", help="Who gives the command. Default: the user.")]
+
+MeasureOption = Annotated[
+    bool,
+    typer.Option(
+        "--measure",
+        help="Fit models anew: whether choosing helps, how good annotators are. Without, the last ones are shown.",
+    ),
+]
+ThenMeasureOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--measure/--no-measure",
+        help="Then fit models: whether choosing helps, how good annotators are. Default: where that is a matter of a "
+        "minute.",
+    ),
+]
+StrategyOption = Annotated[
+    str | None, typer.Option(help="For this round: another strategy.", autocompletion=complete_strategy)
+]
 
 
 def open_campaign(folder: Path, features: Path | None = None, lock_timeout: float = 60.0) -> LabelingCampaign:
