@@ -28,7 +28,7 @@ class LabelingCampaign(ConnectMixin, MeasuringMixin):
     The folder holds the configuration (``campaign.json``) and a log to which every command that changes something adds
     one entry, whole or not at all: a batch handed out, labels received, an entry undone. Nothing is changed or deleted
     afterwards. A killed command has either happened or not; two processes take turns; files that are damaged, edited
-    or foreign are refused.
+    or foreign are refused. Beside the log lies what was measured last (``measured.json``), which can be made anew.
 
     Parameters
     ----------

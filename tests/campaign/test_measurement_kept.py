@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skmmal import LateFusionClassifier
 from skmmal.campaign import Benefit, CampaignError, LabelingCampaign, _measuring
 from skmmal.campaign._measurement import MEASURED, basis
 
@@ -30,13 +31,21 @@ def fits(monkeypatch):
     return made
 
 
-@pytest.fixture
-def campaign(begin, answer):
+@pytest.fixture(scope="module")
+def answered(pool, tmp_path_factory):
     """Two answered rounds: 24 labels of chosen rows and 24 of rows drawn at random."""
-    found = begin(random_fraction=0.5, n_instances=24, strategy="random")
+    found = LabelingCampaign.create(
+        tmp_path_factory.mktemp("answered") / "campaign", pool[0], estimator=LateFusionClassifier(), initial="random",
+        strategy="random", n_instances=24, random_fraction=0.5,
+    )  # fmt: skip
     for _ in range(2):
-        found.add_labels(answer(found.next_batch()), annotator="ann")
-    return found
+        found.add_labels({name: pool[1][name] for name in found.next_batch()["id"]}, annotator="ann")
+    return found.folder
+
+
+@pytest.fixture
+def campaign(answered, tmp_path):
+    return LabelingCampaign(shutil.copytree(answered, tmp_path / "campaign"))
 
 
 def age(status):
@@ -149,7 +158,7 @@ def test_annotators_quality_is_kept(begin, answer):
 
 
 def test_the_same_commands_leave_the_same_bytes(campaign, fits, tmp_path):
-    copy = LabelingCampaign(shutil.copytree(campaign.folder, tmp_path / "copy"), features=campaign._features)
+    copy = LabelingCampaign(shutil.copytree(campaign.folder, tmp_path / "copy"))
     for one in (campaign, copy):
         one.status(measure=True)
     assert (copy.folder / MEASURED).read_bytes() == (campaign.folder / MEASURED).read_bytes()

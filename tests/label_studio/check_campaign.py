@@ -20,6 +20,8 @@ from label_studio_wire import Forwarded, Wire, in_a_process_of_its_own
 
 from skmmal.campaign import LabelingCampaign, ServerError
 
+EXPORTS = {"JSON": "json", "JSON_MIN": "json", "CSV": "csv", "TSV": "tsv"}
+"""Formats of the server that hold choices."""
 EXCHANGES = Path(__file__).parents[1] / "data" / "label_studio" / "exchanges.json.gz"
 
 
@@ -153,10 +155,18 @@ def test_what_goes_wrong_with_files_goes_right(studio, tmp_path):
     assert campaign.agreement()["pairs"][0]["kappa"] in (0.0, None)
     campaign.pull(authority="bob@example.com")
     assert campaign.labels.loc[slice_rows[0], "label"] == CLASSES[1]
-    # an export of the same project brings nothing new, and no person of another name
-    export = ann.raw("GET", f"/api/projects/{said['project']}/export?exportType=JSON")
-    (tmp_path / "export.json").write_bytes(export)
-    assert campaign.add_labels(tmp_path / "export.json", snapshot=True)["new"] == 0
+    # an export of the same project brings nothing new in any format, and no person of another name
+    words = campaign.history[campaign.history["state"] == "label"]
+    words = set(zip(words["id"], words["annotation"], words["label"], strict=True))
+    for kind, ending in EXPORTS.items():
+        (tmp_path / kind).mkdir()
+        path = tmp_path / kind / f"export.{ending}"
+        path.write_bytes(ann.raw("GET", f"/api/projects/{said['project']}/export?exportType={kind}"))
+        assert campaign.add_labels(path, snapshot=kind == "JSON")["new"] == 0
+        alone = begin(tmp_path / kind)  # and says the same to a campaign that was never connected
+        alone.add_labels(path)
+        found = alone.history
+        assert set(zip(found["id"], found["annotation"], found["label"], strict=True)) == words
     assert set(campaign.status().annotators.index) == {"ann@example.com", "bob@example.com"}
     # a class that comes later gets its button
     campaign.add_labels({others[0]: "eel"}, annotator="cyd", allow_new_classes=True)
