@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +81,22 @@ class Benefit:
             The curve as a list of its lines.
         """
         return {**vars(self), "curve": self.curve.to_dict("records")}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Benefit:
+        """Make it of what `to_dict` gave, also after it was JSON, in which NaN is null.
+
+        Parameters
+        ----------
+        content : mapping
+            Plain values.
+
+        Returns
+        -------
+        Benefit
+        """
+        numbers: dict[str, Any] = {name: float("nan") if value is None else value for name, value in content.items()}
+        return cls(**{**numbers, "curve": pd.DataFrame(content["curve"])})
 
 
 def compare_with_random(
@@ -198,10 +214,10 @@ def _judged(
     enough = curve["labels"][curve["chosen"] >= last["random"]]
     saved = float(1 - enough.iloc[0] / last["labels"]) if len(enough) else float("nan")
     n = int(last["labels"])
-    what = "Share of a row's labels that are right now" if several else "Accuracy now"
+    what = "Share of a row's labels that are right" if several else "Accuracy"
     lines = [
-        f"{what}, on {n_random} rows drawn at random that the models did not see: {hits.mean():.3f} (95 % "
-        f"interval {now_low:.3f} to {now_high:.3f}).",
+        f"{what} with {n_random + n_chosen} labels, on {n_random} rows drawn at random that the models did not see: "
+        f"{hits.mean():.3f} (95 % interval {now_low:.3f} to {now_high:.3f}).",
         f"With {n} labels that were chosen it is {last['chosen']:.3f}, with {n} that were drawn at random "
         f"{last['random']:.3f}: {difference:+.3f} (95 % interval {low:+.3f} to {high:+.3f}).",
     ]

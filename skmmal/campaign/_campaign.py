@@ -13,7 +13,7 @@ from skmmal._store import check_same
 from skmmal.campaign._begin import check_validation, describe_beginning, named_in, tables_beside, write_beginning
 from skmmal.campaign._files import SEAL, read_sealed, sealed
 from skmmal.campaign._folder import CONFIG
-from skmmal.campaign._insight import InsightMixin
+from skmmal.campaign._measuring import MeasuringMixin
 from skmmal.campaign._regressors import usual_regressor
 from skmmal.campaign._settings import CLASS, NUMBER, Settings, as_classes
 from skmmal.campaign._source import load
@@ -23,13 +23,13 @@ from skmmal.classifier import LateFusionClassifierCV
 __all__ = ["LabelingCampaign"]
 
 
-class LabelingCampaign(ConnectMixin, InsightMixin):
+class LabelingCampaign(ConnectMixin, MeasuringMixin):
     """A labelling campaign in a folder, round after round, with an audit trail.
 
     The folder holds the configuration (``campaign.json``) and a log to which every command that changes something adds
     one entry, whole or not at all: a batch handed out, labels received, an entry undone. Nothing is changed or deleted
     afterwards. A killed command has either happened or not; two processes take turns; files that are damaged, edited
-    or foreign are refused.
+    or foreign are refused. Beside the log lies what was measured last (``measured.json``), which can be made anew.
 
     Parameters
     ----------

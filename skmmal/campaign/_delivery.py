@@ -156,11 +156,13 @@ def _vanished(history: pd.DataFrame, events: pd.DataFrame, incoming: Incoming) -
             )
         numbered = history["annotation"] != ""
         from_here = history["project"].isin(projects)
-        if set(history["project"][numbered]) - {""} <= projects:
-            from_here |= history["project"] == ""  # flat formats and the first version name none, and there is one only
         held = set(zip(incoming.events["id"], incoming.events["annotation"], strict=True))
-        still_held = [pair in held for pair in zip(history["id"], history["annotation"], strict=True)]
-        return history[numbered & from_here & ~np.array(still_held, dtype=bool)]
+        pairs = zip(history["id"], history["annotation"], strict=True)
+        still_held = pd.Series([pair in held for pair in pairs], history.index, dtype=bool)
+        unnamed = numbered & (history["project"] == "")  # flat formats and the first version name no project
+        if set(history["project"][numbered]) - {""} <= projects and still_held[unnamed].any():
+            from_here |= unnamed  # it is this one: there is no other, and it holds some of them
+        return history[numbered & from_here & ~still_held]
     if incoming.events.empty:
         raise ValueError("snapshot (--snapshot): there is no label at all in it; nothing was retracted")
     by_hand = (history["annotation"] == "") & history["annotator"].isin(set(events["annotator"]))

@@ -18,6 +18,7 @@ from skmmal.campaign import _log, _source
 from skmmal.campaign._events import read_table
 from skmmal.campaign._files import SEAL, CampaignError, check_folder, read_checked, read_sealed
 from skmmal.campaign._lock import locked
+from skmmal.campaign._measurement import read_measurement
 from skmmal.campaign._settings import Settings
 from skmmal.campaign._state import STOP_SET, State
 from skmmal.campaign._units import costs_of, groups_of
@@ -98,6 +99,7 @@ class CampaignFolder:
             read_checked(self.folder / name, expected)
         for entry in _log.read_log(self.folder, config[SEAL]):
             entry.verify()
+        read_measurement(self.folder)
 
     # ------------------------------------------------------------------------------------------------------ features
 

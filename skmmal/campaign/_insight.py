@@ -1,4 +1,4 @@
-"""What a campaign says of itself: labels, batches, log, where it stands, which labels look wrong."""
+"""What a campaign says of itself: labels, batches, log, when to stop, which labels look wrong."""
 
 from __future__ import annotations
 
@@ -10,21 +10,14 @@ import numpy as np
 import pandas as pd
 
 from skmmal._arrays import integer
-from skmmal.campaign._batch import RANDOM_SLICE, RELABEL
-from skmmal.campaign._benefit import Benefit, compare_with_random
-from skmmal.campaign._crowd import annotator_quality, needs_cleanlab
 from skmmal.campaign._folder import CampaignFolder
 from skmmal.campaign._label_advice import advice_by_label
-from skmmal.campaign._relabel import questions
-from skmmal.campaign._settings import Settings
 from skmmal.campaign._state import State, in_words
-from skmmal.campaign._status import Status, make_status
-from skmmal.campaign._status_asked import add_benefit, add_label_advice, add_quality, name_benefit
 from skmmal.experiment._rounds import seeded
 from skmmal.experiment._unit import one_thread
 from skmmal.stopping import Advice, Budget, RoundState, StoppingCriterion
 
-__all__ = ["InsightMixin"]
+__all__ = ["InsightMixin", "refuse_numbers", "stopping_advice"]
 
 
 class InsightMixin(CampaignFolder):
@@ -55,7 +48,7 @@ class InsightMixin(CampaignFolder):
             Labels are numbers.
         """
         state = self.state()
-        _refuse_numbers(self.settings, "an indicator matrix")
+        refuse_numbers(state, "an indicator matrix")
         known = state.answers.known(state.labels)
         if state.answers.multilabel:
             return pd.DataFrame(state.answers.target(known, state.classes), known.index, state.classes)
@@ -155,7 +148,7 @@ class InsightMixin(CampaignFolder):
         list of Advice
             One for each criterion.
         """
-        return _advice(self.state(), self.settings.stopping)
+        return stopping_advice(self.state(), self.settings.stopping)
 
     def advice_by_label(self) -> pd.DataFrame:
         """What the stopping criteria say of each label by itself, where rows have several.
@@ -178,34 +171,6 @@ class InsightMixin(CampaignFolder):
                 "advice by label is for campaigns whose rows have several labels (multilabel=True, --multilabel)"
             )
         return advice_by_label(state, self.settings.stopping)
-
-    def status(self, *, measure: bool = False, by_label: bool = False) -> Status:
-        """Where the campaign stands.
-
-        Parameters
-        ----------
-        measure : bool, default=False
-            Fit models, to say whether choosing helps (see `benefit`) and how good annotators are (see
-            `annotator_quality`); takes seconds to minutes. What cannot be measured is said in words.
-        by_label : bool, default=False
-            Ask the stopping criteria about each label by itself, too (see `advice_by_label`).
-
-        Returns
-        -------
-        Status
-            Numbers, and the same in words.
-        """
-        state = self.state()
-        n_samples = int(self._config["features"]["described"]["n_samples"])
-        found = make_status(self.folder, state, self.settings, n_samples, _advice(state, self.settings.stopping))
-        if by_label:
-            add_label_advice(found, self.advice_by_label())
-        if measure:
-            add_benefit(found, self.benefit)
-            add_quality(found, self.annotator_quality)
-        elif not state.answers.numbers:
-            name_benefit(found, state)
-        return found
 
     def doubts(self, n: int | None = None, *, n_folds: int = 5) -> pd.DataFrame:
         """List the labels that the model doubts most: worth a second look.
@@ -245,81 +210,13 @@ class InsightMixin(CampaignFolder):
             table = state.answers.doubts(estimator, X[labeled], given, ids[labeled], state.classes, **options)
         return table if n is None else table.head(integer(n, "n", 1))
 
-    def benefit(self, *, n_folds: int = 5) -> Benefit:
-        """Ask whether choosing helps: chosen labels against as many of rows that were drawn at random.
 
-        It needs a campaign with a random slice in its batches (`random_fraction`).
-
-        Parameters
-        ----------
-        n_folds : int, default=5
-            Of the rows drawn at random: on each fold models are asked that did not see it.
-
-        Returns
-        -------
-        Benefit
-            Accuracy now, with an interval; the difference to random labels, with an interval; the share of labels that
-            choosing has saved; and the same in sentences, which also say where choosing does not beat random rows.
-
-        Raises
-        ------
-        ValueError
-            There are too few labels of either kind.
-        """
-        _refuse_numbers(self.settings, "benefit")
-        options = {"n_folds": integer(n_folds, "n_folds", 2), "seed": self.settings.seed}
-        state, batches = self.state(), self.batches
-        X, ids = self.scaled_features()
-        known = state.answers.known(state.labels)
-        first = batches[batches["chosen_by"] != RELABEL].drop_duplicates("id", keep="first")
-        first = first[first["id"].isin(known.index) & first["id"].isin(set(ids))]
-        rows = pd.Index(ids).get_indexer(pd.Index(first["id"]))
-        y = state.answers.target(known.reindex(first["id"]).tolist(), state.classes)
-        estimator = seeded(self.settings.estimator, "campaign", self.settings.seed, "fit", 0)
-        is_random = (first["chosen_by"] == RANDOM_SLICE).to_numpy()
-        with one_thread():
-            return compare_with_random(estimator, X[rows], y, is_random, classes=state.classes, **options)
-
-    def annotator_quality(self) -> pd.DataFrame:
-        """Judge annotators by each other and by a model that did not see their labels (CROWDLAB [1]_).
-
-        Returns
-        -------
-        DataFrame
-            Indexed by annotator, the worst first: ``quality`` (about how often their labels are right, from 0 to 1),
-            ``with_consensus`` (share of their labels that are what all of them and the model together say), ``n``
-            (labels that were looked at), ``worst`` (the class, or label, in which they are worst). Empty where no row
-            was labelled by two.
-
-        Raises
-        ------
-        ImportError
-            cleanlab is not installed (the extra ``noise``).
-        ValueError
-            There are too few labels to check any.
-
-        References
-        ----------
-        .. [1] Goh, Tkachenko and Mueller, "CROWDLAB: supervised learning to infer consensus labels and quality scores
-           for data with multiple annotators", NeurIPS 2022 workshop on human in the loop learning, section 3.
-        """
-        _refuse_numbers(self.settings, "the quality of annotators")
-        needs_cleanlab("the quality of annotators")
-        X, ids = self.scaled_features()
-        estimator = seeded(self.settings.estimator, "campaign", self.settings.seed, "fit", 0)
-        with one_thread():
-            _, votes, asked = questions(
-                self.state(), estimator, X, ids, self._validation["id"], seed=self.settings.seed
-            )
-            return annotator_quality(asked, votes.columns.tolist())
-
-
-def _refuse_numbers(settings: Settings, what: str) -> None:
-    if settings.answers.numbers:
+def refuse_numbers(state: State, what: str) -> None:
+    if state.answers.numbers:
         raise ValueError(f"{what} is about classes, and the labels of this campaign are numbers")
 
 
-def _advice(state: State, criteria: Sequence[StoppingCriterion]) -> list[Advice]:
+def stopping_advice(state: State, criteria: Sequence[StoppingCriterion]) -> list[Advice]:
     # a budget counts the labels that came in since the last round, too
     n_labeled = len(state.ids_in_state("label"))
     last = state.history[-1] if state.history else RoundState(0, n_labeled)

@@ -49,7 +49,8 @@ def write_campaign_report(
     root : path-like, optional
         Folder of the files that `data` names; nothing outside it is read. Needed for images.
     measure : bool, default=False
-        Fit models, to say whether choosing helps and how good annotators are (see `LabelingCampaign.status`).
+        Fit models, to say whether choosing helps and how good annotators are (see `LabelingCampaign.status`); otherwise
+        the page shows what was measured last.
 
     Returns
     -------

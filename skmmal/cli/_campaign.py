@@ -24,12 +24,13 @@ from skmmal.cli._campaign_options import (
     MovedOption,
     StrategyOption,
     TargetOption,
+    ThenMeasureOption,
     ToleranceOption,
     open_campaign,
     pairs,
     shown_fields,
 )
-from skmmal.cli._campaign_words import say_received, say_round, show_status
+from skmmal.cli._campaign_words import say_measured, say_received, say_round, show_status
 from skmmal.cli._connect import connect, pull, push
 from skmmal.cli._shared import (
     ClassBalanceOption,
@@ -232,10 +233,14 @@ def next_(
     ] = False,
     memory_limit: MemoryOption = None,
     features: MovedOption = None,
+    measure: ThenMeasureOption = None,
     by: ByOption = None,
     lock_timeout: LockOption = 60.0,
 ) -> None:
-    """Hand out the next batch: fit on the labels so far, and ask the strategy."""
+    """Hand out the next batch: fit on the labels so far, and ask the strategy.
+
+    What is measured is kept: skmmal campaign status shows it. The batch is there before that begins.
+    """
     out = None if out is None else path_to_write(out)
     opened = open_campaign(folder, features, lock_timeout)
     batch = opened.next_batch(
@@ -259,6 +264,8 @@ def next_(
     if len(batch) < wanted and round_ is None and "group" not in batch and budget is None:
         note(f"Only {len(batch)} rows were left.")
     say_round(batch, entry, state.answers.few, out)
+    if measure is not False:
+        say_measured(opened.status(measure=measure or "auto"))
 
 
 @campaign.command("add-labels", epilog="Example: skmmal campaign add-labels emoji labelled.csv --annotator ann")

@@ -29,6 +29,7 @@ __all__ = [
     "MovedOption",
     "StrategyOption",
     "TargetOption",
+    "ThenMeasureOption",
     "ToleranceOption",
     "open_campaign",
     "pairs",
@@ -42,9 +43,6 @@ LockOption = Annotated[
     float, typer.Option("--lock-timeout", help="Seconds to wait for another command that changes the campaign.", min=0)
 ]
 ByOption = Annotated[str | None, typer.Option("--by", help="Who gives the command. Default: the user.")]
-MeasureOption = Annotated[
-    bool, typer.Option("--measure", help="Fit models: whether choosing helps, how good annotators are.")
-]
 ByLabelOption = Annotated[
     bool, typer.Option("--by-label", help="Time to stop: of each label by itself, too, where rows have several.")
 ]
@@ -76,6 +74,21 @@ BudgetOption = Annotated[
     typer.Option(help="What the batch may cost: in the unit of --costs, or in seconds as answers took so far.", min=0),
 ]
 CostColumnOption = Annotated[str, typer.Option(help="Column of --costs.")]
+MeasureOption = Annotated[
+    bool,
+    typer.Option(
+        "--measure",
+        help="Fit models anew: whether choosing helps, how good annotators are. Without, the last ones are shown.",
+    ),
+]
+ThenMeasureOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--measure/--no-measure",
+        help="Then fit models: whether choosing helps, how good annotators are. Default: where that is a matter of a "
+        "minute.",
+    ),
+]
 
 
 def open_campaign(folder: Path, features: Path | None = None, lock_timeout: float = 60.0) -> LabelingCampaign:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from skmmal.campaign import Status
     from skmmal.campaign._log import Entry
 
-__all__ = ["say_received", "say_round", "show_status"]
+__all__ = ["say_measured", "say_received", "say_round", "show_status"]
 
 _COUNTS = {
     "changed": "of them change an earlier word",
@@ -67,6 +67,13 @@ def say_round(batch: pd.DataFrame, entry: Entry, few: str, out: Path | None) -> 
             if said["n_checked"]
             else "No label can be held against a model that did not see it yet: all of these rows are new."
         )
+
+
+def say_measured(standing: Status) -> None:
+    """Whether choosing helps, where that is measured of the labels of today."""
+    if standing.benefit is not None and standing.measured["is_current"]:
+        for line in standing.benefit.sentences:
+            note(line)
 
 
 def show_status(standing: Status) -> None:

@@ -18,7 +18,7 @@ from skmmal.cli._campaign_options import (
     pairs,
     shown_fields,
 )
-from skmmal.cli._campaign_words import say_received
+from skmmal.cli._campaign_words import say_measured, say_received
 from skmmal.cli._shared import friendly, note, say
 
 __all__ = ["connect", "pull", "push"]
@@ -146,6 +146,12 @@ def pull(
     With --watch the campaign runs by itself: pull, next, push, until nothing is left. Ctrl+C ends it at any time.
     """
     opened = open_campaign(folder, features, lock_timeout)
+
+    def report(what: str, said: Any) -> None:
+        _report(what, said)
+        if what == "push":  # while people label
+            say_measured(opened.status(measure="auto"))
+
     try:
         result = opened.pull(
             watch=watch,
@@ -157,7 +163,7 @@ def pull(
             authority=authority or (),
             timeout=timeout,
             by=by,
-            report=_report,
+            report=report,
         )
     except KeyboardInterrupt:
         if watch is None:

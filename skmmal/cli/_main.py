@@ -265,6 +265,12 @@ def report(
     images: Annotated[
         Path | None, typer.Option(help="Folder of pictures named by id (17.png, 17.jpg), to show what was chosen.")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="CSV: an id and the names of pictures, in place of --images.")
+    ] = None,
+    id_column: Annotated[str, typer.Option(help="Column of the id in --data.")] = "id",
+    image: Annotated[str | None, typer.Option(help="Column of --data with names of images.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the images. Default: that of --data.")] = None,
 ) -> None:
     """Write tables and figures of runs.
 
@@ -274,16 +280,33 @@ def report(
     """
     from skmmal.display import write_comparison, write_report
 
+    pictures = _pictures(images, data, id_column, image, root)
     written = []
     for run in runs:
         folder = out if out is not None and len(runs) == 1 else run
         written.append(
-            write_report(run, folder, metric=metric, baseline=baseline, confidence=confidence, images=images)
+            write_report(run, folder, metric=metric, baseline=baseline, confidence=confidence, images=pictures)
         )
     if len(runs) > 1:
         written.append(write_comparison(runs, out or Path("comparison"), metric=metric, confidence=confidence))
     for path in written:
         out_console.print(str(path), markup=False, highlight=False)
+
+
+def _pictures(
+    images: Path | None, data: Path | None, id_column: str, image: str | None, root: Path | None
+) -> Path | dict[str, Path] | None:
+    """Folder of pictures, or the picture of each id that a table names; nothing outside the root is read."""
+    from skmmal.campaign import read_data
+    from skmmal.campaign.page._media import Media
+
+    if (data is None) != (image is None) or (images is not None and data is not None):
+        raise ValueError("pictures come from --images FOLDER, or from --data FILE with --image COLUMN")
+    if data is None or image is None:
+        return images
+    media = Media(read_data(data, {image: "image"}, id_column), {image: "image"}, data.parent if root is None else root)
+    found = {str(name): media.find(name, image) for name in media.data.index}
+    return {name: path for name, path in found.items() if path is not None}
 
 
 # ------------------------------------------------------------------------------------------------------ select

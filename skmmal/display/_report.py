@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def write_report(
     metric: str | None = None,
     baseline: str = "random",
     confidence: float = 0.9,
-    images: Path | None = None,
+    images: Path | Mapping[str, Path] | None = None,
 ) -> Path:
     """Write the report of one run.
 
@@ -64,8 +64,8 @@ def write_report(
         Strategy that the others are tested against.
     confidence : float, default=0.9
         Of the pairwise matrix.
-    images : Path, optional
-        Folder of pictures named by id; ``pool.csv`` of the run says which row is which id.
+    images : Path or mapping of str to Path, optional
+        Folder of pictures named by id, or the picture of each id; ``pool.csv`` of the run says which row is which id.
 
     Returns
     -------
@@ -244,21 +244,28 @@ def _class_gains(page: Page, results: ExperimentResults, baseline: str) -> None:
     )
 
 
-def _picture_of_row(results: ExperimentResults, run: Path, images: Path) -> Callable[[int], Path | None]:
+def _picture_of_row(
+    results: ExperimentResults, run: Path, images: Path | Mapping[str, Path]
+) -> Callable[[int], Path | None]:
     """Function from a row to its picture, if there is one."""
-    images = local_path(images, "--images")
-    if not images.is_dir():
-        raise FileNotFoundError(f"--images {images}: there is no such folder")
+    where, names = "images", "ids are those of pool.csv, files must exist"
+    if not isinstance(images, Mapping):
+        images = local_path(images, "--images")
+        where, names = f"--images {images}", "names: ID.png, ID.jpg"
+        if not images.is_dir():
+            raise FileNotFoundError(f"--images {images}: there is no such folder")
     if not (run / "pool.csv").is_file():
         raise FileNotFoundError(f"{run} holds no pool.csv, which says what id each row has")
     ids = pd.read_csv(run / "pool.csv", dtype=str, keep_default_na=False).set_index("row")["id"]
 
     def picture(row: int) -> Path | None:
+        if isinstance(images, Mapping):
+            return images.get(ids[str(row)])
         candidates = (images / f"{ids[str(row)]}{ending}" for ending in (".png", ".jpg", ".jpeg"))
         return next((path for path in candidates if path.is_file()), None)
 
     if not any(picture(int(row)) for row in results.selected["row"].unique()):
-        raise FileNotFoundError(f"--images {images}: no chosen row has a picture there (names: ID.png, ID.jpg)")
+        raise FileNotFoundError(f"{where}: no chosen row has a picture there ({names})")
     return picture
 
 

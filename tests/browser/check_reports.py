@@ -52,7 +52,9 @@ def reports(tmp_path_factory):
         LateFusionClassifier(), ["bmmal", "margin", "random"], X[half], y[half], X_test=X[~half], y_test=y[~half], n_initial=8,
         n_instances=8, n_rounds=3, seeds=2, results_dir=folder / "run", verbose=0,
     )  # fmt: skip
-    return {"campaign": first, "experiment": write_report(folder / "run", folder / "run")}
+    pd.DataFrame({"row": range(80), "id": ids[:80]}).to_csv(folder / "run" / "pool.csv", index=False)
+    pictures = {name: folder / f"{name}.png" for name in ids}
+    return {"campaign": first, "experiment": write_report(folder / "run", folder / "run", images=pictures)}
 
 
 @pytest.mark.parametrize("width", [1000, 390])
@@ -72,6 +74,7 @@ def test_nothing_is_clipped(browser, reports, kind, scheme, width):  # noqa: F81
     for link in page.locator("a").all():
         target = link.get_attribute("href")
         assert page.locator(target).count() == 1 if target.startswith("#") else (reports[kind].parent / target).is_file()
+    assert page.locator("main img, main svg image").count() >= 24  # what was chosen
     if os.environ.get("SCREENSHOTS"):
         Path(os.environ["SCREENSHOTS"]).mkdir(exist_ok=True)
         page.screenshot(path=Path(os.environ["SCREENSHOTS"]) / f"{kind}-{scheme}-{width}.png", full_page=True)

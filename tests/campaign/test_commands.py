@@ -41,11 +41,49 @@ def test_doubted_labels_and_what_is_measured(running):
     assert f"{n} of these rows are labelled, and are handed out once more (chosen_by relabel); 36 labels" in text
     text = skmmal("status", running, "--measure")
     assert "Whether choosing helps cannot be said yet: 9 labels of rows drawn at random" in text
-    assert "Whether choosing helps" not in skmmal("status", running)  # with so few
+    assert "Whether choosing helps cannot be said yet: 9 labels" in skmmal("status", running)  # kept
     if n:
         assert f"{n} rows that were handed out once more wait for another answer." in text
     text = skmmal("next", running, "--relabel-fraction", 0.9, "--random-fraction", 0.5, code=1)
     assert "more than the whole batch together" in text
+
+
+def test_the_verdict_is_made_by_next_and_shown_by_status(pool, write_labels, tmp_path, monkeypatch):
+    """Where there are 20 answered rows that were drawn at random; status itself fits nothing, and says what is old."""
+    from skmmal.campaign import Benefit, _measuring
+
+    fitted = []
+
+    def compare(estimator, X, y, is_random, **options):
+        fitted.append(len(y))
+        curve = pd.DataFrame({"labels": [24], "random": [0.5], "chosen": [0.6]})
+        return Benefit(24, 24, curve, 0.7, 0.6, 0.8, 0.1, -0.1, 0.3, 0.0, ["So far choosing does not beat drawing"])
+
+    monkeypatch.setattr(_measuring, "compare_with_random", compare)
+    folder = tmp_path / "c"
+    options = ("--initial", "random", "--strategy", "random", "--estimator", "late-fusion", "--random-fraction", 0.5)
+    skmmal("init", folder, "--features", pool[0], "-n", 24, *options)
+    for i in range(2):
+        assert "So far" not in skmmal("next", folder, "--out", tmp_path / "next.csv")
+        ids = pd.read_csv(tmp_path / "next.csv", dtype=str)["id"]
+        labels = write_labels(tmp_path / f"{i}.csv", {name: pool[1][name] for name in ids})
+        skmmal("add-labels", folder, labels, "--annotator", "ann", "--allow-new-classes")
+    assert "Whether choosing helps: skmmal campaign status --measure says it" in skmmal("status", folder)
+    assert "So far" not in skmmal("next", folder, "--no-measure")
+    skmmal("undo", folder)
+    assert "So far choosing does not beat drawing" in skmmal("next", folder)
+    text = skmmal("status", folder)
+    assert "So far choosing does not beat drawing" in text
+    assert "What follows was measured" not in text
+    labels = write_labels(tmp_path / "late.csv", dict.fromkeys(ids.head(1), "cat"))
+    skmmal("add-labels", folder, labels, "--annotator", "bob")
+    assert "What follows was measured of 48 labels after 3 rounds; labels have come or changed" in skmmal("status", folder)
+    told = json.loads(skmmal("status", folder, "--json"))
+    assert (told["measured"]["is_current"], told["benefit"]["difference"]) == (False, 0.1)
+    assert fitted == [48]
+    skmmal("status", folder, "--measure")
+    assert json.loads(skmmal("status", folder, "--json"))["measured"]["is_current"]
+    assert len(fitted) == 2
 
 
 def test_status(running):

@@ -115,7 +115,9 @@ class Script:
 
     def play_round(self, number):
         out = self.work / f"next-{number}.csv"
-        self.do("next", "--round", number, "--out", out)
+        # with few labels, and with enough of them
+        measure = "--measure" if number in (5, 10) else "--no-measure"
+        self.do("next", "--round", number, "--out", out, measure)
         ids = pd.read_csv(out, dtype=str)["id"].tolist()
         # "Symbols" is not in the plan of the first three rounds: annotators skip it
         known = [name for name in ids if number > 3 or self.truth[name] != "Symbols"]
@@ -217,6 +219,10 @@ def test_ten_rounds_on_emoji_with_kills(emoji_pool, server, contents, tmp_path):
         assert (tmp_path / "killed-files" / name).read_bytes() == (tmp_path / "whole-files" / name).read_bytes()
     # and it was a campaign worth the name
     campaign = LabelingCampaign(tmp_path / "whole")
+    status = campaign.status()
+    assert status.measured["n_rounds"] == 10
+    assert not status.measured["is_current"]  # answers have come since
+    assert status.benefit.n_random >= 20
     state = campaign.state()
     assert len(state.rounds) == 10
     assert "Symbols" in state.classes
@@ -229,7 +235,7 @@ def test_ten_rounds_on_emoji_with_kills(emoji_pool, server, contents, tmp_path):
     assert (labels["state"] == "conflict").sum() >= 2
     assert (labels["state"] == "unsure").sum() >= 5
     assert not state.events["annotator"].eq("eve").any()
-    assert campaign.status().estimates["n"].sum() > 15
+    assert status.estimates["n"].sum() > 15
     handed_out = campaign.batches["id"]
     assert handed_out.is_unique
     assert len(handed_out) == 300

@@ -137,7 +137,7 @@ def test_sets_by_hand():
     assert (last["random"], last["chosen"], found.accuracy) == pytest.approx([np.mean(shares[kind]) for kind in shares])
     assert found.difference == pytest.approx(np.mean(shares["chosen"]) - np.mean(shares["random"]))
     assert 0 <= found.accuracy_low < found.accuracy < found.accuracy_high <= 1
-    assert found.sentences[0].startswith("Share of a row's labels that are right now, on 30 rows")
+    assert found.sentences[0].startswith("Share of a row's labels that are right with 60 labels, on 30 rows")
 
 
 def test_chosen_sets_that_say_nothing():

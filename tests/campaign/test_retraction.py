@@ -409,6 +409,37 @@ def test_a_campaign_of_the_first_version_goes_on(old):
     old.verify()
 
 
+def test_a_snapshot_leaves_what_came_from_elsewhere(begin, tmp_path):
+    """Answers from a file that names no project are the export's only where it holds some of them."""
+
+    def export(name, rows, **more):
+        choice = {"from_name": "label", "to_name": "a", "type": "choices", "value": {"choices": ["cat"]}}
+        tasks = [
+            {
+                "id": i,
+                "data": {"skmmal_id": row},
+                "annotations": [{"id": i, "completed_by": 1, "was_cancelled": False, "result": [choice]}],
+                **more,
+            }
+            for i, row in enumerate(rows, start=1)
+        ]
+        (tmp_path / name).write_text(json.dumps(tasks))
+        return tmp_path / name
+
+    elsewhere, same = begin("elsewhere", classes=["cat", "dog"]), begin("same", classes=["cat", "dog"])
+    rows = elsewhere.next_batch()["id"].tolist()
+    assert same.next_batch()["id"].tolist() == rows
+    for campaign in (elsewhere, same):
+        assert campaign.add_labels(export("file.json", rows[:6]))["new"] == 6
+    found = elsewhere.add_labels(export("server.json", rows[6:9], project=9), snapshot=True)
+    assert found["new"] == 3
+    assert "vanished" not in found
+    assert len(elsewhere.labels) == 9
+    found = same.add_labels(export("later.json", rows[:4], project=9), snapshot=True)
+    assert (found["new"], found["known"], found["vanished"]) == (0, 4, 2)
+    assert same.labels.index.tolist() == sorted(rows[:4])
+
+
 def test_a_damaged_retraction_is_noticed(begin, answer):
     campaign = begin()
     batch = campaign.next_batch()

@@ -80,7 +80,13 @@ def test_report_with_pictures(saved, tmp_path):
         write_report(saved, saved, images=images)
     plt.imsave(images / "id6.png", np.zeros((2, 2, 3)))
     write_report(saved, saved, images=images)
-    assert (saved / "figures" / "selected_bmmal.png").is_file()
+    grid = saved / "figures" / "selected_bmmal.png"
+    by_folder = grid.read_bytes()
+    (images / "id6.png").rename(images / "six.png")
+    write_report(saved, saved, images={"id6": images / "six.png"})
+    assert grid.read_bytes() == by_folder
+    with pytest.raises(FileNotFoundError, match=r"images: no chosen row has a picture there \(ids are those of pool.csv"):
+        write_report(saved, saved, images={"6": images / "six.png"})
 
 
 def test_report_of_one_modality_one_seed(results, tmp_path):

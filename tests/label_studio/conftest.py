@@ -92,6 +92,13 @@ def start(folder: Path) -> tuple[subprocess.Popen, str]:
     raise AssertionError((folder / "log").read_text()[-3000:])
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _token():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LABEL_STUDIO_API_KEY", LEGACY)
+        yield
+
+
 @pytest.fixture(scope="session")
 def studio():
     if "LABEL_STUDIO_TEST_URL" in os.environ:  # one that runs already, started as above
@@ -113,8 +120,3 @@ def studio():
 def wire(studio):
     with Wire(Forwarded(studio.url)) as wire:
         yield wire
-
-
-@pytest.fixture(autouse=True)
-def _token(monkeypatch):
-    monkeypatch.setenv("LABEL_STUDIO_API_KEY", LEGACY)
