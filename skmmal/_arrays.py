@@ -14,15 +14,25 @@ __all__ = [
     "as_array",
     "at_least_float32",
     "boolean",
+    "fill",
     "integer",
+    "may_not_be_finite",
     "naming",
     "number",
     "numeric",
     "off_device",
     "one_of",
     "own_rows",
+    "widened",
     "without_nan",
 ]
+
+_HALVES = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
+_HALVES[np.isnan(_HALVES)] = np.nan  # signaling ones, too
+"""All numbers of float16: to look them up takes half of the time that processors without such numbers convert in."""
+_INFINITE_HALF = 0x7C00 << 1
+_TILE = 2**16
+"""Elements that are looked up at a time: what is made on the way stays in the processor's cache."""
 
 
 def as_array(values: Any) -> np.ndarray:
@@ -64,11 +74,58 @@ def as_array(values: Any) -> np.ndarray:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
+def widened(values: np.ndarray, dtype: Any) -> np.ndarray:
+    """A copy in a type of floats, row by row: ``values.astype(dtype)``, faster from float16 to float32.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, ...)
+    dtype : dtype
+
+    Returns
+    -------
+    ndarray
+
+    Examples
+    --------
+    >>> widened(np.array([[0.5, np.nan]], dtype=np.float16), np.float32)
+    array([[0.5, nan]], dtype=float32)
+    """
+    out = np.empty(values.shape, dtype)
+    fill(out, values)
+    return out
+
+
+def fill(out: np.ndarray, values: np.ndarray) -> None:
+    """Put values into an array of the same shape: ``out[:] = values``, faster from float16 to float32.
+
+    Parameters
+    ----------
+    out, values : ndarray of shape (n, ...)
+    """
+    if (values.dtype, out.dtype) != (np.float16, np.float32):
+        out[:] = values
+        return
+    step = max(1, _TILE * len(values) // max(1, values.size))
+    for start in range(0, len(values), step):
+        tile = slice(start, start + step)
+        _HALVES.take(values[tile].view(np.uint16), mode="clip", out=out[tile])
+
+
+def may_not_be_finite(rows: np.ndarray) -> np.ndarray:
+    """Which rows (n, D) hold something that is not finite, or may: one cheap pass clears most of them."""
+    if rows.dtype == np.float16 and rows.size:
+        # without their sign, infinity and NaN are the largest of all numbers' bits
+        return np.left_shift(rows.view(np.uint16), 1).max(axis=1) >= _INFINITE_HALF
+    with np.errstate(all="ignore"):  # a row's sum is finite unless something in it is not, or it overflows
+        return ~np.isfinite(rows.sum(axis=1, dtype=np.float64))
+
+
 def at_least_float32(block: np.ndarray) -> np.ndarray:
     """The block in a precision to compute with; a copy only of float16, unless its rows are made when asked for."""
     if block.dtype != np.float16:
         return block
-    return block.astype(np.float32) if isinstance(block, np.ndarray) else block.cast(np.float32)
+    return widened(block, np.float32) if isinstance(block, np.ndarray) else block.cast(np.float32)
 
 
 def without_nan(block: np.ndarray, present: np.ndarray) -> np.ndarray:
@@ -77,7 +134,7 @@ def without_nan(block: np.ndarray, present: np.ndarray) -> np.ndarray:
         view = block.view()
         view.flags.writeable = False
         return view
-    values = block.astype(np.float64 if block.dtype.kind != "f" else np.result_type(block.dtype, np.float32))
+    values = widened(block, np.float64 if block.dtype.kind != "f" else np.result_type(block.dtype, np.float32))
     values[~present] = 0.0
     return values
 

@@ -12,6 +12,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skmmal._arrays import at_least_float32
 from skmmal._sklearn import get_output_config, wrap_data_with_container
 from skmmal.modalities import DEFAULT_NAME, Layout, MultimodalArray, is_multimodal, presence_mask
 from skmmal.modalities._input import validate_features
@@ -19,6 +20,9 @@ from skmmal.modalities._mapped import released_chunks
 from skmmal.modalities._rows import row_names, rows_of
 
 __all__ = ["BlockTransformer", "check_squares", "input_labels", "is_plain", "present_chunks"]
+
+_TILE = 2**16
+"""Numbers of a block that are worked on at a time."""
 
 
 # the output is put into its container here: scikit-learn's own wrapping knows no modalities
@@ -165,10 +169,15 @@ def _two_levels(blocks: MultimodalArray, labels: list[Any], kind: str, X: Any) -
 
 
 def present_chunks(block: np.ndarray, present: np.ndarray) -> Iterator[np.ndarray]:
-    """Rows of a block that have the modality, in float64, a chunk at a time."""
-    for rows in released_chunks([block], block.shape[1]):
-        if present[rows].any():
-            yield block[rows][present[rows]].astype(np.float64, copy=False)
+    """Rows of a block that have the modality, copied to float64, as many at a time as the processor's cache holds."""
+    step = max(1, _TILE // max(1, block.shape[1]))
+    for chunk in released_chunks([block], block.shape[1]):
+        for start in range(chunk.start, chunk.stop, step):
+            rows = slice(start, min(start + step, chunk.stop))
+            there = np.flatnonzero(present[rows])
+            if len(there):
+                values = block[rows] if len(there) == rows.stop - rows.start else block[rows][there]
+                yield at_least_float32(values).astype(np.float64)
 
 
 def check_squares(name: str, squares: np.ndarray) -> None:

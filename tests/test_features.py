@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,9 +21,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from sklearn.model_selection import train_test_split
+from typer.testing import CliRunner
 
+from skmmal.cli import app
 from skmmal.features import CacheError, CacheInUseError, FeatureStore, FingerprintError
 from skmmal.features import _files as files
+from skmmal.features._arrow import ArrowTable
 from skmmal.modalities import presence_mask
 
 N = 23
@@ -412,6 +416,41 @@ def test_import_of_tables(tmp_path, blocks):
     np.testing.assert_array_equal(store.load()["image"], blocks["image"].astype(np.float32))
 
 
+def test_parquet_is_imported_a_group_of_rows_at_a_time(tmp_path):
+    n_rows, width, folder = 12_000, 512, tmp_path / "files"
+    values = np.random.default_rng(0).standard_normal((n_rows, width)).astype(np.float32)
+    folder.mkdir()
+    for number, start in enumerate(range(0, n_rows, 4_000)):
+        rows = slice(start, start + 4_000)
+        image = pa.FixedSizeListArray.from_arrays(pa.array(values[rows].ravel()), width)
+        table = pa.table({"id": [f"row {row}" for row in range(n_rows)[rows]], "image": image})
+        pq.write_table(table, folder / f"part-{number}.parquet", row_group_size=500)
+    del image, table
+    before = pa.total_allocated_bytes()
+    held, read = [], pq.ParquetFile.read_row_group
+
+    def watched(*arguments, **options):
+        table = read(*arguments, **options)
+        held.append(pa.total_allocated_bytes() - before)
+        return table
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pq.ParquetFile, "read_row_group", watched)
+        tracemalloc.start()
+        found = ArrowTable(folder).column("image", tmp_path)
+        peak = tracemalloc.get_traced_memory()[1] + max(held)
+        tracemalloc.stop()
+    assert peak < values.nbytes / 3, peak
+    np.testing.assert_array_equal(found, values)
+    assert [each.name for each in tmp_path.iterdir()] == ["files"]  # where the values lie has no name
+    # both roads in go through it
+    store = FeatureStore.import_files(tmp_path / "cache", folder)
+    assert CliRunner().invoke(app, ["import", str(folder), "--out", str(tmp_path / "new")]).exit_code == 0
+    for each in (store, FeatureStore.open(tmp_path / "new" / "features")):
+        np.testing.assert_array_equal(each.load()["image"], values)
+        assert list(each.ids) == [f"row {row}" for row in range(n_rows)]
+
+
 def test_imports_that_cannot_be_are_refused(tmp_path, blocks):
     np.savez(tmp_path / "p.npz", image=np.array([{}], dtype=object))
     with pytest.raises(CacheError, match=r"p\.npz.*cannot be read"):
@@ -754,7 +793,9 @@ def test_ids_that_are_none(tmp_path, blocks, ids, error, match):
         FeatureStore.write(tmp_path / "cache", blocks, ids)
 
 
-@pytest.mark.parametrize("metadata", [3, {"image": 3}, {"image": {"x": object}}, {"image": {"x": float("nan")}}], ids=repr)
+@pytest.mark.parametrize(
+    "metadata", [3, {"image": 3}, {"image": {"x": object}}, {"image": {"x": float("nan")}}], ids=repr
+)
 def test_metadata_that_json_cannot_hold(tmp_path, blocks, metadata):
     with pytest.raises(TypeError, match="metadata"):
         FeatureStore.write(tmp_path / "cache", blocks, IDS, metadata)

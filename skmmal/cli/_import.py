@@ -41,7 +41,7 @@ def import_files(
     from skmmal.features._gather import gather
 
     out = path_to_write(out)
-    found = gather(files, id_column, label_column)
+    found = gather(files, id_column, label_column, room=out.parent)
     with new_folder(out) as folder:
         store = FeatureStore.write(folder / "features", found.blocks, found.ids)
         widths = ", ".join(f"{name} {width}" for name, width in store.modalities.items())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skmmal._chunks import row_chunks
 from skmmal._names import did_you_mean
 from skmmal._paths import local_path
 from skmmal.features import _sources as sources
+from skmmal.features._arrow import ArrowTable, on_disk
 
 __all__ = ["Gathered", "gather"]
 
@@ -62,7 +66,9 @@ class _Part:
         return sizes[0] if sizes else 0
 
 
-def gather(paths: Sequence[Any], id_column: str | None = None, label_column: str | None = None) -> Gathered:
+def gather(
+    paths: Sequence[Any], id_column: str | None = None, label_column: str | None = None, *, room: Path | None = None
+) -> Gathered:
     """Read files, and put rows of the same id side by side.
 
     Parameters
@@ -72,6 +78,9 @@ def gather(paths: Sequence[Any], id_column: str | None = None, label_column: str
         ``datasets`` saved. In arrays, one of one dimension that is called ids, or label, y or target is that.
     id_column, label_column : str, optional
         Array or column with the ids, or the labels. Default: one that is called so.
+    room : Path, optional
+        Folder beside which there is room for the features: what files hold in another form than the cache goes there,
+        into files without a name, a group of rows at a time. Default: the system's folder for such files.
 
     Returns
     -------
@@ -83,7 +92,8 @@ def gather(paths: Sequence[Any], id_column: str | None = None, label_column: str
     ValueError
         Nothing to read, a column that is not there, numbers of rows that differ without ids, repeated ids.
     """
-    parts = [_read(path, id_column, label_column) for path in _expand(paths)]
+    room = Path(tempfile.gettempdir()) if room is None else room
+    parts = [_read(path, id_column, label_column, room) for path in _expand(paths)]
     parts = _arrays_together(parts)
     _check_columns(parts, id_column, label_column)
     named = [part for part in parts if part.ids is not None]
@@ -98,7 +108,7 @@ def gather(paths: Sequence[Any], id_column: str | None = None, label_column: str
         for name, values in part.blocks.items():
             if name in blocks:
                 raise ValueError(f"{part.path}: there is a modality {name!r} already; rename the file or the array")
-            blocks[name] = _spread(values, rows, len(ids))
+            blocks[name] = _spread(values, rows, len(ids), room)
             if len(rows) < len(ids):
                 notes.append(f"{len(ids) - len(rows)} of {len(ids)} rows have no {name}: missing there")
         if part.labels is not None:
@@ -126,18 +136,18 @@ def _expand(paths: Sequence[Any]) -> list[Path]:
     return found
 
 
-def _read(path: Path, id_column: str | None, label_column: str | None) -> _Part:
+def _read(path: Path, id_column: str | None, label_column: str | None, room: Path) -> _Part:
     if path.suffix == ".npy":
-        arrays = {path.stem: sources.load_array(path)}
+        arrays = {path.stem: sources.load_array(path, mmap_mode="r")}
         return _from_arrays(path, arrays, id_column, label_column)
     if path.suffix in (".npz", ".safetensors"):
         return _from_arrays(path, sources.read_arrays(path), id_column, label_column)
     if path.suffix in (".csv", ".tsv", ".txt"):
         return _from_table(path, _read_csv(path), {}, id_column, label_column)
-    table = sources.read_arrow(path)
-    lists = [name for name in table.column_names if sources.is_list(table, name)]
-    blocks = {name: sources.column(path, table, name) for name in lists}
-    plain = table.select([name for name in table.column_names if name not in lists]).to_pandas()
+    table = ArrowTable(path)
+    lists = [name for name in table.column_names if table.holds_vectors(name)]
+    blocks = {name: table.column(name, room) for name in lists}
+    plain = table.plain([name for name in table.column_names if name not in lists]).to_pandas()
     for name, classes in _class_names(path).items():
         if name in plain:
             plain[name] = [classes[int(code)] if pd.notna(code) and code >= 0 else None for code in plain[name]]
@@ -300,11 +310,14 @@ def _lend_ids(parts: list[_Part], named: list[_Part]) -> None:
         part.ids = list(next(iter(fitting)))
 
 
-def _spread(values: np.ndarray, rows: np.ndarray, n_rows: int) -> np.ndarray:
+def _spread(values: np.ndarray, rows: np.ndarray, n_rows: int, room: Path) -> np.ndarray:
     """Rows at their places; the others are NaN."""
     if len(rows) == n_rows and np.array_equal(rows, np.arange(n_rows)):
         return values
     dtype = values.dtype if values.dtype.kind == "f" else np.result_type(values.dtype, np.float32)
-    spread = np.full((n_rows, *values.shape[1:]), np.nan, dtype=dtype)
-    spread[rows] = values
+    spread = on_disk((n_rows, *values.shape[1:]), dtype, room)
+    for part in row_chunks(n_rows, math.prod(values.shape[1:])):
+        spread[part] = np.nan
+    for part in row_chunks(len(rows), math.prod(values.shape[1:])):
+        spread[rows[part]] = values[part]
     return spread

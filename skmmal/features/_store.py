@@ -314,7 +314,8 @@ class FeatureStore(GrowingCache):
             A ``.npz``, ``.safetensors`` or ``.parquet`` file or a Hugging Face ``datasets`` folder
             (``save_to_disk``) whose arrays, or columns of lists, are the modalities; or, per modality, such a file
             and what it is called there (default: the modality's name), or an ``.npy`` file. A key that is a list
-            of column names puts scalar columns side by side.
+            of column names puts scalar columns side by side. Columns of Parquet are read a group of rows at a time, by
+            way of a file without a name beside `path`: there must be room for the features twice.
         ids : sequence of str, optional
             Default: the array or column `id_column` of the first source that has one, else the row numbers.
         id_column : str, default="id"
@@ -336,7 +337,7 @@ class FeatureStore(GrowingCache):
         FeatureStore(2 samples: image 3, text 2)
         """
         path = local_path(path)
-        blocks, found, origin = read_sources(sources, id_column)
+        blocks, found, origin = read_sources(sources, id_column, path.parent)
         if ids is None:
             n_samples = len(next(iter(blocks.values())))
             ids = found if found is not None else [str(row) for row in range(n_samples)]

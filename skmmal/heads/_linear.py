@@ -151,23 +151,23 @@ class LinearHeads:
 
         Parameters
         ----------
-        blocks : sequence of M float64 arrays of shape (n, D_m)
-            Absent rows zero.
+        blocks : sequence of M arrays of shape (n, D_m)
+            Of float64, or of float32 where products in single precision will do. Absent rows zero.
 
         Returns
         -------
         list of M ndarrays of shape (n, K)
         """
         weights = np.split(self.fused.weight, np.cumsum(self.widths)[:-1], axis=1)
-        return [block @ weight.T for block, weight in zip(blocks, weights, strict=True)]
+        return [_product(block, weight) for block, weight in zip(blocks, weights, strict=True)]
 
     def fused_logits(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
         """Return the fused head's logits.
 
         Parameters
         ----------
-        blocks : sequence of M float64 arrays of shape (n, D_m)
-            Absent rows zero.
+        blocks : sequence of M arrays of shape (n, D_m)
+            Of float64, or of float32 where products in single precision will do. Absent rows zero.
 
         Returns
         -------
@@ -180,15 +180,15 @@ class LinearHeads:
 
         Parameters
         ----------
-        blocks : sequence of M float64 arrays of shape (n, D_m)
-            Absent rows zero.
+        blocks : sequence of M arrays of shape (n, D_m)
+            Of float64, or of float32 where products in single precision will do. Absent rows zero.
 
         Returns
         -------
         list of M ndarrays of shape (n, K)
         """
         maps = map(self.own_map, range(len(blocks)))
-        return [block @ own.weight.T + own.intercept for block, own in zip(blocks, maps, strict=True)]
+        return [_product(block, own.weight) + own.intercept for block, own in zip(blocks, maps, strict=True)]
 
     # ------------------------------------------------------------------------------------ as skmmal.heads._classes asks
 
@@ -214,3 +214,8 @@ class LinearHeads:
         former : LinearHeads
             Where they would come from.
         """
+
+
+def _product(block: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """``block weightᵀ`` in the block's type."""
+    return block @ weight.T.astype(block.dtype, copy=False)

@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils import check_array
 
-from skmmal._arrays import naming
+from skmmal._arrays import may_not_be_finite, naming
 from skmmal.modalities._blocks import as_block
 from skmmal.modalities._html import blocks_table
 from skmmal.modalities._layout import (
@@ -454,9 +454,7 @@ def presence_mask(X: MultimodalArray) -> np.ndarray:
 
 
 def _present_rows(name: str, chunk: np.ndarray, offset: int) -> np.ndarray:
-    # a row's sum is finite unless something in it is not (or it overflows): one cheap pass clears most rows
-    with np.errstate(all="ignore"):
-        doubtful = np.flatnonzero(~np.isfinite(chunk.sum(axis=1, dtype=np.float64)))
+    doubtful = np.flatnonzero(may_not_be_finite(chunk))
     present = np.ones(len(chunk), dtype=bool)
     if len(doubtful) == 0:
         return present

@@ -8,16 +8,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from skmmal._arrays import fill
 from skmmal._chunks import row_chunks
 from skmmal.modalities._mapped import MappedRows, is_mapped, opened, packed
 
 __all__ = ["LazyBlock", "is_large", "lazily", "rows_of_block", "with_zeros"]
 
-_TILE = 2**17
+_TILE = 2**16
 """Elements that are changed at a time: what is made on the way stays in the processor's cache."""
 
-Change = Callable[[np.ndarray], np.ndarray]
-"""Makes rows of a block from rows of another one of the same width, each for itself."""
+Change = Callable[[np.ndarray, np.ndarray], Any]
+"""Makes rows of a block from rows of another one of the same width, each for itself, in an array that it is given."""
 
 
 class _RowsOnDemand:
@@ -133,8 +134,14 @@ class _RowsOnDemand:
         step = max(1, _TILE // max(1, values.shape[1]))
         for start in range(0, len(values), step):
             tile = slice(start, start + step)
-            made = values[tile] if self.change is None else self.change(values[tile])
-            out[tile] = made.astype(self._made_in, copy=False)
+            if self.change is None:
+                fill(out[tile], values[tile].astype(self._made_in, copy=False))
+            elif self._made_in == self.dtype:
+                self.change(values[tile], out[tile])
+            else:
+                made = np.empty(out[tile].shape, self._made_in)
+                self.change(values[tile], made)
+                fill(out[tile], made)
         if self._zeros and self._present is not None:
             out[~self._present[rows]] = 0.0
         return out
@@ -151,7 +158,8 @@ class LazyBlock(_RowsOnDemand, NDArrayOperatorsMixin):
     source : ndarray of shape (n, D)
         Where the values come from.
     change : callable, optional
-        Makes rows from rows of the source, each for itself; by default they stay as they are.
+        Takes rows of the source and an array, into which it puts what it makes of them, of each for itself; by default
+        rows stay as they are.
     dtype : dtype, optional
         Of the rows, by default the source's.
     rows : ndarray of int, optional
@@ -165,7 +173,8 @@ class LazyBlock(_RowsOnDemand, NDArrayOperatorsMixin):
     --------
     >>> import numpy as np
     >>> from skmmal.modalities._lazy import LazyBlock
-    >>> block = LazyBlock(np.arange(6).reshape(3, 2), lambda rows: rows / 2, np.float64).take(np.array([2, 0]))
+    >>> block = LazyBlock(np.arange(6).reshape(3, 2), lambda rows, out: np.divide(rows, 2, out=out), np.float64)
+    >>> block = block.take(np.array([2, 0]))
     >>> block.shape, block[:1]
     ((2, 2), array([[2. , 2.5]]))
     """

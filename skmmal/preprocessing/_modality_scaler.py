@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.base import OneToOneFeatureMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skmmal._arrays import fill
 from skmmal._block_transformer import BlockTransformer, check_squares, input_labels, is_plain, present_chunks
 from skmmal._sklearn import Interval, StrOptions, fit_context
 from skmmal.modalities import MultimodalArray
@@ -177,20 +178,30 @@ class ModalityScaler(OneToOneFeatureMixin, BlockTransformer):
     def _transform_block(self, name: str, block: np.ndarray, present: np.ndarray) -> np.ndarray:
         return np.asarray(LazyBlock(block, partial(self._scaled, name), _scaled_dtype(block), present=present))
 
-    def _scaled(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """Rows of a block, scaled, in float64; they may be absent."""
-        values = rows.astype(np.float64)
+    def _scaled(self, name: str, rows: np.ndarray, out: np.ndarray) -> None:
+        """Put rows of a block, scaled, into an array; they may be absent.
+
+        They are scaled in float64, but those of float16, which has half of the digits, in float32.
+        """
+        is_half = rows.dtype == np.float16 and out.dtype == np.float32
+        values = out if is_half else np.empty(rows.shape)
+        fill(values, rows)
         if self.method == "standard":
-            values -= self.mean_[name]
-            values *= self.scale_[name]
+            values -= self.mean_[name].astype(values.dtype, copy=False)
+            values *= self.scale_[name].astype(values.dtype, copy=False)
         elif self.method == "l2":
-            largest = np.abs(values).max(axis=1, keepdims=True)  # taken out first: squares may overflow, or vanish
-            absent = np.isnan(largest[:, 0])
-            values = np.divide(values, largest, out=np.zeros_like(values), where=largest > 0)
+            # the largest is taken out first: squares may overflow, or vanish
+            values /= _or_one(np.abs(values).max(axis=1, keepdims=True))
             length = np.sqrt((values**2).sum(axis=1, keepdims=True))
-            values = np.divide(self.norm * values, length, out=np.zeros_like(values), where=length > 0)
-            values[absent] = np.nan
-        return values
+            values *= self.norm
+            values /= _or_one(length)
+        if values is not out:
+            out[:] = values
+
+
+def _or_one(lengths: np.ndarray) -> np.ndarray:
+    """Lengths to divide by: one in place of those that are zero, or of absent rows."""
+    return np.where(lengths > 0, lengths, lengths.dtype.type(1))
 
 
 def on_one_scale(X: MultimodalArray, method: str) -> MultimodalArray:
@@ -225,7 +236,7 @@ Ask = Callable[..., list[Any]]
 
 
 def _moments(ask: Ask) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the columns over present rows, in two passes of bounded size.
+    """Mean and standard deviation of the columns over present rows, in one or two passes of bounded size.
 
     Constant columns have deviation zero: those whose values do not differ, or by no more than the type that they come
     in rounds at their size. What is small beside the mean alone is no rounding: times in seconds since 1970 vary in
@@ -237,18 +248,23 @@ def _moments(ask: Ask) -> tuple[np.ndarray, np.ndarray]:
         n_columns = firsts[0][1].shape[0]
         return np.zeros(n_columns), np.zeros(n_columns)
     # from one of the values on, nothing of the column's offset is left to be rounded
-    counts, totals, lows, highs, kinds = zip(*ask(_offsets, origin), strict=True)
-    count, low, high = sum(counts), np.min(lows, axis=0), np.max(highs, axis=0)
+    counts, totals, powers, lows, highs, kinds = zip(*ask(_offsets, origin), strict=True)
+    count, low, high, kind = sum(counts), np.min(lows, axis=0), np.max(highs, axis=0), np.result_type(*kinds)
     shift, spread = np.sum(totals, axis=0) / count, high - low
     largest = np.maximum(np.abs(origin + low), np.abs(origin + high))
-    varies = spread > _ROUNDED * np.finfo(np.result_type(*kinds)).eps * largest
-    spread = np.where(varies, spread, 1.0)
-    squares, rest = (np.sum(parts, axis=0) for parts in zip(*ask(_squares, origin, shift, spread), strict=True))
-    rest /= count  # what rounding left of the mean
-    deviation = spread * np.sqrt(np.maximum(squares / count - rest**2, 0.0))
+    varies = spread > _ROUNDED * np.finfo(kind).eps * largest
+    if kind == np.float64:
+        spread = np.where(varies, spread, 1.0)
+        squares, rest = (np.sum(parts, axis=0) for parts in zip(*ask(_squares, origin, shift, spread), strict=True))
+        rest /= count  # what rounding left of the mean
+        mean = origin + (shift + rest * spread)
+        deviation = spread * np.sqrt(np.maximum(squares / count - rest**2, 0.0))
+    else:  # narrower numbers' squares neither overflow nor vanish, and no row's distance to the mean drowns the others'
+        mean = origin + shift
+        deviation = np.sqrt(np.maximum(np.sum(powers, axis=0) / count - shift**2, 0.0))
     # below it the factor that brings a column to its scale would overflow
     varies &= deviation >= np.finfo(np.float64).tiny
-    return origin + (shift + rest * spread), np.where(varies, deviation, 0.0)
+    return mean, np.where(varies, deviation, 0.0)
 
 
 def _first_row(block: np.ndarray, present: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
@@ -259,13 +275,16 @@ def _first_row(block: np.ndarray, present: np.ndarray) -> tuple[np.ndarray | Non
 
 
 def _offsets(block: np.ndarray, present: np.ndarray, origin: np.ndarray) -> tuple:
-    """How many rows are there, the sum, the least and the largest of what they are off `origin`, and their type."""
-    total, low, high = np.zeros(len(origin)), np.zeros(len(origin)), np.zeros(len(origin))
-    for values in present_chunks(block, present):
-        offsets = values - origin
+    """How many rows are there; sum, sum of squares, least and largest of what they are off `origin`; their type."""
+    total, power, low, high = np.zeros((4, len(origin)))
+    for offsets in present_chunks(block, present):
+        offsets -= origin
         total += offsets.sum(axis=0)
-        low, high = np.minimum(low, offsets.min(axis=0)), np.maximum(high, offsets.max(axis=0))
-    return int(present.sum()), total, low, high, block.dtype if block.dtype.kind == "f" else np.dtype(np.float64)
+        power += np.einsum("ij,ij->j", offsets, offsets)
+        np.minimum(low, offsets.min(axis=0), out=low)
+        np.maximum(high, offsets.max(axis=0), out=high)
+    kind = block.dtype if block.dtype.kind == "f" else np.dtype(np.float64)
+    return int(present.sum()), total, power, low, high, kind
 
 
 def _squares(
@@ -273,8 +292,10 @@ def _squares(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sums of the squares, and of what is left, of values in units of their spread."""
     squares, rest = np.zeros(len(origin)), np.zeros(len(origin))
-    for values in present_chunks(block, present):
-        offsets = (values - origin - shift) / spread  # in these units squares neither overflow nor vanish
-        squares += (offsets**2).sum(axis=0)
+    for offsets in present_chunks(block, present):
+        offsets -= origin
+        offsets -= shift
+        offsets /= spread  # in these units squares neither overflow nor vanish
+        squares += np.einsum("ij,ij->j", offsets, offsets)
         rest += offsets.sum(axis=0)
     return squares, rest

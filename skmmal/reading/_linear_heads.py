@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.linalg import block_diag
 
+from skmmal._arrays import widened
 from skmmal._targets import Target
 from skmmal.heads import LinearHeads
 from skmmal.reading._late_fusion import LateFusionSource
@@ -14,6 +17,9 @@ from skmmal.reading._passes import Pass
 from skmmal.reading._source import FUSED
 
 __all__ = ["LinearSource"]
+
+_ROUNDING = 1e-5
+"""By how much rounding may change logits from which a ranking comes."""
 
 
 class LinearPass(Pass):
@@ -57,12 +63,38 @@ class LinearSource(LateFusionSource):
     def _heads(self) -> LinearHeads:
         return self.final.heads_
 
+    @cached_property
+    def _dtype(self) -> type:
+        """Single precision where a ranking comes of features that have no more, and nothing large cancels in logits."""
+        kinds = [block.dtype for block in self.features.blocks.values()]
+        center = self._heads.center
+        if not self.ranks or center is None or np.result_type(np.float32, *kinds) != np.float32:
+            return np.float64
+        own = (self._heads.own_map(m).weight for m in range(len(kinds)))
+        maps = [self._heads.fused.weight, block_diag(*own)]
+        cancels = max(float((np.abs(each) @ np.abs(center)).max()) for each in maps)
+        return np.float32 if cancels * np.finfo(np.float32).eps <= _ROUNDING else np.float64
+
+    def forward(self, function: Any, **options: Any) -> list[Any]:
+        # what overflows in single precision need not in double
+        try:
+            return super().forward(function, **options)
+        except ValueError:
+            if self._dtype is np.float64:
+                raise
+        self._dtype = np.float64
+        return super().forward(function, **options)
+
     def _pass(self, rows: slice, **options: Any) -> LinearPass:
         blocks, present = [], self.present[rows]
         for m, block in enumerate(self.features.blocks.values()):
             there = present[:, m]
             # in one memory order, products round in one way
-            values = block[rows].astype(np.float64, order="C", copy=not there.all())
+            values = np.asarray(block[rows], order="C")
+            if values.dtype != self._dtype:
+                values = widened(values, self._dtype)
+            elif not there.all() and isinstance(block, np.ndarray):
+                values = values.copy()
             if not there.all():
                 values[~there] = 0.0
             blocks.append(values)

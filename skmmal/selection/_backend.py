@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from skmmal._arrays import numeric
+from skmmal._arrays import numeric, widened
 from skmmal._torch import import_torch
 from skmmal.modalities._lazy import LazyBlock
 
@@ -68,6 +68,8 @@ def full(length: int, value: float, dtype: str, array: Array) -> Array:
 def cast(array: Array, dtype: str) -> Array:
     """Return an array in a type given by its name, the array itself where it has that type."""
     library = namespace(array)
+    if dtype == "float32" and isinstance(array, np.ndarray):
+        return array if array.dtype == np.float32 else widened(array, np.float32)
     return library.asarray(array, dtype=getattr(library, dtype))
 
 

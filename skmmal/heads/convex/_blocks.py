@@ -14,6 +14,8 @@ __all__ = ["Blocks", "Layout", "Piece", "mean_rows"]
 _CHUNK = 1024
 _SAMPLED_ROWS = 1024
 """Rows, evenly spaced, that the preconditioner knows the features by: a thousand do nearly as well as all of them."""
+_HELD_TWICE = 2**20
+"""Numbers of a block up to which it is held in two precisions; a larger one is held in the wider one asked for."""
 
 
 def mean_rows(blocks: Sequence[np.ndarray], present: np.ndarray, weights: np.ndarray) -> list[np.ndarray]:
@@ -162,19 +164,35 @@ class Blocks:
             values[~self._present[rows, m]] = 0.0
             yield rows, values
 
-    def values(self, m: int, dtype: Any) -> np.ndarray:
-        """The centred block (n, D_m), zero in rows that lack the modality."""
-        key = m, np.dtype(dtype)
-        if key not in self._cache:
+    def _values(self, m: int, dtype: Any) -> Iterator[tuple[slice, np.ndarray]]:
+        """The centred block (n, D_m), zero in rows that lack the modality; or some rows of it after the others.
+
+        It is held once it was asked for. In double precision it takes the place of a large one in single precision,
+        which is then made of it, some rows at a time.
+        """
+        dtype, is_large = np.dtype(dtype), self.n_rows * self.widths[m] > _HELD_TWICE
+        wider = self._cache.get((m, np.dtype(np.float64)))
+        if is_large and wider is not None and dtype != np.float64:
+            for start in range(0, self.n_rows, _CHUNK):
+                rows = slice(start, start + _CHUNK)
+                yield rows, wider[rows].astype(dtype)
+            return
+        if (m, dtype) not in self._cache:
+            if is_large:
+                self._cache.pop((m, np.dtype(np.float32)), None)
             whole = np.empty((self.n_rows, self.widths[m]), dtype)
             for rows, values in self._centred(m):
                 whole[rows] = values
-            self._cache[key] = whole
-        return self._cache[key]
+            self._cache[m, dtype] = whole
+        yield slice(None), self._cache[m, dtype]
 
     def rows(self, m: int, counts_absent: bool, dtype: Any, step: int = 1) -> np.ndarray:
         """Every `step`-th row of the block, with the offset if rows that lack the modality count."""
-        rows = self.values(m, dtype)[::step]
+        parts = [(part.start or 0, values) for part, values in self._values(m, dtype)]
+        if step == 1 and len(parts) == 1:
+            rows = parts[0][1]
+        else:  # copies: a view would hold the whole block
+            rows = np.concatenate([values[-at % step :: step] for at, values in parts])
         offset = self.offsets[m]
         if not counts_absent or offset is None:
             return rows
@@ -207,7 +225,9 @@ class Blocks:
             if not users:
                 continue
             stacked = np.concatenate([piece.factor * asked[i][1][:, piece.columns] for i, piece in users])
-            product = stacked @ self.values(m, stacked.dtype).T
+            product = np.empty((len(stacked), self.n_rows), stacked.dtype)
+            for of_rows, values in self._values(m, stacked.dtype):
+                np.matmul(stacked, values.T, out=product[:, of_rows])
             offset = self._offset(m, [asked[i][0] for i, _ in users], stacked.dtype)
             if offset is not None:
                 product += (stacked @ self.means[m].astype(stacked.dtype))[:, None] * offset
@@ -229,7 +249,9 @@ class Blocks:
             if not users:
                 continue
             stacked = np.concatenate([asked[i][1][piece.map] for i, piece in users])
-            product = stacked @ self.values(m, stacked.dtype)
+            product = np.zeros((len(stacked), self.widths[m]), stacked.dtype)
+            for of_rows, values in self._values(m, stacked.dtype):
+                product += stacked[:, of_rows] @ values
             offset = self._offset(m, [asked[i][0] for i, _ in users], stacked.dtype)
             if offset is not None:
                 product += (stacked * offset).sum(axis=1)[:, None] * self.means[m].astype(stacked.dtype)
