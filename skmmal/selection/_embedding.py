@@ -101,7 +101,8 @@ class Embedding:
         ndarray of shape (len(rows), len(cols))
             Non-negative; exactly zero between equal points.
         """
-        return to_numpy(sq_distances(self, _index(self, rows), self, _index(self, cols)))
+        index = _index(self, rows)
+        return to_numpy(sq_distances(self, index, self, index if cols is rows else _index(self, cols)))
 
     def to(self, device: Any) -> Self:
         """Return the same embedding on a torch device, where torch computes with it.
@@ -314,6 +315,10 @@ def sq_distances(
     distances, sums = points.expanded(points.gather(rows, dtype), col_factors, norms, col_norms)
     sums *= _CANCELLATION[dtype]
     doubtful = distances <= sums  # two zero points, too
+    if points is others and rows is cols:  # a point and itself: that needs no differences
+        diagonal = np.arange(len(distances))
+        distances[diagonal, diagonal] *= ~doubtful[diagonal, diagonal]
+        doubtful[diagonal, diagonal] = False
     if bool(doubtful.any()):
         if current is not None:
             doubtful &= current[:, None] > 0
