@@ -307,15 +307,17 @@ def sq_distances(
         Not negative.
     """
     dtype = points.measures.dtype
+    is_mutual = points is others and rows is cols
     norms, col_norms = (
         cast(gather(embedding.measures.sq_norms, index), dtype) for embedding, index in ((points, rows), (others, cols))
     )
     if col_factors is None:
         col_factors = others.gather(cols, dtype)
-    distances, sums = points.expanded(points.gather(rows, dtype), col_factors, norms, col_norms)
+    row_factors = col_factors if is_mutual else points.gather(rows, dtype)
+    distances, sums = points.expanded(row_factors, col_factors, norms, col_norms)
     sums *= _CANCELLATION[dtype]
     doubtful = distances <= sums  # two zero points, too
-    if points is others and rows is cols:  # a point and itself: that needs no differences
+    if is_mutual:  # a point and itself: that needs no differences
         diagonal = np.arange(len(distances))
         distances[diagonal, diagonal] *= ~doubtful[diagonal, diagonal]
         doubtful[diagonal, diagonal] = False
