@@ -12,15 +12,18 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import other_version
 import pandas as pd
 from harness import draw, measure, memory_in_own_process, peak_memory, print_records, threads
 
 TOPICS = ("selection", "peers", "fitting", "contributions", "experiment")
+"""What is measured by default; "hot_paths" is measured where it is named."""
 PACKAGES = ("skmmal", "torch", "numpy", "scikit-learn", "scikit-activeml", "modAL-python", "skorch")
 INSTALL = 'pip install -c constraints.txt -e ".[benchmark]", then pip install --no-deps modAL-python==0.4.2.1'
 
@@ -34,7 +37,8 @@ def main() -> None:
     """Run the benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="the papers' sizes")
-    parser.add_argument("--only", default=",".join(TOPICS), help="topics by commas, of " + ", ".join(TOPICS))
+    parser.add_argument("--only", default=",".join(TOPICS), help="topics by commas, of hot_paths, " + ", ".join(TOPICS))
+    parser.add_argument("--before", type=Path, help="checkout of another version of skmmal, for hot_paths")
     parser.add_argument("--match", default="", help="only comparisons whose name holds this text")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -42,6 +46,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for benchmark.txt, benchmark.csv and benchmark.png")
     parser.add_argument("--memory-of", nargs=3, metavar=("TOPIC", "NAME", "SIDE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.before is not None:
+        os.environ[other_version.VARIABLE] = str(arguments.before.resolve())
 
     with threads(arguments.threads):
         if arguments.memory_of:

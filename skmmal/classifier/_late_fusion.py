@@ -99,7 +99,7 @@ class LateFusionClassifier(
         Solver iterations; epochs for ``adamw`` and ``sgd``.
     tol : float or "auto", default="auto"
         The convex solver stops when every head's objective is within `tol`, relatively, of its optimum. ``"auto"`` is
-        1e-8 up to 100 million rows × features × classes, and 1e-5 beyond, where test accuracy no longer changes. Small
+        1e-8 up to 100 million rows × features × classes, and 1e-2 beyond, where test accuracy no longer changes. Small
         problems (up to 100,000) are solved to the last digits, whatever `tol` is, as long as `max_iter` allows.
     learning_rate : float, default=0.001
         Of ``adamw`` and ``sgd``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from itertools import zip_longest
 from numbers import Integral
@@ -20,6 +21,8 @@ from skmmal.selection._validation import check_n_samples
 __all__ = ["BatchBALD", "joint_information_batch"]
 
 _CONFIGURATIONS_AT_ONCE = 1024
+_FEWEST_ROWS = 64
+"""Rows whose gains are looked at first, those of largest bounds."""
 
 
 class BatchBALD(InformationSampling):
@@ -61,7 +64,8 @@ class BatchBALD(InformationSampling):
 
     Without `X_labeled` a Laplace posterior is the prior alone. Cost: twice the draws as for BALD (a Laplace draw costs
     N × D × K here), then ``joint_size`` products n_draws × C × K × `max_configurations` for C candidates, with as
-    many logarithms less the factor n_draws, whatever the size of the batch. Memory O(N K), n_draws × C × K, and a
+    many logarithms less the factor n_draws, whatever the size of the batch: at most, since rows whose gain a bound
+    rules out are left out. Memory O(N K), n_draws × C × K, and a
     block.
 
     Rows that lack a modality: as for BALD.
@@ -178,18 +182,52 @@ def joint_information_batch(
         raise ValueError(f"draws must have shape (draws, rows, classes), found {draws.shape}")
     n_samples = check_n_samples(n_samples, draws.shape[1])
     rng = check_rng(random_state)
-    expected = entr(draws).sum(axis=2).mean(axis=0)
+    search = _Search(draws)
     joint = _JointLabels(len(draws), max_configurations)
-    left = np.ones(draws.shape[1], dtype=bool)
     indices, gains = np.empty(n_samples, dtype=np.intp), np.empty(n_samples)
     for turn in range(n_samples):
-        rows = np.flatnonzero(left)
-        gain = joint.conditional_entropies(draws[:, rows]) - expected[rows]
-        best = int(np.argmax(gain))
-        indices[turn], gains[turn] = rows[best], max(gain[best], 0.0)
-        left[rows[best]] = False
-        joint.add(draws[:, rows[best]], rng)
+        indices[turn], gain = search.best(joint)
+        gains[turn] = max(gain, 0.0)
+        search.is_left[indices[turn]] = False
+        joint.add(draws[:, indices[turn]], rng)
     return indices, gains
+
+
+class _Search:
+    """The row of largest gain among those left, found with as few logarithms as it takes.
+
+    Configurations that leave nearly the same of the draws, taken as one, bound a row's gain from above: entropy is
+    concave. Rows are looked at in the order of that bound, in single precision, until none can be better; those that
+    rounding does not tell from the best are looked at once more, in double precision.
+    """
+
+    def __init__(self, draws: np.ndarray) -> None:
+        n_draws, n_rows, n_classes = draws.shape
+        self.is_left = np.ones(n_rows, dtype=bool)
+        self._draws, self._single = draws, draws.astype(np.float32)
+        self._expected = entr(draws).sum(axis=2).mean(axis=0)
+        eps = float(np.finfo(np.float32).eps)
+        self._rounding = 2 * eps * (n_draws + n_classes) * (1 + float(np.log(n_classes)))
+
+    def best(self, joint: _JointLabels) -> tuple[int, float]:
+        """Return the row, of equal ones the first, and its gain."""
+        rows = np.flatnonzero(self.is_left)
+        bounds = self._gains(joint.summary(), self._single, rows)
+        order = np.argsort(-bounds, kind="stable")
+        gains, highest = np.full(len(rows), -np.inf), -np.inf
+        start, size = 0, _FEWEST_ROWS
+        while start < len(rows) and bounds[order[start]] >= highest - 2 * self._rounding:
+            some = order[start : start + size]
+            gains[some] = self._gains(joint, self._single, rows[some])
+            highest = max(highest, float(gains[some].max()))
+            start, size = start + size, 2 * size
+        rows = rows[gains >= highest - 2 * self._rounding]
+        exact = self._gains(joint, self._draws, rows)
+        first = int(np.argmax(exact))
+        return int(rows[first]), float(exact[first])
+
+    def _gains(self, joint: _JointLabels, draws: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return joint.conditional_entropies(draws[:, rows]) - self._expected[rows]
 
 
 class _JointLabels:
@@ -231,18 +269,34 @@ class _JointLabels:
         labels = (cumulative <= thresholds[:, None]).sum(axis=1)
         self._log_likelihood += np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)).T[labels]
 
+    def summary(self) -> _JointLabels:
+        """Return a distribution with a configuration for each draw: all that point to that draw most, as one."""
+        n_draws = self.posterior.shape[1]
+        groups = np.equal.outer(np.arange(n_draws), self.posterior.argmax(axis=1)) * self.weights
+        weights = groups.sum(axis=1)
+        summary = copy.copy(self)
+        summary.weights = weights[weights > 0]
+        summary.posterior = (groups @ self.posterior)[weights > 0] / summary.weights[:, None]
+        return summary
+
     def conditional_entropies(self, draws: np.ndarray) -> np.ndarray:
-        """Entropy (N,) of each row's label given the labels picked so far; `draws` has shape (S, N, K)."""
+        """Entropy (N,) of each row's label given the labels picked so far; `draws` has shape (S, N, K).
+
+        Made in the precision of `draws`.
+        """
         n_draws, n_rows, n_classes = draws.shape
         found = np.zeros(n_rows)
+        weights, posterior = (values.astype(draws.dtype, copy=False) for values in (self.weights, self.posterior))
+        tiny = np.finfo(draws.dtype).tiny
         # a chunk has 64 rows at least: where these are wide, fewer configurations at a time
         step = min(len(self.weights), _CONFIGURATIONS_AT_ONCE, max(1, CHUNK_ELEMENTS // (64 * n_classes)))
         for part in row_chunks(n_rows, step * n_classes):
             rows = draws[:, part].reshape(n_draws, -1)
             for start in range(0, len(self.weights), step):
                 some = slice(start, start + step)
-                predicted = self.posterior[some] @ rows
-                logarithms = np.maximum(predicted, np.finfo(np.float64).tiny)
+                predicted = posterior[some] @ rows
+                logarithms = np.maximum(predicted, tiny)
                 predicted *= np.log(logarithms, out=logarithms)
-                found[part] -= self.weights[some] @ predicted.reshape(len(predicted), -1, n_classes).sum(axis=2)
+                # the classes are summed after the configurations, which a product with the weights sums fast
+                found[part] -= (weights[some] @ predicted).reshape(-1, n_classes).sum(axis=1)
         return found

@@ -15,8 +15,8 @@ from skmmal.selection._validation import check_n_samples
 __all__ = ["d2_sampling"]
 
 _FIRST_BLOCK, _LARGEST_BLOCK = 8, 512
-_LARGE_POOL = 10_000
-"""From so many points on a pass over them costs more than candidates that are not accepted: blocks grow faster."""
+_LARGE_POOL, _LARGE_BATCH = 10_000, 64
+"""From so many points or picks on, passes cost more than candidates that are not accepted: blocks grow faster."""
 
 
 @overload
@@ -130,7 +130,8 @@ def _d2_sampling(
     points: Points, n_samples: int, rng: np.random.RandomState, new: Candidates
 ) -> tuple[np.ndarray, np.ndarray]:
     picked, found = [new.rows], [new.sq_distances]
-    size, growth = (4 * _FIRST_BLOCK, 4) if len(points) >= _LARGE_POOL else (_FIRST_BLOCK, 2)
+    is_large = len(points) >= _LARGE_POOL or n_samples >= _LARGE_BATCH
+    size, growth = (4 * _FIRST_BLOCK, 4) if is_large else (_FIRST_BLOCK, 2)
     n_left = n_samples - 1
     while n_left > 0:
         points.add(new.embedding, new.rows)

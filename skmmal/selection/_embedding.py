@@ -101,7 +101,8 @@ class Embedding:
         ndarray of shape (len(rows), len(cols))
             Non-negative; exactly zero between equal points.
         """
-        return to_numpy(sq_distances(self, _index(self, rows), self, _index(self, cols)))
+        index = _index(self, rows)
+        return to_numpy(sq_distances(self, index, self, index if cols is rows else _index(self, cols)))
 
     def to(self, device: Any) -> Self:
         """Return the same embedding on a torch device, where torch computes with it.
@@ -306,14 +307,20 @@ def sq_distances(
         Not negative.
     """
     dtype = points.measures.dtype
+    is_mutual = points is others and rows is cols
     norms, col_norms = (
         cast(gather(embedding.measures.sq_norms, index), dtype) for embedding, index in ((points, rows), (others, cols))
     )
     if col_factors is None:
         col_factors = others.gather(cols, dtype)
-    distances, sums = points.expanded(points.gather(rows, dtype), col_factors, norms, col_norms)
+    row_factors = col_factors if is_mutual else points.gather(rows, dtype)
+    distances, sums = points.expanded(row_factors, col_factors, norms, col_norms)
     sums *= _CANCELLATION[dtype]
     doubtful = distances <= sums  # two zero points, too
+    if is_mutual:  # a point and itself: that needs no differences
+        diagonal = np.arange(len(distances))
+        distances[diagonal, diagonal] *= ~doubtful[diagonal, diagonal]
+        doubtful[diagonal, diagonal] = False
     if bool(doubtful.any()):
         if current is not None:
             doubtful &= current[:, None] > 0

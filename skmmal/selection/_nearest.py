@@ -49,14 +49,14 @@ class NearestCentre:
 
     def add(self, centres: Embedding, rows: np.ndarray | None = None) -> None:
         """Take further centres; `rows` are those of them that are among the points."""
+        if rows is not None:  # before the passes, which then need not find out that these distances are zero
+            self.sq_distances[like(np.asarray(rows, dtype=np.intp), self._norms)] = 0.0
         for start in range(0, len(centres), _CENTRES_PER_PASS):
             block = np.arange(start, min(start + _CENTRES_PER_PASS, len(centres)))
             if len(block) >= _SIFT_FROM and self._has_bound:
                 self._sifted_pass(centres, block)
             else:
                 self._plain_pass(centres, block)
-        if rows is not None:
-            self.sq_distances[like(np.asarray(rows, dtype=np.intp), self._norms)] = 0.0
 
     def _plain_pass(self, centres: Embedding, block: np.ndarray) -> None:
         factors = centres.gather(block, self.embedding.measures.dtype)

@@ -20,8 +20,8 @@ _OUT_OF_REACH = -1e30
 """Logit of a class that a head does not know: finite, so that it may be multiplied by zero."""
 _LARGE = 10**8
 """Rows × features × classes beyond which ``tol="auto"`` is loose."""
-_TIGHT, _LOOSE = 1e-8, 1e-5
-"""What ``tol="auto"`` means for small and for large problems."""
+_TIGHT, _LOOSE = 1e-8, 1e-2
+"""What ``tol="auto"`` means for small and for large problems; the solver ends well below what it reckons."""
 _FEW_PRODUCTS = 10**5
 """Rows × features × classes up to which the last digits of the optimum cost next to nothing."""
 
@@ -210,7 +210,7 @@ def fit_layers(
     max_iter : int
         Iterations after which the solver stops with a ConvergenceWarning.
     tol : float or "auto"
-        How far, relatively, objectives may be above the optimum. ``"auto"``: 1e-8 for small problems, 1e-5 for large.
+        How far, relatively, objectives may be above the optimum. ``"auto"``: 1e-8 for small problems, 1e-2 for large.
     warm : bool, default=False
         Whether `layers` are where to start; otherwise zero is.
     anchor : Anchor, optional

@@ -15,8 +15,8 @@ _STALE = 0.5
 """Change of the rows' curvatures, as a share of their sum, after which it is made anew."""
 _LEAST_CURVATURE = 1e-3
 """Of a row, as a share of the mean: rows that are told apart today may not be tomorrow."""
-_TYPICAL = 0.35
-"""What is taken of the rows' curvatures: the classes of a row differ, and too much misleads more than too little."""
+_TYPICAL = 1.0
+"""What is taken of the rows' curvatures; with 101 classes a third needs a quarter more iterations, two as many."""
 _COST = 1.0
 """Of a multiplication on the way to it, beside one in an iteration's products."""
 _INTERCEPT = 0.01
