@@ -18,7 +18,7 @@ from skmmal.campaign._measures import Measures, measure_classes, measure_sets
 from skmmal.campaign._sets import join, split, states, text_of_states
 from skmmal.stopping import RoundState
 
-__all__ = ["LABEL_SETS", "ONE_CLASS", "Answers", "Said", "answers_of_model", "can_be_learned"]
+__all__ = ["LABEL_SETS", "ONE_CLASS", "Answers", "Said", "Tally", "answers_of_model", "can_be_learned"]
 
 MOST_CASES = 50_000
 """Cases of a round that stopping criteria look at, at most about."""
@@ -34,6 +34,23 @@ class Said(NamedTuple):
     confidence: np.ndarray
     entropy: np.ndarray
     predicted: np.ndarray
+
+
+class Tally(NamedTuple):
+    """What is kept of many rows: how many, sums of confidence and entropy, how many each class is predicted of.
+
+    It can be made of parts of the rows, wherever they are.
+    """
+
+    n: int
+    confidence: float
+    entropy: float
+    predicted: np.ndarray
+
+    @classmethod
+    def total(cls, parts: Sequence[Tally]) -> Tally:
+        """Of all parts together."""
+        return cls(*(sum(each[1:], start=each[0]) for each in zip(*parts, strict=True)))
 
 
 class Answers(Annotations):
@@ -75,17 +92,22 @@ class Answers(Annotations):
     def texts(self, predicted: np.ndarray, classes: Names) -> np.ndarray:
         """What is predicted of rows, as text."""
 
-    def summary(self, n_labeled: int, said: Said, classes: Names, stop_rows: Mapping[int, Any]) -> RoundState:
-        """Certainty, and predictions on the stop set."""
-        has_rows = len(said.confidence) > 0
+    def tally(self, said: Said, classes: Names) -> Tally:
+        """What is kept of some rows together."""
+        counts = np.asarray(self.counts(said, classes))
+        return Tally(len(said.confidence), float(said.confidence.sum()), float(said.entropy.sum()), counts)
+
+    def summary(self, n_labeled: int, tally: Tally, classes: Names, stop_set: Mapping[Any, Any]) -> RoundState:
+        """Certainty, and predictions on the stop set: what is predicted of each id."""
+        predicted = np.array(list(stop_set.values()))
         return RoundState(
             0,
             n_labeled,
             predictions=pd.Series(
-                self.texts(said.predicted[list(stop_rows)], classes), index=list(stop_rows.values()), dtype=object
+                self.texts(predicted, classes) if len(predicted) else [], index=list(stop_set), dtype=object
             ),
-            mean_confidence=float(said.confidence.mean()) if has_rows else None,
-            mean_entropy=float(said.entropy.mean() / self.most_entropy(classes)) if has_rows else None,
+            mean_confidence=tally.confidence / tally.n if tally.n else None,
+            mean_entropy=tally.entropy / tally.n / self.most_entropy(classes) if tally.n else None,
         )
 
     @abstractmethod

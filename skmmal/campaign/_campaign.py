@@ -18,6 +18,7 @@ from skmmal.campaign._settings import Settings, as_classes
 from skmmal.campaign._source import load
 from skmmal.campaign.connect._verbs import ConnectMixin
 from skmmal.classifier import LateFusionClassifier, LateFusionClassifierCV
+from skmmal.distributed import ShardedPool
 
 __all__ = ["LabelingCampaign"]
 
@@ -34,10 +35,12 @@ class LabelingCampaign(ConnectMixin, InsightMixin):
     ----------
     folder : path-like
         Of a campaign that `create` began.
-    features : path-like, MultimodalArray, mapping or DataFrame, optional
+    features : path-like, MultimodalArray, mapping, DataFrame or ShardedPool, optional
         Where the features are, if they have moved, or the arrays themselves. Default: where they were.
     ids : sequence of str, optional
         Names of the rows, with arrays.
+    client : None, dask.distributed.Client or the module ray, optional
+        Of a campaign that was begun with a `ShardedPool`: whose workers open it. Default: this process.
     lock_timeout : float, default=60.0
         Seconds to wait for another process that changes the campaign.
 
@@ -128,8 +131,10 @@ class LabelingCampaign(ConnectMixin, InsightMixin):
         ----------
         folder : path-like
             A new or empty folder.
-        features : path-like, MultimodalArray, mapping or DataFrame
-            A feature cache or .npz file (kept by its path), or arrays (they have to be given again to `__init__`).
+        features : path-like, MultimodalArray, mapping, DataFrame or ShardedPool
+            A feature cache or .npz file (kept by its path), or arrays (they have to be given again to `__init__`). The
+            rows of a `skmmal.distributed.ShardedPool` stay on their workers; the campaign keeps what it was opened
+            from.
         ids : sequence of str, optional
             Names of the rows, with arrays.
         strategy : str or QueryStrategy, optional
@@ -137,7 +142,7 @@ class LabelingCampaign(ConnectMixin, InsightMixin):
             the one it was begun with.
         initial : str or QueryStrategy, optional
             Chooses as long as fewer than two classes have labels; one that needs no model. Default: ``"kmeans"``, with
-            `groups` or `costs` ``"maxherding"``.
+            `groups`, `costs` or a `ShardedPool` ``"maxherding"``.
         estimator : LateFusionClassifier or LateFusionClassifierCV, optional
             The model. Default: `LateFusionClassifierCV`; in a folder that holds a campaign already, the one it was
             begun with.
@@ -199,7 +204,7 @@ class LabelingCampaign(ConnectMixin, InsightMixin):
         usual_strategy, usual_estimator = _usual(folder)
         settings = Settings(
             strategy=usual_strategy if strategy is None else strategy,
-            initial=_usual_initial(groups, costs) if initial is None else initial,
+            initial=_usual_initial(groups, costs, features) if initial is None else initial,
             estimator=usual_estimator if estimator is None else estimator,
             scale=scale,
             n_instances=n_instances,
@@ -214,6 +219,8 @@ class LabelingCampaign(ConnectMixin, InsightMixin):
             group_score="" if groups is None else group_score,
             max_rows=max_rows,
         ).checked()
+        if isinstance(features, ShardedPool):
+            settings.check_on_workers(groups=groups, costs=costs, max_rows=max_rows)
         answers = LABEL_SETS if settings.multilabel else ONE_CLASS
         held_out = check_validation(validation, loaded, settings.classes, answers)
         if held_out is not None:
@@ -227,9 +234,10 @@ class LabelingCampaign(ConnectMixin, InsightMixin):
         return cls(folder, features=loaded, lock_timeout=lock_timeout)
 
 
-def _usual_initial(groups: Any, costs: Any) -> Any:
-    """What chooses while there is no model; k-means takes no group and no cost into account."""
-    return "kmeans" if groups is None and costs is None else "maxherding"
+def _usual_initial(groups: Any, costs: Any, features: Any) -> Any:
+    """What chooses while there is no model; k-means takes no group and no cost into account, and serves no shards."""
+    by_rows = groups is None and costs is None and not isinstance(features, ShardedPool)
+    return "kmeans" if by_rows else "maxherding"
 
 
 def _usual(folder: Path) -> tuple[Any, LateFusionClassifier]:
