@@ -104,9 +104,12 @@ def choose(
         n_wanted = rows_to_balance(n_instances, len(candidates))
     picked, scores = strategy.query(None, reading, n_wanted, **(asked or {}), return_scores=True)
     if class_counts is not None and n_instances is not None:
-        answers, here = answers_of_model(model), isinstance(reading, Reading)
-        of_picked = reading.head.probabilities[picked] if here else model.predict_proba(X[candidates[picked]])
-        predicted = answers.predicted(of_picked, model.classes_)
+        answers = answers_of_model(model)
+        if isinstance(reading, Reading):
+            probabilities = reading.head.probabilities[picked]
+        else:
+            probabilities = model.predict_proba(X[candidates[picked]])
+        predicted = answers.predicted(probabilities, model.classes_)
         rarest = [_rarest(answers.named(label), class_counts) for label in predicted]
         kept = balance_classes(rarest, class_counts, n_instances)
         picked, scores = picked[kept], scores[kept]
