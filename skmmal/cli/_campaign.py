@@ -13,6 +13,7 @@ from skmmal.cli._campaign_options import (
     FolderArgument,
     LockOption,
     MovedOption,
+    SchedulerOption,
     open_campaign,
     pairs,
     shown_fields,
@@ -232,12 +233,13 @@ def next_(
     ] = False,
     memory_limit: MemoryOption = None,
     features: MovedOption = None,
+    scheduler: SchedulerOption = None,
     by: ByOption = None,
     lock_timeout: LockOption = 60.0,
 ) -> None:
     """Hand out the next batch: fit on the labels so far, and ask the strategy."""
     out = None if out is None else path_to_write(out)
-    opened = open_campaign(folder, features, lock_timeout)
+    opened = open_campaign(folder, features, lock_timeout, scheduler)
     batch = opened.next_batch(
         n_instances,
         max_rows=max_rows,

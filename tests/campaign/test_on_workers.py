@@ -259,3 +259,21 @@ def test_the_defaults_of_a_campaign_on_a_pool(tmp_path, caches):
     assert type(campaign.settings.strategy).__name__ == "Auto"
     assert type(campaign.settings.initial).__name__ == "MaxHerding"
     assert len(campaign.next_batch()) == 9
+
+
+def test_the_command_line_names_the_cluster(begun, tmp_path):
+    from typer.testing import CliRunner
+
+    from skmmal.cli import app
+
+    distributed = pytest.importorskip("distributed")
+    expected = LabelingCampaign(begun).next_batch()["id"].tolist()
+    LabelingCampaign(begun).undo()
+    runner, asked = CliRunner(), ["campaign", "next", str(begun), "--out", str(tmp_path / "next.csv"), "--scheduler"]
+    refused = runner.invoke(app, [*asked, "nonsense"])
+    assert refused.exit_code
+    assert "no Dask scheduler answers there" in " ".join(refused.output.split())
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster:
+        found = runner.invoke(app, [*asked, cluster.scheduler_address])
+        assert found.exit_code == 0, found.output
+    assert pd.read_csv(tmp_path / "next.csv")["id"].tolist() == expected
