@@ -97,7 +97,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("stopping", "stabilizing-predictions", "skmmal.stopping:StabilizingPredictions"),
     Entry("stopping", "target-accuracy", "skmmal.stopping:TargetAccuracy"),
     Entry("strategy", "alfamix", "skmmal.query._alfamix:ALFAMix", needs_model=True, on=True),
-    Entry("strategy", "auto", "skmmal.query._auto:Auto", multi_label=True, groups=True),
+    Entry("strategy", "auto", "skmmal.query._auto:Auto", multi_label=True, groups=True, shards=True),
     Entry("strategy", "badge", "skmmal.query._badge:BADGE", needs_model=True, on=True, multi_label=True, groups=True, shards=True),
     Entry("strategy", "bait", "skmmal.query._bait:BAIT", needs_model=True, on=True, groups=True, shards=True),
     Entry("strategy", "bald", "skmmal.query._bald:BALD", needs_model=True, on=True, multi_label=True, groups=True, shards=True),

@@ -34,10 +34,11 @@ def test_the_dry_run_agrees_with_itself(gpu, tmp_path, capsys):
     assert {"torch", "numpy", "threads", "seconds"} <= set(found["machine"])
     verdicts = {line["name"]: line["verdict"] for line in found["checks"]}
     assert set(verdicts.values()) == {"ok"}, verdicts
-    for part in ("fit lbfgs, sum", "Shapley values", "greedy k-centre", "query mvopt", "images, float32", "texts, autocast"):
+    for part in ("fit lbfgs, sum", "Shapley values", "greedy k-centre", "kernel herding", "query mvopt", "images, float32", "texts, autocast"):
         assert part in verdicts
     assert sum(name.startswith("train balancing") for name in verdicts) == 2
     assert len(gpu.FULL.balancings) == len(gpu.available_balancings())
+    assert {"D² sampling", "greedy k-centre", "kernel herding"} == set(found["machine"]["limits"])
     assert f"{len(verdicts)} ok" in capsys.readouterr().out
 
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -32,7 +34,7 @@ from skmmal.balancing import available_balancings
 from skmmal.datasets import make_multimodal_classification
 from skmmal.query import get_strategy
 from skmmal.robustness import adversarial_examples
-from skmmal.selection import DenseEmbedding, OuterProductEmbedding, d2_sampling, k_center_greedy
+from skmmal.selection import DenseEmbedding, OuterProductEmbedding, d2_sampling, k_center_greedy, kernel_herding
 
 Measured = tuple[float, str]
 """How far apart two results are, and what that is."""
@@ -207,6 +209,62 @@ def kernels(sizes: Sizes) -> Iterator[Check]:
         picked_otherwise,
         0.0,
     )
+    unit = right / np.linalg.norm(right, axis=1, keepdims=True)
+    few = np.arange(0, sizes.rows, max(1, sizes.rows // 2000))
+    yield Check(
+        "kernel herding",
+        lambda device: kernel_herding(unit, sizes.picks, references=few, random_state=0, device=device)[0],
+        picked_otherwise,
+        0.0,
+    )
+
+
+# ------------------------------------------------------------------------------------------------ the card's limit
+
+
+def limits(sizes: Sizes, device: str) -> dict[str, Any]:
+    """How many rows of the kernels' points the card holds: bytes a row, from the peaks at two numbers of rows.
+
+    On the processor, in a dry run, the peaks are those of numpy's arrays, and what torch holds is not in them.
+    """
+    rng = np.random.RandomState(0)
+    left = rng.dirichlet(np.ones(sizes.classes), 2 * sizes.rows).astype(np.float32)
+    right = rng.normal(size=(2 * sizes.rows, sizes.width)).astype(np.float32)
+    references = np.arange(min(2000, sizes.rows))
+    runs: dict[str, Callable[[int], Any]] = {
+        "D² sampling": lambda n: d2_sampling(
+            OuterProductEmbedding(left[:n], right[:n]).to(device), sizes.picks, random_state=0
+        ),
+        "greedy k-centre": lambda n: k_center_greedy(DenseEmbedding(right[:n]).to(device), sizes.picks),
+        "kernel herding": lambda n: kernel_herding(right[:n], sizes.picks, references=references, device=device),
+    }
+    total = torch.cuda.get_device_properties(0).total_memory if device == "cuda" else machine_bytes()
+    found = {}
+    for name, run in runs.items():
+        run(2 * sizes.rows)  # kernels are loaded, buffers that stay are made
+        small, large = (peak_bytes(lambda n=n, run=run: run(n), device) for n in (sizes.rows, 2 * sizes.rows))
+        per_row = max((large - small) / sizes.rows, 0.0)
+        found[name] = {"bytes_a_row": round(per_row, 1), "rows": int((total - small) / per_row) if per_row else None}
+    return found
+
+
+def peak_bytes(run: Callable[[], Any], device: str) -> float:
+    """The most that a call holds, of the card's memory or of the process's."""
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        return float(torch.cuda.max_memory_allocated())
+    tracemalloc.start()
+    run()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return float(peak)
+
+
+def machine_bytes() -> int:
+    """Memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def strategies(
@@ -428,12 +486,17 @@ def main(arguments: list[str] | None = None) -> int:
     print(", ".join(f"{name} {value}" for name, value in machine.items() if value is not None))
     print(f"{'check':34} {'cpu s':>9} {options.device + ' s':>9} {'faster':>8} {'found':>9} {'allowed':>9}")
     started = time.perf_counter()
-    lines = run_all(QUICK if options.quick else FULL, options.device, options.seconds, options.only)
+    sizes = QUICK if options.quick else FULL
+    lines = run_all(sizes, options.device, options.seconds, options.only)
     counts = Counter(line.verdict for line in lines)
     machine["seconds"] = round(time.perf_counter() - started, 1)
     if options.device == "cuda":
         machine["peak_gpu_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
         print(f"peak GPU memory: {machine['peak_gpu_gib']} GiB")
+    if not options.only:
+        machine["limits"] = limits(sizes, options.device)
+        for name, limit in machine["limits"].items():
+            print(f"{name}: {limit['bytes_a_row']} bytes a row, {limit['rows']} rows of {sizes.width} columns fit")
     print(f"{', '.join(f'{n} {verdict}' for verdict, n in counts.items())} in {machine['seconds']} s")
     if options.json is not None:
         options.json.write_text(json.dumps({"machine": machine, "checks": [asdict(line) for line in lines]}, indent=1))

@@ -20,7 +20,7 @@ from skmmal.campaign._numbers import text_of_number
 from skmmal.campaign._sets import among, label_hits, states, text_of_states
 from skmmal.stopping import RoundState
 
-__all__ = ["LABEL_SETS", "ONE_CLASS", "Answers", "NumberAnswers", "Said", "answers_of_model", "can_be_learned"]
+__all__ = ["LABEL_SETS", "ONE_CLASS", "Answers", "NumberAnswers", "Said", "Tally", "answers_of_model", "can_be_learned"]
 
 MOST_CASES = 50_000
 """Cases of a round that stopping criteria look at, at most about."""
@@ -39,6 +39,24 @@ class Said(NamedTuple):
     confidence: np.ndarray
     entropy: np.ndarray
     predicted: np.ndarray
+
+
+class Tally(NamedTuple):
+    """What is kept of many rows: how many, sums of confidence and entropy, how many each class is predicted of.
+
+    It can be made of parts of the rows, wherever they are. Of a regressor the first three are zero, and the last is
+    what it predicts of each row.
+    """
+
+    n: int
+    confidence: float
+    entropy: float
+    predicted: np.ndarray
+
+    @classmethod
+    def total(cls, parts: Sequence[Tally]) -> Tally:
+        """Of all parts together."""
+        return cls(*(sum(each[1:], start=each[0]) for each in zip(*parts, strict=True)))
 
 
 class Answers(Annotations):
@@ -91,8 +109,12 @@ class Answers(Annotations):
         """What is kept of some rows' probabilities."""
 
     @abstractmethod
-    def in_pool(self, said: Said, classes: Names) -> dict[str, Any]:
+    def counts(self, said: Said, classes: Names) -> np.ndarray:
+        """Of how many rows each class is predicted; what a regressor predicts of each row."""
+
+    def in_pool(self, tally: Tally, classes: Names) -> dict[str, Any]:
         """What a receipt says of all that is predicted of rows without a label."""
+        return {"predicted_in_pool": dict(zip(map(str, classes), tally.predicted.tolist(), strict=True))}
 
     def of_labels(
         self, classes: Names, probabilities: np.ndarray, known: Names, predicted: Names
@@ -113,17 +135,22 @@ class Answers(Annotations):
     def texts(self, predicted: np.ndarray, classes: Names) -> np.ndarray:
         """What is predicted of rows, as text."""
 
-    def summary(self, n_labeled: int, said: Said, classes: Names, stop_rows: Mapping[int, Any]) -> RoundState:
-        """Certainty, and predictions on the stop set."""
-        has_rows = len(said.confidence) > 0
+    def tally(self, said: Said, classes: Names) -> Tally:
+        """What is kept of some rows together."""
+        counts = self.counts(said, classes)
+        return Tally(len(said.confidence), float(said.confidence.sum()), float(said.entropy.sum()), counts)
+
+    def summary(self, n_labeled: int, tally: Tally, classes: Names, stop_set: Mapping[Any, Any]) -> RoundState:
+        """Certainty, and predictions on the stop set: what is predicted of each id."""
+        predicted = np.array(list(stop_set.values()))
         return RoundState(
             0,
             n_labeled,
             predictions=pd.Series(
-                self.texts(said.predicted[list(stop_rows)], classes), index=list(stop_rows.values()), dtype=object
+                self.texts(predicted, classes) if len(predicted) else [], index=list(stop_set), dtype=object
             ),
-            mean_confidence=float(said.confidence.mean()) if has_rows else None,
-            mean_entropy=float(said.entropy.mean() / self.most_entropy(classes)) if has_rows else None,
+            mean_confidence=tally.confidence / tally.n if tally.n else None,
+            mean_entropy=tally.entropy / tally.n / self.most_entropy(classes) if tally.n else None,
         )
 
     @abstractmethod
@@ -187,9 +214,8 @@ class _OneClass(OneClassAnnotations, Answers):
         entropy = entr(probabilities).sum(axis=1)
         return Said(self.confidence(probabilities), entropy, probabilities.argmax(axis=1).astype(np.int32))
 
-    def in_pool(self, said: Said, classes: Names) -> dict[str, Any]:
-        counts = np.bincount(said.predicted, minlength=len(classes)).tolist()
-        return {"predicted_in_pool": dict(zip(map(str, classes), counts, strict=True))}
+    def counts(self, said: Said, classes: Names) -> np.ndarray:
+        return np.bincount(said.predicted, minlength=len(classes))
 
     def texts(self, predicted: np.ndarray, classes: Names) -> np.ndarray:
         return np.asarray(classes)[predicted]
@@ -259,12 +285,11 @@ class _LabelSets(SetAnnotations, Answers):
         entropy = (entr(probabilities) + entr(1 - probabilities)).mean(axis=1)
         return Said(self.confidence(probabilities), entropy, probabilities > 0.5)
 
-    def in_pool(self, said: Said, classes: Names) -> dict[str, Any]:
-        counts = said.predicted.sum(axis=0).tolist()
-        return {
-            "predicted_in_pool": dict(zip(map(str, classes), counts, strict=True)),
-            "n_pool": len(said.predicted),
-        }
+    def counts(self, said: Said, classes: Names) -> np.ndarray:
+        return np.asarray(said.predicted.sum(axis=0))
+
+    def in_pool(self, tally: Tally, classes: Names) -> dict[str, Any]:
+        return {**super().in_pool(tally, classes), "n_pool": tally.n}
 
     def of_labels(
         self, classes: Names, probabilities: np.ndarray, known: Names, predicted: Names
@@ -356,8 +381,11 @@ class NumberAnswers(NumberAnnotations, Answers):
         """`probabilities` is what is predicted of each row."""
         return Said(np.empty(0), np.empty(0), np.asarray(probabilities, dtype=np.float64))
 
-    def in_pool(self, said: Said, classes: Names) -> dict[str, Any]:
-        values = said.predicted
+    def counts(self, said: Said, classes: Names) -> np.ndarray:
+        return said.predicted
+
+    def in_pool(self, tally: Tally, classes: Names) -> dict[str, Any]:
+        values = tally.predicted
         if not len(values):
             return {}
         low, median, high = np.percentile(values, [25, 50, 75])

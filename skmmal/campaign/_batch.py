@@ -11,7 +11,9 @@ import pandas as pd
 
 from skmmal._fitted import predicts_values
 from skmmal.campaign._answers import answers_of_model
-from skmmal.modalities import MultimodalArray, presence_mask
+from skmmal.campaign._on_workers import Rows, RowsOnWorkers
+from skmmal.distributed import ShardedReading
+from skmmal.modalities import presence_mask
 from skmmal.query import QueryStrategy
 from skmmal.query._class_balance import balance_classes, rows_to_balance
 from skmmal.reading import Reading, read, read_with_labels
@@ -41,7 +43,7 @@ class Pick:
 def choose(
     strategy: QueryStrategy,
     model: Any,
-    X: MultimodalArray,
+    X: Rows,
     candidates: np.ndarray,
     labeled: np.ndarray,
     y: np.ndarray,
@@ -49,7 +51,7 @@ def choose(
     *,
     name: str,
     class_counts: Mapping[str, int] | None = None,
-    reading: Reading | None = None,
+    reading: Reading | ShardedReading | None = None,
     asked: Mapping[str, Any] | None = None,
 ) -> Pick:
     """Let a strategy pick rows of X among the candidates.
@@ -104,7 +106,11 @@ def choose(
     picked, scores = strategy.query(None, reading, n_wanted, **(asked or {}), return_scores=True)
     if class_counts is not None and n_instances is not None:
         answers = answers_of_model(model)
-        predicted = answers.predicted(reading.head.probabilities[picked], model.classes_)
+        if isinstance(reading, Reading):
+            probabilities = reading.head.probabilities[picked]
+        else:
+            probabilities = model.predict_proba(X[candidates[picked]])
+        predicted = answers.predicted(probabilities, model.classes_)
         rarest = [_rarest(answers.named(label), class_counts) for label in predicted]
         kept = balance_classes(rarest, class_counts, n_instances)
         picked, scores = picked[kept], scores[kept]
@@ -118,9 +124,13 @@ def _rarest(names: Sequence[str], class_counts: Mapping[str, int]) -> str:
     return min(names, key=lambda name: class_counts.get(str(name), 0))
 
 
-def read_candidates(model: Any, X: MultimodalArray, candidates: np.ndarray, labeled: np.ndarray, y: Any) -> Reading:
+def read_candidates(
+    model: Any, X: Rows, candidates: np.ndarray, labeled: np.ndarray, y: Any
+) -> Reading | ShardedReading:
     """Read the candidates, and the labelled rows that go with them; parameters as of `choose`."""
     known = (X[labeled], y) if len(labeled) else ()
+    if isinstance(X, RowsOnWorkers):
+        return X.among(candidates).read(model, *known)
     return read_with_labels(model, X[candidates], *known)
 
 
@@ -157,7 +167,7 @@ def _lengths(rows: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
 # -------------------------------------------------------------------------------------------------------- table
 
 
-def batch_table(ids: np.ndarray, pick: Pick, X: MultimodalArray, model: Any = None) -> pd.DataFrame:
+def batch_table(ids: np.ndarray, pick: Pick, X: Rows, model: Any = None) -> pd.DataFrame:
     """Table of a batch, in the order of its rows.
 
     Parameters
@@ -228,7 +238,7 @@ def batch_table(ids: np.ndarray, pick: Pick, X: MultimodalArray, model: Any = No
     return table
 
 
-def _predicted_numbers(model: Any, X: MultimodalArray, pick: Pick, present: np.ndarray) -> dict[str, Any]:
+def _predicted_numbers(model: Any, X: Rows, pick: Pick, present: np.ndarray) -> dict[str, Any]:
     """What a regressor predicts of the rows of a batch, and why they were chosen."""
     answers, names = answers_of_model(model), list(X.modalities)
     values = np.asarray(model.predict(X)) if len(X) else np.empty(0)

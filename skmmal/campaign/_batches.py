@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,17 @@ import pandas as pd
 from skmmal._arrays import integer, number
 from skmmal._store import fsync_folder
 from skmmal._version import versions
-from skmmal.campaign._answers import Answers, Said, can_be_learned
+from skmmal.campaign._answers import Answers, can_be_learned
 from skmmal.campaign._batch import RANDOM_SLICE, RELABEL, Pick, batch_table, choose, mix_in, read_candidates
 from skmmal.campaign._drift import compare_rows
 from skmmal.campaign._files import CampaignError, digest, write_new
 from skmmal.campaign._folder import COSTS, CampaignFolder
 from skmmal.campaign._log import Entry
 from skmmal.campaign._measures import Measures
+from skmmal.campaign._on_workers import Rows, RowsOnWorkers
+from skmmal.campaign._pool import Pool
 from skmmal.campaign._relabel import Scale, on_one_scale, take_again
-from skmmal.campaign._rows import NothingLeftError, Rows, excluded, sort_rows
+from skmmal.campaign._rows import NothingLeftError, SortedRows, excluded, sort_rows
 from skmmal.campaign._settings import (
     INCLUDABLE,
     Settings,
@@ -36,12 +38,11 @@ from skmmal.campaign._state import MODEL, NEXT, SCORE, SCORES, STOP_SET, State
 from skmmal.campaign._units import Limits, Units, draw_units
 from skmmal.campaign.formats._csv import csv_bytes
 from skmmal.classifier import LateFusionClassifier
+from skmmal.distributed import ShardedPool
 from skmmal.experiment._problem import random_seed
 from skmmal.experiment._rounds import seeded
 from skmmal.experiment._unit import one_thread
-from skmmal.modalities import MultimodalArray
 from skmmal.query import QueryStrategy
-from skmmal.reading import Reading, read
 
 __all__ = ["BatchesMixin", "NothingLeftError"]
 
@@ -139,8 +140,11 @@ class BatchesMixin(CampaignFolder):
             if round is not None and round != n_done + 1:
                 raise ValueError(f"round {round} is not the next one; {n_done} rounds are done")
             started = time.perf_counter()
-            with one_thread():  # the last bits depend on the number of threads, and next.csv must not
-                made = self._make_round(state, settings, limits, include, allow_changed_features)
+            try:
+                with one_thread():  # the last bits depend on the number of threads, and next.csv must not
+                    made = self._make_round(state, settings, limits, include, allow_changed_features)
+            finally:
+                self._release()
             receipt, tables, model = made
 
             def fill(path: Path) -> None:
@@ -195,7 +199,7 @@ class BatchesMixin(CampaignFolder):
             rows = sort_rows(ids, before, self._validation["id"], list(INCLUDABLE))
             return self._fitted(before, self.settings, X, rows, int(entry.receipt["round"]))
 
-    def _fitted(self, state: State, settings: Settings, X: MultimodalArray, rows: Rows, number: int) -> Any:
+    def _fitted(self, state: State, settings: Settings, X: Rows, rows: SortedRows, number: int) -> Any:
         """Model of a round; ``None`` where there is too little to learn from."""
         if not can_be_learned(rows.y):
             return None
@@ -206,6 +210,8 @@ class BatchesMixin(CampaignFolder):
         self, state: State, settings: Settings, limits: Limits, include: list[str], allow_changed_features: bool
     ) -> tuple[dict[str, Any], dict[str, pd.DataFrame], Any]:
         number, seed = len(state.rounds) + 1, settings.seed
+        if isinstance(self._features.X, ShardedPool):
+            settings.check_on_workers(budget=limits.budget)
         before = state.rounds[-1].receipt["features"] if state.rounds else self._config["features"]["described"]
         described = describe(self._features, before)
         if not allow_changed_features:
@@ -259,7 +265,7 @@ class BatchesMixin(CampaignFolder):
         return receipt, tables, model
 
     def _scale(
-        self, state: State, settings: Settings, X: MultimodalArray, ids: np.ndarray, rows: Rows, model: Any
+        self, state: State, settings: Settings, X: Rows, ids: np.ndarray, rows: SortedRows, model: Any
     ) -> Scale | None:
         """Labels that are doubted and new rows on one scale, where some are to be handed out once more."""
         if not settings.relabel_fraction or model is None:
@@ -277,33 +283,37 @@ class BatchesMixin(CampaignFolder):
         rows = pd.Index(self._features.ids).get_indexer(pd.Index(ids))
         if n_before in (0, len(ids)):
             return []
-        return compare_rows(self._features.X[rows], n_before, seed=random_seed("campaign", self.settings.seed, "drift"))
+        drawn = random_seed("campaign", self.settings.seed, "drift")
+        if isinstance(self._features.X, ShardedPool):
+            return compare_rows(RowsOnWorkers(self._features.X, rows, "none"), n_before, seed=drawn)
+        return compare_rows(self._features.X[rows], n_before, seed=drawn)
 
     def _measure(
         self,
         answers: Answers,
         model: Any,
-        X: MultimodalArray,
+        X: Rows,
         ids: np.ndarray,
-        rows: Rows,
-        pool: _Pool,
+        rows: SortedRows,
+        pool: Pool,
     ) -> tuple[dict[str, Any] | None, pd.DataFrame]:
         """What the receipt says of the model, and its predictions on the stop set."""
         if model is None:
             return None, pd.DataFrame()
         stop_set = self._stop_set()
-        in_stop_set = {i: ids[row] for i, row in enumerate(rows.unlabeled) if ids[row] in stop_set}
+        in_stop_set = [i for i, row in enumerate(rows.unlabeled) if ids[row] in stop_set]
         known = self._validation[self._validation["id"].isin(ids)]
         on_validation, names = Measures(), [] if answers.numbers else model.classes_.tolist()
         predicted: np.ndarray = np.empty(0, dtype=object)
         if len(known):
             scores, predicted = answers.ask(model, X[pd.Index(ids).get_indexer(pd.Index(known["id"]))])
             on_validation = answers.measures(known["label"].tolist(), predicted, names, scores)
-        said = pool.said(answers, model, X, rows.unlabeled)
-        summary = answers.summary(len(rows.y), said, names, in_stop_set)
+        tally, predicted_there = pool.summed(answers, model, X, rows.unlabeled, in_stop_set)
+        of_stop_set = dict(zip(ids[rows.unlabeled[in_stop_set]], predicted_there, strict=True))
+        summary = answers.summary(len(rows.y), tally, names, of_stop_set)
         of_labels = {}
         if answers.multilabel:
-            compared = rows.unlabeled[list(in_stop_set)]
+            compared = rows.unlabeled[in_stop_set]
             probabilities = model.predict_proba(X[compared]) if len(compared) else np.empty((0, len(names)))
             of_labels = answers.of_labels(names, probabilities, known["label"].tolist(), predicted)
         measured = {
@@ -313,7 +323,7 @@ class BatchesMixin(CampaignFolder):
             "mean_entropy": summary.mean_entropy,
             "validation_accuracy": on_validation.accuracy,
             "n_validation": on_validation.n,
-            **answers.in_pool(said, names),
+            **answers.in_pool(tally, names),
             **({"validation": on_validation.more} if on_validation.more else {}),
             **of_labels,
         }
@@ -321,33 +331,9 @@ class BatchesMixin(CampaignFolder):
         return measured, summary.predictions.rename("predicted").rename_axis("id").reset_index()
 
 
-@dataclass
-class _Pool:
-    """The rows among which the strategy chose, in ascending order, and what the model says of them."""
-
-    rows: np.ndarray
-    reading: Reading | None
-
-    def said(self, answers: Answers, model: Any, X: MultimodalArray, rows: np.ndarray) -> Said:
-        """What the model says of rows of X, ascending, that include the pool; the others only are read anew."""
-        if answers.numbers:
-            return answers.said(model.predict(X[rows]) if len(rows) else np.empty(0))
-        is_read = np.isin(rows, self.rows) if self.reading is not None else np.zeros(len(rows), dtype=bool)
-        parts = [] if self.reading is None else [(is_read, self.reading)]
-        if not is_read.all():
-            parts.append((~is_read, read(model, X[rows[~is_read]])))
-        found: list[np.ndarray] = []
-        for where, reading in parts:
-            arrays = reading.source.of_probabilities(answers.said)
-            found = found or [np.empty((len(rows), *array.shape[1:]), array.dtype) for array in arrays]
-            for whole, array in zip(found, arrays, strict=True):
-                whole[where] = array
-        return Said(*found)
-
-
 def _pick(
-    X: MultimodalArray,
-    rows: Rows,
+    X: Rows,
+    rows: SortedRows,
     model: Any,
     strategy: QueryStrategy,
     class_counts: dict[str, int],
@@ -356,7 +342,7 @@ def _pick(
     units: Units,
     limits: Limits,
     scale: Scale | None = None,
-) -> tuple[Pick, _Pool]:
+) -> tuple[Pick, Pool]:
     key = ("campaign", settings.seed)
     if limits.n_units is not None:
         n_units = int(units.codes(rows.candidates).max()) + 1
@@ -368,7 +354,7 @@ def _pick(
     again = _NOBODY if scale is None else take_again(scale, settings.relabel_fraction, limits, left, units)
     left = left.less(len(again.rows), len(again.rows), units.cost(again.rows))
     pick = _NOBODY
-    pool = _Pool(np.delete(rows.candidates, drawn), None)
+    pool = Pool(np.delete(rows.candidates, drawn), None)
     if left.n_units != 0 and (len(drawn) + len(again.rows) == 0 or _has_room(units, pool.rows, left)):
         is_new = ~np.isin(rows.labeled, pool.rows)
         asked = seeded(settings.estimator, *key, "fit", number) if model is None else model
@@ -441,7 +427,7 @@ def _relabeled(settings: Settings, pick: Pick, scale: Scale | None) -> dict[str,
     return {"relabel": {"fraction": settings.relabel_fraction, "n_checked": n_checked, "n": n}}
 
 
-def _slice_scores(model: LateFusionClassifier, X: MultimodalArray, ids: np.ndarray, pick: Pick) -> pd.DataFrame:
+def _slice_scores(model: LateFusionClassifier, X: Rows, ids: np.ndarray, pick: Pick) -> pd.DataFrame:
     """Probabilities of the labels, for the rows that were drawn at random."""
     drawn = pick.rows[pick.chosen_by == RANDOM_SLICE]
     found = model.predict_proba(X[drawn]) if len(drawn) else np.empty((0, len(model.classes_)))
@@ -450,7 +436,7 @@ def _slice_scores(model: LateFusionClassifier, X: MultimodalArray, ids: np.ndarr
     return table
 
 
-def _used(units: Units, limits: Limits, rows: Rows, pick: Pick) -> dict[str, Any]:
+def _used(units: Units, limits: Limits, rows: SortedRows, pick: Pick) -> dict[str, Any]:
     """What a receipt says of groups and costs, where there are such."""
     used: dict[str, Any] = {}
     if units.groups is not None:

@@ -25,6 +25,7 @@ from skmmal.campaign._state import STOP_SET
 from skmmal.campaign._units import check_costs, check_groups
 from skmmal.campaign.formats import read_labels_file
 from skmmal.campaign.formats._csv import csv_bytes
+from skmmal.distributed import ShardedPool
 from skmmal.experiment._problem import random_seed
 from skmmal.experiment.sources import Features
 
@@ -102,7 +103,11 @@ def describe_beginning(
     config = {
         "format": FORMAT,
         "version": VERSION,
-        "features": {"path": relative_path(features, folder), "described": describe(replace(loaded, checksum=None))},
+        "features": {
+            "path": relative_path(features, folder),
+            "described": describe(replace(loaded, checksum=None)),
+            **({"pool": features.opened_from} if isinstance(features, ShardedPool) else {}),
+        },
         "settings": settings.to_json(),
         "files": {name: digest(content) for name, content in files.items()},
     }

@@ -19,6 +19,7 @@ from skmmal.campaign._settings import CLASS, NUMBER, Settings, as_classes
 from skmmal.campaign._source import load
 from skmmal.campaign.connect._verbs import ConnectMixin
 from skmmal.classifier import LateFusionClassifierCV
+from skmmal.distributed import ShardedPool
 
 __all__ = ["LabelingCampaign"]
 
@@ -35,10 +36,12 @@ class LabelingCampaign(ConnectMixin, MeasuringMixin):
     ----------
     folder : path-like
         Of a campaign that `create` began.
-    features : path-like, MultimodalArray, mapping or DataFrame, optional
+    features : path-like, MultimodalArray, mapping, DataFrame or ShardedPool, optional
         Where the features are, if they have moved, or the arrays themselves. Default: where they were.
     ids : sequence of str, optional
         Names of the rows, with arrays.
+    client : None, dask.distributed.Client or the module ray, optional
+        Of a campaign that was begun with a `ShardedPool`: whose workers open it. Default: this process.
     lock_timeout : float, default=60.0
         Seconds to wait for another process that changes the campaign.
 
@@ -131,8 +134,10 @@ class LabelingCampaign(ConnectMixin, MeasuringMixin):
         ----------
         folder : path-like
             A new or empty folder.
-        features : path-like, MultimodalArray, mapping or DataFrame
-            A feature cache or .npz file (kept by its path), or arrays (they have to be given again to `__init__`).
+        features : path-like, MultimodalArray, mapping, DataFrame or ShardedPool
+            A feature cache or .npz file (kept by its path), or arrays (they have to be given again to `__init__`). The
+            rows of a `skmmal.distributed.ShardedPool` stay on their workers; the campaign keeps what it was opened
+            from.
         ids : sequence of str, optional
             Names of the rows, with arrays.
         strategy : str or QueryStrategy, optional
@@ -141,7 +146,7 @@ class LabelingCampaign(ConnectMixin, MeasuringMixin):
             campaign already, the one it was begun with.
         initial : str or QueryStrategy, optional
             Chooses as long as fewer than two classes have labels; one that needs no model. Default: ``"kmeans"``, with
-            `groups` or `costs` ``"maxherding"``.
+            `groups`, `costs` or a `ShardedPool` ``"maxherding"``.
         estimator : LateFusionClassifier, LateFusionClassifierCV or regressor, optional
             The model. Default: `LateFusionClassifierCV`, where labels are numbers ridge regression on all modalities
             side by side, in which what is missing counts as its mean; in a folder that holds a campaign already, the
@@ -210,7 +215,7 @@ class LabelingCampaign(ConnectMixin, MeasuringMixin):
         strategy, estimator, target = _with_usual(folder, strategy, estimator, target)
         settings = Settings(
             strategy=strategy,
-            initial=_usual_initial(groups, costs) if initial is None else initial,
+            initial=_usual_initial(groups, costs, features) if initial is None else initial,
             estimator=estimator,
             scale=scale,
             n_instances=n_instances,
@@ -227,6 +232,8 @@ class LabelingCampaign(ConnectMixin, MeasuringMixin):
             target=target,
             tolerance=tolerance,
         ).checked()
+        if isinstance(features, ShardedPool):
+            settings.check_on_workers(groups=groups, costs=costs, max_rows=max_rows)
         held_out = check_validation(validation, loaded, settings.classes, settings.answers)
         if held_out is not None:
             settings.classes = sorted({*settings.classes, *named_in(held_out["label"], settings.answers)})
@@ -239,9 +246,10 @@ class LabelingCampaign(ConnectMixin, MeasuringMixin):
         return cls(folder, features=loaded, lock_timeout=lock_timeout)
 
 
-def _usual_initial(groups: Any, costs: Any) -> Any:
-    """What chooses while there is no model; of groups and costs, what covers the pool as a whole."""
-    return "kmeans" if groups is None and costs is None else "maxherding"
+def _usual_initial(groups: Any, costs: Any, features: Any) -> Any:
+    """What chooses while there is no model; of groups, costs and shards, what covers the pool as a whole."""
+    by_rows = groups is None and costs is None and not isinstance(features, ShardedPool)
+    return "kmeans" if by_rows else "maxherding"
 
 
 def _with_usual(folder: Path, strategy: Any, estimator: Any, target: Any) -> tuple[Any, Any, Any]:

@@ -11,8 +11,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skmmal.campaign._on_workers import Rows
 from skmmal.experiment._statistics import holm
-from skmmal.modalities import MultimodalArray, presence_mask
+from skmmal.modalities import presence_mask
 
 __all__ = ["LEVEL", "compare_rows", "drift_in_words"]
 
@@ -22,7 +23,7 @@ FEWEST, MOST = 20, 2000
 """Rows of either kind; with fewer nothing is said, and of more some are drawn."""
 
 
-def compare_rows(X: MultimodalArray, n_before: int, *, seed: int = 0) -> list[dict[str, Any]]:
+def compare_rows(X: Rows, n_before: int, *, seed: int = 0) -> list[dict[str, Any]]:
     """Hold later rows against former ones.
 
     In each modality a classifier learns from half of the rows to tell the two kinds apart. Where the rows are alike its

@@ -19,12 +19,13 @@ from skmmal.campaign._events import read_table
 from skmmal.campaign._files import SEAL, CampaignError, check_folder, read_checked, read_sealed
 from skmmal.campaign._lock import locked
 from skmmal.campaign._measurement import read_measurement
+from skmmal.campaign._on_workers import Rows, RowsOnWorkers, rows_on_workers
 from skmmal.campaign._settings import Settings
 from skmmal.campaign._state import STOP_SET, State
 from skmmal.campaign._units import costs_of, groups_of
 from skmmal.campaign._votes import latest
+from skmmal.distributed import ShardedPool
 from skmmal.experiment.sources import Features, usable_rows
-from skmmal.modalities import MultimodalArray
 from skmmal.modalities._array import on_demand
 from skmmal.preprocessing._modality_scaler import on_one_scale
 
@@ -44,11 +45,13 @@ class CampaignFolder:
         *,
         features: Any = None,
         ids: Any = None,
+        client: Any = None,
         lock_timeout: float = 60.0,
     ) -> None:
         self.folder = local_path(folder, "folder")
         self.lock_timeout = lock_timeout
-        self._features_given, self._ids_given = features, ids
+        self._features_given, self._ids_given, self._client = features, ids, client
+        self._on_workers: RowsOnWorkers | None = None
         self._config = _read_config(self.folder)
         self.settings = Settings.from_json(self._config["settings"])
         self._validation = self._read_validation()
@@ -106,31 +109,47 @@ class CampaignFolder:
     @cached_property
     def _features(self) -> Features:
         where = self._features_given
-        if where is None:
+        pool = self._config["features"].get("pool")
+        if where is None and pool is not None:
+            where = ShardedPool.open(**pool, client=self._client)
+        elif where is None:
             kept = self._config["features"]["path"]
             if kept is None:
-                raise ValueError("this campaign was begun with arrays; give them again: features=..., ids=...")
+                raise ValueError(
+                    "this campaign was begun with arrays, or a pool whose ids were given; give them again: "
+                    "features=..., ids=..."
+                )
             where = self.folder / kept
             if not where.exists():
                 raise FileNotFoundError(
                     f"the features are no longer at {where}; say where they are: features=... (--features)"
                 )
+        if self._client is not None and not isinstance(where, ShardedPool):
+            raise ValueError("client is about features that are a ShardedPool, and this campaign's are in one place")
         return _source.load(where, self._ids_given)
+
+    def _release(self) -> None:
+        """Let workers go of what they keep for a round, if they keep something."""
+        if self._on_workers is not None:
+            self._on_workers.close()
 
     def _all_ids(self) -> set[str]:
         return {str(name) for name in self._features.ids}
 
-    def scaled_features(self) -> tuple[MultimodalArray, np.ndarray]:
+    def scaled_features(self) -> tuple[Rows, np.ndarray]:
         """Features as the models see them, and their ids; rows without any modality are left out.
 
         Returns
         -------
         X : MultimodalArray of shape (n_samples, n_features)
-            Scaled as in the settings.
+            Scaled as in the settings. Of a pool on workers an object that stands for them: ``X[rows]`` fetches some.
         ids : ndarray of shape (n_samples,)
             Names of the rows.
         """
         features = self._features
+        if isinstance(features.X, ShardedPool):
+            self._on_workers, usable = rows_on_workers(features.X, self.settings.scale)
+            return self._on_workers, np.asarray(features.ids, dtype=object)[usable]
         usable = np.flatnonzero(usable_rows(features.X))
         X = on_one_scale(on_demand(features.X)[usable], self.settings.scale)
         return X, np.asarray(features.ids, dtype=object)[usable]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from skmmal.campaign._state import State
 
-__all__ = ["NothingLeftError", "Rows", "excluded", "sort_rows"]
+__all__ = ["NothingLeftError", "SortedRows", "excluded", "sort_rows"]
 
 
 class NothingLeftError(ValueError):
@@ -17,7 +17,7 @@ class NothingLeftError(ValueError):
 
 
 @dataclass
-class Rows:
+class SortedRows:
     """Rows of the features: those that are labelled, with their labels, the others, and who may be handed out."""
 
     labeled: np.ndarray
@@ -27,7 +27,7 @@ class Rows:
     counts: dict[str, int]
 
 
-def sort_rows(ids: np.ndarray, state: State, held_out: pd.Series, include: list[str]) -> Rows:
+def sort_rows(ids: np.ndarray, state: State, held_out: pd.Series, include: list[str]) -> SortedRows:
     names = pd.Index(ids)
     settled = state.labels["state"].reindex(names).fillna("").to_numpy()
     in_state = {name: settled == name for name in ("label", "skip", "unsure", "conflict")}
@@ -49,10 +49,10 @@ def sort_rows(ids: np.ndarray, state: State, held_out: pd.Series, include: list[
             "unsure or in conflict (include, --also, hands those out once more)"
         )
     y = state.answers.target(known.reindex(names[labeled]).tolist(), state.classes)
-    return Rows(labeled, y, np.flatnonzero(unlabeled), np.flatnonzero(free), counts)
+    return SortedRows(labeled, y, np.flatnonzero(unlabeled), np.flatnonzero(free), counts)
 
 
-def excluded(rows: Rows, n_without: int) -> dict[str, int]:
+def excluded(rows: SortedRows, n_without: int) -> dict[str, int]:
     """How many rows could not be picked, and why."""
     counts = rows.counts
     return {

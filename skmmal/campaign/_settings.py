@@ -175,6 +175,31 @@ class Settings:
                 "the whole batch together"
             )
 
+    def check_on_workers(self, **asked: Any) -> None:
+        """Raise where something is asked for that features on workers do not serve.
+
+        Parameters
+        ----------
+        **asked : object
+            What, beside these settings, needs the features in one place, where it is given.
+        """
+        numbers = self.target if self.target == NUMBER else None
+        for name, value in {**asked, "relabel_fraction": self.relabel_fraction or None, "target": numbers}.items():
+            if value is not None:
+                raise ValueError(
+                    f"{name} needs the features in one place, and they are a ShardedPool: leave it out, or give the "
+                    "path of one feature cache"
+                )
+        known = entries("strategy")
+        for name, strategy in (("strategy", self.strategy), ("initial", self.initial)):
+            if not known[strategy_name(strategy)].shards:
+                serving = [each for each, entry in known.items() if entry.shards]
+                able = [each for each in serving if name == "strategy" or not known[each].needs_model]
+                raise ValueError(
+                    f"{name}: {strategy_name(strategy)} does not choose from a ShardedPool, which the features are; "
+                    f"these do: {able}"
+                )
+
     def to_json(self) -> dict[str, Any]:
         """JSON that `from_json` reads."""
         return {

@@ -22,6 +22,7 @@ from skmmal.cli._campaign_options import (
     MaxRowsOption,
     MeasureOption,
     MovedOption,
+    SchedulerOption,
     StrategyOption,
     TargetOption,
     ThenMeasureOption,
@@ -234,6 +235,7 @@ def next_(
     memory_limit: MemoryOption = None,
     features: MovedOption = None,
     measure: ThenMeasureOption = None,
+    scheduler: SchedulerOption = None,
     by: ByOption = None,
     lock_timeout: LockOption = 60.0,
 ) -> None:
@@ -242,7 +244,7 @@ def next_(
     What is measured is kept: skmmal campaign status shows it. The batch is there before that begins.
     """
     out = None if out is None else path_to_write(out)
-    opened = open_campaign(folder, features, lock_timeout)
+    opened = open_campaign(folder, features, lock_timeout, scheduler)
     batch = opened.next_batch(
         n_instances,
         max_rows=max_rows,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +27,7 @@ __all__ = [
     "MaxRowsOption",
     "MeasureOption",
     "MovedOption",
+    "SchedulerOption",
     "StrategyOption",
     "TargetOption",
     "ThenMeasureOption",
@@ -41,6 +42,10 @@ FolderArgument = Annotated[Path, typer.Argument(help="Folder of the campaign.", 
 MovedOption = Annotated[Path | None, typer.Option("--features", help="Where the features are, if they have moved.")]
 LockOption = Annotated[
     float, typer.Option("--lock-timeout", help="Seconds to wait for another command that changes the campaign.", min=0)
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option("--scheduler", help="Who opens a campaign's pool: tcp://HOST:PORT of a Dask scheduler, or ray."),
 ]
 ByOption = Annotated[str | None, typer.Option("--by", help="Who gives the command. Default: the user.")]
 ByLabelOption = Annotated[
@@ -91,11 +96,41 @@ ThenMeasureOption = Annotated[
 ]
 
 
-def open_campaign(folder: Path, features: Path | None = None, lock_timeout: float = 60.0) -> LabelingCampaign:
+def open_campaign(
+    folder: Path, features: Path | None = None, lock_timeout: float = 60.0, scheduler: str | None = None
+) -> LabelingCampaign:
     """Open a campaign as the options say."""
     from skmmal.campaign import LabelingCampaign
 
-    return LabelingCampaign(folder, features=features, lock_timeout=lock_timeout)
+    client = None if scheduler is None else _client_of(scheduler)
+    return LabelingCampaign(folder, features=features, client=client, lock_timeout=lock_timeout)
+
+
+def _client_of(scheduler: str) -> Any:
+    """The module ray, connected to its cluster, or a client of a Dask scheduler."""
+    try:
+        if scheduler == "ray":
+            import logging
+
+            import ray
+
+            if not ray.is_initialized():
+                ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
+            return ray
+        from dask.distributed import Client
+    except ImportError as error:
+        raise ImportError(
+            f'--scheduler {scheduler} needs {error.name}, which is not installed: pip install "skmmal[distributed]"'
+        ) from None
+    except ConnectionError as error:
+        raise ValueError(f"--scheduler ray: no cluster of Ray to connect to was found ({error})") from None
+    try:
+        return Client(scheduler, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); give its address, such as "
+            "tcp://host:8786, or ray"
+        ) from None
 
 
 def pairs(given: list[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
@@ -11,7 +12,7 @@ import numpy as np
 from skmmal import _paths
 from skmmal._paths import is_url
 
-__all__ = ["npy_rows", "npy_shape", "opened", "suffix_of"]
+__all__ = ["mark_of", "npy_rows", "npy_shape", "opened", "suffix_of"]
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -36,6 +37,17 @@ def opened(place: str) -> Iterator[IO[bytes]]:
             yield file
     except OSError as error:
         raise ValueError(f"{place} cannot be read: {error.strerror or error}") from None
+
+
+def mark_of(place: str) -> str:
+    """What changes when a file is written again: its size and time, or what serves the URL says (S3: the ETag, too)."""
+    if is_url(place):
+        import fsspec
+
+        system, path = fsspec.core.url_to_fs(place)
+        return str(system.ukey(path))
+    found = os.stat(place)
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def npy_shape(place: str) -> tuple[tuple[int, ...], np.dtype]:

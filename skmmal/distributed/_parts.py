@@ -12,12 +12,12 @@ from typing import Any, Self
 import numpy as np
 
 from skmmal._paths import is_url, place_of
-from skmmal.distributed._files import npy_rows, npy_shape, opened, suffix_of
+from skmmal.distributed._files import mark_of, npy_rows, npy_shape, opened, suffix_of
 from skmmal.features import FeatureStore
 from skmmal.modalities import MultimodalArray
 from skmmal.modalities._blocks import as_block
 
-__all__ = ["Part", "cut", "find_parts"]
+__all__ = ["Part", "cut", "find_parts", "places_of"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ class Part(ABC):
     @abstractmethod
     def open(self) -> MultimodalArray:
         """The rows: mapped where the files are local arrays, read where not."""
+
+    @abstractmethod
+    def mark(self) -> Any:
+        """What tells, without reading values, that they are those of before; ``None`` where nothing does."""
 
     def cuts(self) -> np.ndarray:
         """Where it may be cut in two, beginning and end included."""
@@ -55,6 +59,9 @@ class ArrayPart(Part):
             {name: npy_rows(place, self.start - shift, self.stop - shift) for name, place, shift in files}
         )
 
+    def mark(self) -> Any:
+        return [len(self), [[name, self.start - shift, mark_of(place)] for name, place, shift in self.files]]
+
 
 @dataclass(frozen=True)
 class StorePart(Part):
@@ -65,6 +72,9 @@ class StorePart(Part):
     def open(self) -> MultimodalArray:
         return FeatureStore.open(self.folder).load(slice(self.start, self.stop))
 
+    def mark(self) -> Any:
+        return FeatureStore.open(self.folder).files.checksum()
+
 
 @dataclass(frozen=True)
 class ParquetPart(Part):
@@ -73,6 +83,9 @@ class ParquetPart(Part):
     place: str
     group_ends: tuple[int, ...]
     names: tuple[str, ...]
+
+    def mark(self) -> Any:
+        return [len(self), list(self.names), mark_of(self.place)]
 
     def cuts(self) -> np.ndarray:
         ends = np.asarray([0, *self.group_ends])
@@ -109,9 +122,9 @@ def find_parts(paths: Any, id_column: str) -> tuple[list[Part], list[str] | None
     TypeError, ValueError
         A path that cannot be served, files that do not go together.
     """
-    if isinstance(paths, Mapping):
-        return _array_parts(paths), None
-    places = [place_of(path) for path in (paths if isinstance(paths, list | tuple) else [paths])]
+    places = places_of(paths)
+    if isinstance(places, dict):
+        return _array_parts(places), None
     if not places:
         raise ValueError("paths is empty: there is nothing to open")
     parts: list[Part] = []
@@ -157,15 +170,22 @@ def cut(parts: Sequence[Part], n_workers: int) -> list[list[Part]]:
     return dealt
 
 
-def _array_parts(paths: Mapping[str, Any]) -> list[Part]:
+def places_of(paths: Any) -> dict[str, list[str]] | list[str]:
+    """Where the files are, as `find_parts` takes paths: absolute local ones, and URLs."""
+    if not isinstance(paths, Mapping):
+        return [place_of(path) for path in (paths if isinstance(paths, list | tuple) else [paths])]
+    return {
+        name: [place_of(path, f"paths[{name!r}]") for path in (given if isinstance(given, list | tuple) else [given])]
+        for name, given in paths.items()
+    }
+
+
+def _array_parts(files: dict[str, list[str]]) -> list[Part]:
     """Parts of .npy files by modality; files of one modality follow one another."""
-    if not paths:
+    if not files:
         raise ValueError("paths is empty: there is nothing to open")
-    files: dict[str, list[str]] = {}
     ends: dict[str, np.ndarray] = {}
-    for name, given in paths.items():
-        given = given if isinstance(given, list | tuple) else [given]
-        files[name] = [place_of(each, f"paths[{name!r}]") for each in given]
+    for name in files:
         odd = [place for place in files[name] if suffix_of(place) != ".npy"]
         if odd or not files[name]:
             raise ValueError(f"paths[{name!r}] must be .npy files, found {odd[0] if odd else 'none'}")

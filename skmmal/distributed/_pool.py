@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import count
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from skmmal._arrays import integer
-from skmmal._fitted import known_fitted, open_model
-from skmmal.distributed._parts import Part, cut, find_parts
+from skmmal._store import digest, dumps
+from skmmal.distributed._parts import Part, cut, find_parts, places_of
+from skmmal.distributed._rows import RowsOnWorkers
 from skmmal.distributed._workers import Shard, Workers, packed, unpacked, workers_of
-from skmmal.modalities import MultimodalArray
-from skmmal.reading._sharded import PoolOnWorkers, ShardedReading, open_view
 
 __all__ = ["ShardedPool"]
 
 
-class ShardedPool(PoolOnWorkers):
+class ShardedPool(RowsOnWorkers):
     """A pool whose rows stay where they are: on the workers of a Dask or Ray cluster, or in files of this machine.
 
     Query strategies take it as `X_pool`, where the registry says that they serve shards (``skmmal strategies``). Every
@@ -48,6 +46,8 @@ class ShardedPool(PoolOnWorkers):
         Rows of each shard, and the first one's number in the pool.
     keys : iterator of int
         Names for what is to be kept on the shards.
+    opened_from : dict, or None
+        What `open` was given, in JSON's types; ``None`` where the ids were given, too.
     traffic : dict of str to int
         Bytes ``"sent"`` and ``"received"``, and the number of ``"questions"``, since the pool was opened.
 
@@ -80,6 +80,7 @@ class ShardedPool(PoolOnWorkers):
         self.ids = None if ids is None else np.array(ids, dtype=np.str_)
         self.traffic = {"sent": 0, "received": 0, "questions": 0}
         self.keys = count(1)
+        self.opened_from: dict[str, Any] | None = None
         self._start()
 
     @classmethod
@@ -129,7 +130,11 @@ class ShardedPool(PoolOnWorkers):
         wanted = workers.count if n_workers is None else integer(n_workers, "n_workers", 1)
         if ids is not None and len(ids) != n_rows:
             raise ValueError(f"ids has {len(ids)} entries, and the files have {n_rows} rows")
-        return cls(parts, workers, min(max(wanted, 1), n_rows), found if ids is None else [str(each) for each in ids])
+        known = found if ids is None else [str(each) for each in ids]
+        pool = cls(parts, workers, min(max(wanted, 1), n_rows), known)
+        if ids is None:
+            pool.opened_from = {"paths": places_of(paths), "id_column": id_column}
+        return pool
 
     def _start(self) -> None:
         dealt = [parts for parts in cut(self._parts, self._n_workers) if parts]
@@ -142,6 +147,18 @@ class ShardedPool(PoolOnWorkers):
             raise ValueError(f"the shards differ in modalities or their widths: {facts}")
         self.modalities: dict[str, Any] = facts[0]
 
+    def checksum(self) -> str | None:
+        """What tells, without reading a value, that the rows are those of before.
+
+        Returns
+        -------
+        str or None
+            Of caches by their own checksums, of other files by their size and time, of URLs by what serves them;
+            ``None`` where a cache does not know.
+        """
+        marks = [part.mark() for part in self._parts]
+        return None if None in marks else digest(dumps(marks))
+
     def reopen(self) -> None:
         """Open all rows again on the workers that there are now, after one was lost."""
         self._workers.stop()
@@ -150,19 +167,6 @@ class ShardedPool(PoolOnWorkers):
     def close(self) -> None:
         """Let the workers go of the rows."""
         self._workers.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
-
-    def __len__(self) -> int:
-        return int(self.counts.sum())
-
-    def __repr__(self) -> str:
-        widths = ", ".join(f"{name} {width}" for name, width in self.modalities.items())
-        return f"ShardedPool({len(self)} rows in {len(self.counts)} shards: {widths})"
 
     def ask(self, function: Callable[..., Any], *shared: Any, own: Sequence[tuple | None] | None = None) -> list[Any]:
         """Call a function with every shard, where it is.
@@ -201,132 +205,6 @@ class ShardedPool(PoolOnWorkers):
             found += [None] * n_shards if answer is None else unpacked(answer)
         return found
 
-    def ask_block(self, name: str, function: Callable[..., Any], *shared: Any) -> list[Any]:
-        """Call a function with a modality's block and which rows have it, for every shard.
-
-        Parameters
-        ----------
-        name : str
-            The modality.
-        function : callable
-            Takes the block (n, D_m), an array of bool (n,), then the arguments.
-        *shared : object
-            Sent once to every worker.
-
-        Returns
-        -------
-        list
-        """
-        return self.ask(_of_block, name, function, *shared)
-
-    def take(self, rows: Any) -> MultimodalArray:
-        """Fetch rows, to be labelled or fitted.
-
-        Parameters
-        ----------
-        rows : array-like of int
-            Numbers of a few rows.
-
-        Returns
-        -------
-        MultimodalArray
-            In the order asked.
-        """
-        rows = np.asarray(rows, dtype=np.intp).reshape(-1)
-        outside = rows[(rows < 0) | (rows >= len(self))]
-        if len(outside):
-            raise IndexError(f"rows has {outside[0]}, but the pool's rows go from 0 to {len(self) - 1}")
-        if len(rows) == 0:
-            rows_of_none = self.take([0])
-            return rows_of_none[:0]
-        owners = np.searchsorted(self.starts, rows, side="right") - 1
-        own = [(rows[owners == w] - start,) if (owners == w).any() else None for w, start in enumerate(self.starts)]
-        found = [each for each in self.ask(_take, own=own) if each is not None]
-        order = np.argsort(np.argsort(owners, kind="stable"))
-        blocks = {name: np.concatenate([each[name] for each in found])[order] for name in self.modalities}
-        return MultimodalArray(blocks, self.modalities)
-
-    def predict(self, model: Any) -> np.ndarray:
-        """Predict every row where it is.
-
-        Parameters
-        ----------
-        model : fitted classifier
-            Sent once to every worker.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        return np.concatenate(self.ask(_predicted, model, "predict"))
-
-    def predict_proba(self, model: Any) -> np.ndarray:
-        """Probabilities of every row; they come together here.
-
-        Parameters
-        ----------
-        model : fitted classifier
-            Sent once to every worker.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        return np.concatenate(self.ask(_predicted, model, "predict_proba"))
-
-    def read(
-        self, model: Any, X_labeled: Any = None, y_labeled: Any = None, *, candidates: np.ndarray | None = None
-    ) -> ShardedReading:
-        """Read the pool with a model, every shard where it is.
-
-        Parameters
-        ----------
-        model : classifier or None
-            As of `skmmal.reading.read`; sent once to every worker.
-        X_labeled, y_labeled : optional
-            Labelled rows, which are sent, too.
-        candidates : ndarray of bool, optional
-            Which rows may be picked.
-
-        Returns
-        -------
-        ShardedReading
-
-        Raises
-        ------
-        ValueError
-            A Pipeline whose steps are not fitted: each shard would fit its own.
-        """
-        opened = open_model(model)
-        if opened.steps and not opened.steps_are_fitted and known_fitted(opened.final) is not True:
-            raise ValueError(
-                "the Pipeline is not fitted, and on shards its steps cannot be fitted on the pool by themselves: fit "
-                "them first, for example scaler = ModalityScaler().fit(pool) and "
-                "make_pipeline(scaler, classifier.fit(scaler.transform(X_labeled), y_labeled))"
-            )
-        own: list[tuple] = [(None,)] * len(self.counts)
-        if candidates is not None:
-            cuts = zip(self.starts, self.counts, strict=True)
-            own = [(np.flatnonzero(candidates[start : start + n_rows]),) for start, n_rows in cuts]
-        key = next(self.keys)
-        found = np.array(self.ask(open_view, key, model, X_labeled, y_labeled, own=own))
-        return ShardedReading(self, key, found[:, 0], found[:, 1])
-
-
-# ------------------------------------------------------------------------------------------------- on the shards
-
 
 def _facts(shard: Shard) -> dict[str, Any]:
     return dict(shard.X.modalities)
-
-
-def _of_block(shard: Shard, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    return function(shard.X[name], shard.present[:, list(shard.X.modalities).index(name)], *arguments)
-
-
-def _take(shard: Shard, rows: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: np.asarray(block[rows]) for name, block in shard.X.blocks.items()}
-
-
-def _predicted(shard: Shard, model: Any, method: str) -> np.ndarray:
-    return np.asarray(getattr(model, method)(shard.X))

@@ -33,6 +33,7 @@ class Shard:
     def __init__(self, part: Part) -> None:
         self._part = part
         self.views: dict[int, Any] = {}
+        self.subsets: dict[int, Shard] = {}
 
     def __len__(self) -> int:
         return len(self._part)

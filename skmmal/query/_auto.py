@@ -7,8 +7,9 @@ import numpy as np
 from skmmal._random import RandomState
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._mvopt import MVOPT
-from skmmal.query._uherding import UHerding, uncertain_coverage, worth_of_covering
+from skmmal.query._uherding import UHerding, uncertain_coverage, uncertain_coverage_on_shards, worth_of_covering
 from skmmal.reading import Reading
+from skmmal.reading._sharded import ShardedReading
 from skmmal.selection._units import UnitBenefits, Units
 
 __all__ = ["Auto"]
@@ -20,7 +21,8 @@ class Auto(QueryStrategy):
     Parameters
     ----------
     random_state : int, RandomState, Generator or None
-        Draws what the two leave to chance, which is nothing for pools of up to 5,000 rows, pool and labelled together.
+        Draws what the two leave to chance, which is nothing for pools of up to 5,000 rows, pool and labelled together,
+        in one place.
 
     See Also
     --------
@@ -78,6 +80,14 @@ class Auto(QueryStrategy):
         if n_first == n_instances:
             return rows, falls
         more, gains = uncertain_coverage(pool, labelled, n_instances - n_first, rng, taken=rows, worth=worth)
+        return np.append(rows, more), np.append(falls, gains)
+
+    def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
+        n_first = (n_instances + 1) // 2
+        rows, falls = MVOPT()._select_shards(shards, n_first, rng)
+        if n_first == n_instances:
+            return rows, falls
+        more, gains = uncertain_coverage_on_shards(shards, n_instances - n_first, rng, taken=rows)
         return np.append(rows, more), np.append(falls, gains)
 
     def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:

@@ -289,7 +289,7 @@ class QueryStrategy(BaseEstimator):
         boolean(return_scores, "return_scores")
         options = {"groups": groups, "group_score": group_score, "costs": costs, "budget": budget}
         options["max_samples"] = max_samples
-        if isinstance(X_pool, PoolOnWorkers):
+        if isinstance(X_pool, PoolOnWorkers | ShardedReading):
             labelled = X_labeled, y_labeled
             indices, scores = self._query_shards(estimator, X_pool, n_instances, labelled, candidates, options)
             return (indices, scores) if return_scores else indices
@@ -327,7 +327,7 @@ class QueryStrategy(BaseEstimator):
     def _query_shards(
         self,
         estimator: Any,
-        pool: PoolOnWorkers,
+        pool: PoolOnWorkers | ShardedReading,
         n_instances: Any,
         labelled: tuple[Any, Any],
         candidates: Any,
@@ -341,7 +341,13 @@ class QueryStrategy(BaseEstimator):
                 f"X_pool is a ShardedPool, from which rows are picked one by one that all cost the same; {given} asks "
                 "for more, which needs the rows in one place, for example X_pool=pool.take(rows)"
             )
-        if self.requires_model and predicts_values(open_model(estimator).final):
+        if isinstance(pool, ShardedReading):
+            if candidates is not None or labelled != (None, None):
+                raise ValueError(
+                    "X_pool is a ShardedReading, which was read with its labelled rows and candidates: give them to "
+                    "pool.read(model, X_labeled, y_labeled, candidates=...)"
+                )
+        elif self.requires_model and predicts_values(open_model(estimator).final):
             raise TypeError(model_refusal(type(self).__name__))
         n_instances = _check_n_instances(n_instances, len(pool), options)
         mask = _check_candidates(candidates, len(pool), n_instances)
@@ -349,7 +355,8 @@ class QueryStrategy(BaseEstimator):
         selection, names = select_on_shards(self, estimator, pool, n_instances, labelled, mask, on, rng)
         if names:
             warn_if_alone(names, type(self).__name__ + ("" if on == FUSED else f"(on={on!r})"))
-        return _checked(type(self).__name__, selection, n_instances, len(pool), mask)
+        n_pool = len(pool.pool) if isinstance(pool, ShardedReading) else len(pool)
+        return _checked(type(self).__name__, selection, n_instances, n_pool, mask)
 
     def __call__(self, learner: Any, X_pool: Any, n_instances: int = 1, **kwargs: Any) -> Selection:
         """ModAL's protocol: choose for a learner, and return a pair.

@@ -49,6 +49,7 @@ def herding_on_shards(
     max_references: int | None,
     bandwidth: float | str,
     worth: Callable[[Reading], np.ndarray] | None = None,
+    taken: np.ndarray | None = None,
 ) -> Selection:
     """`kernel_herding` of rows that are spread over workers: references are sent once, then one row a pick.
 
@@ -61,6 +62,8 @@ def herding_on_shards(
     bandwidth : float or "adaptive"
     worth : callable, optional
         How much covering each row of a reading is worth; by default 1.
+    taken : int ndarray, optional
+        Positions of rows that cover as labelled ones do, and are not picked.
 
     Returns
     -------
@@ -70,7 +73,11 @@ def herding_on_shards(
     positions = np.arange(len(shards)) if references is None else references
     targets, weights = shards.gather(_targets, positions, worth)
     weights = check_worth(weights, "weights", len(positions))
-    best = shards.ask(_begin, targets, weights, bandwidth)
+    taken = np.empty(0, dtype=np.intp) if taken is None else taken
+    covering = shards.gather(_points_at, taken) if len(taken) else None
+    nobody = taken[:0]
+    own = [nobody if rows is None else rows for rows in shards.dealt(taken)[0]]
+    best = shards.ask(_begin, targets, weights, bandwidth, covering, own=own)
     picked: list[int] = []
     gains: list[float] = []
     while len(picked) < n_instances:
@@ -85,23 +92,41 @@ def herding_on_shards(
     is_open = np.ones(len(shards), dtype=bool)
     if len(picked) < n_instances and shards.n_open < len(shards):
         is_open = np.concatenate(shards.ask(_open_rows))
+    is_open[taken] = False
     return with_the_rest(picked, gains, is_open, n_instances, rng)
 
 
-def _targets(view: View, worth: Callable[[Reading], np.ndarray] | None, positions: np.ndarray) -> list[np.ndarray]:
+def _points(view: View) -> np.ndarray:
     if "points" not in view.kept:
         view.kept["points"] = view.reading.head.unit_features
+    return view.kept["points"]
+
+
+def _points_at(view: View, positions: np.ndarray) -> np.ndarray:
+    return _points(view)[positions]
+
+
+def _targets(view: View, worth: Callable[[Reading], np.ndarray] | None, positions: np.ndarray) -> list[np.ndarray]:
     weights = np.ones(len(view.reading)) if worth is None else worth(view.reading)
-    return [view.kept["points"][positions], weights[positions]]
+    return [_points(view)[positions], weights[positions]]
 
 
-def _begin(view: View, targets: np.ndarray, weights: np.ndarray, bandwidth: float | str) -> tuple:
-    if "points" not in view.kept:  # none of its rows is a reference
-        view.kept["points"] = view.reading.head.unit_features
-    known = labeled_unit_rows(view.reading.labelled)
+def _begin(
+    view: View,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    bandwidth: float | str,
+    covering: np.ndarray | None,
+    taken: np.ndarray,
+) -> tuple:
+    points, known = _points(view), labeled_unit_rows(view.reading.labelled)
     width = nearest_distance(known) if isinstance(bandwidth, str) else float(bandwidth)
-    centres = None if known is None else check_centres(known, view.kept["points"])
-    view.kept["herding"] = Herding(view.kept["points"], _open_rows(view), targets, weights, width, centres)
+    if covering is not None:
+        known = covering if known is None else np.concatenate([known, covering])
+    centres = None if known is None else check_centres(known, points)
+    is_open = _open_rows(view).copy()
+    is_open[taken] = False
+    view.kept["herding"] = Herding(points, is_open, targets, weights, width, centres)
     return _best(view)
 
 

@@ -17,7 +17,7 @@ __all__ = ["select_on_shards"]
 def select_on_shards(
     strategy: Any,
     estimator: Any,
-    pool: PoolOnWorkers,
+    pool: PoolOnWorkers | ShardedReading,
     n_instances: int,
     labelled: tuple[Any, Any],
     candidates: np.ndarray | None,
@@ -30,7 +30,7 @@ def select_on_shards(
     ----------
     strategy : QueryStrategy
     estimator : classifier or None
-    pool : ShardedPool
+    pool : ShardedPool or ShardedReading
     n_instances : int
     labelled : pair
         Labelled rows and their labels.
@@ -44,8 +44,11 @@ def select_on_shards(
     rows, scores : ndarray
     modality_names : list of str
     """
-    X_labeled, y_labeled = labelled if strategy._reads_labelled_on_shards else (None, None)
-    shards = pool.read(estimator, X_labeled, y_labeled, candidates=candidates)
+    if isinstance(pool, ShardedReading):
+        shards = pool
+    else:
+        X_labeled, y_labeled = labelled if strategy._reads_labelled_on_shards else (None, None)
+        shards = pool.read(estimator, X_labeled, y_labeled, candidates=candidates)
     if strategy.requires_model:
         shards.check_fitted()
     if not strategy.supports_multi_label and shards.serves_several_labels:

@@ -20,7 +20,7 @@ from skmmal.selection._dense import draw_references, nearest_distance
 from skmmal.selection._herding import kernel_coverage, kernel_herding
 from skmmal.selection._units import KernelGains, UnitBenefits, Units
 
-__all__ = ["UHerding", "uncertain_coverage", "worth_of_covering"]
+__all__ = ["UHerding", "uncertain_coverage", "uncertain_coverage_on_shards", "worth_of_covering"]
 
 _TEMPERATURES = np.arange(10, 201) / 10.0
 _CALIBRATION_BINS = 15
@@ -103,14 +103,7 @@ class UHerding(QueryStrategy):
         return uncertain_coverage(pool, labelled, n_instances, rng, **self._settings)
 
     def _select_shards(self, shards: ShardedReading, n_instances: int, rng: np.random.RandomState) -> Selection:
-        return herding_on_shards(
-            shards,
-            n_instances,
-            rng,
-            max_references=self.max_references,
-            bandwidth=self.bandwidth,
-            worth=partial(_worth, calibrate=self.calibrate) if shards.is_fitted else None,
-        )
+        return uncertain_coverage_on_shards(shards, n_instances, rng, **self._settings)
 
     def _benefits(self, pool: Reading, labelled: Reading, units: Units, rng: np.random.RandomState) -> UnitBenefits:
         points, covered = _to_cover(pool, labelled, rng, **self._settings)
@@ -156,6 +149,23 @@ def uncertain_coverage(
         candidates[taken] = False
     points, covered = _to_cover(pool, labelled, rng, taken=taken, worth=worth, **settings)
     return kernel_herding(points, n_instances, **covered, random_state=rng, candidates=candidates)
+
+
+def uncertain_coverage_on_shards(
+    shards: ShardedReading,
+    n_instances: int,
+    rng: np.random.RandomState,
+    *,
+    taken: np.ndarray | None = None,
+    bandwidth: float | str = 1.0,
+    calibrate: bool = True,
+    max_references: int | None = 10_000,
+) -> Selection:
+    """Pick rows of a pool on workers that cover its uncertain rows; parameters as of `uncertain_coverage`."""
+    worth = partial(_worth, calibrate=calibrate) if shards.is_fitted else None
+    return herding_on_shards(
+        shards, n_instances, rng, max_references=max_references, bandwidth=bandwidth, worth=worth, taken=taken
+    )
 
 
 def _to_cover(

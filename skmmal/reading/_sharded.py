@@ -362,6 +362,8 @@ def _sizes(view: View) -> tuple[int, int]:
 
 
 def _with_view(shard: Any, key: int, function: Callable[..., Any], *arguments: Any) -> Any:
+    if key not in shard.views:
+        raise RuntimeError("the rows were read anew, or the pool was opened again, since this was read: read it again")
     return function(shard.views[key], *arguments)
 
 

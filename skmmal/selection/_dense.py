@@ -11,6 +11,7 @@ from sklearn.preprocessing import normalize
 from skmmal._arrays import numeric
 from skmmal._chunks import row_chunks
 from skmmal._random import draw_seed
+from skmmal.selection._backend import Array, namespace
 
 __all__ = [
     "as_floats",
@@ -19,6 +20,7 @@ __all__ = [
     "in_any_ball",
     "nearest_distance",
     "nearest_other",
+    "not_negative",
     "pure_radius",
     "sq_distances",
     "sq_norms",
@@ -65,13 +67,13 @@ def unit_rows(points: Any, *, copy: bool = True) -> np.ndarray:
     return normalize(points, copy=copy) if points.size else points
 
 
-def sq_norms(points: np.ndarray) -> np.ndarray:
+def sq_norms(points: Array) -> Array:
     """Squared norms of points, in their own type."""
-    return np.einsum("ij,ij->i", points, points)
+    return namespace(points).einsum("ij,ij->i", points, points)
 
 
-def sq_distances(first: np.ndarray, second: np.ndarray, second_sq_norms: np.ndarray | None = None) -> np.ndarray:
-    """Squared distances, never negative, in the points' own type.
+def sq_distances(first: Array, second: Array, second_sq_norms: Array | None = None) -> Array:
+    """Squared distances, never negative, in the points' own type, and where they are.
 
     scikit-learn's `euclidean_distances` takes float32 to float64 first, which more than doubles the time.
 
@@ -85,7 +87,12 @@ def sq_distances(first: np.ndarray, second: np.ndarray, second_sq_norms: np.ndar
     distances *= -2.0
     distances += sq_norms(first)[:, None]
     distances += sq_norms(second) if second_sq_norms is None else second_sq_norms
-    return np.maximum(distances, 0.0, out=distances)
+    return not_negative(distances)
+
+
+def not_negative(values: Array) -> Array:
+    """Put zeros in place of negative values, in an array that is the caller's own."""
+    return namespace(values).clip(values, 0.0, None, out=values)
 
 
 def in_any_ball(points: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> np.ndarray:

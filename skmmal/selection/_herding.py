@@ -10,7 +10,8 @@ import numpy as np
 from skmmal._arrays import number
 from skmmal._chunks import row_chunks
 from skmmal._random import RandomState
-from skmmal.selection._dense import as_floats, sq_distances, sq_norms
+from skmmal.selection._backend import Array, gather, like, namespace, to_device, to_numpy
+from skmmal.selection._dense import as_floats, not_negative, sq_distances, sq_norms
 from skmmal.selection._lazy_greedy import LazySearch, lazy_greedy, with_the_rest
 from skmmal.selection._validation import (
     check_candidates,
@@ -36,6 +37,7 @@ def kernel_herding(
     bandwidth: float = 1.0,
     random_state: RandomState = None,
     candidates: Any = None,
+    device: Any = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pick, one after the other, the point that adds most to the weighted coverage ``Σ_i u_i max_s k(i, s)``.
 
@@ -59,6 +61,8 @@ def kernel_herding(
         Draws the rest uniformly once nothing adds anything.
     candidates : array-like of int or bool, optional
         Rows that may be picked; by default all.
+    device : torch.device or str, optional
+        Where the kernel is computed, such as ``"cuda"``; by default here. The same picks, up to ties by rounding.
 
     Returns
     -------
@@ -86,7 +90,7 @@ def kernel_herding(
     open_rows = check_candidates(candidates, len(points))
     n_samples = check_n_samples(n_samples, int(open_rows.sum()))
     coverage, floor = kernel_coverage(
-        points, references=references, weights=weights, initial=initial, bandwidth=bandwidth
+        points, references=references, weights=weights, initial=initial, bandwidth=bandwidth, device=device
     )
 
     def take(row: int) -> np.ndarray:
@@ -98,23 +102,35 @@ def kernel_herding(
 
 
 def kernel_coverage(
-    points: np.ndarray, *, references: Any = None, weights: Any = None, initial: Any = None, bandwidth: float = 1.0
+    points: np.ndarray,
+    *,
+    references: Any = None,
+    weights: Any = None,
+    initial: Any = None,
+    bandwidth: float = 1.0,
+    device: Any = None,
 ) -> tuple[KernelCoverage, float]:
     """Coverage of points as `kernel_herding` has it, before any pick; and the gain that counts as nothing."""
     bandwidth = number(bandwidth, "bandwidth", 0.0)
     rows = check_references(references, len(points))
     worth = np.ones(len(points)) if weights is None else check_worth(weights, "weights", len(points))
     centres = None if initial is None else check_centres(initial, points)
-    return _coverage_of(points, points[rows], worth[rows], bandwidth, centres)
+    return _coverage_of(points, points[rows], worth[rows], bandwidth, centres, device)
 
 
 def _coverage_of(
-    points: np.ndarray, targets: np.ndarray, worth: np.ndarray, bandwidth: float, initial: np.ndarray | None
+    points: np.ndarray,
+    targets: np.ndarray,
+    worth: np.ndarray,
+    bandwidth: float,
+    initial: np.ndarray | None,
+    device: Any = None,
 ) -> tuple[KernelCoverage, float]:
     shares = (worth / len(targets)).astype(points.dtype)
-    coverage = KernelCoverage([points], [targets], shares, bandwidth)
+    placed = [each if device is None else to_device(each, device) for each in (points, targets)]
+    coverage = KernelCoverage([placed[0]], [placed[1]], shares, bandwidth)
     if initial is not None:
-        coverage.add([initial])
+        coverage.add([like(initial, placed[0])])
     return coverage, (1e-6 if points.dtype == np.float32 else 1e-14) * float(shares.sum())
 
 
@@ -164,8 +180,8 @@ class KernelCoverage:
 
     Parameters
     ----------
-    blocks : list of M ndarrays of shape (N, D_m)
-    targets : list of M ndarrays of shape (R, D_m)
+    blocks : list of M ndarrays of shape (N, D_m), or of tensors on one device
+    targets : list of M ndarrays of shape (R, D_m), where the blocks are
         What is to be covered.
     shares : ndarray of shape (R,)
         u, how much covering each of them is worth.
@@ -178,8 +194,8 @@ class KernelCoverage:
 
     def __init__(
         self,
-        blocks: Sequence[np.ndarray],
-        targets: Sequence[np.ndarray],
+        blocks: Sequence[Array],
+        targets: Sequence[Array],
         shares: np.ndarray,
         bandwidth: float,
         present: np.ndarray | None = None,
@@ -187,7 +203,8 @@ class KernelCoverage:
         *,
         keep: bool = False,
     ) -> None:
-        self._blocks, self._shares, self._bandwidth, self._present = blocks, shares, bandwidth, present
+        self._blocks, self._bandwidth, self._present = blocks, bandwidth, present
+        self._shares = like(shares, blocks[0])
         self._targets = targets
         self._target_norms = [sq_norms(each) for each in targets]
         self._target_present = target_present
@@ -195,7 +212,9 @@ class KernelCoverage:
         if keep:
             self._kept = [self._whole_kernel(m) for m in range(len(blocks))]
         self.n_references = len(shares)
-        self._covered = [np.zeros(len(shares), dtype=each.dtype) for each in self._kept or blocks]
+        self._covered: list[Array] = [np.zeros(len(shares), dtype=each.dtype) for each in self._kept]
+        if not keep:
+            self._covered = [norms * 0.0 for norms in self._target_norms]
 
     def _whole_kernel(self, m: int) -> np.ndarray:
         shape = len(self._blocks[m]), len(self._shares)
@@ -205,22 +224,23 @@ class KernelCoverage:
         return whole
 
     def _kernel(
-        self, m: int, blocks: Sequence[np.ndarray], present: np.ndarray | None, rows: slice | np.ndarray
-    ) -> np.ndarray:
+        self, m: int, blocks: Sequence[Array], present: np.ndarray | None, rows: slice | np.ndarray
+    ) -> Array:
         """Kernel of some rows of some points with all references."""
-        kernel = sq_distances(blocks[m][rows], self._targets[m], self._target_norms[m])
+        kernel = sq_distances(gather(blocks[m], rows), self._targets[m], self._target_norms[m])
         kernel /= -(self._bandwidth**2)
-        np.exp(kernel, out=kernel)
+        namespace(kernel).exp(kernel, out=kernel)
         if present is not None and self._target_present is not None:
             kernel *= present[rows, m, None]
             kernel *= self._target_present[:, m]
         return kernel
 
-    def add(self, blocks: Sequence[np.ndarray], present: np.ndarray | None = None) -> None:
+    def add(self, blocks: Sequence[Array], present: np.ndarray | None = None) -> None:
         """Let points from elsewhere cover."""
         for part in row_chunks(len(blocks[0]), len(self._shares)):
             for m, covered in enumerate(self._covered):
-                np.maximum(covered, self._kernel(m, blocks, present, part).max(axis=0), out=covered)
+                library, kernel = namespace(covered), self._kernel(m, blocks, present, part)
+                library.maximum(covered, library.amax(kernel, 0), out=covered)
 
     def gains(self, rows: np.ndarray) -> np.ndarray:
         """By how much each row would raise the coverage."""
@@ -228,8 +248,7 @@ class KernelCoverage:
         for m, covered in enumerate(self._covered):
             excess = self._kept[m][rows] if self._kept else self._kernel(m, self._blocks, self._present, rows)
             excess -= covered
-            np.maximum(excess, 0.0, out=excess)
-            total += excess @ self._shares
+            total += to_numpy(not_negative(excess) @ self._shares)
         return total
 
     def joint_gain(self, rows: np.ndarray) -> float:
@@ -237,7 +256,7 @@ class KernelCoverage:
         total = 0.0
         for m, covered in enumerate(self._covered):
             kernel = self._kept[m][rows] if self._kept else self._kernel(m, self._blocks, self._present, rows)
-            total += float(np.maximum(kernel.max(axis=0) - covered, 0.0) @ self._shares)
+            total += float(not_negative(namespace(kernel).amax(kernel, 0) - covered) @ self._shares)
         return total
 
     def take(self, row: int) -> None:
@@ -245,7 +264,7 @@ class KernelCoverage:
         for m, covered in enumerate(self._covered):
             own = slice(row, row + 1)
             kernel = self._kept[m][own] if self._kept else self._kernel(m, self._blocks, self._present, own)
-            np.maximum(covered, kernel[0], out=covered)
+            namespace(covered).maximum(covered, kernel[0], out=covered)
 
 
 def diverse_herding(

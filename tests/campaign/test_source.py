@@ -1,4 +1,4 @@
-"""A campaign's features: told apart by the cache's own checksums, and refused where they are on workers."""
+"""A campaign's features: told apart by the cache's own checksums."""
 
 import os
 
@@ -7,7 +7,6 @@ import pytest
 
 from skmmal import FeatureStore, LateFusionClassifier
 from skmmal.campaign import CampaignError, LabelingCampaign, _source
-from skmmal.distributed import ShardedPool
 
 N = 40
 
@@ -72,10 +71,3 @@ def test_another_cache_is_noticed_by_its_checksums(campaign, tmp_path):
     FeatureStore.write(tmp_path / "features", blocks, ids=store.ids, overwrite=True)
     with pytest.raises(CampaignError, match="values differ"):
         next_batch(campaign)
-
-
-def test_a_pool_on_workers_is_refused_with_the_way_out(tmp_path):
-    np.save(tmp_path / "a.npy", np.eye(4))
-    pool = ShardedPool.open({"a": tmp_path / "a.npy"}, n_workers=2)
-    with pytest.raises(TypeError, match="a campaign keeps its features by their path"):
-        LabelingCampaign.create(tmp_path / "c", pool)

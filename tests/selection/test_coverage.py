@@ -53,3 +53,16 @@ def test_large_float32_points_are_squared_in_float64():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert ball_cover(points, 2, radius=2e18)[0].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_herding_on_a_device_picks_the_same(dtype):
+    """The processor as torch's device: the code that a graphics card runs."""
+    pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    points, initial = rng.normal(size=(300, 6)).astype(dtype), rng.normal(size=(4, 6)).astype(dtype)
+    options = {"references": np.arange(0, 300, 3), "weights": rng.random(300), "initial": initial, "bandwidth": 2.0}
+    expected = kernel_herding(points, 40, **options)
+    found = kernel_herding(points, 40, **options, device="cpu")
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-4 if dtype == np.float32 else 1e-10)
