@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import io
 import os
 import re
@@ -35,23 +34,6 @@ class Held(ABC):
     def source(self) -> Path | io.BytesIO:
         """Return what a decoder reads piece by piece: a path, or the bytes."""
         return io.BytesIO(self.read())
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded(Held):
-    """A file that lies inside the manifest: its bytes, and the name it had."""
-
-    data: bytes
-    name: str = ""
-
-    def read(self) -> bytes:
-        return self.data
-
-    def written(self) -> str:
-        return hashlib.sha256(self.data).hexdigest() + "\0"
-
-    def __str__(self) -> str:
-        return self.name or f"({len(self.data)} bytes in the manifest)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +130,8 @@ class DatasetRow(Held):
     made: str
 
     def read(self) -> bytes:
-        value = _saved_column(self.folder, self.column)[self.row][self.column][0].as_py()
-        value = value if self.place is None else value[self.place]
-        if isinstance(value, dict):
-            if value["bytes"] is None and value["path"]:
-                return read_file(Path(self.folder), value["path"])
-            value = value["bytes"]
-        if value is None:
-            raise ValueError("empty cell: nothing there")
-        return value
+        value = _saved_column(self.folder, self.column, self.made)[self.row][self.column][0].as_py()
+        return bytes_of(value if self.place is None else value[self.place], Path(self.folder))
 
     def written(self) -> str:
         return f"{self.made}\0{self}"
@@ -199,13 +174,24 @@ def is_empty(cell: Cell | None) -> bool:
 
 
 @functools.lru_cache(maxsize=4)
-def _saved_column(folder: str, column: str) -> Any:
+def _saved_column(folder: str, column: str, made: str) -> Any:
     import datasets
 
     return datasets.load_from_disk(folder).select_columns([column]).with_format("arrow")
 
 
-def read_file(root: Path, cell: str) -> bytes:
+def bytes_of(value: Any, root: Path) -> bytes:
+    """Return a file's bytes of what a table holds: these, or Hugging Face's ``{"bytes", "path"}``."""
+    if isinstance(value, dict):
+        if value["bytes"] is None and value["path"]:
+            return _read_file(root, value["path"])
+        value = value["bytes"]
+    if value is None:
+        raise ValueError("empty cell: nothing there")
+    return bytes(value)
+
+
+def _read_file(root: Path, cell: str) -> bytes:
     """Return the bytes of a path that is relative to a folder, or of a URL."""
     return Remote(cell, cell).read() if is_url(cell) else (root / cell).read_bytes()
 

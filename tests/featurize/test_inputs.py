@@ -83,8 +83,10 @@ def parquet(folder, pictures):
 
 def parquet_of_a_feature(folder, pictures):
     cells = [None if data is None else {"bytes": data, "path": f"{k}.png"} for k, data in enumerate(pictures)]
-    pd.DataFrame({"id": ids(), "image": cells}).to_parquet(folder / "m.parquet")
-    return folder / "m.parquet"
+    frame = pd.DataFrame({"id": ids(), "image": cells})
+    for part in range(3):  # as on the hub
+        frame.iloc[4 * part : 4 * part + 4].to_parquet(folder / f"train-{part:05d}-of-00003.parquet")
+    return folder / "train-{00000..00002}-of-00003.parquet"
 
 
 def json_lines(folder, pictures):
@@ -228,7 +230,7 @@ def test_a_simulation_of_every_kind(form, tmp_path, pictures):
     assert (tmp_path / "run" / "results.csv").is_file()
 
 
-@pytest.mark.parametrize("form", [saved, shards, memory])
+@pytest.mark.parametrize("form", [saved, shards, memory, parquet])
 def test_a_form_that_grew_makes_what_is_new(form, tmp_path, pictures):
     for name, given in (("before", [*pictures[:-1], None]), ("after", [*pictures[:-2], picture(50), pictures[-1]])):
         (tmp_path / name).mkdir()
