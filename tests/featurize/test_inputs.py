@@ -359,6 +359,36 @@ def test_ids_of_data_sets_and_shards(tmp_path):
         read_manifest(tmp_path / "{a,b}.tar", Wanted("image", None, "name"))
 
 
+def test_json_members_of_shards_as_texts_and_ids(tmp_path):
+    captions = ['{"uid": 7, "caption": "a fox", "all": ["a fox", "red"], "meta": {"user.name": "x", "Lang": "de"}}']
+    captions += ['{"uid": "b", "caption": null}', '{"uid": "c", "caption": ""}']
+    members = [(f"s{k}.json", text.encode()) for k, text in enumerate(captions)]
+    write_tar(tmp_path / "x.tar", [*members, ("s3.jpg", b"x"), ("s3.JSON", b'{"uid": "d", "caption": "\xc3\xa9", "all": []}')])
+
+    def read(column, id_column="id", several=False, kind="text"):
+        return read_manifest(tmp_path / "x.tar", Wanted(kind, column, id_column, several))
+
+    manifest = read("json.caption")
+    assert (manifest.ids, manifest.cells) == (["s0", "s1", "s2", "s3"], ["a fox", "", "", "é"])
+    assert read("json.caption", "json.uid").ids == ["7", "b", "c", "d"]
+    assert read(None, "json.uid", kind="image").ids == ["7", "b", "c", "d"]
+    assert read("json.meta.Lang").cells == ["de", "", "", ""]
+    assert [cell and cell.parts for cell in read("json.all", several=True).cells] == [("a fox", "red"), "", "", ""]
+    for column, id_column, message in [
+        ("json.all", "id", "x.tar, sample 's0': all must be a text, found list; several of them go with --views"),
+        ("json.uid", "id", "sample 's0': uid must be a text, found int"),
+        ("json.none", "id", "no sample has a text as json.none; see --column"),
+        ("json.caption", "json.caption", "sample 's1': json.caption must be a text or a number, found None"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            read(column, id_column)
+    with pytest.raises(ValueError, match=r"--column json\.caption is a text of a JSON member; image files are members"):
+        read("json.caption", kind="image")
+    write_tar(tmp_path / "x.tar", [("a.json", b"{")])
+    with pytest.raises(ValueError, match=r"x\.tar/a\.json: not JSON"):
+        read("json.caption")
+
+
 def test_a_saved_column_must_hold_files(tmp_path):
     datasets = pytest.importorskip("datasets")
     datasets.Dataset.from_dict({"id": ["a"], "image": [[[1, 2], [3, 4]]]}).save_to_disk(tmp_path / "d")
