@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skmmal._paths import is_url, opened, place_of
+from skmmal._paths import is_url, place_of
 
 
 class Held(ABC):
@@ -51,8 +51,7 @@ class Remote(Held):
     name: str
 
     def read(self) -> bytes:
-        with opened(self.url) as file:
-            return file.read()
+        return _part_of(self.url)
 
     def written(self) -> str:
         return self.name
@@ -89,9 +88,7 @@ class Member(Held):
     changed: float
 
     def read(self) -> bytes:
-        with opened(self.archive) as file:
-            file.seek(self.start)
-            data = file.read(self.size)
+        data = _part_of(self.archive, self.start, self.start + self.size) if self.size else b""
         if len(data) < self.size:
             raise OSError(f"the archive ends within it, after {len(data)} of {self.size} bytes")
         return data
@@ -178,6 +175,18 @@ def _saved_column(folder: str, column: str, made: str) -> Any:
     import datasets
 
     return datasets.load_from_disk(folder).select_columns([column]).with_format("arrow")
+
+
+def _part_of(place: str, start: int = 0, end: int | None = None) -> bytes:
+    """Return bytes of a local file, or of a URL: these and no more, where opening it would read ahead."""
+    if is_url(place):
+        import fsspec
+
+        system, path = fsspec.core.url_to_fs(place)
+        return bytes(system.cat_file(path, start=start or None, end=end))
+    with open(place, "rb") as file:
+        file.seek(start)
+        return file.read() if end is None else file.read(end - start)
 
 
 def bytes_of(value: Any, root: Path) -> bytes:
