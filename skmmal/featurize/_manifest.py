@@ -129,7 +129,10 @@ def read_manifest(path: str | Path, wanted: Wanted) -> Manifest:
         ids, cells = _taken(f"{place}", read_saved(root, wanted.name, wanted.id_column, wanted.files), wanted, root)
     else:
         ids, cells = [], []
-        for file in _files(place):
+        files = _files(place)
+        if isinstance(files[0], Path):
+            root = files[0].parent
+        for file in files:
             more_ids, more_cells = _taken(f"{file}", _rows(file, wanted), wanted, root)
             ids += more_ids
             cells += more_cells
@@ -178,7 +181,7 @@ def _files(place: str | Path) -> list[str | Path]:
     """Return the tables that a path or a URL stands for: itself, or those in one folder that a pattern names."""
     if is_url(place):
         return [*expanded(str(place))]
-    if Path(place).is_file() or not re.search(r"[*?{]", str(place)):
+    if Path(place).is_file() or not re.search(r"[*?{[]", str(place)):
         files = [Path(place)]
     else:
         files = [Path(name) for name in expanded(str(place))]

@@ -9,6 +9,7 @@ import itertools
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,9 +148,8 @@ class _Cursor:
     def __init__(self, table: str, column: str) -> None:
         from pyarrow import parquet
 
-        self._open = opened(table)
-        self.column = column
-        self.file = _file(parquet, self._open.__enter__())
+        self.column, self._open = column, ExitStack()
+        self.file = _file(parquet, self._open.enter_context(opened(table)))
         sizes = (self.file.metadata.row_group(group).num_rows for group in range(self.file.num_row_groups))
         self.first_of = list(itertools.accumulate(sizes, initial=0))
         self.group, self.start, self.stop = -1, 0, 0
@@ -166,7 +166,7 @@ class _Cursor:
         return self.batch.column(0)[row - self.start].as_py()
 
     def __del__(self) -> None:
-        self._open.__exit__(None, None, None)
+        self._open.close()
 
 
 @functools.lru_cache(maxsize=64)

@@ -145,6 +145,10 @@ def test_rows_of_a_parquet_in_any_order_and_after_it_changed(tmp_path):
     write([*cells[:20], b"another", *cells[21:]])  # under a job that is running
     assert [manifest.cells[row].read() for row in (19, 21, 49)] == [cells[19], cells[21], cells[49]]
     _parquet._cursor.cache_clear()  # the row may be in memory as it was
+    place.rename(tmp_path / "away")
+    with pytest.raises(FileNotFoundError):
+        manifest.cells[20].read()
+    (tmp_path / "away").rename(place)
     with pytest.raises(OSError, match="m.parquet has changed since its rows were listed"):
         manifest.cells[20].read()
     assert read_manifest(place, Wanted("image")).cells[20].read() == b"another"
@@ -167,6 +171,7 @@ def test_several_tables_and_lists_of_files(tmp_path):
     for folder in "ab":
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "c.csv").write_text("id,text\nx,y\n")
+    assert read_manifest(tmp_path / "[ax]" / "c.csv", Wanted("text")).root == tmp_path / "a"
     with pytest.raises(ValueError, match="names tables in several folders"):
         read_manifest(tmp_path / "{a,b}" / "c.csv", Wanted("text"))
 
