@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 
-from skmmal.featurize._compat import import_torchvision, import_transformers
+from skmmal.featurize._compat import import_torchaudio, import_torchvision, import_transformers
 
 import_torchvision()
 import_transformers()
@@ -88,6 +89,16 @@ def sentence_folder(folder: Path) -> None:
     modules = [first, parts.Pooling(32, pooling_mode="mean"), parts.Normalize()]
     made = sentence_transformers.SentenceTransformer(modules=modules, device="cpu")
     made.prompts, made.default_prompt_name = {"query": "seven wizards "}, "query"
+    made.save(str(folder))
+
+
+def qwen_folder(folder: Path) -> None:
+    """Save a sentence-transformers model as Qwen3-Embedding is published: the last token, to length one."""
+    from sentence_transformers import models as parts
+
+    saved(tf.Qwen3Config(**CAUSAL), tokenizer(None, "</s>", "left"))(folder / "transformer")
+    modules = [parts.Transformer(str(folder / "transformer")), parts.Pooling(32, pooling_mode="lasttoken")]
+    made = sentence_transformers.SentenceTransformer(modules=[*modules, parts.Normalize()], device="cpu")
     made.save(str(folder))
 
 
@@ -220,8 +231,24 @@ def cases() -> list[Case]:
         ),
         Case(
             "text",
+            "Qwen3 in a sentence-transformers folder",
+            qwen_folder,
+            "model = SentenceTransformer(folder, device='cpu')\n"
+            "features = torch.from_numpy(model.encode([text], prompt=instruction))",
+            model="sentence-transformers/{folder}",
+            settings={"prompt": [INSTRUCTION + "{}"]},
+        ),
+        Case(
+            "text",
             "Mistral (E5-Mistral)",
             saved(tf.MistralConfig(**CAUSAL), tokenizer("<s>", "</s>")),
+            loads + LAST,
+            **causal,
+        ),
+        Case(
+            "text",
+            "Mistral (E5-Mistral), padded left",
+            saved(tf.MistralConfig(**CAUSAL), tokenizer("<s>", "</s>", "left")),
             loads + LAST,
             **causal,
         ),
@@ -296,19 +323,35 @@ def cases() -> list[Case]:
             "{folder}/weights.pt",
         ),
         Case("image", "open_clip", clip_folder, OPEN_CLIP, "pooled", "open_clip/{folder}"),
-        Case(
-            "image",
-            "torchvision ResNet-18",
-            state(lambda: torchvision("resnet18")),
-            RESNET,
-            "pooled",
-            "torchvision/resnet18",
-            "{folder}/weights.pt",
+        *(
+            Case(
+                "image",
+                f"torchvision ResNet-{depth}",
+                state(functools.partial(torchvision, f"resnet{depth}")),
+                RESNET.format(depth=depth, folder="{folder}"),
+                "pooled",
+                f"torchvision/resnet{depth}",
+                "{folder}/weights.pt",
+            )
+            for depth in (18, 101)
         ),
     ]
+    pipelines = {"wav2vec2_base": "WAV2VEC2_BASE", "hubert_base": "HUBERT_BASE", "wavlm_base": "WAVLM_BASE"}
     group = {"feat_extract_norm": "group", "do_stable_layer_norm": False}
     layer = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
     sounds = [
+        *(
+            Case(
+                "audio",
+                f"torchaudio {name}",
+                state(functools.partial(torchaudio_model, factory)),
+                TORCHAUDIO.format(factory=factory, folder="{folder}"),
+                "mean",
+                f"torchaudio/{name}",
+                "{folder}/weights.pt",
+            )
+            for factory, name in pipelines.items()
+        ),
         Case("audio", "wav2vec 2.0", saved(tf.Wav2Vec2Config(**WAVES, **group), waves(False)), SOUND + MEAN, "mean"),
         Case("audio", "HuBERT", saved(tf.HubertConfig(**WAVES, **layer), waves(True)), SOUND + MEAN, "mean"),
         Case("audio", "WavLM", saved(tf.WavLMConfig(**WAVES, **layer), waves(True)), SOUND + MEAN, "mean"),
@@ -401,6 +444,12 @@ def torchvision(name: str) -> torch.nn.Module:
     return tv.models.get_model(name, weights=None)
 
 
+def torchaudio_model(factory: str) -> torch.nn.Module:
+    """Return an untrained model as torchaudio builds it for its pipelines."""
+    made: torch.nn.Module = getattr(import_torchaudio().models, factory)()
+    return made
+
+
 def padded() -> str:
     """Code of SigLIP's texts: padded to their full length."""
     return TOKENS.format(more=', padding="max_length", max_length=16, truncation=True') + (
@@ -425,11 +474,17 @@ model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder
 features = model.eval().encode_image(preprocess(image).unsqueeze(0))
 """
 RESNET = """
-model = torchvision.models.resnet18()
+model = torchvision.models.resnet{depth}()
 model.load_state_dict(torch.load(f"{folder}/weights.pt"))
 model.fc = torch.nn.Identity()
-transform = torchvision.models.ResNet18_Weights.DEFAULT.transforms()
+transform = torchvision.models.ResNet{depth}_Weights.DEFAULT.transforms()
 features = model.eval()(transform(image).unsqueeze(0))
+"""
+TORCHAUDIO = """
+model = torchaudio.models.{factory}()
+model.load_state_dict(torch.load(f"{folder}/weights.pt"))
+states, _ = model.eval().extract_features(torch.from_numpy(sound).unsqueeze(0))
+features = states[-1].mean(1)
 """
 R2PLUS1D = """
 model = torchvision.models.video.r2plus1d_18()

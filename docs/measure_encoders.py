@@ -29,6 +29,7 @@ from PIL import Image
 
 from skmmal.features import FeatureStore
 from skmmal.featurize import JobOptions, run
+from skmmal.featurize._compat import import_torchaudio
 
 
 def items(folder: Path) -> dict[str, tuple[list[str], list[Any], str]]:
@@ -82,6 +83,7 @@ def by_code(case: Case, model: Path, values: list[Any], name: str) -> np.ndarray
     import transformers as tf
 
     known = {"torch": torch, "timm": timm, "open_clip": open_clip, "torchvision": torchvision, "Image": Image}
+    known["torchaudio"] = import_torchaudio()
     known |= {"SentenceTransformer": sentence_transformers.SentenceTransformer, "instruction": INSTRUCTION}
     for part in ("AutoModel", "AutoTokenizer", "AutoImageProcessor", "AutoFeatureExtractor", "AutoVideoProcessor"):
         known[part] = getattr(tf, part)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import io
 import os
 import re
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skmmal._paths import is_url, opened, place_of
+from skmmal._paths import is_url, place_of
 
 
 class Held(ABC):
@@ -38,23 +37,6 @@ class Held(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded(Held):
-    """A file that lies inside the manifest: its bytes, and the name it had."""
-
-    data: bytes
-    name: str = ""
-
-    def read(self) -> bytes:
-        return self.data
-
-    def written(self) -> str:
-        return hashlib.sha256(self.data).hexdigest() + "\0"
-
-    def __str__(self) -> str:
-        return self.name or f"({len(self.data)} bytes in the manifest)"
-
-
-@dataclass(frozen=True, slots=True)
 class Remote(Held):
     """A file behind a URL that fsspec serves (``s3://``, ``zip://member::archive.zip``, ``memory://``, ...).
 
@@ -69,8 +51,7 @@ class Remote(Held):
     name: str
 
     def read(self) -> bytes:
-        with opened(self.url) as file:
-            return file.read()
+        return _part_of(self.url)
 
     def written(self) -> str:
         return self.name
@@ -107,9 +88,7 @@ class Member(Held):
     changed: float
 
     def read(self) -> bytes:
-        with opened(self.archive) as file:
-            file.seek(self.start)
-            data = file.read(self.size)
+        data = _part_of(self.archive, self.start, self.start + self.size) if self.size else b""
         if len(data) < self.size:
             raise OSError(f"the archive ends within it, after {len(data)} of {self.size} bytes")
         return data
@@ -148,15 +127,8 @@ class DatasetRow(Held):
     made: str
 
     def read(self) -> bytes:
-        value = _saved_column(self.folder, self.column)[self.row][self.column][0].as_py()
-        value = value if self.place is None else value[self.place]
-        if isinstance(value, dict):
-            if value["bytes"] is None and value["path"]:
-                return read_file(Path(self.folder), value["path"])
-            value = value["bytes"]
-        if value is None:
-            raise ValueError("empty cell: nothing there")
-        return value
+        value = _saved_column(self.folder, self.column, self.made)[self.row][self.column][0].as_py()
+        return bytes_of(value if self.place is None else value[self.place], Path(self.folder))
 
     def written(self) -> str:
         return f"{self.made}\0{self}"
@@ -199,13 +171,36 @@ def is_empty(cell: Cell | None) -> bool:
 
 
 @functools.lru_cache(maxsize=4)
-def _saved_column(folder: str, column: str) -> Any:
+def _saved_column(folder: str, column: str, made: str) -> Any:
     import datasets
 
     return datasets.load_from_disk(folder).select_columns([column]).with_format("arrow")
 
 
-def read_file(root: Path, cell: str) -> bytes:
+def _part_of(place: str, start: int = 0, end: int | None = None) -> bytes:
+    """Return bytes of a local file, or of a URL: these and no more, where opening it would read ahead."""
+    if is_url(place):
+        import fsspec
+
+        system, path = fsspec.core.url_to_fs(place)
+        return bytes(system.cat_file(path, start=start or None, end=end))
+    with open(place, "rb") as file:
+        file.seek(start)
+        return file.read() if end is None else file.read(end - start)
+
+
+def bytes_of(value: Any, root: Path) -> bytes:
+    """Return a file's bytes of what a table holds: these, or Hugging Face's ``{"bytes", "path"}``."""
+    if isinstance(value, dict):
+        if value["bytes"] is None and value["path"]:
+            return _read_file(root, value["path"])
+        value = value["bytes"]
+    if value is None:
+        raise ValueError("empty cell: nothing there")
+    return bytes(value)
+
+
+def _read_file(root: Path, cell: str) -> bytes:
     """Return the bytes of a path that is relative to a folder, or of a URL."""
     return Remote(cell, cell).read() if is_url(cell) else (root / cell).read_bytes()
 

@@ -136,15 +136,16 @@ def _add_inputs(made: argparse.ArgumentParser, script: str) -> None:
     made.add_argument(
         "manifest",
         help=f"CSV, JSON Lines or Parquet with the columns 'id' and {script!r}, a folder that datasets' save_to_disk "
-        "wrote, or tar shards (NAME-{000..127}.tar); a path or a URL",
+        "wrote, or tar shards (NAME-{000..127}.tar, as tables may be several files); a path or a URL",
     )
     made.add_argument("--out", type=Path, required=True, help="the feature cache: a new folder, or one to continue")
     made.add_argument("--modality", help=f"name of the modality (default: {script})")
-    made.add_argument("--column", help=f"column of the manifest, or suffix in tar shards (default: {script})")
+    made.add_argument("--column", help=f"of the manifest; in tar shards a suffix, or json.NAME (default: {script})")
     made.add_argument(
         "--id-column",
         default="id",
-        help="column of the ids; ':row' for the number of each row, 'shard/key' for tar shards that share keys",
+        help="column of the ids; ':row' for the number of each row; in tar shards that share keys 'shard/key', or "
+        "json.NAME",
     )
     made.add_argument(
         "--views",

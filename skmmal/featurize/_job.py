@@ -274,16 +274,21 @@ class _Run:
 
         Raises
         ------
-        KeyboardInterrupt
-            As it came, with a word on what is done.
+        KeyboardInterrupt, OSError
+            As it came (the disk is full, say), with a word on what is done.
         """
         try:
             return self._go()
         except KeyboardInterrupt as stopped:
-            total = sum(rows.stop - rows.start for rows in self.writer.ranges)
-            raise type(stopped)(
-                f"{self.writer.rows_done} of {total} rows are done and written; the same command goes on"
-            ) from None
+            raise type(stopped)(f"{self._done()}; the same command goes on") from None
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise type(error)(error.errno, f"{error.strerror}; {self._done()}", error.filename) from error
+
+    def _done(self) -> str:
+        total = sum(rows.stop - rows.start for rows in self.writer.ranges)
+        return f"{self.writer.rows_done} of {total} rows are done and written"
 
     def _go(self) -> dict[str, Any]:
         began = time.perf_counter()

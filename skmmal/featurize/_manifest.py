@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from skmmal._paths import is_url, local_path, opened, place_of
-from skmmal.featurize._cells import Cell, Embedded, Held, Views, folder_of, located, written
+from skmmal.featurize._cells import Cell, Held, Views, folder_of, located, written
+from skmmal.featurize._parquet import is_parquet, read_parquet
 from skmmal.featurize._saved import is_saved, read_saved
 from skmmal.featurize._tables import ROW, Row, read_rows, read_text
 from skmmal.featurize._tars import expanded, is_tar, read_tars
@@ -101,7 +103,7 @@ def read_manifest(path: str | Path, wanted: Wanted) -> Manifest:
     Parameters
     ----------
     path : str or path
-        A path or a URL. Shards are ``NAME.tar``, or several as ``NAME-{000..127}.tar``.
+        A path or a URL. Shards, and tables in several files, are ``NAME-{000..127}.tar``, or ``FOLDER/*.parquet``.
     wanted : Wanted
         Parquet may hold the files themselves, as bytes or as Hugging Face's ``{"bytes", "path"}``; a saved data set
         does.
@@ -126,13 +128,16 @@ def read_manifest(path: str | Path, wanted: Wanted) -> Manifest:
         root = Path(place)
         ids, cells = _taken(f"{place}", read_saved(root, wanted.name, wanted.id_column, wanted.files), wanted, root)
     else:
-        if isinstance(place, Path) and not place.is_file():
-            raise ValueError(f"the manifest {place} is not a file{_what_folder(place)}")
-        by_row = wanted.id_column == ROW
-        rows = read_rows(place, wanted.name if by_row else wanted.id_column, wanted.name)
-        if by_row:
-            rows = (row._replace(identifier=str(number)) for number, row in enumerate(rows))
-        ids, cells = _taken(f"{place}", rows, wanted, root)
+        ids, cells = [], []
+        files = _files(place)
+        if isinstance(files[0], Path):
+            root = files[0].parent
+        for file in files:
+            more_ids, more_cells = _taken(f"{file}", _rows(file, wanted), wanted, root)
+            ids += more_ids
+            cells += more_cells
+        if wanted.id_column == ROW:
+            ids = [str(row) for row in range(len(ids))]
     if not ids:
         raise ValueError(f"{place} has no rows")
     _check_ids(place, ids)
@@ -172,14 +177,42 @@ def _check_there(url: str) -> None:
             ) from error
 
 
+def _files(place: str | Path) -> list[str | Path]:
+    """Return the tables that a path or a URL stands for: itself, or those in one folder that a pattern names."""
+    if is_url(place):
+        return [*expanded(str(place))]
+    if Path(place).is_file() or not re.search(r"[*?{[]", str(place)):
+        files = [Path(place)]
+    else:
+        files = [Path(name) for name in expanded(str(place))]
+    for file in files:
+        if not file.is_file():
+            raise ValueError(f"the manifest {file} is not a file{_what_folder(file)}")
+    if len({file.parent for file in files}) > 1:
+        raise ValueError(f"{place} names tables in several folders; cells are paths relative to one")
+    return [*files]
+
+
+def _rows(file: str | Path, wanted: Wanted) -> Iterable[Row]:
+    by_row = wanted.id_column == ROW
+    id_column = wanted.name if by_row else wanted.id_column
+    rows: Iterable[Row]
+    if is_parquet(file):
+        rows = read_parquet(file, id_column, wanted.name, wanted.files)
+    else:
+        rows = read_rows(file, id_column, wanted.name)
+    return (row._replace(identifier=str(number)) for number, row in enumerate(rows)) if by_row else rows
+
+
 def _what_folder(place: Path) -> str:
     if not place.is_dir():
         return ""
     if (place / "dataset_dict.json").is_file():
         splits = sorted(entry.name for entry in place.iterdir() if is_saved(entry))
         return f": it holds several splits of a data set; give one of them, such as {place / (splits or ['train'])[0]}"
-    if any(place.glob("*.tar")):
-        return f": it is a folder; give the shards in it as {place}/NAME-{{000..999}}.tar or {place}/*.tar"
+    for kind, what in (("tar", "shards"), ("parquet", "tables")):
+        if any(place.glob(f"*.{kind}")):
+            return f": it is a folder; give the {what} in it as {place}/NAME-{{000..999}}.{kind} or {place}/*.{kind}"
     return ": it is a folder, and none that datasets' save_to_disk wrote"
 
 
@@ -208,13 +241,8 @@ def _takes_one(wanted: Wanted, root: str | Path) -> Callable[[Any], str | Held]:
             return located(value, root) if files else value
         if isinstance(value, Held):
             return value
-        if files and isinstance(value, bytes):
-            return Embedded(value)
-        if files and isinstance(value, dict) and set(value) == {"bytes", "path"}:
-            if isinstance(value["bytes"], bytes):
-                return Embedded(value["bytes"], value["path"] or "")
-            if value["bytes"] is None and isinstance(value["path"], str | None):
-                return located(value["path"] or "", root)
+        if files and isinstance(value, dict) and set(value) == {"bytes", "path"} and value["bytes"] is None:
+            return take(value["path"])
         what = "a path, a file's bytes, or {'bytes', 'path'}" if files else "a text"
         hint = "; several of them go with --views" if isinstance(value, list) and not wanted.several else ""
         raise ValueError(f"column {column!r} must hold {what}, found {type(value).__name__} {_short(value)}{hint}")

@@ -19,7 +19,8 @@ class JobOptions:
         Which script's backbones and readers to use.
     manifest : path or URL
         CSV, JSON Lines or Parquet with an id column and a column of paths (relative to the manifest), URLs or texts.
-        In Parquet the files themselves may lie, as bytes or as Hugging Face's ``{"bytes", "path"}``. Or a folder that
+        In Parquet the files themselves may lie, as bytes or as Hugging Face's ``{"bytes", "path"}``; tables may be
+        several files (``train-{00000..00004}-of-00005.parquet``, ``data/*.parquet``). Or a folder that
         ``datasets.Dataset.save_to_disk`` wrote, or tar shards as webdataset has them (``train-{000..127}.tar``),
         whose ids are the samples' keys.
     out : path
@@ -32,10 +33,10 @@ class JobOptions:
         What only this script knows (pooling, frames, window, ...). ``pooling="none"`` is `tokens`.
     modality, column : str, optional
         Default: the script's name. Of tar shards the column is a suffix, or several with semicolons between; by
-        default those of the script's kind of file.
+        default those of the script's kind of file. ``json.caption`` is a text in the samples' JSON members.
     id_column : str
         Column of the ids; ``:row`` for the number of each row, ``shard/key`` for tar shards whose keys are not
-        distinct.
+        distinct, or ``json.uid`` for a field of the samples' JSON members.
     views : {None, "mean", "max", "tokens"}
         Cells may hold several files, or texts, of an item: lists, or texts with a `separator`. Their features are
         averaged (images count equally, recordings by duration), the largest of each column is taken, or they are kept

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from skmmal.featurize._cells import DatasetRow
-from skmmal.featurize._tables import ROW, Row, places_of
+from skmmal.featurize._tables import ROW, Row, file_cells, places_of
 
 _AT_ONCE = 10_000
 
@@ -51,41 +51,13 @@ def read_saved(folder: Path, column: str, id_column: str, files: bool) -> Iterat
         str(json.loads((folder / "state.json").read_text())["_fingerprint"]),
     )
     tables = data.select_columns(list({identifiers, name})).with_format("arrow")
-    kind = data.features.arrow_schema.field(name).type
-    kind = getattr(kind, "storage_type", kind)
-    number = 0
     for start in range(0, len(data), _AT_ONCE):
         table = tables[start : start + _AT_ONCE]
-        ids = None if by_row else table[identifiers].to_pylist()
-        for within, cell in enumerate(_cells(pa, folder, name, made, kind, table, start, files)):
-            yield Row(None, str(number) if ids is None else ids[within], cell)
-            number += 1
+        rows = range(start, start + len(table))
+        ids = [str(row) for row in rows] if by_row else table[identifiers].to_pylist()
 
+        def held(within: int, place: int | None, _: Any, rows: range = rows) -> DatasetRow:
+            return DatasetRow(str(folder), name, rows[within], place, made)
 
-def _cells(
-    pa: Any, folder: Path, name: str, made: str, kind: Any, table: Any, start: int, files: bool
-) -> Iterator[Any]:
-    """Yield a column's cells: values where they are texts, else where the files are."""
-    column = table[name]
-    if files and _holds_files(pa, kind):
-        for within, there in enumerate(column.is_valid().to_pylist()):
-            yield DatasetRow(str(folder), name, start + within, None, made) if there else None
-    elif files and _is_list(pa, kind) and _holds_files(pa, kind.value_type):
-        lengths = (length for chunk in column.chunks for length in pa.compute.list_value_length(chunk).to_pylist())
-        inside = (there for chunk in column.chunks for there in chunk.flatten().is_valid().to_pylist())
-        for within, length in enumerate(lengths):
-            places = ((place, next(inside)) for place in range(length or 0))
-            row = start + within
-            yield [DatasetRow(str(folder), name, row, place, made) if there else None for place, there in places]
-    else:
-        yield from column.to_pylist()
-
-
-def _is_list(pa: Any, kind: Any) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-
-
-def _holds_files(pa: Any, kind: Any) -> bool:
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return True
-    return pa.types.is_struct(kind) and {field.name for field in kind} == {"bytes", "path"}
+        for identifier, cell in zip(ids, file_cells(pa, table[name], held if files else None), strict=True):
+            yield Row(None, identifier, cell)

@@ -1,4 +1,4 @@
-"""Two columns out of a table in a file: CSV as programs of all kinds write it, JSON Lines, Parquet."""
+"""Two columns out of a table in a file: CSV as programs of all kinds write it, JSON Lines."""
 
 from __future__ import annotations
 
@@ -55,9 +55,6 @@ class Row(NamedTuple):
 def read_rows(path: Path | str, id_column: str, column: str) -> Iterable[Row]:
     """Read two columns of a table, whose place is a path or a URL."""
     names = (id_column, column)
-    with opened(str(path)) as file:
-        if file.read(4) == b"PAR1":
-            return _parquet(path, names)
     data = _bytes(path)
     for start, what in _OTHERS:
         if data.startswith(start):
@@ -244,19 +241,40 @@ def _objects(path: Path | str, text: str) -> Iterator[tuple[int, Any]]:
                 raise ValueError(f"{path}, line {number}: not JSON, one object a line ({error.msg})") from None
 
 
-# ------------------------------------------------------------------------------------------------------- Parquet
+# -------------------------------------------------------------------------------------------------- Arrow's columns
 
 
-def _parquet(path: Path | str, names: tuple[str, str]) -> list[Row]:
-    import pyarrow as pa
-    from pyarrow import parquet
+def file_cells(pa: Any, column: Any, held: Callable[[int, int | None, Any], Any] | None) -> Iterator[Any]:
+    """Yield a column's cells: what `held` makes of files, by row, place in the row's list and scalar, else values.
 
-    try:
-        with opened(str(path)) as source:
-            file = parquet.ParquetFile(source)
-            titles = [file.schema_arrow.names[place] for place in places_of(path, file.schema_arrow.names, names)]
-            table = file.read(columns=titles)
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path} cannot be read as a table: {error}") from error
-    columns = (table.column(title).to_pylist() for title in titles)
-    return [Row(None, identifier, cell) for identifier, cell in zip(*columns, strict=True)]
+    Parameters
+    ----------
+    pa : module
+        pyarrow.
+    column : Array or ChunkedArray
+    held : callable or None
+        None where no files are wanted.
+    """
+    kind = getattr(column.type, "storage_type", column.type)
+    if held is not None and _holds_files(pa, kind):
+        for row, value in enumerate(column):
+            yield held(row, None, value) if value.is_valid else None
+    elif held is not None and _is_list(pa, kind) and _holds_files(pa, kind.value_type):
+        for row, value in enumerate(column):
+            inside = enumerate(value.values) if value.is_valid else ()
+            yield [held(row, place, part) if part.is_valid else None for place, part in inside]
+    else:
+        yield from column.to_pylist()
+
+
+def _is_list(pa: Any, kind: Any) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _holds_files(pa: Any, kind: Any) -> bool:
+    if pa.types.is_struct(kind):
+        return {field.name for field in kind} == {"bytes", "path"}
+    return any(getattr(pa.types, f"is_{name}")(kind) for name in _FILE_KINDS)
+
+
+_FILE_KINDS = ("binary", "large_binary", "binary_view", "fixed_size_binary")

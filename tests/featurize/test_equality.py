@@ -54,6 +54,8 @@ def test_the_page_has_a_line_for_every_model(measure):
         ("VideoMAE", {"pooling": "attention"}, "no attention pooling of its own; take --pooling mean"),
         ("VideoMAE", {"frames": 8, "pooling": "mean"}, "cannot be used for videos of 8 frames"),
         ("CLIP on frames", {"pooling": "attention"}, "no attention pooling of its own"),
+        ("torchvision R(2+1)D-18", {"pooling": "attention"}, "a torchvision model has one answer, pooled"),
+        ("timm on frames", {"pooling": "attention"}, "got 'attention'; a timm model that ends in .* as pooled"),
     ],
 )
 def test_what_a_video_model_cannot_do_is_refused(name, settings, message, measure, tmp_path):
@@ -61,8 +63,27 @@ def test_what_a_video_model_cannot_do_is_refused(name, settings, message, measur
 
     case = next(case for case in measure.cases() if case.name == name)
     case.save(tmp_path)
+    model, weights = case.model.format(folder=tmp_path), case.weights.format(folder=tmp_path)
     with pytest.raises(ValueError, match=message):
-        build_backbone("video", f"transformers/{tmp_path}", "DEFAULT", tmp_path, **settings)
+        build_backbone("video", model, weights, tmp_path, **settings)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        ("text", "BERT", "got 'attention'; no text model ends in attention pooling; mean is over the text's tokens"),
+        ("audio", "AST", "got 'attention'; no model of sound here ends in attention pooling; take mean"),
+        ("image", "open_clip", "of its towers .with the attention pooling of those that have one., got 'attention'"),
+        ("image", "timm through transformers", "no attention pooling of its own; take --pooling mean or pooled"),
+    ],
+)
+def test_attention_pooling_that_is_not_there_is_refused(kind, name, message, measure, tmp_path):
+    from skmmal.featurize.backbones import build_backbone
+
+    case = next(case for case in measure.cases() if (case.kind, case.name) == (kind, name))
+    case.save(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        build_backbone(kind, case.model.format(folder=tmp_path), "DEFAULT", tmp_path, pooling="attention")
 
 
 def test_a_video_model_takes_as_many_frames_as_it_was_made_for(measure, tmp_path):

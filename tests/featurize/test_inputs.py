@@ -83,8 +83,10 @@ def parquet(folder, pictures):
 
 def parquet_of_a_feature(folder, pictures):
     cells = [None if data is None else {"bytes": data, "path": f"{k}.png"} for k, data in enumerate(pictures)]
-    pd.DataFrame({"id": ids(), "image": cells}).to_parquet(folder / "m.parquet")
-    return folder / "m.parquet"
+    frame = pd.DataFrame({"id": ids(), "image": cells})
+    for part in range(3):  # as on the hub
+        frame.iloc[4 * part : 4 * part + 4].to_parquet(folder / f"train-{part:05d}-of-00003.parquet")
+    return folder / "train-{00000..00002}-of-00003.parquet"
 
 
 def json_lines(folder, pictures):
@@ -228,7 +230,7 @@ def test_a_simulation_of_every_kind(form, tmp_path, pictures):
     assert (tmp_path / "run" / "results.csv").is_file()
 
 
-@pytest.mark.parametrize("form", [saved, shards, memory])
+@pytest.mark.parametrize("form", [saved, shards, memory, parquet])
 def test_a_form_that_grew_makes_what_is_new(form, tmp_path, pictures):
     for name, given in (("before", [*pictures[:-1], None]), ("after", [*pictures[:-2], picture(50), pictures[-1]])):
         (tmp_path / name).mkdir()
@@ -355,6 +357,36 @@ def test_ids_of_data_sets_and_shards(tmp_path):
     assert manifest.cells[0].read() == b"x"
     with pytest.raises(ValueError, match="samples go by their keys"):
         read_manifest(tmp_path / "{a,b}.tar", Wanted("image", None, "name"))
+
+
+def test_json_members_of_shards_as_texts_and_ids(tmp_path):
+    captions = ['{"uid": 7, "caption": "a fox", "all": ["a fox", "red"], "meta": {"user.name": "x", "Lang": "de"}}']
+    captions += ['{"uid": "b", "caption": null}', '{"uid": "c", "caption": ""}']
+    members = [(f"s{k}.json", text.encode()) for k, text in enumerate(captions)]
+    write_tar(tmp_path / "x.tar", [*members, ("s3.jpg", b"x"), ("s3.JSON", b'{"uid": "d", "caption": "\xc3\xa9", "all": []}')])
+
+    def read(column, id_column="id", several=False, kind="text"):
+        return read_manifest(tmp_path / "x.tar", Wanted(kind, column, id_column, several))
+
+    manifest = read("json.caption")
+    assert (manifest.ids, manifest.cells) == (["s0", "s1", "s2", "s3"], ["a fox", "", "", "é"])
+    assert read("json.caption", "json.uid").ids == ["7", "b", "c", "d"]
+    assert read(None, "json.uid", kind="image").ids == ["7", "b", "c", "d"]
+    assert read("json.meta.Lang").cells == ["de", "", "", ""]
+    assert [cell and cell.parts for cell in read("json.all", several=True).cells] == [("a fox", "red"), "", "", ""]
+    for column, id_column, message in [
+        ("json.all", "id", "x.tar, sample 's0': all must be a text, found list; several of them go with --views"),
+        ("json.uid", "id", "sample 's0': uid must be a text, found int"),
+        ("json.none", "id", "no sample has a text as json.none; see --column"),
+        ("json.caption", "json.caption", "sample 's1': json.caption must be a text or a number, found None"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            read(column, id_column)
+    with pytest.raises(ValueError, match=r"--column json\.caption is a text of a JSON member; image files are members"):
+        read("json.caption", kind="image")
+    write_tar(tmp_path / "x.tar", [("a.json", b"{")])
+    with pytest.raises(ValueError, match=r"x\.tar/a\.json: not JSON"):
+        read("json.caption")
 
 
 def test_a_saved_column_must_hold_files(tmp_path):

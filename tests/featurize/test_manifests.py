@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from skmmal.featurize._cells import Embedded
+from skmmal.featurize import _parquet
 from skmmal.featurize._manifest import Wanted, read_manifest
 
 EXPECTED = (["007", "b"], ["héllo, world", "NA"])
@@ -91,20 +96,101 @@ def test_a_text_of_any_length_and_kind_stays_as_it_is(tmp_path):
     assert manifest.cells == [long, "li\nne", "fox\0dog", "null"]
 
 
+def contents(manifest):
+    """Cells, and the bytes of those that lie elsewhere."""
+    return [cell if isinstance(cell, str) else cell.read() for cell in manifest.cells]
+
+
+@pytest.fixture
+def pool():
+    """Arrow's memory, counted from here on."""
+    before = pa.default_memory_pool()
+    counting = pa.proxy_memory_pool(before)
+    pa.set_memory_pool(counting)
+    yield counting
+    _parquet._cursor.cache_clear()  # what is open holds memory of the pool
+    gc.collect()
+    pa.set_memory_pool(before)
+
+
+def test_files_inside_a_parquet_are_not_held_in_memory(tmp_path, monkeypatch, pool):
+    n_rows, size = 10_000, 4_000  # in a single row group, as pandas writes it
+    noise = np.random.default_rng(0).bytes(n_rows * size)
+    ends = np.arange(n_rows + 1, dtype=np.int32) * size
+    column = pa.Array.from_buffers(pa.binary(), n_rows, [None, pa.py_buffer(ends), pa.py_buffer(noise)])
+    pq.write_table(pa.table({"id": pa.array(range(n_rows)), "image": column}), tmp_path / "m.parquet")
+    assert pq.ParquetFile(tmp_path / "m.parquet").num_row_groups == 1
+    most = pool.max_memory()
+    monkeypatch.setattr("skmmal.featurize._parquet._BYTES", 2**21)
+    manifest = read_manifest(tmp_path / "m.parquet", Wanted("image"))
+    for row, cell in enumerate(manifest.cells):
+        assert hash(cell.read()) == hash(noise[row * size : (row + 1) * size])
+    assert max(most, pool.max_memory()) < len(noise) / 2
+
+
+def test_rows_of_a_parquet_in_any_order_and_after_it_changed(tmp_path):
+    cells = [b"%d" % k * 3 for k in range(50)]
+    place = tmp_path / "m.parquet"
+
+    def write(cells):
+        table = pa.table({"id": pa.array(range(len(cells))), "image": pa.array(cells, pa.large_binary())})
+        pq.write_table(table, place, row_group_size=7)
+
+    write(cells)
+    manifest = read_manifest(place, Wanted("image"))
+    for row in np.random.default_rng(0).permutation(100) % 50:
+        assert manifest.cells[row].read() == cells[row]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda cell: cell.read(), manifest.cells)) == cells
+    write([*cells[:20], b"another", *cells[21:]])  # under a job that is running
+    assert [manifest.cells[row].read() for row in (19, 21, 49)] == [cells[19], cells[21], cells[49]]
+    _parquet._cursor.cache_clear()  # the row may be in memory as it was
+    place.rename(tmp_path / "away")
+    with pytest.raises(FileNotFoundError):
+        manifest.cells[20].read()
+    (tmp_path / "away").rename(place)
+    with pytest.raises(OSError, match="m.parquet has changed since its rows were listed"):
+        manifest.cells[20].read()
+    assert read_manifest(place, Wanted("image")).cells[20].read() == b"another"
+
+
+def test_several_tables_and_lists_of_files(tmp_path):
+    for shard in range(3):
+        images = [[b"a%d" % shard, None, b"b"], None if shard else []]
+        pq.write_table(pa.table({"key": [f"{shard}x", f"{shard}y"], "image": images}), tmp_path / f"d-{shard}-of-3.parquet")
+    for pattern in ("d-{0..2}-of-3.parquet", "*.parquet", "d-?-of-3.parquet"):
+        manifest = read_manifest(tmp_path / pattern, Wanted("image", None, "key", several=True))
+        assert manifest.ids == ["0x", "0y", "1x", "1y", "2x", "2y"]
+        assert [part if part == "" else part.read() for part in manifest.cells[4].parts] == [b"a2", "", b"b"]
+        assert manifest.cells[1::2] == ["", "", ""]
+    assert read_manifest(tmp_path / "*.parquet", Wanted("image", None, ":row", several=True)).ids == list("012345")
+    with pytest.raises(ValueError, match="d-3-of-3.parquet is not a file"):
+        read_manifest(tmp_path / "d-{0..3}-of-3.parquet", Wanted("image", None, "key", several=True))
+    with pytest.raises(ValueError, match=r"it is a folder; give the tables in it as .*\*\.parquet"):
+        read_manifest(tmp_path, Wanted("image"))
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "c.csv").write_text("id,text\nx,y\n")
+    assert read_manifest(tmp_path / "[ax]" / "c.csv", Wanted("text")).root == tmp_path / "a"
+    with pytest.raises(ValueError, match="names tables in several folders"):
+        read_manifest(tmp_path / "{a,b}" / "c.csv", Wanted("text"))
+
+
 def test_files_inside_a_parquet(tmp_path):
     frame = pd.DataFrame({"id": [1, 2, 3], "image": [b"one", None, b"three"]})
     frame.to_parquet(tmp_path / "bytes.parquet")
     manifest = read_manifest(tmp_path / "bytes.parquet", Wanted("image"))
     assert manifest.ids == ["1", "2", "3"]
-    assert manifest.cells == [Embedded(b"one"), "", Embedded(b"three")]
+    assert contents(manifest) == [b"one", "", b"three"]
+    assert [str(cell) for cell in manifest.cells] == ["image[0]", "", "image[2]"]
     with pytest.raises(ValueError, match="row 0: column 'image' must hold a text, found bytes"):
         read_manifest(tmp_path / "bytes.parquet", Wanted("text", "image"))
     frame["image"] = [{"bytes": b"one", "path": "1.png"}, {"bytes": None, "path": "2.png"}, None]
     frame.to_parquet(tmp_path / "feature.parquet")
-    cells = read_manifest(tmp_path / "feature.parquet", Wanted("image")).cells
-    assert cells == [Embedded(b"one", "1.png"), "2.png", ""]
-    other = read_manifest(tmp_path / "feature.parquet", Wanted("image")).sha256
-    assert other != manifest.sha256
+    other = read_manifest(tmp_path / "feature.parquet", Wanted("image"))
+    assert contents(other) == [b"one", "2.png", ""]
+    assert str(other.cells[0]) == "1.png"
+    assert other.sha256 != manifest.sha256
     for bad in ([["x.png"], ["y.png"], ["z.png"]], [1, 2, 3], [{"array": [0.1]}] * 3, [True, False, True]):
         frame["image"] = bad
         frame.to_parquet(tmp_path / "bad.parquet")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import signal
+import subprocess
+from contextlib import contextmanager, suppress
 
 import pandas as pd
 import pytest
@@ -18,12 +22,18 @@ from skmmal.featurize._cli import run_script
 N = 12
 
 
+def end_job():
+    """What a scheduler does."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 class NumberFiles(FileReader):
-    at: str | None = None  # the item at which the scheduler ends the job
+    at: str | None = None  # the item at which something happens
+    happens = staticmethod(end_job)
 
     def fetch(self, cell):
         if cell == self.at:
-            os.kill(os.getpid(), signal.SIGTERM)
+            self.happens()
         return super().fetch(cell)
 
     def decode(self, raw, notes):
@@ -37,11 +47,11 @@ def job(tmp_path, monkeypatch):
         (tmp_path / f"{k}.txt").write_text(str(k))
     cells = [f"{k}.txt" for k in range(N)]
 
-    def go(*more, cells=cells, at=None, out="c"):
+    def go(*more, cells=cells, at=None, happens=end_job, out="c"):
         table = pd.DataFrame({"id": [f"s{k}" for k in range(len(cells))], "text": cells})
         table.to_csv(tmp_path / "m.csv", index=False)
         reader = NumberFiles(tmp_path)
-        reader.at = at
+        reader.at, reader.happens = at, happens
         about = {"backbone": "net", "weights": "none"}
         made = Backbone(torch.nn.Identity(), lambda module, x: x["x"].expand(-1, 3), 3, reader, about)
         monkeypatch.setattr("skmmal.featurize._job.build", lambda options, manifest: made)
@@ -105,6 +115,79 @@ def test_sigterm_keeps_what_is_done_and_says_so(job, tmp_path, capsys):
     assert job("--quiet") == job("--quiet", out="whole") == 0
     made, whole = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("c", "whole"))
     assert made == whole
+
+
+class FullDisk:
+    """A disk whose room ends: a small file system of its own, where one may be mounted."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def fill(self):
+        with open(self.folder / "filler", "wb", buffering=0) as file, suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+
+    def free(self):
+        (self.folder / "filler").unlink()
+
+
+class FullDiskOfCalls(FullDisk):
+    """Flushing fails as it does on a full disk."""
+
+    full = False
+
+    def fill(self):
+        self.full = True
+
+    def free(self):
+        self.full = False
+
+
+@contextmanager
+def mounted(folder):
+    """A file system of 1 MB in a folder, or None where this process may not mount one."""
+    may = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True).returncode == 0
+    try:
+        yield FullDisk(folder) if may else None
+    finally:
+        if may:
+            subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture(params=["calls", "file system"])
+def disk(request, tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    with mounted(tmp_path / "disk") as small:
+        if request.param == "file system" and small is not None:
+            yield small
+            return
+        made, fsync = FullDiskOfCalls(tmp_path / "disk"), os.fsync
+
+        def flush(descriptor):
+            if made.full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", flush)
+        yield made
+
+
+@pytest.mark.parametrize("k", [0, 9, 11])
+def test_a_disk_that_fills_up_stops_the_job_and_costs_nothing(job, disk, k, tmp_path, capsys):
+    cells = [f"{row}.txt" if row % 5 or row == k else f"none{row}.txt" for row in range(N)]
+    message = r"error: \[Errno 28\] the disk is full; free some space .* kept; (\d+) of 12 rows are done and written: '"
+    assert job("--quiet", cells=cells, at=f"{k}.txt", happens=disk.fill, out="disk/c") == 1
+    for again in (True, False):
+        (line,) = capsys.readouterr().err.splitlines()
+        done = int(re.match(message, line).group(1))
+        assert done == FeatureStore.open(tmp_path / "disk/c").written("text").sum()
+        assert k // 4 * 4 - 4 <= done <= k // 4 * 4  # the range before may have been on its way
+        assert not again or job("--quiet", cells=cells, out="disk/c") == 1  # there is still no room
+    disk.free()
+    assert job("--quiet", cells=cells, out="disk/c") == job("--quiet", cells=cells, out="whole") == 0
+    made, expected = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("disk/c", "whole"))
+    assert made == expected
 
 
 def test_status_for_programs(job, tmp_path, capsys):

@@ -123,6 +123,14 @@ def check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None
         raise ValueError(f"{name} must be {named} or {choices[-1]!r}, got {value!r}")
 
 
+def check_pooling(pooling: str | None, choices: tuple[str, ...], instead: str) -> None:
+    """Refuse a pooling that is none of the choices; `instead` says what serves in place of attention pooling."""
+    try:
+        check_choice("pooling", pooling, choices)
+    except ValueError as error:
+        raise ValueError(f"{error}; {instead}" if pooling == "attention" else f"{error}") from None
+
+
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """Return the installed versions of packages, for the fingerprint."""
     found = {}

@@ -30,7 +30,7 @@ from skmmal.featurize._encoding import Backbone, Inputs
 from skmmal.featurize._reading import Unit
 from skmmal.featurize.backbones import _sentences as sentences
 from skmmal.featurize.backbones import _transformers as hf
-from skmmal.featurize.backbones._common import ModelSpec, TextReader, check_choice, vocabulary_sha256
+from skmmal.featurize.backbones._common import ModelSpec, TextReader, check_pooling, vocabulary_sha256
 
 POOLINGS = ("cls", "mean", "last", "pooled")
 UNLIMITED = 512
@@ -154,7 +154,7 @@ def transformers_texts(
         The model cannot be used that way; the message says what can.
     """
     if pooling is not None:
-        check_choice("pooling", pooling, POOLINGS)
+        check_pooling(pooling, POOLINGS, "no text model ends in attention pooling; mean is over the text's tokens")
     place, tokens = hf.source(spec), spec.tokens
     if sentences.has_modules(place):
         return sentences.sentence_texts(spec, pooling=pooling, max_length=max_length, normalize=normalize)

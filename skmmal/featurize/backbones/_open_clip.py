@@ -98,7 +98,8 @@ def open_clip_texts(
 def _load(spec: ModelSpec, pooling: str) -> tuple[nn.Module, Any, Any]:
     if pooling != "pooled":
         raise ValueError(
-            f"pooling must be 'pooled' for an open_clip model, the embedding of its towers, got {pooling!r}"
+            f"pooling must be 'pooled' for an open_clip model, the embedding of its towers (with the attention pooling "
+            f"of those that have one), got {pooling!r}"
         )
     if spec.tokens:
         raise ValueError("an open_clip model gives one vector for an item; do without --tokens")

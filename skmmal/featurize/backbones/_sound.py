@@ -33,7 +33,7 @@ from skmmal.featurize._encoding import Backbone, Inputs
 from skmmal.featurize._reading import FileReader, Unit
 from skmmal.featurize.backbones import _torchvision as tv
 from skmmal.featurize.backbones import _transformers as hf
-from skmmal.featurize.backbones._common import ModelSpec, check_choice, load_state, plain, seeded, size_key
+from skmmal.featurize.backbones._common import ModelSpec, check_pooling, load_state, plain, seeded, size_key
 from skmmal.featurize.backbones._extractors import (
     Filling,
     SoundForward,
@@ -195,7 +195,7 @@ class SpectrogramReader(SoundReader):
 
 
 def _check_settings(pooling: str, window: float | None) -> None:
-    check_choice("pooling", pooling, POOLINGS)
+    check_pooling(pooling, POOLINGS, "no model of sound here ends in attention pooling; take mean")
     if window is not None and window < SHORTEST:
         raise ValueError(f"window must be at least {SHORTEST} seconds, got {window}")
 

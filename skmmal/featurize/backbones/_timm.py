@@ -12,7 +12,7 @@ from torch import nn
 from skmmal.featurize._compat import import_torchvision
 from skmmal.featurize._encoding import Backbone, Inputs
 from skmmal.featurize.backbones import _transformers as hf
-from skmmal.featurize.backbones._common import ModelSpec, check_choice, is_weight_file, load_state, one_line, seeded
+from skmmal.featurize.backbones._common import ModelSpec, check_pooling, is_weight_file, load_state, one_line, seeded
 from skmmal.featurize.backbones._torchvision import tame
 from skmmal.featurize.backbones._vision import ImageReader, noise_picture, over_frames, spelled
 
@@ -35,7 +35,7 @@ def timm_images(spec: ModelSpec, *, pooling: str = "pooled") -> Backbone:
     ValueError
         There is no such model, or it has no CLS token.
     """
-    check_choice("pooling", pooling, POOLINGS)
+    check_pooling(pooling, POOLINGS, "a timm model that ends in attention pooling (SigLIP's) gives it as pooled")
     import_torchvision()
     try:
         import timm

@@ -182,7 +182,7 @@ def attention_pooled(module: nn.Module, inputs: Mapping[str, torch.Tensor]) -> t
     heads = (part for part in module.modules() if re.search(r"Atten\w*Pool", type(part).__name__))
     head = next(heads, None)
     if head is None:
-        raise ValueError("it has no attention pooling of its own; take --pooling mean")
+        raise ValueError("it has no attention pooling of its own; take --pooling mean or pooled")
     found: list[torch.Tensor] = []
     handle = head.register_forward_hook(lambda part, given, made: found.append(made))
     try:

@@ -228,7 +228,10 @@ def torchvision_images(spec: ModelSpec, *, pooling: str = "pooled") -> Backbone:
 def _refuse_attention(pooling: str) -> None:
     check_choice("pooling", pooling, POOLINGS)
     if pooling == "attention":
-        raise ValueError("--pooling attention is for transformers models; a torchvision model has one answer, pooled")
+        raise ValueError(
+            "--pooling attention is for transformers models (SigLIP, V-JEPA 2); "
+            "a torchvision model has one answer, pooled"
+        )
 
 
 def transformers_images(spec: ModelSpec, *, pooling: str = "pooled") -> Backbone:
@@ -308,6 +311,7 @@ def torchvision_videos(
     """
     if not tv.is_video_model(spec.name):
         return over_frames(torchvision_images, spec, frames, fps, pooling)
+    _refuse_attention(pooling)
     frames = FRAMES if frames is None else frames
     check_sampling(frames, fps)
     module, transform = tv.load(spec)
