@@ -116,8 +116,8 @@ class CampaignFolder:
             kept = self._config["features"]["path"]
             if kept is None:
                 raise ValueError(
-                    "this campaign was begun with arrays, or a pool whose ids were given; give them again: "
-                    "features=..., ids=..."
+                    "this campaign was begun with arrays; give them again: features=..., ids=... (a ShardedPool, too, whose "
+                    "ids were given)"
                 )
             where = self.folder / kept
             if not where.exists():
