@@ -116,8 +116,8 @@ class CampaignFolder:
             kept = self._config["features"]["path"]
             if kept is None:
                 raise ValueError(
-                    "this campaign was begun with arrays; give them again: features=..., ids=... (a ShardedPool, too, whose "
-                    "ids were given)"
+                    "this campaign was begun with arrays; give them again: features=..., ids=... (so is a "
+                    "ShardedPool whose ids were given)"
                 )
             where = self.folder / kept
             if not where.exists():

@@ -13,6 +13,7 @@ from skmmal._torch import import_torch, torch_beside_gpu
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._mvopt_beliefs import beliefs_of, unsureness, width_rows
 from skmmal.query._mvopt_on_shards import ShardedDesign
+from skmmal.query._sharpening import exponents
 from skmmal.reading import Reading
 from skmmal.reading._sharded import ShardedReading
 from skmmal.selection._gaussian_kernels import average_kernel, fourier_features, median_sq_distance
@@ -68,7 +69,9 @@ class MVOPT(QueryStrategy):
     With margins ``u = 1 − (p₁ − p₂)`` of the two most probable classes, row j weighs ``v_j = u_j + mean_m u_jm``: that
     of the fused head plus those of the modalities' own heads, zero for a modality that the row lacks. A classifier
     without `predict_proba_by_modality` gives the first part only. Without a fitted model every row weighs one, and this
-    is a cold start; so it is where the model is sure of every row.
+    is a cold start; so it is where the model is sure of every row. A head whose probabilities are flat even on the
+    labelled rows, less than half as far above chance as its accuracy there, has them raised to the power at which they
+    are half as far: a strongly regularized classifier would otherwise say nothing of where to look.
 
     The kernel is ``k(i, j) = Σ_m δ_im δ_jm exp(−‖z_i^m − z_j^m‖² / σ_m² − h_m(i, j)) / √(M_i M_j)``, z what the fused
     head sees (with encoders, the learned features), δ the presence, M_i the number of modalities that row i has, σ_m²
@@ -164,7 +167,8 @@ class MVOPT(QueryStrategy):
             ([reading.head.blocks[m] for m in order], reading.present[:, order]) for reading in (pool, labelled)
         )
         sq_widths = [_sq_width(rows[m], present[:, m], known[m], known_present[:, m]) for m in range(len(order))]
-        weights = unsureness(pool)
+        powers = exponents(labelled)
+        weights = unsureness(pool, powers)
         if weights is not None and weights.max() <= 0:
             weights = None  # a model that is sure of every row says nothing of where to look
         is_exact = self._is_exact(len(pool) + len(labelled))
@@ -172,7 +176,7 @@ class MVOPT(QueryStrategy):
         # nor of which rows are alike
         if self.kernel == "predictions" and weights is not None:
             dtype = np.float64 if is_exact else np.float32
-            beliefs = beliefs_of(pool, order, dtype), beliefs_of(labelled, order, dtype)
+            beliefs = beliefs_of(pool, order, dtype, powers), beliefs_of(labelled, order, dtype, powers)
         pool.forget_probabilities()
         options = {"weights": weights, "noise": self.noise}
         if is_exact:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from skmmal._chunks import row_chunks
 from skmmal._targets import ONE_CLASS
+from skmmal.query._sharpening import sharpened
 from skmmal.query._uncertainty import margin_uncertainty
 from skmmal.reading import Reading
+from skmmal.reading._source import FUSED
 
 __all__ = ["beliefs_of", "unsureness", "width_rows"]
 
@@ -21,16 +25,16 @@ def width_rows(n_pool: int, n_known: int) -> tuple[np.ndarray, np.ndarray]:
     return rows[rows < n_pool], rows[rows >= n_pool] - n_pool
 
 
-def unsureness(pool: Reading) -> np.ndarray | None:
+def unsureness(pool: Reading, powers: Mapping[str, float]) -> np.ndarray | None:
     """How much each row's variance counts: how unsure the fused head is, and the modalities' own heads on average.
 
-    ``None`` without a model.
+    ``None`` without a model. Heads are sharpened by their powers (see `exponents`).
     """
     if not pool.is_fitted:
         return None
     target = pool.source.target
-    weights = margin_uncertainty(pool.head.probabilities, target)
-    by_modality = pool.probabilities_by_modality
+    fused, by_modality = _sharpened(pool, powers)
+    weights = margin_uncertainty(fused, target)
     if by_modality is not None:
         own = [margin_uncertainty(by_modality[name], target) for name in pool.modality_names]
         # a head has no say in rows that lack its modality; as a mean over those that have, such rows, of which the
@@ -39,16 +43,24 @@ def unsureness(pool: Reading) -> np.ndarray | None:
     return weights
 
 
-def beliefs_of(reading: Reading, order: list[int], dtype: type) -> list[np.ndarray]:
+def beliefs_of(reading: Reading, order: list[int], dtype: type, powers: Mapping[str, float]) -> list[np.ndarray]:
     """Columns of each modality whose squared distances are h.
 
-    They are the roots of the probabilities of the fused head and of the modality's own, if it has one.
+    They are the roots of the probabilities of the fused head and of the modality's own, if it has one, sharpened.
     """
-    fused, by_modality = reading.head.probabilities, reading.probabilities_by_modality
+    fused, by_modality = _sharpened(reading, powers)
     if by_modality is None:
         return [_root(reading, [fused], dtype)] * len(order)
     names = [reading.modality_names[m] for m in order]
     return [_root(reading, [fused, by_modality[name]], dtype) for name in names]
+
+
+def _sharpened(reading: Reading, powers: Mapping[str, float]) -> tuple[np.ndarray, dict[str, np.ndarray] | None]:
+    target, by_modality = reading.source.target, reading.probabilities_by_modality
+    fused = sharpened(reading.head.probabilities, powers.get(FUSED, 1.0), target)
+    if by_modality is None:
+        return fused, None
+    return fused, {name: sharpened(each, powers.get(name, 1.0), target) for name, each in by_modality.items()}
 
 
 def _root(reading: Reading, probabilities: list[np.ndarray], dtype: type) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from skmmal.query._mvopt_beliefs import beliefs_of, unsureness, width_rows
+from skmmal.query._sharpening import exponents
 from skmmal.reading import Reading
 from skmmal.reading._sharded import ShardedReading, View
 from skmmal.selection._gaussian_kernels import fourier_features, median_sq_distance, sum_of_present
@@ -121,7 +122,7 @@ class ShardedDesign:
 
 
 def _is_unsure(view: View) -> bool:
-    weights = unsureness(view.reading)
+    weights = unsureness(view.reading, exponents(view.reading.labelled))
     return weights is not None and bool(weights.max() > 0)
 
 
@@ -165,7 +166,8 @@ def _begin(view: View, settings: dict[str, Any]) -> np.ndarray:
     """Make the random features of a shard's rows, and return its part in F."""
     pool, order, known = view.reading, settings["order"], view.reading.labelled
     both = [pool, known]
-    beliefs = [beliefs_of(each, order, np.float32) for each in both] if settings["uses_beliefs"] else None
+    powers = exponents(known)
+    beliefs = [beliefs_of(each, order, np.float32, powers) for each in both] if settings["uses_beliefs"] else None
     features, labelled = fourier_features(
         [[each.head.blocks[m] for m in order] for each in both],
         [each.present[:, order] for each in both],
@@ -175,7 +177,7 @@ def _begin(view: View, settings: dict[str, Any]) -> np.ndarray:
         centres=settings["centres"],
         random_state=copy.deepcopy(settings["rng"]),
     )
-    weights = unsureness(pool) if settings["uses_weights"] else None
+    weights = unsureness(pool, powers) if settings["uses_weights"] else None
     weights = np.ones(len(pool)) if weights is None else weights
     process = FeatureProcess(features, labelled, weights, settings["noise"])
     view.kept["known features"] = labelled

@@ -10,9 +10,9 @@ import numpy as np
 
 from skmmal._random import RandomState
 from skmmal._sklearn import Interval, StrOptions
-from skmmal._targets import ONE_CLASS
 from skmmal.query._base import QueryStrategy, Selection
 from skmmal.query._coverage import REFERENCES, herding_on_shards, labeled_unit_rows
+from skmmal.query._sharpening import exponent, known_distributions
 from skmmal.query._uncertainty import negative_margin, over_labels
 from skmmal.reading import Head, Reading
 from skmmal.reading._sharded import ShardedReading
@@ -38,7 +38,8 @@ class UHerding(QueryStrategy):
         rows (not of zero; 1 with fewer than two), so that the kernel narrows as labels come in.
     calibrate : bool, default=True
         Whether to choose a temperature from 1 to 20, in steps of 0.1, with the smallest expected calibration error
-        (15 bins) on the labelled rows. Without `y_labeled` the temperature is 1.
+        (15 bins) on the labelled rows; below 1 only for a head whose probabilities are flat even there (see Notes).
+        Without `y_labeled` the temperature is 1.
     max_references : int or None, default=10000
         As in `MaxHerding`.
     random_state : int, RandomState, Generator or None
@@ -51,8 +52,10 @@ class UHerding(QueryStrategy):
     Notes
     -----
     With an unfitted estimator every u is 1 and this is MaxHerding. The model was fitted on the labelled rows, so it
-    looks well calibrated there: the temperature is a cautious correction only. The score is the mean gain in weighted
-    coverage. Cost as for MaxHerding, plus the probabilities.
+    looks well calibrated there: the temperature is a cautious correction only. A head that is less than half as sure of
+    the labelled rows as it is right about them, both counted from chance, is sharpened until it is (our addition): a
+    classifier that is strongly regularized would give all rows about the same weight. The score is the mean gain in
+    weighted coverage. Cost as for MaxHerding, plus the probabilities.
 
     Rows that lack a modality: as for MaxHerding, and the model is less sure of them: they come more often than their
     share.
@@ -216,7 +219,8 @@ def _worth(pool: Reading, calibrate: bool) -> np.ndarray:
 def _weights(head: Head, calibrate: bool) -> np.ndarray:
     temperature = None
     if calibrate and len(head.labelled):
-        temperature = _temperature(*_known_distributions(head.labelled))
+        power = exponent(head.labelled)
+        temperature = 1.0 / power if power > 1.0 else _temperature(*known_distributions(head.labelled))
 
     def negative_margins(probabilities: np.ndarray) -> np.ndarray:
         return negative_margin(probabilities if temperature is None else _tempered(probabilities, temperature))
@@ -224,19 +228,9 @@ def _weights(head: Head, calibrate: bool) -> np.ndarray:
     return np.clip(1.0 + over_labels(negative_margins, head.probabilities, head.target), 0.0, 1.0)
 
 
-def _known_distributions(head: Head) -> tuple[np.ndarray, np.ndarray]:
-    """Distributions of what is known of labelled rows, and the column of what is true."""
-    if head.target is ONE_CLASS:
-        return head.probabilities, head.codes
-    states = head.codes.T  # NaN where nobody knows
-    pairs = np.stack(list(head.target.distributions(head.probabilities)))
-    is_known = ~np.isnan(states)
-    return pairs[is_known], states[is_known].astype(np.intp)
-
-
 def _tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    sharpened = probabilities ** (1.0 / temperature)
-    return sharpened / sharpened.sum(axis=1, keepdims=True)
+    scaled = (probabilities / probabilities.max(axis=1, keepdims=True)) ** (1.0 / temperature)
+    return scaled / scaled.sum(axis=1, keepdims=True)
 
 
 def _temperature(probabilities: np.ndarray, codes: np.ndarray) -> float:
