@@ -16,6 +16,7 @@ from skmmal.campaign import _doubts, _number_doubts, _set_doubts
 from skmmal.campaign._annotations import Annotations, NumberAnnotations, OneClassAnnotations, SetAnnotations
 from skmmal.campaign._crowd import Question
 from skmmal.campaign._measures import Measures, measure_classes, measure_numbers, measure_sets
+from skmmal.campaign._models import Classifiers, Names, Regressors
 from skmmal.campaign._numbers import text_of_number
 from skmmal.campaign._sets import among, label_hits, states, text_of_states
 from skmmal.stopping import RoundState
@@ -24,10 +25,6 @@ __all__ = ["LABEL_SETS", "ONE_CLASS", "Answers", "NumberAnswers", "Said", "Tally
 
 MOST_CASES = 50_000
 """Cases of a round that stopping criteria look at, at most about."""
-
-
-Names = Sequence[str] | np.ndarray | pd.Series
-"""One name or text for each row, or for each class."""
 
 
 class Said(NamedTuple):
@@ -59,30 +56,13 @@ class Tally(NamedTuple):
         return cls(*(sum(each[1:], start=each[0]) for each in zip(*parts, strict=True)))
 
 
-class Answers(Annotations):
+class Answers(Annotations, Classifiers):
     """What is said of a row, kept as text; what a model makes of it."""
 
     multilabel: bool = False
     numbers: bool = False
     few: str
     """What is the case as long as there is nothing to learn from."""
-
-    def fit(self, model: Any, X: Any, y: np.ndarray, classes: Names) -> Any:
-        """Fit a model on rows whose labels are known."""
-        return model.fit(X, y, classes=np.array(classes, dtype=str))
-
-    def ask(self, model: Any, X: Any) -> tuple[np.ndarray | None, np.ndarray]:
-        """Probabilities of some rows, where the model has such, and what it predicts, as text."""
-        scores = model.predict_proba(X)
-        return scores, self.predicted(scores, model.classes_)
-
-    def as_handed_out(self, table: pd.DataFrame) -> pd.DataFrame:
-        """A batch's table with the columns that have a meaning."""
-        return table
-
-    def is_predicted(self, batch: pd.DataFrame) -> pd.Series:
-        """Rows of a batch of which something was predicted."""
-        return batch["confidence"].notna()
 
     @abstractmethod
     def target(self, labels: Names, classes: Names) -> np.ndarray:
@@ -91,10 +71,6 @@ class Answers(Annotations):
     @abstractmethod
     def cases(self, predicted: pd.Series, classes: Names) -> pd.Series | None:
         """What stopping criteria compare: predictions by row, or by row and label; ``None``: they cannot."""
-
-    @abstractmethod
-    def predicted(self, probabilities: np.ndarray, classes: Names) -> np.ndarray:
-        """What probabilities predict, as text."""
 
     @abstractmethod
     def confidence(self, probabilities: np.ndarray) -> np.ndarray:
@@ -130,10 +106,6 @@ class Answers(Annotations):
             Of the validation rows.
         """
         return {}
-
-    @abstractmethod
-    def texts(self, predicted: np.ndarray, classes: Names) -> np.ndarray:
-        """What is predicted of rows, as text."""
 
     def tally(self, said: Said, classes: Names) -> Tally:
         """What is kept of some rows together."""
@@ -342,24 +314,11 @@ class _LabelSets(SetAnnotations, Answers):
         return [question for question in asked if question.usable.any()]
 
 
-class NumberAnswers(NumberAnnotations, Answers):
+class NumberAnswers(NumberAnnotations, Regressors, Answers):
     """A number; see `_numbers` for the text. What is about classes and probabilities has no meaning and is refused."""
 
     numbers = True
     few = "Fewer than two different numbers are known"
-
-    def fit(self, model: Any, X: Any, y: np.ndarray, classes: Names) -> Any:
-        return model.fit(X, y)
-
-    def ask(self, model: Any, X: Any) -> tuple[np.ndarray | None, np.ndarray]:
-        return None, self.texts(np.asarray(model.predict(X)), ())
-
-    def as_handed_out(self, table: pd.DataFrame) -> pd.DataFrame:
-        names = table.columns.astype(str)
-        return table.loc[:, ~(names.str.startswith("contribution_") | (names == "confidence"))]
-
-    def is_predicted(self, batch: pd.DataFrame) -> pd.Series:
-        return batch["predicted"] != ""
 
     def target(self, labels: Names, classes: Names) -> np.ndarray:
         return np.asarray(labels, dtype=np.float64)

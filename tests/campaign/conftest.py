@@ -1,8 +1,12 @@
 """A small pool with known labels, and ways to look at a campaign's folder."""
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -126,3 +130,48 @@ def server(tmp_path_factory):
         yield Server(process, tmp_path_factory.mktemp("server"))
         process.stdin.close()
         process.wait(30)
+
+
+@pytest.fixture
+def play_with_kills(server, contents, tmp_path):
+    """Play a script twice, in the second campaign with every command killed before it is done and then repeated.
+
+    Both end in the same bytes. The script is made of what runs a command, the campaign's folder and one for files, and
+    plays with `play`. Returned is how many commands died.
+    """
+
+    def call(make):
+        counts = []
+
+        def undisturbed(*command):
+            code = server.run(*command)
+            counts.append(server.disk_calls())
+            return code
+
+        make(undisturbed, tmp_path / "whole", tmp_path / "whole-files").play()
+        rng = np.random.default_rng(1)
+        expected = iter(counts)
+        n_kills = 0
+
+        def disturbed(*command):
+            nonlocal n_kills
+            n_calls = next(expected)
+            if n_calls > 3:
+                n_kills += server.run(*command, kill_at=int(rng.integers(1, n_calls + 1))) == -9
+            if command[1] == "next":  # and once by the clock, while it computes
+                (pid,) = server.start(command)
+                time.sleep(float(rng.uniform(0.0, 0.5)))
+                with contextlib.suppress(ProcessLookupError):  # it was faster
+                    os.kill(pid, signal.SIGKILL)
+                n_kills += server.wait()[0] == -9
+            if command[2].exists():
+                LabelingCampaign(command[2]).state()  # what a kill leaves can be read
+            return server.run(*command)
+
+        make(disturbed, tmp_path / "killed", tmp_path / "killed-files").play()
+        killed, whole = contents(tmp_path / "killed"), contents(tmp_path / "whole")
+        assert list(killed) == list(whole)
+        assert killed == whole
+        return n_kills
+
+    return call

@@ -1,10 +1,6 @@
 """Sets of labels, several annotators, groups and costs through files; killed anywhere, resumed, the same bytes."""
 
-import contextlib
 import json
-import os
-import signal
-import time
 
 import numpy as np
 import pandas as pd
@@ -120,39 +116,9 @@ class Script:
         return path
 
 
-def test_sets_groups_and_costs_with_kills(pool, server, contents, tmp_path):
-    counts = []
-
-    def undisturbed(*command):
-        code = server.run(*command)
-        counts.append(server.disk_calls())
-        return code
-
-    Script(undisturbed, tmp_path / "whole", tmp_path / "whole-files", pool).play()
-    rng = np.random.default_rng(1)
-    expected = iter(counts)
-    n_kills = 0
-
-    def disturbed(*command):
-        nonlocal n_kills
-        n_calls = next(expected)
-        if n_calls > 3:
-            n_kills += server.run(*command, kill_at=int(rng.integers(1, n_calls + 1))) == -9
-        if command[1] == "next":  # and once by the clock, while it computes
-            (pid,) = server.start(command)
-            time.sleep(float(rng.uniform(0.0, 0.5)))
-            with contextlib.suppress(ProcessLookupError):  # it was faster
-                os.kill(pid, signal.SIGKILL)
-            n_kills += server.wait()[0] == -9
-        if command[2].exists():
-            LabelingCampaign(command[2]).state()  # what a kill leaves can be read
-        return server.run(*command)
-
-    Script(disturbed, tmp_path / "killed", tmp_path / "killed-files", pool).play()
+def test_sets_groups_and_costs_with_kills(pool, play_with_kills, tmp_path):
+    n_kills = play_with_kills(lambda run, folder, work: Script(run, folder, work, pool))
     assert n_kills > 15
-    killed, whole = contents(tmp_path / "killed"), contents(tmp_path / "whole")
-    assert list(killed) == list(whole)
-    assert killed == whole
     for name in [*(f"next-{number}.csv" for number in range(1, 6)), "indicator.csv"]:
         assert (tmp_path / "killed-files" / name).read_bytes() == (tmp_path / "whole-files" / name).read_bytes()
     # and it was a campaign worth the name

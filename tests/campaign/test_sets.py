@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score, cohen_kappa_score, hamming_
 from skmmal import LabelingCampaign, LateFusionClassifier
 from skmmal.campaign import balance_classes, export_batch, export_labels, write_campaign_report
 from skmmal.campaign._batch import RANDOM_SLICE
+from skmmal.campaign._label_advice import histories_by_label
 from skmmal.campaign._measures import average_precisions, measure_sets
 from skmmal.campaign._set_votes import agreement, resolve
 from skmmal.campaign._sets import join, split, states, text_of_states
@@ -370,6 +371,57 @@ def test_names_that_would_be_taken_for_sets_are_refused(begin):
         campaign.add_labels(pd.DataFrame({"id": ["s01"], "label": ["sea"], "state": ["reject"]}))
     with pytest.raises(ValueError, match="says two things about 's02'"):
         campaign.add_labels(pd.DataFrame({"id": ["s02", "s02"], "label": [["sea"], []]}))
+
+
+def test_stopping_advice_of_each_label(begin, truth, pool):
+    """What criteria see of a label is what the rounds' models say of it, asked anew."""
+    held_out = pool[1][:20]
+    criteria = ["target-accuracy=0.7", "overall-uncertainty", "selected-accuracy", "stabilizing-predictions", "budget=20"]
+    campaign = begin(validation={name: truth[name] for name in held_out}, random_fraction=0.3, stopping=criteria)
+    assert campaign.advice_by_label().empty
+    for _ in range(4):
+        batch = campaign.next_batch(10)
+        campaign.add_labels({name: truth[name] for name in batch["id"]}, annotator="ann")
+    X, ids = campaign.scaled_features()
+    at, has = pd.Index(ids), dict(zip(pool[1], pool[2], strict=True))
+    found = histories_by_label(campaign.state())
+    batches = campaign.batches
+    for number in (2, 3, 4):
+        model = campaign.model(number)
+        answered = set(batches["id"][batches["round"] < number])
+        stop_set = [name for name in ids if name not in answered and name not in held_out]
+        p, p_held = (model.predict_proba(X[at.get_indexer(names)]) for names in (stop_set, held_out))
+        own = batches[batches["round"] == number]
+        p_own = model.predict_proba(X[at.get_indexer(own["id"])]) > 0.5
+        right = p_own == np.array([has[name] for name in own["id"]])
+        drawn = (own["chosen_by"] == RANDOM_SLICE).to_numpy()
+        for column, name in enumerate(LABELS):
+            seen = found[name][number - 2]
+            assert seen.round == number
+            pd.testing.assert_series_equal(
+                seen.predictions.sort_index(), pd.Series((p[:, column] > 0.5).astype(int), index=stop_set).sort_index(),
+                check_names=False, check_index_type=False,
+            )  # fmt: skip
+            q = np.column_stack([1 - p[:, column], p[:, column]])
+            assert seen.mean_entropy == pytest.approx(-(q * np.log2(q)).sum(axis=1).mean())
+            assert seen.mean_confidence == pytest.approx(q.max(axis=1).mean())
+            assert seen.n_validation == 20
+            hits = (p_held[:, column] > 0.5) == [has[each][column] for each in held_out]
+            assert seen.validation_accuracy == pytest.approx(hits.mean())
+            assert (seen.n_batch, seen.batch_accuracy) == (10, pytest.approx(right[:, column].mean()))
+            assert (seen.n_random, seen.random_accuracy) == (drawn.sum(), pytest.approx(right[drawn, column].mean()))
+    advice = campaign.advice_by_label()
+    assert advice["label"].unique().tolist() == LABELS
+    assert set(advice["criterion"]) == {criterion.partition("=")[0] for criterion in criteria[:-1]}  # a budget is of all
+    judged = advice.set_index(["label", "criterion"])["stop"]
+    for name in LABELS:
+        assert judged[name, "target-accuracy"] == (found[name][-1].validation_accuracy >= 0.7)
+    status = campaign.status(by_label=True)
+    pd.testing.assert_frame_equal(status.label_advice, advice)
+    assert "3 of 3 labels" in status.sentences[-2] + status.sentences[-1]
+    assert len(status.to_dict()["label_advice"]) == len(advice)
+    with pytest.raises(ValueError, match="several labels"):
+        begin("one", multilabel=False, stopping=None).status(by_label=True)
 
 
 def test_a_campaign_of_one_class_names_the_way(begin):
