@@ -66,22 +66,27 @@ class MeasuringMixin(InsightMixin):
             if measure is True:
                 found.sentences.append("What is measured with --measure is about classes; labels here are numbers.")
             return found
-        kept = None
+        kept, is_damaged = None, False
         try:
             kept = read_measurement(self.folder)
-        except CampaignError:  # a measurement replaces what is damaged
+        except CampaignError:  # a measurement replaces it
             if not measure:
                 raise
+            is_damaged = True
         if measure is True or (measure == "auto" and self._is_due(state, kept)):
             kept = self._measured(state)
-            try:
-                with self._changing("measure"):
-                    keep_measurement(self.folder, kept)
-            except OSError as error:  # also a lock that another process holds
-                kept.reasons.append(f"What was measured is not kept: {error}.")
+            if is_damaged or kept.benefit is not None or kept.quality is not None:
+                self._keep(kept)
         is_current = kept is not None and kept.basis == basis(state)
         add_measurement(found, kept, is_current, can_compare=_n_drawn(state) >= FEWEST)
         return found
+
+    def _keep(self, measurement: Measurement) -> None:
+        try:
+            with self._changing("measure"):
+                keep_measurement(self.folder, measurement)
+        except OSError as error:  # also a lock that another process holds
+            measurement.reasons.append(f"What was measured is not kept: {error}.")
 
     def _measured(self, state: State) -> Measurement:
         """Fit all models, and say why what cannot be measured cannot be."""

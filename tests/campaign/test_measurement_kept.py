@@ -128,11 +128,21 @@ def test_too_few_to_measure(begin, answer, fits):
     assert fits == []
     status = campaign.status(measure=True)
     assert status.sentences[-1].startswith("Whether choosing helps cannot be said yet: 12 labels of rows")
-    assert campaign.status().sentences == status.sentences
+    assert not (campaign.folder / MEASURED).exists()  # nothing was measured
     campaign.add_labels(answer(campaign.next_batch()))
-    status = campaign.status()  # what could not be said then is nothing to repeat
+    status = campaign.status()
     assert status.benefit is None
     assert status.sentences[-1].startswith("Whether choosing helps: skmmal campaign status --measure says it")
+
+
+def test_what_cannot_be_measured_replaces_nothing(campaign, fits, tmp_path):
+    former = campaign.status(measure=True)
+    kept = (campaign.folder / MEASURED).read_bytes()
+    moved = LabelingCampaign(campaign.folder, features=tmp_path / "nowhere")
+    status = moved.status(measure=True)
+    assert status.sentences[-1].startswith("Whether choosing helps cannot be said yet: ")
+    assert (campaign.folder / MEASURED).read_bytes() == kept
+    assert campaign.status().sentences == former.sentences
 
 
 def test_annotators_quality_is_kept(begin, answer):
