@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.linalg import block_diag
 
 from skmmal._arrays import widened
 from skmmal._targets import Target
@@ -70,9 +69,9 @@ class LinearSource(LateFusionSource):
         center = self._heads.center
         if not self.ranks or center is None or np.result_type(np.float32, *kinds) != np.float32:
             return np.float64
-        own = (self._heads.own_map(m).weight for m in range(len(kinds)))
-        maps = [self._heads.fused.weight, block_diag(*own)]
-        cancels = max(float((np.abs(each) @ np.abs(center)).max()) for each in maps)
+        seen = [center, *np.split(center, np.cumsum(self._heads.widths)[:-1])]
+        weights = [self._heads.fused.weight, *(self._heads.own_map(m).weight for m in range(len(kinds)))]
+        cancels = max((np.abs(each) @ np.abs(mean)).max() for each, mean in zip(weights, seen, strict=True))
         return np.float32 if cancels * np.finfo(np.float32).eps <= _ROUNDING else np.float64
 
     def forward(self, function: Any, **options: Any) -> list[Any]:
