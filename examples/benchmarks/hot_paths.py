@@ -1,7 +1,7 @@
 """What people wait for, beside a peer, beside the products it is made of, or beside another version of skmmal.
 
 ``python examples/benchmarks/run.py --only hot_paths --threads 1 --full --before TREE``, with TREE a checkout of the
-other version (``git worktree add TREE v0.1.0``). Without ``--before`` that side is left out.
+other version. Without ``--before`` that side is left out.
 """
 
 from __future__ import annotations
