@@ -1,7 +1,7 @@
 """What people wait for, beside a peer, beside the products it is made of, or beside another version of skmmal.
 
 ``python examples/benchmarks/run.py --only hot_paths --threads 1 --full --before TREE``, with TREE a checkout of the
-other version (``git worktree add TREE v0.1.0``). Without ``--before`` that side is left out.
+other version. Without ``--before`` that side is left out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ FULL, SMALL = (7000, (768, 2048), 101), (1000, (128, 384), 30)
 N_NEW = {7000: 500, 1000: 70}
 SMALL_POOLS = ((1_000, 8, 1_664), (5_000, 20, 256), (20_000, 50, 512))
 N_PICKS = 100
-CONFIGURATIONS = 1000
+CONFIGURATIONS = (10, 1_000)
+"""scikit-activeml's default, as many as there are draws, and skmmal's."""
 
 
 def comparisons(full: bool) -> list[Comparison]:
@@ -39,7 +40,7 @@ def comparisons(full: bool) -> list[Comparison]:
         folds("emoji, 400 rows", partial(emoji_round, 400)),
         folds(_size(size), partial(make_data, *size)),
         *(small_pool(*pool) for pool in SMALL_POOLS),
-        batchbald(Size(5_000, 64, 10, 10) if full else Size(500, 32, 4, 5)),
+        *(batchbald(Size(5_000, 64, 10, 10) if full else Size(500, 32, 4, 5), each) for each in CONFIGURATIONS),
         experiment.comparisons(full)[0],
     ]
 
@@ -118,17 +119,17 @@ def small_pool(n_rows: int, n_classes: int, n_features: int) -> Comparison:
     )
 
 
-def batchbald(size: Size) -> Comparison:
+def batchbald(size: Size, n_configurations: int) -> Comparison:
     """The same draws (a bagging's members), all rows as candidates, and as many configurations of labels."""
 
     def own(problem: Problem) -> np.ndarray:
-        strategy = BatchBALD(max_candidates=None, max_configurations=CONFIGURATIONS, random_state=0)
+        strategy = BatchBALD(max_candidates=None, max_configurations=n_configurations, random_state=0)
         return strategy.query(problem.model, problem.pool, problem.size.picks)
 
     def theirs(problem: Problem) -> np.ndarray:
         from skactiveml import pool
 
-        strategy = pool.BatchBALD(n_MC_samples=CONFIGURATIONS, random_state=0)
+        strategy = pool.BatchBALD(n_MC_samples=n_configurations, random_state=0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             picks = strategy.query(
@@ -138,7 +139,7 @@ def batchbald(size: Size) -> Comparison:
 
     return Comparison(
         "BatchBALD, equal candidates, draws and configurations",
-        f"{size}, 10 draws, {CONFIGURATIONS:,} configurations",
+        f"{size}, 10 draws, {n_configurations:,} configurations",
         partial(make_problem, size, ensemble=True),
         (Side("skmmal", own), Side("scikit-activeml", theirs)),
         count_distinct,

@@ -206,8 +206,9 @@ class _Search:
         self.is_left = np.ones(n_rows, dtype=bool)
         self._draws, self._single = draws, draws.astype(np.float32)
         self._expected = entr(draws).sum(axis=2).mean(axis=0)
-        eps = float(np.finfo(np.float32).eps)
-        self._rounding = 2 * eps * (n_draws + n_classes) * (1 + float(np.log(n_classes)))
+        # of sums over draws and classes, and over configurations, whose errors cancel for the most part
+        n_errors = n_draws + n_classes + _CONFIGURATIONS_AT_ONCE**0.5
+        self._rounding = 2 * n_errors * float(np.finfo(np.float32).eps) * (1 + float(np.log(n_classes)))
 
     def best(self, joint: _JointLabels) -> tuple[int, float]:
         """Return the row, of equal ones the first, and its gain."""

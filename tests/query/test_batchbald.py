@@ -83,6 +83,33 @@ def test_many_drawn_configurations_give_the_exact_picks():
     np.testing.assert_allclose(closer, gains, rtol=0.1, atol=0.01)
 
 
+@pytest.mark.parametrize("max_configurations", [4**5, 60])
+def test_rows_that_cannot_be_best_are_left_out(max_configurations, monkeypatch):
+    """Exact or drawn, every pick is the best of all rows that are left, and most rows are not looked at for it."""
+    draws = some_draws(6, 700, 4, concentration=0.3)
+    draws[:, 500] = draws[:, 20]  # of equal rows the first
+    looked_at = []
+    plain = _JointLabels.conditional_entropies
+
+    def counted(self, some):
+        if some.dtype == np.float32 and len(self.weights) > len(draws):
+            looked_at.append(some.shape[1])
+        return plain(self, some)
+
+    monkeypatch.setattr(_JointLabels, "conditional_entropies", counted)
+    picked, gains = joint_information_batch(draws, 6, max_configurations=max_configurations, random_state=0)
+    assert 0 < sum(looked_at) < 0.6 * 5 * 700
+    rng, joint, left = np.random.RandomState(0), _JointLabels(6, max_configurations), np.ones(700, dtype=bool)
+    expected = -np.sum(draws * np.log(draws), axis=2).mean(axis=0)
+    for row, gain in zip(picked, gains, strict=True):
+        every = np.where(left, plain(joint, draws) - expected, -np.inf)
+        assert row == np.argmax(every)
+        assert gain == pytest.approx(every[row], abs=1e-12)
+        assert (plain(joint.summary(), draws) - expected >= every - 1e-12).all()
+        left[row] = False
+        joint.add(draws[:, row], rng)
+
+
 def test_information_is_bounded_by_the_draws():
     draws = some_draws(4, 60, 10, concentration=0.05)
     for max_configurations in (100, 10**6):
