@@ -181,6 +181,9 @@ def ids_text(ids: Iterable[Any]) -> bytes:
     texts = [str(identifier) for identifier in ids]
     if not texts:
         raise ValueError("ids is empty; a cache needs at least one sample")
+    content = "\n".join(texts) + "\n"
+    if len(set(texts)) == len(texts) and all(texts) and "".join(texts).isprintable():  # millions, as a rule
+        return content.encode()
     seen: dict[str, int] = {}
     for row, identifier in enumerate(texts):
         if not identifier or "\n" in identifier or "\r" in identifier:
@@ -189,7 +192,7 @@ def ids_text(ids: Iterable[Any]) -> bytes:
             raise ValueError(f"ids: {identifier!r} stands in row {seen[identifier]} and again in row {row}")
         if not identifier.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in identifier):
             raise ValueError(f"ids: row {row} has {identifier!r}, half of a character; it cannot be written as UTF-8")
-    return ("\n".join(texts) + "\n").encode()
+    return content.encode()
 
 
 def refuse_other_ids(path: Path, mine: Iterable[str], given: list[str]) -> None:

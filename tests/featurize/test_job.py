@@ -375,22 +375,22 @@ def test_killed_at_twenty_random_moments(tmp_path):
             print(name, file=server.stdin, flush=True)
             return int(server.stdout.readline())
 
+        def n_done():
+            return len(list((tmp_path / "killed" / "number.progress").glob("*.json")))
+
         assert server.stdout.readline() == "ready\n"
-        began = time.perf_counter()
         start("whole")
         assert server.stdout.readline() == "0\n"
-        duration = time.perf_counter() - began
-        # shares of the whole that add up to less than it: no life finishes the job
-        lives = rng.dirichlet(np.ones(20)) * 0.85 * duration
-        done = []
-        for life in lives:
+        done = [0]
+        for commits in rng.permutation([False, True] * 10):  # killed while it begins, or once it has written more
             pid = start("killed")
-            time.sleep(life)
+            while commits and n_done() == done[-1]:
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0, 0.03))
             os.kill(pid, signal.SIGKILL)
             assert server.stdout.readline() == f"-{signal.SIGKILL.value}\n"
-            folder = tmp_path / "killed" / "number.progress"
-            done.append(len(list(folder.glob("*.json"))))
-        assert done[-1] > 0  # something survived the kills
+            done.append(n_done())
+        assert done[-1] >= 10  # something survived the kills
         assert done == sorted(done)  # and nothing that was done was lost
         start("killed")
         assert server.stdout.readline() == "0\n"
