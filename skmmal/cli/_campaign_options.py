@@ -51,7 +51,7 @@ def _client_of(scheduler: str) -> Any:
             import ray
 
             if not ray.is_initialized():
-                ray.init(address="auto", log_to_driver=False, logging_level="error")
+                ray.init(address="auto", log_to_driver=False)
             return ray
         from dask.distributed import Client
     except ImportError as error:
