@@ -110,12 +110,10 @@ def _client_of(scheduler: str) -> Any:
     """The module ray, connected to its cluster, or a client of a Dask scheduler."""
     try:
         if scheduler == "ray":
-            import logging
-
             import ray
 
             if not ray.is_initialized():
-                ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
+                ray.init(address="auto", log_to_driver=False)
             return ray
         from dask.distributed import Client
     except ImportError as error:
