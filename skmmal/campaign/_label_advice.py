@@ -13,9 +13,10 @@ from skmmal.campaign._events import read_table
 from skmmal.campaign._log import Entry
 from skmmal.campaign._sets import among, label_hits, states
 from skmmal.campaign._state import STOP_SET, State
+from skmmal.campaign._status import Status
 from skmmal.stopping import RoundState, StoppingCriterion
 
-__all__ = ["advice_by_label", "histories_by_label"]
+__all__ = ["add_label_advice", "advice_by_label", "histories_by_label"]
 
 
 def histories_by_label(state: State) -> dict[str, list[RoundState]]:
@@ -47,6 +48,21 @@ def advice_by_label(state: State, criteria: Sequence[StoppingCriterion]) -> pd.D
         if criterion.needs
     ]
     return pd.DataFrame(lines, columns=["label", "criterion", "stop", "value", "sentence"], dtype=object)
+
+
+def add_label_advice(status: Status, advice: pd.DataFrame) -> None:
+    """Say of how many labels every criterion that can say anything advises to stop."""
+    status.label_advice = advice
+    if advice.empty:
+        status.sentences.append("Nothing can be said of single labels yet: no round had a model.")
+        return
+    said = advice[advice["stop"].notna()].groupby("label", sort=False)["stop"].agg(lambda stop: bool(stop.all()))
+    done = list(said.index[said.to_numpy(dtype=bool)])
+    shown = f": {', '.join(done[:10])}{', ...' if len(done) > 10 else ''}" if done else ""
+    status.sentences.append(
+        f"Of {len(said)} of {advice['label'].nunique()} labels the stopping criteria can say something by itself; of "
+        f"{len(done)} of them all advise to stop{shown}."
+    )
 
 
 def _of_round(entry: Entry, batch: pd.DataFrame, state: State) -> dict[str, RoundState]:

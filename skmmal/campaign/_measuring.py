@@ -14,10 +14,11 @@ from skmmal.campaign._benefit import FEWEST, Benefit, compare_with_random
 from skmmal.campaign._crowd import annotator_quality, needs_cleanlab
 from skmmal.campaign._files import CampaignError
 from skmmal.campaign._insight import InsightMixin, refuse_numbers, stopping_advice
-from skmmal.campaign._measurement import Measurement, basis, keep_measurement, read_measurement
+from skmmal.campaign._label_advice import add_label_advice
+from skmmal.campaign._measurement import QUALITY, Measurement, basis, keep_measurement, read_measurement
 from skmmal.campaign._relabel import questions
 from skmmal.campaign._state import State
-from skmmal.campaign._status import Status, add_label_advice, add_measurement, make_status
+from skmmal.campaign._status import Status, make_status
 from skmmal.experiment._rounds import seeded
 from skmmal.experiment._unit import one_thread
 
@@ -78,7 +79,7 @@ class MeasuringMixin(InsightMixin):
             if is_damaged or kept.benefit is not None or kept.quality is not None:
                 self._keep(kept)
         is_current = kept is not None and kept.basis == basis(state)
-        add_measurement(found, kept, is_current, can_compare=_n_drawn(state) >= FEWEST)
+        _add_measurement(found, kept, is_current, can_compare=_n_drawn(state) >= FEWEST)
         return found
 
     def _keep(self, measurement: Measurement) -> None:
@@ -201,3 +202,45 @@ def _answered(state: State) -> pd.DataFrame:
 def _n_drawn(state: State) -> int:
     """Rows with a label that were drawn at random."""
     return int(np.count_nonzero(_answered(state)["chosen_by"] == RANDOM_SLICE))
+
+
+def _add_measurement(status: Status, kept: Measurement | None, is_current: bool, *, can_compare: bool) -> None:
+    """Add what was measured, how old it is, and how to measure where that was not done.
+
+    Parameters
+    ----------
+    status : Status
+        Changed.
+    kept : Measurement, optional
+        The last one.
+    is_current : bool
+        Whether it is of the labels of today.
+    can_compare : bool
+        Whether there are enough labels of rows drawn at random to measure whether choosing helps.
+    """
+    if can_compare and (kept is None or (kept.benefit is None and not is_current)):
+        status.sentences.append("Whether choosing helps: skmmal campaign status --measure says it, and fits models.")
+    if kept is None:
+        return
+    n_now = status.counts["label"]
+    status.measured = {
+        "n_labels": kept.n_labels, "n_labels_now": n_now, "n_rounds": kept.n_rounds, "is_current": is_current,
+    }  # fmt: skip
+    if is_current:
+        status.sentences += kept.reasons
+    elif kept.benefit is not None or kept.quality is not None:
+        status.sentences.append(
+            f"What follows was measured of {kept.n_labels} labels after {kept.n_rounds} rounds; labels have come or "
+            f"changed since, it is {n_now} now: skmmal campaign status --measure measures anew."
+        )
+    if kept.benefit is not None:
+        status.benefit = kept.benefit
+        status.sentences += kept.benefit.sentences
+    if kept.quality is not None:
+        status.annotators[QUALITY] = kept.quality[QUALITY].reindex(status.annotators.index)
+        worst, best = kept.quality.iloc[0], kept.quality.iloc[-1]
+        status.sentences.append(
+            f"Judged by each other and by a model that did not see their labels, {worst.name}'s labels are least often "
+            f"right (quality {worst['quality']:.2f}, worst about {worst['worst']}), {best.name}'s most often "
+            f"({best['quality']:.2f})."
+        )

@@ -13,7 +13,6 @@ from skmmal.campaign._batch import RANDOM_SLICE
 from skmmal.campaign._benefit import Benefit
 from skmmal.campaign._drift import drift_in_words
 from skmmal.campaign._files import dumps
-from skmmal.campaign._measurement import QUALITY, Measurement
 from skmmal.campaign._number_status import (
     agreement_sentence,
     estimate_sentences,
@@ -27,7 +26,7 @@ from skmmal.campaign._units import lead_times
 from skmmal.campaign._votes import latest
 from skmmal.stopping import Advice
 
-__all__ = ["Status", "add_label_advice", "add_measurement", "make_status"]
+__all__ = ["Status", "make_status"]
 
 FEW = 5
 """A class with fewer labels than this is called poorly covered."""
@@ -192,63 +191,6 @@ def make_status(folder: Path, state: State, settings: Settings, n_samples: int, 
     )
     status.sentences = _sentences(status, state, settings)
     return status
-
-
-def add_measurement(status: Status, kept: Measurement | None, is_current: bool, *, can_compare: bool) -> None:
-    """Add what was measured, how old it is, and how to measure where that was not done.
-
-    Parameters
-    ----------
-    status : Status
-        Changed.
-    kept : Measurement, optional
-        The last one.
-    is_current : bool
-        Whether it is of the labels of today.
-    can_compare : bool
-        Whether there are enough labels of rows drawn at random to measure whether choosing helps.
-    """
-    if can_compare and (kept is None or (kept.benefit is None and not is_current)):
-        status.sentences.append("Whether choosing helps: skmmal campaign status --measure says it, and fits models.")
-    if kept is None:
-        return
-    n_now = status.counts["label"]
-    status.measured = {
-        "n_labels": kept.n_labels, "n_labels_now": n_now, "n_rounds": kept.n_rounds, "is_current": is_current,
-    }  # fmt: skip
-    if is_current:
-        status.sentences += kept.reasons
-    elif kept.benefit is not None or kept.quality is not None:
-        status.sentences.append(
-            f"What follows was measured of {kept.n_labels} labels after {kept.n_rounds} rounds; labels have come or "
-            f"changed since, it is {n_now} now: skmmal campaign status --measure measures anew."
-        )
-    if kept.benefit is not None:
-        status.benefit = kept.benefit
-        status.sentences += kept.benefit.sentences
-    if kept.quality is not None:
-        status.annotators[QUALITY] = kept.quality[QUALITY].reindex(status.annotators.index)
-        worst, best = kept.quality.iloc[0], kept.quality.iloc[-1]
-        status.sentences.append(
-            f"Judged by each other and by a model that did not see their labels, {worst.name}'s labels are least often "
-            f"right (quality {worst['quality']:.2f}, worst about {worst['worst']}), {best.name}'s most often "
-            f"({best['quality']:.2f})."
-        )
-
-
-def add_label_advice(status: Status, advice: pd.DataFrame) -> None:
-    """Say of how many labels every criterion that can say anything advises to stop."""
-    status.label_advice = advice
-    if advice.empty:
-        status.sentences.append("Nothing can be said of single labels yet: no round had a model.")
-        return
-    said = advice[advice["stop"].notna()].groupby("label", sort=False)["stop"].agg(lambda stop: bool(stop.all()))
-    done = list(said.index[said.to_numpy(dtype=bool)])
-    shown = f": {', '.join(done[:10])}{', ...' if len(done) > 10 else ''}" if done else ""
-    status.sentences.append(
-        f"Of {len(said)} of {advice['label'].nunique()} labels the stopping criteria can say something by itself; of "
-        f"{len(done)} of them all advise to stop{shown}."
-    )
 
 
 def _drift(state: State) -> list[dict[str, Any]]:

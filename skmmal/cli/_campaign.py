@@ -27,6 +27,7 @@ from skmmal.cli._campaign_options import (
     TargetOption,
     ThenMeasureOption,
     ToleranceOption,
+    named_classes,
     open_campaign,
     pairs,
     shown_fields,
@@ -61,20 +62,6 @@ from skmmal.cli._shared import (
 __all__ = ["campaign"]
 
 campaign = new_app("campaign", "Run a labelling campaign: batches out, labels in, round after round, in a folder.")
-
-
-def _classes(text: str, file: Path | None) -> list[str] | None:
-    """Classes from ``a,b,"c, d"``, or from a file with one a line."""
-    from skmmal.cli._class_names import read_classes, split_classes
-
-    if file is not None:
-        if text:
-            raise ValueError("--classes and --classes-file both name the classes; give one of them")
-        return read_classes(file)
-    found, doubt = split_classes(text)
-    if doubt:
-        note(doubt)
-    return found or None
 
 
 # -------------------------------------------------------------------------------------------------------- begin
@@ -170,7 +157,7 @@ def init(
         random_fraction=random_fraction,
         relabel_fraction=relabel_fraction,
         class_balance=class_balance,
-        classes=_classes(classes, classes_file),
+        classes=named_classes(classes, classes_file),
         multilabel=multilabel,
         target=target.value if target is LabelKind.number else None,
         tolerance=tolerance,

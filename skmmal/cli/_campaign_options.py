@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from skmmal.cli._campaign_choices import GroupScore, LabelKind
-from skmmal.cli._shared import complete_strategy
+from skmmal.cli._shared import complete_strategy, note
 
 if TYPE_CHECKING:
     from skmmal.campaign import LabelingCampaign
@@ -32,6 +32,7 @@ __all__ = [
     "TargetOption",
     "ThenMeasureOption",
     "ToleranceOption",
+    "named_classes",
     "open_campaign",
     "pairs",
     "shown_fields",
@@ -94,6 +95,20 @@ ThenMeasureOption = Annotated[
         "minute.",
     ),
 ]
+
+
+def named_classes(text: str, file: Path | None) -> list[str] | None:
+    """Classes from ``a,b,"c, d"``, or from a file with one a line."""
+    from skmmal.cli._class_names import read_classes, split_classes
+
+    if file is not None:
+        if text:
+            raise ValueError("--classes and --classes-file both name the classes; give one of them")
+        return read_classes(file)
+    found, doubt = split_classes(text)
+    if doubt:
+        note(doubt)
+    return found or None
 
 
 def open_campaign(
