@@ -242,7 +242,7 @@ def test_scale_and_place_of_a_modality_do_not_matter_to_the_kernel():
 def test_learned_features_are_used_where_there_are_encoders():
     blocks, y = make_blocks(n=120)
     pool, labelled, labels = split(blocks, y, 40)
-    clf = LateFusionClassifier(encoder_dim=6, max_iter=20, random_state=0).fit(labelled, labels)
+    clf = LateFusionClassifier(encoder_dim=6, max_iter=300, random_state=0).fit(labelled, labels)
     weights = margin_uncertainty(clf.predict_proba(pool))
     for probabilities in clf.predict_proba_by_modality(pool).values():
         weights += margin_uncertainty(probabilities) / 2

@@ -185,7 +185,7 @@ def test_mvopt_compares_beliefs_about_every_label(problem):
     from skmmal.query._mvopt_beliefs import beliefs_of
 
     fused, by_modality = clf.predict_proba(pool), clf.predict_proba_by_modality(pool)
-    (a, _) = beliefs_of(read(clf, pool), [0, 1], np.float64)
+    (a, _) = beliefs_of(read(clf, pool), [0, 1], np.float64, {})
 
     def sq_hellinger(p):  # mean over the labels of the squared distances of two-state distributions
         roots = np.sqrt(np.stack([p, 1 - p], axis=2))
