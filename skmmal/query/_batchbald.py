@@ -64,9 +64,8 @@ class BatchBALD(InformationSampling):
 
     Without `X_labeled` a Laplace posterior is the prior alone. Cost: twice the draws as for BALD (a Laplace draw costs
     N × D × K here), then ``joint_size`` products n_draws × C × K × `max_configurations` for C candidates, with as
-    many logarithms less the factor n_draws, whatever the size of the batch: at most, since rows whose gain a bound
-    rules out are left out. Memory O(N K), n_draws × C × K, and a
-    block.
+    many logarithms less the factor n_draws, whatever the size of the batch; that at most, since rows whose gain a bound
+    rules out are left out. Memory O(N K), n_draws × C × K, and a block.
 
     Rows that lack a modality: as for BALD.
 
@@ -169,6 +168,11 @@ def joint_information_batch(
     gains : ndarray of float64, shape (n_samples,)
         In nats, not negative. Their sum is the batch's information.
 
+    Raises
+    ------
+    ValueError
+        `draws` has another shape, is negative or NaN somewhere, or `n_samples` is not within 1..N.
+
     Examples
     --------
     >>> import numpy as np
@@ -180,6 +184,9 @@ def joint_information_batch(
     draws = np.asarray(draws, dtype=np.float64)
     if draws.ndim != 3:
         raise ValueError(f"draws must have shape (draws, rows, classes), found {draws.shape}")
+    for draw, row, column in np.argwhere(~(draws >= 0))[:1]:  # NaN, too
+        found = draws[draw, row, column]
+        raise ValueError(f"draws must be probabilities, found {found} in draw {draw} for class {column} of row {row}")
     n_samples = check_n_samples(n_samples, draws.shape[1])
     rng = check_rng(random_state)
     search = _Search(draws)

@@ -215,5 +215,10 @@ def test_laplace_draws_are_joint():
 def test_draws_are_checked():
     with pytest.raises(ValueError, match="draws must have shape"):
         joint_information_batch(np.zeros((3, 2)), 1)
+    for wrong in (np.nan, -0.5):
+        draws = np.full((3, 2, 2), 0.5)
+        draws[1, 0, 1] = wrong
+        with pytest.raises(ValueError, match=f"found {wrong} in draw 1 for class 1 of row 0"):
+            joint_information_batch(draws, 1)
     with pytest.raises(ValueError, match="n_samples must be from 1 to the 2 points"):
         joint_information_batch(np.full((3, 2, 2), 0.5), 3)

@@ -16,7 +16,7 @@ _STALE = 0.5
 _LEAST_CURVATURE = 1e-3
 """Of a row, as a share of the mean: rows that are told apart today may not be tomorrow."""
 _TYPICAL = 1.0
-"""What is taken of the rows' curvatures; with 101 classes a third needs a quarter more iterations, two as many."""
+"""How much is taken of the rows' curvatures; with 101 classes a third of them took a quarter more iterations."""
 _COST = 1.0
 """Of a multiplication on the way to it, beside one in an iteration's products."""
 _INTERCEPT = 0.01
