@@ -16,7 +16,7 @@ import experiment
 import numpy as np
 from fitting import Data, emoji_round, make_data
 from harness import Comparison, Side
-from other_version import OtherVersion
+from other_version import N_FIRST, OtherVersion
 from peers import N_LABELED, Problem, Size, count_distinct, make_problem
 from selection import distinct, make_factors, ours, plain_products
 
@@ -58,8 +58,16 @@ def plain_fit(size: tuple[int, tuple[int, int], int]) -> Comparison:
     sides = [Side("skmmal", lambda data: (data, LateFusionClassifier().fit(data.X, data.y)))]
     other = OtherVersion.given()
     if other is not None:
-        sides.append(Side("the version before", lambda data: (data, other.fit(data)), clock=other.clock))
-    return Comparison("plain fit", _size(size), partial(make_data, *size), tuple(sides), _accuracies)
+        sides.append(Side("the version before", lambda data: (data, other.fit()), clock=other.clock))
+
+    def make() -> Data:
+        data = make_data(*size)
+        LateFusionClassifier().fit(data.X[:N_FIRST], data.y[:N_FIRST])
+        if other is not None:
+            other.hand_over(data.X, data.y)
+        return data
+
+    return Comparison("plain fit", _size(size), make, tuple(sides), _accuracies)
 
 
 def next_round(size: tuple[int, tuple[int, int], int]) -> Comparison:
