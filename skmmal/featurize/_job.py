@@ -189,7 +189,8 @@ def _open(
         options.out, manifest, lambda before: before.check_same_job(options.name, asked, but=(SHA,))
     )
     made_by = fingerprint(backbone, manifest, encoder.dtype, options)
-    n_changed = renew(store, options.name, made_by, manifest, backbone.reader.files_in, options.extend)
+    n_before = len(store) - extension.new
+    n_changed = renew(store, options.name, made_by, manifest, backbone.reader.files_in, options.extend, n_before)
     return store, manifest, replace(extension, changed=n_changed)
 
 

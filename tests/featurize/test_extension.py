@@ -126,6 +126,28 @@ def test_only_what_changed_is_made_again(job, tmp_path):
     assert job(after, "c")["encoded"] == 0  # and the cache is the changed manifest's
 
 
+def test_texts_that_stand_as_before_are_not_looked_at_one_by_one(tmp_path, monkeypatch):
+    looked_at = []
+
+    def watched(cell, **details):
+        looked_at.append(cell)
+        return content_number(cell, **details)
+
+    monkeypatch.setattr("skmmal.featurize._extension.content_number", watched)
+
+    def go(texts, **more):
+        pd.DataFrame({"id": list(texts), "text": list(texts.values())}).to_csv(tmp_path / "m.csv", index=False)
+        model = Backbone(Net(), lambda module, x: module(x["x"]), 5, TextReader(), {"backbone": "net", "weights": "w"})
+        given = {"batch_size": 4, "workers": 0, "range_rows": 7, "dtype": "float32", "device": "cpu", **more}
+        return run(JobOptions("text", tmp_path / "m.csv", tmp_path / "c", "test/net", **given), model, quiet=True)
+
+    go(cells(20))
+    assert go(cells(30), extend="stat")["extension"] == {"new": 10, "changed": 0, "removed": 0}
+    assert looked_at == []
+    assert go(cells(40, s5="9.5"), extend="stat")["extension"] == {"new": 10, "changed": 1, "removed": 0}
+    assert "9.5" in looked_at
+
+
 def test_a_killed_extension_does_not_pass_for_a_finished_one(job, tmp_path, monkeypatch):
     job(cells(30), "c")
     after = cells(30, s5="9.5", s20="7.5")
