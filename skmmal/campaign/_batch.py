@@ -11,7 +11,7 @@ import pandas as pd
 
 from skmmal._fitted import predicts_values
 from skmmal.campaign._answers import answers_of_model
-from skmmal.campaign._on_workers import Rows, RowsOnWorkers
+from skmmal.campaign._on_workers import Rows, ScaledRows
 from skmmal.distributed import ShardedReading
 from skmmal.modalities import presence_mask
 from skmmal.query import QueryStrategy
@@ -129,7 +129,7 @@ def read_candidates(
 ) -> Reading | ShardedReading:
     """Read the candidates, and the labelled rows that go with them; parameters as of `choose`."""
     known = (X[labeled], y) if len(labeled) else ()
-    if isinstance(X, RowsOnWorkers):
+    if isinstance(X, ScaledRows):
         return X.among(candidates).read(model, *known)
     return read_with_labels(model, X[candidates], *known)
 

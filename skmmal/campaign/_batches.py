@@ -21,7 +21,7 @@ from skmmal.campaign._files import CampaignError, digest, write_new
 from skmmal.campaign._folder import COSTS, CampaignFolder
 from skmmal.campaign._log import Entry
 from skmmal.campaign._measures import Measures
-from skmmal.campaign._on_workers import Rows, RowsOnWorkers
+from skmmal.campaign._on_workers import Rows, ScaledRows
 from skmmal.campaign._pool import Pool
 from skmmal.campaign._relabel import Scale, on_one_scale, take_again
 from skmmal.campaign._rows import NothingLeftError, SortedRows, excluded, sort_rows
@@ -285,7 +285,7 @@ class BatchesMixin(CampaignFolder):
             return []
         drawn = random_seed("campaign", self.settings.seed, "drift")
         if isinstance(self._features.X, ShardedPool):
-            return compare_rows(RowsOnWorkers(self._features.X, rows, "none"), n_before, seed=drawn)
+            return compare_rows(ScaledRows(self._features.X, rows, "none"), n_before, seed=drawn)
         return compare_rows(self._features.X[rows], n_before, seed=drawn)
 
     def _measure(

@@ -19,7 +19,7 @@ from skmmal.campaign._events import read_table
 from skmmal.campaign._files import SEAL, CampaignError, check_folder, read_checked, read_sealed
 from skmmal.campaign._lock import locked
 from skmmal.campaign._measurement import read_measurement
-from skmmal.campaign._on_workers import Rows, RowsOnWorkers, rows_on_workers
+from skmmal.campaign._on_workers import Rows, ScaledRows, rows_on_workers
 from skmmal.campaign._settings import Settings
 from skmmal.campaign._state import STOP_SET, State
 from skmmal.campaign._units import costs_of, groups_of
@@ -51,7 +51,7 @@ class CampaignFolder:
         self.folder = local_path(folder, "folder")
         self.lock_timeout = lock_timeout
         self._features_given, self._ids_given, self._client = features, ids, client
-        self._on_workers: RowsOnWorkers | None = None
+        self._on_workers: ScaledRows | None = None
         self._config = _read_config(self.folder)
         self.settings = Settings.from_json(self._config["settings"])
         self._validation = self._read_validation()

@@ -12,10 +12,10 @@ from skmmal.experiment.sources import usable_rows
 from skmmal.modalities import MultimodalArray
 from skmmal.preprocessing import ModalityScaler
 
-__all__ = ["Rows", "RowsOnWorkers", "rows_on_workers", "tally_on_workers"]
+__all__ = ["Rows", "ScaledRows", "rows_on_workers", "tally_on_workers"]
 
 
-class RowsOnWorkers:
+class ScaledRows:
     """Rows of a pool as the models of a campaign see them: what is taken of them is here, and scaled.
 
     Parameters
@@ -59,18 +59,18 @@ class RowsOnWorkers:
             self._among = None
 
 
-Rows = MultimodalArray | RowsOnWorkers
+Rows = MultimodalArray | ScaledRows
 """What a model of a campaign is fitted to and asked about, in one place or spread over workers."""
 
 
-def rows_on_workers(pool: ShardedPool, scale: str) -> tuple[RowsOnWorkers, np.ndarray]:
-    """Rows that have some modality, and their numbers; parameters as of `RowsOnWorkers`."""
+def rows_on_workers(pool: ShardedPool, scale: str) -> tuple[ScaledRows, np.ndarray]:
+    """Rows that have some modality, and their numbers; parameters as of `ScaledRows`."""
     found = zip(pool.ask(_without_any), pool.starts, strict=True)
     usable = np.ones(len(pool), dtype=bool)
     for lacking, start in found:
         usable[lacking + start] = False
     rows = np.flatnonzero(usable)
-    return RowsOnWorkers(pool, rows, scale), rows
+    return ScaledRows(pool, rows, scale), rows
 
 
 def tally_on_workers(reading: ShardedReading, answers: Answers, classes: Names) -> Tally:

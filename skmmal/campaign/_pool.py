@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from skmmal.campaign._answers import Answers, Said, Tally
-from skmmal.campaign._on_workers import Rows, RowsOnWorkers, tally_on_workers
+from skmmal.campaign._on_workers import Rows, ScaledRows, tally_on_workers
 from skmmal.distributed import ShardedReading
 from skmmal.reading import Reading, read
 
@@ -38,7 +38,7 @@ class Pool:
             said = answers.said(model.predict(X[rows]) if len(rows) else np.empty(0))
             return answers.tally(said, ()), said.predicted[stop_rows]
         is_read = np.isin(rows, self.rows) if self.reading is not None else np.zeros(len(rows), dtype=bool)
-        if isinstance(X, RowsOnWorkers):
+        if isinstance(X, ScaledRows):
             assert not isinstance(self.reading, Reading)
             parts = [] if self.reading is None else [tally_on_workers(self.reading, answers, model.classes_)]
             if not is_read.all():

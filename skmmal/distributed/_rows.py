@@ -45,7 +45,22 @@ class RowsOnWorkers(PoolOnWorkers):
 
     @abstractmethod
     def ask(self, function: Callable[..., Any], *shared: Any, own: Sequence[tuple | None] | None = None) -> list[Any]:
-        """Call a function with every shard, where it is; see `ShardedPool.ask`."""
+        """Call a function with every shard, where it is.
+
+        Parameters
+        ----------
+        function : callable
+            Takes a shard (``shard.X`` are its rows), then the arguments.
+        *shared : object
+            Sent once to every worker.
+        own : sequence of tuple or None, optional
+            Further arguments for each shard; ``None``: it is not asked.
+
+        Returns
+        -------
+        list
+            Their answers, ``None`` of those that were not asked.
+        """
 
     @abstractmethod
     def close(self) -> None:

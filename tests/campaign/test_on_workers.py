@@ -170,7 +170,7 @@ def test_a_changed_file_of_numbers_is_noticed_by_its_time(tmp_path):
     np.save(tmp_path / "a.npy", values)
     with pytest.raises(CampaignError, match="values differ"):
         LabelingCampaign(tmp_path / "c", features=open_pool()).next_batch()
-    with pytest.raises(ValueError, match="or a pool whose ids were given; give them again"):
+    with pytest.raises(ValueError, match="begun with arrays; give them again"):
         LabelingCampaign(tmp_path / "c").next_batch()
 
 

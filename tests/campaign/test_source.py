@@ -31,7 +31,7 @@ def read(monkeypatch):
     """How often every value was read."""
     calls = []
     whole = _source.fingerprint
-    monkeypatch.setattr(_source, "fingerprint", lambda features: calls.append(1) or whole(features))
+    monkeypatch.setattr(_source, "fingerprint", lambda *given: calls.append(1) or whole(*given))
     return calls
 
 
