@@ -46,7 +46,7 @@ def process(shard):
 
 
 def sleep(shard):
-    time.sleep(60)
+    time.sleep(15)
 
 
 class Killing:
@@ -80,6 +80,7 @@ def test_a_worker_that_is_killed_in_mid_query(pool, lacking):
     np.testing.assert_array_equal(strategy.query(lacking.clf, pool, 30), expected)
 
 
+@pytest.mark.parametrize("pool", ["dask"], indirect=True)
 def test_a_worker_that_is_killed_while_it_answers(pool, lacking):
     threading.Timer(1.0, os.kill, (pool.ask(process)[0], signal.SIGKILL)).start()
     with pytest.raises(WorkerLostError):
@@ -88,6 +89,7 @@ def test_a_worker_that_is_killed_while_it_answers(pool, lacking):
     assert len(pool.take(np.arange(len(pool)))) == len(lacking.X)
 
 
+@pytest.mark.parametrize("pool", ["dask"], indirect=True)
 def test_a_campaign_whose_worker_is_killed_in_mid_round(pool, lacking, tmp_path):
     options = {"strategy": "badge", "initial": "random", "estimator": LateFusionClassifier(), "n_instances": 20}
     batches = []

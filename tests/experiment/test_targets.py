@@ -170,10 +170,10 @@ def test_whole_groups_round_after_round(data):
     assert found.summary(x="n_groups")["area"].notna().all()
     with pytest.raises(ValueError, match="need 24 groups to label, X has"):
         run(data, groups=groups, n_initial=6, n_instances=9)
-    with pytest.raises(ValueError, match="BAIT picks rows one by one .* these do: auto, badge"):
-        run(data, ["bait"], groups=groups, n_initial=3)
-    with pytest.raises(ValueError, match="KMeansSampling picks rows one by one"):
-        run(data, groups=groups, n_initial=3, initial="kmeans")
+    with pytest.raises(ValueError, match="MMCSAL picks rows one by one .* these do: auto, badge"):
+        run(data, ["mmcsal"], groups=groups, n_initial=3)
+    with pytest.raises(ValueError, match="MMCSAL picks rows one by one"):
+        run(data, groups=groups, n_initial=3, initial="mmcsal")
     with pytest.raises(ValueError, match="oracle compares batches of single rows"):
         run(data, groups=groups, n_initial=3, n_instances=2, oracle=True)
 
