@@ -169,27 +169,6 @@ class ShardedPool(RowsOnWorkers):
         self._workers.stop()
 
     def ask(self, function: Callable[..., Any], *shared: Any, own: Sequence[tuple | None] | None = None) -> list[Any]:
-        """Call a function with every shard, where it is.
-
-        Parameters
-        ----------
-        function : callable
-            Takes a shard (``shard.X`` are its rows), then the arguments.
-        *shared : object
-            Sent once to every worker.
-        own : sequence of tuple or None, optional
-            Further arguments for each shard; ``None``: it is not asked.
-
-        Returns
-        -------
-        list
-            Their answers, ``None`` of those that were not asked.
-
-        Raises
-        ------
-        WorkerLostError
-            A worker is gone.
-        """
         arguments = [()] * len(self.counts) if own is None else list(own)
         messages, at = [], 0
         for n_shards in self._counts_by_worker:

@@ -60,6 +60,11 @@ class RowsOnWorkers(PoolOnWorkers):
         -------
         list
             Their answers, ``None`` of those that were not asked.
+
+        Raises
+        ------
+        WorkerLostError
+            A worker is gone, or the pool was opened again since these rows were taken of it.
         """
 
     @abstractmethod
@@ -273,27 +278,6 @@ class Subset(RowsOnWorkers):
         self.modalities = found[self._asked[0]]
 
     def ask(self, function: Callable[..., Any], *shared: Any, own: Sequence[tuple | None] | None = None) -> list[Any]:
-        """Call a function with every shard's part of these rows, where it is.
-
-        Parameters
-        ----------
-        function : callable
-            Takes a shard (``shard.X`` are its rows), then the arguments.
-        *shared : object
-            Sent once to every worker.
-        own : sequence of tuple or None, optional
-            Further arguments for each shard; ``None``: it is not asked.
-
-        Returns
-        -------
-        list
-            Their answers, ``None`` of those that were not asked.
-
-        Raises
-        ------
-        WorkerLostError
-            A worker is gone, or the pool was opened again since.
-        """
         arguments: list[tuple | None] = [None] * len(self._of.counts)
         for at, shard in enumerate(self._asked):
             arguments[shard] = () if own is None else own[at]

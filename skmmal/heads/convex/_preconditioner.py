@@ -16,7 +16,7 @@ _STALE = 0.5
 _LEAST_CURVATURE = 1e-3
 """Of a row, as a share of the mean: rows that are told apart today may not be tomorrow."""
 _TYPICAL = 0.5
-"""How much is taken of the rows' curvatures: all of them slow warm starts down, a third takes longer with 101 classes."""
+"""How much is taken of the rows' curvatures: all slow warm starts down, a third is slower with 101 classes."""
 _COST = 1.0
 """Of a multiplication on the way to it, beside one in an iteration's products."""
 _INTERCEPT = 0.01
