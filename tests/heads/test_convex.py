@@ -141,7 +141,7 @@ def test_tol_auto_is_tight_on_small_problems_and_loose_on_large(monkeypatch):
     assert tight.loss_curve_[-1] <= best * (1 + 1e-8)
     monkeypatch.setattr(_fit, "_LARGE", 600 * 120 * 6 - 1)
     loose = fit(X, y)
-    assert best * (1 + 1e-10) < loose.loss_curve_[-1] <= best * (1 + 1e-2)
+    assert best * (1 + 1e-10) < loose.loss_curve_[-1] <= best * (1 + 1e-3)  # well below the 1e-2 that it reckons
     assert loose.n_iter_ < tight.n_iter_
     with pytest.raises(ValueError, match="'tol' parameter"):
         fit(X, y, tol="tight")
