@@ -247,7 +247,6 @@ def test_sets_of_labels(studio, wire, tmp_path):
 
 def test_rows_that_are_handed_out_once_more(studio, wire, tmp_path):
     """Doubted labels, and skips that are asked about again, become tasks of their own; each answer counts."""
-    pytest.importorskip("cleanlab")
     campaign, said = connected(tmp_path, wire.url, n_instances=24)
     people = studio.people(said["project"])
     first = campaign.next_batch()["id"].tolist()
