@@ -69,6 +69,7 @@ def evaluate(model: Any, problem: Problem, pool: np.ndarray) -> tuple[dict[str, 
     y, task = problem.y_test, problem.task
     test = read(model, problem.X_test, argument="X_test")
     source = cast(Any, test.source)
+    source.read_heads()
     says = hasattr(source.final, "predict_proba")
     # the whole model may have a threshold of its own; a Pipeline says what its last step does, of rows read already
     whole = model[-1] if isinstance(model, Pipeline) else model

@@ -74,6 +74,8 @@ class Auto(QueryStrategy):
 
     def _select(self, pool: Reading, labelled: Reading, n_instances: int, rng: np.random.RandomState) -> Selection:
         n_first = (n_instances + 1) // 2
+        if pool.is_fitted:
+            pool.source.read_heads()
         # of rows in files MVOPT lets the probabilities go
         worth = worth_of_covering(pool) if n_first < n_instances else None
         rows, falls = MVOPT()._select(pool, labelled, n_first, rng)

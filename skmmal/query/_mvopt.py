@@ -11,12 +11,12 @@ from skmmal._random import RandomState
 from skmmal._sklearn import Interval, StrOptions
 from skmmal._torch import import_torch, torch_beside_gpu
 from skmmal.query._base import QueryStrategy, Selection
-from skmmal.query._mvopt_beliefs import beliefs_of, unsureness, width_rows
+from skmmal.query._mvopt_beliefs import beliefs_of, drawn_rows, unsureness, width_and_centre
 from skmmal.query._mvopt_on_shards import ShardedDesign
 from skmmal.query._sharpening import exponents
 from skmmal.reading import Reading
 from skmmal.reading._sharded import ShardedReading
-from skmmal.selection._gaussian_kernels import average_kernel, fourier_features, median_sq_distance
+from skmmal.selection._gaussian_kernels import average_kernel, fourier_features
 from skmmal.selection._units import UnitBenefits, Units
 from skmmal.selection._v_optimal import (
     dense_process,
@@ -166,7 +166,8 @@ class MVOPT(QueryStrategy):
         (rows, present), (known, known_present) = (
             ([reading.head.blocks[m] for m in order], reading.present[:, order]) for reading in (pool, labelled)
         )
-        sq_widths = [_sq_width(rows[m], present[:, m], known[m], known_present[:, m]) for m in range(len(order))]
+        drawn = [_drawn(rows[m], present[:, m], known[m], known_present[:, m]) for m in range(len(order))]
+        sq_widths, centres = zip(*map(width_and_centre, drawn), strict=True)
         powers = exponents(labelled)
         weights = unsureness(pool, powers)
         if weights is not None and weights.max() <= 0:
@@ -198,6 +199,7 @@ class MVOPT(QueryStrategy):
             sq_widths,
             self.n_components,
             extra=beliefs,
+            centres=centres,
             random_state=rng,
             device=device,
         )
@@ -226,8 +228,8 @@ def _search_device(device: str) -> Any:
     return None if resolved.type == "cpu" else resolved
 
 
-def _sq_width(pool: np.ndarray, pool_present: np.ndarray, known: np.ndarray, known_present: np.ndarray) -> float:
-    """Median squared distance between at most 1,000 present rows, evenly spaced so that none has to be drawn."""
+def _drawn(pool: np.ndarray, pool_present: np.ndarray, known: np.ndarray, known_present: np.ndarray) -> np.ndarray:
+    """Rows that have a modality and that its width and centre come of."""
     there, known_there = np.flatnonzero(pool_present), np.flatnonzero(known_present)
-    of_pool, of_known = width_rows(len(there), len(known_there))
-    return median_sq_distance(np.concatenate([pool[there[of_pool]], known[known_there[of_known]]]))
+    of_pool, of_known = drawn_rows(len(there), len(known_there))
+    return np.concatenate([pool[there[of_pool]], known[known_there[of_known]]])

@@ -1,4 +1,4 @@
-"""What MVOPT takes from the heads: how unsure they are, what they hold rows for; and the rows its widths come of."""
+"""What MVOPT takes from the heads: how unsure they are, what they hold rows for; and what its random features are scaled by."""
 
 from __future__ import annotations
 
@@ -12,17 +12,26 @@ from skmmal.query._sharpening import sharpened
 from skmmal.query._uncertainty import margin_uncertainty
 from skmmal.reading import Reading
 from skmmal.reading._source import FUSED
+from skmmal.selection._gaussian_kernels import median_sq_distance
 
-__all__ = ["beliefs_of", "unsureness", "width_rows"]
+__all__ = ["beliefs_of", "drawn_rows", "unsureness", "width_and_centre"]
 
-_WIDTH_ROWS = 1_000
+_DRAWN_ROWS = 1_000
 
 
-def width_rows(n_pool: int, n_known: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of so many rows of the pool, and of the labelled ones, the width of a kernel comes of."""
+def drawn_rows(n_pool: int, n_known: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of so many rows of the pool, and of the labelled ones, a kernel's width and centre come of.
+
+    At most 1,000, evenly spaced so that none has to be drawn.
+    """
     n_rows = n_pool + n_known
-    rows = np.arange(n_rows) if n_rows <= _WIDTH_ROWS else np.linspace(0, n_rows - 1, _WIDTH_ROWS).astype(np.intp)
+    rows = np.arange(n_rows) if n_rows <= _DRAWN_ROWS else np.linspace(0, n_rows - 1, _DRAWN_ROWS).astype(np.intp)
     return rows[rows < n_pool], rows[rows >= n_pool] - n_pool
+
+
+def width_and_centre(points: np.ndarray) -> tuple[float, np.ndarray]:
+    """Median squared distance between points, and their mean; 1 and 0 where there are none."""
+    return median_sq_distance(points), points.mean(axis=0, dtype=np.float64) if len(points) else np.zeros(points.shape[1])
 
 
 def unsureness(pool: Reading, powers: Mapping[str, float]) -> np.ndarray | None:
@@ -56,6 +65,7 @@ def beliefs_of(reading: Reading, order: list[int], dtype: type, powers: Mapping[
 
 
 def _sharpened(reading: Reading, powers: Mapping[str, float]) -> tuple[np.ndarray, dict[str, np.ndarray] | None]:
+    reading.source.read_heads()
     target, by_modality = reading.source.target, reading.probabilities_by_modality
     fused = sharpened(reading.head.probabilities, powers.get(FUSED, 1.0), target)
     if by_modality is None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from skmmal.query._mvopt_beliefs import beliefs_of, unsureness, width_rows
+from skmmal.query._mvopt_beliefs import beliefs_of, drawn_rows, unsureness, width_and_centre
 from skmmal.query._sharpening import exponents
 from skmmal.reading import Reading
 from skmmal.reading._sharded import ShardedReading, View
-from skmmal.selection._gaussian_kernels import fourier_features, median_sq_distance, sum_of_present
+from skmmal.selection._gaussian_kernels import fourier_features
 from skmmal.selection._gaussian_process import FeatureProcess
 from skmmal.selection._v_optimal import Design, Guess
 
@@ -37,12 +37,13 @@ class ShardedDesign:
         names = shards.modality_names
         order = sorted(range(len(names)), key=lambda m: str(names[m]))
         uses_weights = any(shards.ask(_is_unsure))
+        widths, centres = zip(*(width_and_centre(self._drawn(m)) for m in order), strict=True)
         settings = {
             "order": order,
             "uses_weights": uses_weights,
             "uses_beliefs": uses_weights and strategy.kernel == "predictions",
-            "sq_widths": [self._sq_width(m) for m in order],
-            "centres": self._centres(order),
+            "sq_widths": widths,
+            "centres": centres,
             "n_components": strategy.n_components,
             "noise": strategy.noise,
             "rng": copy.deepcopy(rng),
@@ -54,25 +55,22 @@ class ShardedDesign:
         self._positions = np.empty(0, dtype=np.intp)
         self._features = np.empty((0, 0))
 
-    def _sq_width(self, m: int) -> float:
-        """Median squared distance of a modality's rows, of as many as on one machine."""
+    def _drawn(self, m: int) -> np.ndarray:
+        """Rows of a modality that its width and centre come of, those of one machine."""
         counts = np.array(self._shards.ask(_n_present, m))
         n_known = self._shards.ask_one(_n_known, m)
-        of_pool, of_known = width_rows(int(counts.sum()), n_known)
+        of_pool, of_known = drawn_rows(int(counts.sum()), n_known)
         ends = counts.cumsum()
         owners = np.searchsorted(ends, of_pool, side="right")
         own = [of_pool[owners == w] - (ends[w] - counts[w]) for w in range(len(counts))]
         drawn = self._shards.ask(_present_rows, m, own=own)
-        return median_sq_distance(np.concatenate([*drawn, self._shards.ask_one(_known_rows, m, of_known)]))
-
-    def _centres(self, order: list[int]) -> list[np.ndarray]:
-        parts = [*self._shards.ask(_sums, order), self._shards.ask_one(_known_sums, order)]
-        parts = [part for part in parts if part]
-        sums = zip(*parts, strict=True)
-        return [sum(total for total, _ in each) / max(1.0, sum(count for _, count in each)) for each in map(list, sums)]
+        return np.concatenate([*drawn, self._shards.ask_one(_known_rows, m, of_known)])
 
     def _set_target(self, parts: list[np.ndarray]) -> None:
         self._process.target = sum(parts[1:], parts[0])
+
+    def __len__(self) -> int:
+        return sum(self._shards.counts)
 
     def refresh(self, precise: bool) -> None:
         """Compute c and t of all rows anew."""
@@ -147,19 +145,6 @@ def _known_rows(view: View, m: int, numbers: np.ndarray) -> np.ndarray:
 def _rows_there(reading: Reading, m: int, numbers: np.ndarray) -> np.ndarray:
     """Rows of a modality, numbered among those that have it."""
     return np.asarray(reading.head.blocks[m][np.flatnonzero(reading.present[:, m])[numbers]])
-
-
-def _sums(view: View, order: list[int]) -> list[tuple[np.ndarray, float]]:
-    return _sums_of(view.reading, order)
-
-
-def _known_sums(view: View, order: list[int]) -> list[tuple[np.ndarray, float]]:
-    return _sums_of(view.reading.labelled, order) if len(view.reading.labelled) else []
-
-
-def _sums_of(reading: Reading, order: list[int]) -> list[tuple[np.ndarray, float]]:
-    present = reading.present.astype(np.float64)
-    return [sum_of_present(np.asarray(reading.head.blocks[m]), present[:, m]) for m in order]
 
 
 def _begin(view: View, settings: dict[str, Any]) -> np.ndarray:

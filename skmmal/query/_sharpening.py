@@ -30,6 +30,7 @@ def exponents(labelled: Reading) -> dict[str, float]:
     """
     if not len(labelled) or not labelled.is_fitted:
         return {}
+    labelled.source.read_heads()
     heads = labelled.heads if labelled.source.has_own_heads else {labelled.head.name: labelled.head}
     return {name: exponent(head) for name, head in heads.items()}
 

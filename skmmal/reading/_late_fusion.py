@@ -68,12 +68,29 @@ class LateFusionSource(LateFusionPasses):
         """Predicted labels by each head, in one pass."""
         if self._asked("predict") or self._asked("predict_proba_by_modality"):
             return super().predictions
-
-        def codes(part: Pass) -> list[np.ndarray]:
-            return [self.target.predicted(logits) for logits in (*part.own_logits(), part.fused_logits())]
-
-        labels = (self.target.named(found, self.final.classes_) for found in self.forward(codes))
+        labels = (self.target.named(found, self.final.classes_) for found in self._codes)
         return dict(zip((*self.modality_names, FUSED), labels, strict=True))
+
+    @cached_property
+    def _codes(self) -> list[np.ndarray]:
+        """What each head predicts, the fused one last."""
+        return self.forward(lambda part: [self.target.predicted(logits) for logits in part.all_logits()])
+
+    def read_heads(self) -> None:
+        # probabilities and predictions of every head, of one pass
+        wanted = ("predict_proba", "predict_proba_by_modality", "predict")
+        is_begun = not {"probabilities", "probabilities_by_modality", "_codes"}.isdisjoint(vars(self))
+        if is_begun or any(map(self._asked, wanted)):
+            return
+
+        def everything(part: Pass) -> list[np.ndarray]:
+            logits = part.all_logits()
+            return [*map(self.target.probabilities, logits), *map(self.target.predicted, logits)]
+
+        found, n_heads = self.forward(everything), len(self.modality_names) + 1
+        *own, fused = found[:n_heads]
+        vars(self)["probabilities_by_modality"] = dict(zip(self.modality_names, own, strict=True))
+        vars(self).update(probabilities=fused, _codes=found[n_heads:])
 
     @cached_property
     def contributions(self) -> np.ndarray:

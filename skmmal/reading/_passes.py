@@ -48,6 +48,10 @@ class Pass(ABC):
     def own_logits(self) -> list[np.ndarray]:
         """Logits (n, K) of each modality's own head."""
 
+    def all_logits(self) -> list[np.ndarray]:
+        """Logits (n, K) of each modality's own head, and last of the fused one."""
+        return [*self.own_logits(), self.fused_logits()]
+
     @abstractmethod
     def shares(self, ablation_point: str) -> tuple[list[np.ndarray], np.ndarray] | None:
         """Each modality's share (n, K) of the fused logits and their intercept (K,).

@@ -177,6 +177,7 @@ class Reading(SelectedRows):
         """
         if len(self.listening) == 1:
             return self.listening[0].spread(score(self.listening[0]))
+        self.source.read_heads()
         n_heads = 1.0 + self.present.sum(axis=1)
         # divided before they are added: some strategies' scores go up to the largest float
         shares = [scores / n_heads for scores in self.by_head(score)]

@@ -15,7 +15,9 @@ from skmmal._random import RandomState, check_rng
 from skmmal.selection._backend import Array, cast, namespace, row_sq_norms, to_device, to_numpy
 from skmmal.selection._gaussian_process import finite_matrix
 
-__all__ = ["average_kernel", "fourier_features", "median_sq_distance", "sum_of_present"]
+__all__ = ["average_kernel", "fourier_features", "median_sq_distance"]
+
+_CENTRE_ROWS = 1_000
 
 
 def median_sq_distance(block: Any) -> float:
@@ -150,7 +152,7 @@ def fourier_features(
     extra : sequence of sequences of M array-likes of shape (n, E_m), optional
         Further columns of each set, as in `average_kernel`; finite also where absent. By default none.
     centres : sequence of M ndarrays of shape (D_m,), optional
-        Where the points are centred; by default at the mean of the rows that have the modality.
+        Where the points are centred; by default at the mean of at most some thousand rows that have the modality.
     random_state : int, RandomState, Generator or None
         Draws the frequencies.
     device : torch.device or str, optional
@@ -210,16 +212,15 @@ def fourier_features(
         if centres is not None:
             centre = centres[m]
         else:
-            centre = _mean_of_present([points[m].block for points in columns], [mask[:, m] for mask in masks])
+            centre = _centre([points[m].block for points in columns], [mask[:, m] for mask in masks])
         frequencies = _placed(cast(_orthogonal_frequencies(n_columns, half, rng) * np.sqrt(2.0), "float32"), device)
         cosines, sines = (slice(at, at + half) for at in (2 * m * half, (2 * m + 1) * half))
         for points, scale, phi in zip(columns, scales, features, strict=True):
             for part in row_chunks(len(phi), max(n_columns, half)):
                 angles = _placed(points[m].take(part, centre, "float32"), device) @ frequencies
                 for wave, place in ((library.cos, cosines), (library.sin, sines)):
-                    values = wave(angles)
-                    values *= scale[part, m : m + 1]
-                    phi[part, place] = values
+                    wave(angles, out=phi[part, place])
+                    phi[part, place] *= scale[part, m : m + 1]
     return features
 
 
@@ -239,12 +240,14 @@ class _Columns:
         return self.block.shape[1], 0 if self.extra is None else self.extra.shape[1]
 
     def take(self, part: slice, centre: np.ndarray | float, dtype: str = "float64") -> np.ndarray:
-        """Some rows, so that squared distances are the exponents of the kernel; rounded to `dtype` at the end."""
-        scaled = cast(self.block[part], "float64") - centre
-        scaled /= self.width
+        """Some rows, so that squared distances are the exponents of the kernel."""
+        rows = self.block[part]
         n_own, n_extra = self.n_columns
-        found = np.empty((len(scaled), n_own + n_extra), dtype)
-        found[:, :n_own] = scaled
+        found = np.empty((len(rows), n_own + n_extra), dtype)
+        # in the finer of both types: a centre that is rounded moves all rows alike, a row that is rounded does not
+        centre = np.asarray(centre, np.result_type(rows.dtype, dtype))
+        np.subtract(rows, centre, out=found[:, :n_own], casting="same_kind")
+        found[:, :n_own] /= self.width
         if self.extra is not None:
             found[:, n_own:] = self.extra[part]
         return found
@@ -284,18 +287,12 @@ def _check_widths(sq_widths: Any, n_modalities: int) -> np.ndarray:
     return widths
 
 
-def _mean_of_present(blocks: list[np.ndarray], there: list[np.ndarray]) -> np.ndarray:
-    """Mean of the rows that are there, in float64; zero without any."""
-    parts = [sum_of_present(block, mask) for block, mask in zip(blocks, there, strict=True)]
-    return np.sum([total for total, _ in parts], axis=0) / max(1.0, sum(count for _, count in parts))
-
-
-def sum_of_present(block: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, float]:
-    """Sum of the rows that are there, in float64, and their number."""
-    total = np.zeros(block.shape[1])
-    for part in row_chunks(*block.shape):
-        total += there[part] @ cast(block[part], "float64")
-    return total, float(there.sum())
+def _centre(blocks: list[np.ndarray], there: list[np.ndarray]) -> np.ndarray:
+    """Mean of at most some thousand rows that are there, evenly spaced, in float64; zero without any."""
+    numbers = [np.flatnonzero(mask) for mask in there]
+    rows = [block[own[:: -(-len(own) // _CENTRE_ROWS) or 1]] for block, own in zip(blocks, numbers, strict=True)]
+    drawn = np.concatenate(rows)
+    return drawn.mean(axis=0, dtype=np.float64) if len(drawn) else np.zeros(drawn.shape[1])
 
 
 def _orthogonal_frequencies(n_columns: int, n_frequencies: int, rng: np.random.RandomState) -> np.ndarray:

@@ -29,7 +29,8 @@ def finite_matrix(values: Any, argument: str) -> Array:
 
 def largest_value(matrix: Array) -> float:
     """Largest absolute value, NaN where there is one; zero without any."""
-    return 0.0 if 0 in matrix.shape else max(abs(float(matrix.min())), abs(float(matrix.max())))
+    parts = (matrix[part] for part in row_chunks(*matrix.shape) if matrix.shape[1])
+    return float(np.max([max(abs(float(rows.min())), abs(float(rows.max()))) for rows in parts], initial=0.0))
 
 
 class Process(ABC):
@@ -189,7 +190,8 @@ class FeatureProcess(Process):
         if rows is not None:
             return cast(gather(self._features, rows), "float64") @ directions
         if not self._is_converted:
-            return self._features @ cast(directions, self._dtype)
+            # a direction's values lie together: one after the other is gone through
+            return (cast(directions, self._dtype).T @ self._features.T).T
         parts = row_chunks(*self._features.shape)
         products = [cast(self._features[part], "float64") @ directions for part in parts]
         return namespace(directions).concatenate(products)

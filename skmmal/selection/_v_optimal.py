@@ -23,7 +23,9 @@ __all__ = [
 ]
 
 _FIRST_BLOCK, _LARGEST_BLOCK = 8, 64
-_CANDIDATES_PER_PICK, _MOST_CANDIDATES = 8, 256
+_CANDIDATES_PER_PICK, _MOST_CANDIDATES = 8, 512
+_ROWS_PER_CANDIDATE = 256
+"""A candidate costs as much as so many rows: few rows are worth no more than half of the candidates."""
 # A float32 pass is off by some 1e-6 of the noise; where a candidate's gain is off by more than this, it has drifted.
 _DRIFT = 1e-4
 _MOST_REPAIRS = 4
@@ -80,7 +82,7 @@ def v_optimal_dense(
     a = C e_p, e = C diag(v) a and d = c_p + s².
 
     A gain may rise when another row is picked, so that lazy search by upper bounds is not exact. Instead, the picks are
-    guessed in blocks: greedy search among the rows of highest gain (at most 256) gives a block of up to 64 picks; then
+    guessed in blocks: greedy search among the rows of highest gain (at most 512) gives a block of up to 64 picks; then
     a and e of the whole block are computed for all rows in one matrix product, and gone through pick by pick. At the
     first one that a row outside of the candidates surpasses, the block ends. So the picks are those of the plain loop,
     and the matrix is read once for a block instead of once for a pick.
@@ -222,10 +224,10 @@ def greedy_design(design: Any, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
     design.refresh(precise)
     picked: list[int] = []
     gains: list[float] = []
-    size = _FIRST_BLOCK
+    size, most = _FIRST_BLOCK, max(_MOST_CANDIDATES // 2, min(_MOST_CANDIDATES, len(design) // _ROWS_PER_CANDIDATE))
     while len(picked) < n_samples:
         size = min(size, n_samples - len(picked))
-        rows, tracked = design.highest(min(_CANDIDATES_PER_PICK * size, _MOST_CANDIDATES))
+        rows, tracked = design.highest(min(_CANDIDATES_PER_PICK * size, most))
         G, H = design.directions(rows)
         C, M = (to_numpy(design.values(directions, rows)) for directions in (G, H))
         exact = _gains(C.diagonal(), M.diagonal(), design.noise)
@@ -263,6 +265,9 @@ class Design:
         self._available = available.copy()
         self._before: tuple[Array, Array] | None = None
         self._columns: tuple[Guess, Array, Array] | None = None
+
+    def __len__(self) -> int:
+        return len(self._available)
 
     def refresh(self, precise: bool) -> None:
         """Compute c and t of all rows anew."""
