@@ -21,8 +21,9 @@ _STEPS = (2, 1)
 """Positions by which the search moves, first and then."""
 _TOL, _MAX_ITER = 2e-3, 200
 """How near to their optimum the folds' objectives come, relatively, and in how many iterations at most."""
-_ERRORS = 1.0
-"""Standard errors by which a candidate must be better than the plain one to be taken for better."""
+_ERRORS = 1.5
+"""Standard errors by which a candidate must be better than the plain one to be taken for better: it is the best of some
+twenty, so that one standard error would be too few."""
 _SPREAD_OF_WEIGHTS, _SPREAD_OF_C = 1.5, 2.0
 """Standard deviations, beforehand, of the logarithms of a modality's weight and of C."""
 _SPREAD_OF_TEMPERATURE = 0.3
@@ -267,8 +268,8 @@ def choose(
 
     Every candidate's logits are tempered by the temperature that suits it best: with few rows the loss as it is would
     prefer heads that say little of any row. The best candidate, after what the prior says against it, is taken where
-    its gain over the plain one is more than one standard error. Otherwise the one is whose gain, less one standard
-    error, is largest: the plain one where none has such a gain.
+    its gain over the plain one is more than one and a half standard errors. Otherwise the one is whose gain, less as
+    much, is largest: the plain one where none has such a gain.
 
     Parameters
     ----------
