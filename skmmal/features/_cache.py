@@ -43,9 +43,14 @@ class CacheFiles:
             for what, read in (("values", self.values), ("present", self.present), ("markers", self.markers)):
                 self._kept[what, name] = read(name)
 
+    @property
+    def is_current(self) -> bool:
+        """Whether what was opened still stands at the path."""
+        return identity_of(self.path) == self.identity
+
     def check_current(self) -> None:
         """Raise if another cache stands at the path now."""
-        if identity_of(self.path) != self.identity:
+        if not self.is_current:
             raise CacheError(f"{self.path} was replaced by another cache since it was opened; open it again")
 
     def entry(self, name: str) -> dict[str, Any]:
@@ -132,10 +137,10 @@ class CacheFiles:
         try:
             found = read()
         except (CacheError, OSError):
-            if identity_of(self.path) == self.identity:
+            if self.is_current:
                 raise
         else:
-            if identity_of(self.path) == self.identity:
+            if self.is_current:
                 return found
         if (what, name) not in self._kept:
             self.check_current()

@@ -98,11 +98,16 @@ class GrowingCache(CacheReader):
         """
         given = ids_text(ids).decode().split("\n")[:-1]
         with locked(self.path.with_name(f".{self.path.name}.grow"), remove=True):  # of several jobs the first one grows
-            self._reopen()
-            known = {str(identifier) for identifier in self.ids}
-            new = [identifier for identifier in given if identifier not in known]
+            if not self.files.is_current:
+                self._reopen()
+            self.files.manifest.reload()  # a job may have begun another modality
+            known = self.ids.tolist()
+            new = given[len(known) :]
+            if given[: len(known)] != known:
+                there = set(known)
+                new = [identifier for identifier in given if identifier not in there]
             if new:
-                grow(self.files, ids_text([*self.ids, *new]), may_be_replaced)
+                grow(self.files, ids_text([*known, *new]), may_be_replaced)
                 self._reopen()
         return self
 

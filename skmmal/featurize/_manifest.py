@@ -18,6 +18,8 @@ from skmmal.featurize._saved import is_saved, read_saved
 from skmmal.featurize._tables import ROW, Row, read_rows, read_text
 from skmmal.featurize._tars import expanded, is_tar, read_tars
 
+_HASHED_LINES = 1_000
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -34,9 +36,9 @@ class Manifest:
 
     def sha256_of_first(self, n_rows: int) -> str:
         """Hash of the manifest that has the first rows only."""
-        digest = hashlib.sha256()
-        for line in itertools.islice(self._lines(), n_rows):
-            digest.update(line)
+        digest, lines = hashlib.sha256(), itertools.islice(self._lines(), n_rows)
+        while some := b"".join(itertools.islice(lines, _HASHED_LINES)):
+            digest.update(some)
         return digest.hexdigest()
 
     @property
