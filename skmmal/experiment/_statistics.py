@@ -416,7 +416,7 @@ def _paired(difference: np.ndarray, confidence: float) -> dict[str, float]:
     }
     if np.ptp(difference) == 0:  # no spread: nothing to estimate, the sign is certain
         certain = 1.0 if difference[0] == 0 else 0.0
-        wilcoxon = 1.0 if difference[0] == 0 else float(stats.wilcoxon(difference).pvalue)
+        wilcoxon = 1.0 if difference[0] == 0 else _signed_rank_pvalue(difference)
         return {
             "low": difference[0],
             "high": difference[0],
@@ -436,9 +436,23 @@ def _paired(difference: np.ndarray, confidence: float) -> dict[str, float]:
         "low": float(interval.low),
         "high": float(interval.high),
         "t_pvalue": float(stats.ttest_1samp(difference, 0.0).pvalue),
-        "wilcoxon_pvalue": float(stats.wilcoxon(difference).pvalue),
+        "wilcoxon_pvalue": _signed_rank_pvalue(difference),
         **counts,
     }
+
+
+def _signed_rank_pvalue(difference: np.ndarray) -> float:
+    """Two-sided p-value of Wilcoxon's signed ranks, exact also with ties: every rank is as likely up as down.
+
+    scipy's, where some differences are equal, takes seconds for 13 seeds and is not exact for more.
+    """
+    moved = difference[difference != 0]
+    ranks = np.rint(2 * stats.rankdata(abs(moved))).astype(int)  # twice the ranks are whole numbers
+    chances = np.ones(1)
+    for rank in ranks:
+        chances = (np.pad(chances, (0, rank)) + np.pad(chances, (rank, 0))) / 2
+    found = ranks[moved > 0].sum()
+    return min(1.0, 2 * float(min(chances[: found + 1].sum(), chances[found:].sum())))
 
 
 def holm(p: np.ndarray) -> np.ndarray:

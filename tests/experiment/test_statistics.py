@@ -1,5 +1,7 @@
 """Statistics against brute force, closed forms and scikit-posthocs."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -278,3 +280,23 @@ def test_wrong_arguments_are_named(call, error, match):
 
 def test_equal_scores_are_no_difference():
     assert friedman(pd.DataFrame({"a": [0.5, 0.7], "b": [0.5, 0.7], "c": [0.5, 0.7]})) == 1.0
+
+
+@pytest.mark.parametrize("n_seeds", [2, 5, 9])
+def test_signed_ranks_are_exact_with_ties_and_without(n_seeds):
+    """Against every assignment of signs."""
+    rng = np.random.default_rng(n_seeds)
+    for draw in range(20):
+        difference = rng.integers(-3, 4, n_seeds) / 100 if draw % 2 else rng.standard_normal(n_seeds)
+        moved = difference[difference != 0]
+        if not len(moved) or np.ptp(difference) == 0:
+            continue
+        ranks = stats.rankdata(abs(moved))
+        sums = np.array([ranks @ signs for signs in itertools.product([0, 1], repeat=len(moved))])
+        observed = ranks @ (moved > 0)
+        expected = min(1.0, 2 * min((sums <= observed).mean(), (sums >= observed).mean()))
+        frame = pd.DataFrame(
+            {"strategy": np.repeat(["a", "random"], n_seeds), "seed": [*range(n_seeds)] * 2, "round": 0,
+             "n_labeled": 10, "accuracy": [*difference, *np.zeros(n_seeds)]}
+        )  # fmt: skip
+        assert compare(frame)["wilcoxon_pvalue"]["a"] == pytest.approx(expected)
