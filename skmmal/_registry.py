@@ -148,13 +148,17 @@ def entries(kind: str) -> Mapping[str, Entry]:
     mapping of str to Entry
         It cannot be changed.
     """
-    known = {entry.name: entry for entry in ENTRIES if entry.kind == kind}
+    known = _own(kind)
     if kind == "strategy":
         taken = {plain_name(name) for name in known}
         for point in entry_points(group=GROUP):
             if plain_name(point.name) not in taken:
                 known[point.name] = Entry(kind, point.name, point.value)
     return MappingProxyType(dict(sorted(known.items())))
+
+
+def _own(kind: str) -> dict[str, Entry]:
+    return {entry.name: entry for entry in ENTRIES if entry.kind == kind}
 
 
 def find(kind: str, name: str) -> Entry:
@@ -183,7 +187,9 @@ def find(kind: str, name: str) -> Entry:
     >>> find("strategy", "BM-MAL").path
     'skmmal.query._bmmal:BMMAL'
     """
-    known = entries(kind)
+    # to look through what other distributions bring takes longer than many a query
+    own = _own(kind)
+    known = own if isinstance(name, str) and name in own else entries(kind)
     return known[find_name(name, {entry.name: entry.class_name for entry in known.values()}, _KINDS[kind])]
 
 
@@ -201,7 +207,8 @@ def name_of(kind: str, cls: type) -> str | None:
     str or None
         The registered spelling.
     """
-    for name, entry in entries(kind).items():
-        if entry.class_name.rpartition(".")[2] == cls.__name__ and entry.load() is cls:
-            return name
+    for known in (_own, entries):
+        for name, entry in known(kind).items():
+            if entry.class_name.rpartition(".")[2] == cls.__name__ and entry.load() is cls:
+                return name
     return None
