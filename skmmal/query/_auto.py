@@ -1,4 +1,4 @@
-"""The strategy for those who do not want to choose one: half a batch by MVOPT, half by UHerding."""
+"""For those who do not want to choose between the two: half a batch by MVOPT, half by UHerding."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Auto"]
 
 
 class Auto(QueryStrategy):
-    """Half of the batch by MVOPT, the rest by UHerding: the default of campaigns, from the first batch to the last.
+    """Half of the batch by MVOPT, the rest by UHerding, from the first batch to the last.
 
     Parameters
     ----------
