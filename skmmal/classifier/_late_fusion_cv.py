@@ -109,10 +109,10 @@ class LateFusionClassifierCV(LateFusionClassifier):
     and prior become better. The prior is normal in log C (standard deviation 2) and log w (1.5), and counts as much as
     one row's loss counts.
 
-    *When in doubt.* The best candidate is taken where its gain over the first one, after the prior, is more than one and
-    a half standard errors of the gain (over groups, if there are). Otherwise the candidate is whose gain is largest after
-    as much is taken off: with few or noisy rows that is the first one itself. One standard error, as usual, would be too
-    few for the best of some twenty candidates: on clean features it cost 0.3 points of accuracy.
+    *When in doubt.* The best candidate is taken where its gain over the first one, after the prior, is more than one
+    and a half standard errors of the gain (over groups, if there are). Otherwise the candidate is whose gain is largest
+    after as much is taken off: with few or noisy rows that is the first one itself. One standard error, as usual, would
+    be too few for the best of some twenty candidates: on clean features it cost 0.3 points of accuracy.
 
     *Its cost.* The folds of a candidate are solved together, to a relative precision of 2e-3, from the best candidate's
     weights. Beyond 100 million rows × features × classes, 15 % of the rows (and no fewer than make up that number)

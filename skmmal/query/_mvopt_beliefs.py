@@ -1,4 +1,4 @@
-"""What MVOPT takes from the heads: how unsure they are, what they hold rows for; and what its random features are scaled by."""
+"""What MVOPT takes from the heads: how unsure they are, what they hold rows for; and how its features are scaled."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def drawn_rows(n_pool: int, n_known: int) -> tuple[np.ndarray, np.ndarray]:
 
 def width_and_centre(points: np.ndarray) -> tuple[float, np.ndarray]:
     """Median squared distance between points, and their mean; 1 and 0 where there are none."""
-    return median_sq_distance(points), points.mean(axis=0, dtype=np.float64) if len(points) else np.zeros(points.shape[1])
+    centre = points.mean(axis=0, dtype=np.float64) if len(points) else np.zeros(points.shape[1])
+    return median_sq_distance(points), centre
 
 
 def unsureness(pool: Reading, powers: Mapping[str, float]) -> np.ndarray | None:

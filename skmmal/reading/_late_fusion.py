@@ -76,12 +76,12 @@ class LateFusionSource(LateFusionPasses):
         """What each head predicts, the fused one last."""
         return self.forward(lambda part: [self.target.predicted(logits) for logits in part.all_logits()])
 
-    def read_heads(self) -> None:
+    def read_heads(self) -> bool:
         # probabilities and predictions of every head, of one pass
         wanted = ("predict_proba", "predict_proba_by_modality", "predict")
         is_begun = not {"probabilities", "probabilities_by_modality", "_codes"}.isdisjoint(vars(self))
         if is_begun or any(map(self._asked, wanted)):
-            return
+            return False
 
         def everything(part: Pass) -> list[np.ndarray]:
             logits = part.all_logits()
@@ -91,6 +91,7 @@ class LateFusionSource(LateFusionPasses):
         *own, fused = found[:n_heads]
         vars(self)["probabilities_by_modality"] = dict(zip(self.modality_names, own, strict=True))
         vars(self).update(probabilities=fused, _codes=found[n_heads:])
+        return True
 
     @cached_property
     def contributions(self) -> np.ndarray:

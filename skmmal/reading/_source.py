@@ -86,11 +86,17 @@ class RowAnswers(ABC):
         """
         return list(function(self.probabilities))
 
-    def read_heads(self) -> None:
-        """Read what all heads say of the rows, for those who are about to ask for more than one; by default nothing.
+    def read_heads(self) -> bool:
+        """Read what all heads say of the rows, for those who are about to ask for more than one.
 
         Sources that go through the rows themselves then do so once.
+
+        Returns
+        -------
+        bool
+            Whether it did.
         """
+        return False
 
     def forget_probabilities(self) -> bool:
         """Let go of probabilities that can be made again, of rows that lie in files.
