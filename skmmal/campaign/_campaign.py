@@ -141,8 +141,9 @@ class LabelingCampaign(ConnectMixin, MeasuringMixin):
         ids : sequence of str, optional
             Names of the rows, with arrays.
         strategy : str or QueryStrategy, optional
-            Chooses the batches. Default: ``"mvopt"`` (`skmmal.query.MVOPT`), of which no strategy was significantly
-            ahead on any of our sets; in a folder that holds a campaign already, the one it was begun with.
+            Chooses the batches. Default: ``"auto"`` (`skmmal.query.Auto`: MVOPT, as long as the classifier's heads are
+            not flat), where labels are numbers ``"mvopt"``; in a folder that holds a campaign already, the one it was
+            begun with.
         initial : str or QueryStrategy, optional
             Chooses as long as fewer than two classes have labels; one that needs no model. Default: ``"kmeans"``, with
             `groups`, `costs` or a `ShardedPool` ``"maxherding"``.
@@ -262,4 +263,6 @@ def _with_usual(folder: Path, strategy: Any, estimator: Any, target: Any) -> tup
         target = NUMBER if predicts_values(estimator) else CLASS
     if estimator is None:
         estimator = usual_regressor() if target == NUMBER else LateFusionClassifierCV()
-    return "mvopt" if strategy is None else strategy, estimator, target
+    if strategy is None:
+        strategy = "mvopt" if target == NUMBER else "auto"
+    return strategy, estimator, target

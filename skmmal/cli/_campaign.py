@@ -100,7 +100,7 @@ def init(
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="Name of the strategy. Default: mvopt, or what the campaign was begun with.",
+            help="Name of the strategy. Default: auto (of numbers mvopt), or what the campaign was begun with.",
             autocompletion=complete_strategy,
         ),
     ] = None,

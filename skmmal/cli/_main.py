@@ -318,7 +318,7 @@ def select(
     features: Annotated[Path, typer.Option(help="A feature cache (a folder), or an .npz file.")],
     out: Annotated[Path, typer.Option(help="CSV to write: id, rank, score, and what the model thinks of the row.")],
     labels: LabelsOption = None,
-    strategy: Annotated[str, typer.Option(help="Name of the strategy.", autocompletion=complete_strategy)] = "mvopt",
+    strategy: Annotated[str, typer.Option(help="Name of the strategy.", autocompletion=complete_strategy)] = "auto",
     n_instances: Annotated[int, typer.Option("--n-instances", "-n", help="Rows to choose.", min=1)] = 100,
     scale: ScaleOption = Scale.standard,
     estimator: EstimatorOption = Classifier.cv,

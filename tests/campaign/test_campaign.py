@@ -13,7 +13,7 @@ from skmmal.campaign._batch import RANDOM_SLICE
 from skmmal.datasets import make_multimodal_classification
 from skmmal.experiment._problem import random_seed
 from skmmal.features import FeatureStore
-from skmmal.query import BMMAL, MVOPT
+from skmmal.query import BMMAL, Auto
 from skmmal.stopping import Budget, StabilizingPredictions
 
 
@@ -131,7 +131,7 @@ def test_random_slice_is_a_uniform_sample(begin, answer, pool):
     second = campaign.next_batch()
     drawn = second[second["chosen_by"] == RANDOM_SLICE]
     assert len(drawn) == 10
-    assert (second["chosen_by"] == "mvopt").sum() == 30
+    assert (second["chosen_by"] == "auto").sum() == 30
     assert campaign.status().estimates.empty  # no answers yet
     campaign.add_labels(answer(second))
     line = campaign.status().estimates.iloc[-1]
@@ -263,7 +263,7 @@ def test_undo(begin, answer, contents):
         campaign.undo(1)
     with pytest.raises(ValueError, match="there is no entry 9; the log holds 3"):
         campaign.undo(9)
-    assert campaign.undo(by="ann", reason="wrong batch") == {"entry": 4, "undoes": 3, "what": "round 2: 12 ids by mvopt"}
+    assert campaign.undo(by="ann", reason="wrong batch") == {"entry": 4, "undoes": 3, "what": "round 2: 12 ids by auto"}
     assert campaign.undo(3)["entry"] is None  # again: nothing happens
     assert len(campaign.state().rounds) == 1
     # nothing was deleted, and the same batch is handed out once more
@@ -406,7 +406,7 @@ def test_campaigns_of_earlier_versions_keep_the_plain_classifier(begin, answer):
 def test_a_campaign_keeps_the_strategy_it_was_begun_with(begin):
     assert type(begin("old", strategy="bmmal").settings.strategy) is BMMAL
     assert type(begin("old").settings.strategy) is BMMAL
-    assert type(begin("new").settings.strategy) is MVOPT
+    assert type(begin("new").settings.strategy) is Auto
     with pytest.raises(ValueError, match="begun otherwise"):
         begin("old", strategy="auto")
 

@@ -109,10 +109,10 @@ def test_a_session(running, tmp_path, pool, write_labels):
     assert "Entry 6 (12 labels) is undone [entry 7]" in skmmal("undo", running, "--reason", "wrong file")
     assert "was undone before" in skmmal("undo", running, "--entry", 6)
     log = skmmal("log", running)
-    assert "round 3: 12 ids by mvopt" in log
+    assert "round 3: 12 ids by auto" in log
     assert "entry 6 undone" in log
     out = tmp_path / "again.csv"
-    assert "Round 2: 12 of 138 rows, chosen by mvopt" in skmmal("next", running, "--round", 2, "--out", out)
+    assert "Round 2: 12 of 138 rows, chosen by auto" in skmmal("next", running, "--round", 2, "--out", out)
     assert out.read_bytes() == (running / "log" / "000003-round-002" / "next.csv").read_bytes()
     assert "doubtful of 24 labels" in skmmal("doubts", running, "-n", 3, "--out", tmp_path / "doubts.csv")
     assert len(pd.read_csv(tmp_path / "doubts.csv")) == 24
@@ -254,7 +254,7 @@ def test_report(running, tmp_path):
     assert "http" not in page.replace("http://www.w3.org", "")
     assert "<script>bob" not in page
     assert "&lt;script&gt;bob" in page
-    assert "round 3: 12 ids by mvopt" in page
+    assert "round 3: 12 ids by auto" in page
     other = {"cat": "dog", "dog": "eel", "eel": "cat"}
     labels = pd.read_csv(tmp_path / "1.csv").replace({"label": other}).head(1)
     labels.to_csv(tmp_path / "odd.csv", index=False)

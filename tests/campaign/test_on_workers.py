@@ -256,7 +256,7 @@ def test_what_needs_the_rows_in_one_place_is_refused(tmp_path, caches):
 
 def test_the_defaults_of_a_campaign_on_a_pool(tmp_path, caches):
     campaign = LabelingCampaign.create(tmp_path / "c", ShardedPool.open(caches, n_workers=2), n_instances=9)
-    assert type(campaign.settings.strategy).__name__ == "MVOPT"
+    assert type(campaign.settings.strategy).__name__ == "Auto"
     assert type(campaign.settings.initial).__name__ == "MaxHerding"
     assert len(campaign.next_batch()) == 9
 

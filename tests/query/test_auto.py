@@ -1,11 +1,12 @@
-"""Auto is MVOPT for half of a batch, and UHerding beside it."""
+"""Auto is MVOPT; where heads are flat it is so for half of a batch, and UHerding beside it."""
 
 import numpy as np
 import pytest
 from samples import make_blocks
 
 from skmmal import LateFusionClassifier, MultimodalArray
-from skmmal.query import MVOPT, Auto
+from skmmal.query import MVOPT, Auto, UHerding
+from skmmal.query._uherding import worth_of_covering
 from skmmal.reading import read_with_labels
 
 
@@ -39,41 +40,54 @@ def covering(points, known, weights, n, open_rows):
     return picked, gains
 
 
+FLAT = {"C": 1e-3}
+
+
 @pytest.mark.parametrize("candidates", [None, np.arange(1, 80, 2)])
 @pytest.mark.parametrize("kind", ["one class", "several labels", "no model", "no labels"])
-@pytest.mark.parametrize("n_instances", [1, 2, 7])
-def test_half_is_a_design_and_half_covers_what_that_leaves(n_instances, kind, candidates, problem):
+def test_it_is_mvopt(kind, candidates, problem):
     pool, labeled, y = problem
-    known = {} if kind == "no labels" else {"X_labeled": labeled}  # without y: no temperature
-    clf, weights = None, np.ones(80)
-    if kind == "one class":
-        clf = LateFusionClassifier().fit(labeled, y)
-        ordered = np.sort(clf.predict_proba(pool), axis=1)
-        weights = 1 - (ordered[:, -1] - ordered[:, -2])
-    elif kind == "several labels":
-        clf = LateFusionClassifier().fit(labeled, np.eye(3, dtype=int)[y])
-        weights = (1 - np.abs(2 * clf.predict_proba(pool) - 1)).mean(axis=1)
+    known = {} if kind == "no labels" else {"X_labeled": labeled, "y_labeled": y}
+    clf = None
+    if kind == "several labels":
+        known["y_labeled"] = np.eye(3, dtype=int)[y]
+    if kind != "no model":
+        clf = LateFusionClassifier().fit(labeled, np.eye(3, dtype=int)[y] if kind == "several labels" else y)
+    auto, mvopt = (
+        each.query(clf, pool, 7, candidates=candidates, return_scores=True, **known) for each in (Auto(), MVOPT())
+    )
+    np.testing.assert_array_equal(auto[0], mvopt[0])
+    np.testing.assert_array_equal(auto[1], mvopt[1])
+
+
+@pytest.mark.parametrize("candidates", [None, np.arange(1, 80, 2)])
+@pytest.mark.parametrize("n_instances", [1, 2, 7])
+def test_with_flat_heads_half_covers_what_the_design_leaves(n_instances, candidates, problem):
+    pool, labeled, y = problem
+    clf = LateFusionClassifier(**FLAT).fit(labeled, y)
+    known = {"X_labeled": labeled, "y_labeled": y}
     found, scores = Auto().query(clf, pool, n_instances, candidates=candidates, return_scores=True, **known)
     half = (n_instances + 1) // 2
     first, falls = MVOPT().query(clf, pool, half, candidates=candidates, return_scores=True, **known)
     np.testing.assert_array_equal(found[:half], first)
     np.testing.assert_allclose(scores[:half], falls)
-    read = read_with_labels(clf, pool, known.get("X_labeled"), None)
+    read, at_labels = (read_with_labels(clf, rows, labeled, y) for rows in (pool, labeled))
+    weights = worth_of_covering(read)
     points = unit(read)
-    cover = points[first] if kind == "no labels" else np.vstack([unit(read_with_labels(clf, labeled, None, None)), points[first]])
+    cover = np.vstack([unit(at_labels), points[first]])
     open_rows = np.setdiff1d(np.arange(80) if candidates is None else candidates, first)
     rest, gains = covering(points, cover, weights, n_instances - half, open_rows)
     assert found[half:].tolist() == rest
     np.testing.assert_allclose(scores[half:], gains, atol=1e-6)
 
 
-def test_labels_temper_the_half_that_covers(problem):
+def test_groups_are_mvopts_and_of_flat_heads_uherdings(problem):
     pool, labeled, y = problem
-    clf = LateFusionClassifier(C=100).fit(labeled, y)
-    wrong = np.roll(y, 1)  # a model that errs this often is less sure of itself
-    told, misled = (Auto().query(clf, pool, 20, X_labeled=labeled, y_labeled=each, return_scores=True) for each in (y, wrong))
-    np.testing.assert_array_equal(told[0][:10], misled[0][:10])
-    assert misled[1][10] > told[1][10]
+    groups = np.arange(80) // 4
+    for options, other in (({}, MVOPT()), (FLAT, UHerding())):
+        clf = LateFusionClassifier(**options).fit(labeled, y)
+        known = {"X_labeled": labeled, "y_labeled": y, "groups": groups}
+        np.testing.assert_array_equal(Auto().query(clf, pool, 8, **known), other.query(clf, pool, 8, **known))
 
 
 def test_a_batch_of_all_rows_takes_each_once(problem):
