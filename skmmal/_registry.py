@@ -158,6 +158,7 @@ def entries(kind: str) -> Mapping[str, Entry]:
 
 
 def _own(kind: str) -> dict[str, Entry]:
+    """Those that come with skmmal, by name."""
     return {entry.name: entry for entry in ENTRIES if entry.kind == kind}
 
 

@@ -34,13 +34,13 @@ class Auto(QueryStrategy):
     Notes
     -----
     `MVOPT` sees every modality for itself and what each head says, `UHerding` the fused features and the fused head. On
-    our sets nothing was significantly ahead of `MVOPT`, unless the classifier was so strongly regularized (C = 0.01)
-    that its heads are flat even on the labelled rows: less than half as far above chance as their accuracy there, so
-    that `MVOPT` sharpens them. What flat heads say is worth less, and there half of each was ahead: with 68 classes
-    significantly. So a batch is shared where any head has to be sharpened. The rule is ours. The scores are those of
-    whoever chose: falls of variance, then gains in coverage. Needs no model to begin with. With one row at a time it is
-    `MVOPT`; with groups or costs, of which a batch has no half, it is `UHerding` where heads are flat. Cost: that of
-    `MVOPT`, or of both, each for half of the rows.
+    our sets nothing was significantly ahead of `MVOPT` in the fused head's accuracy, unless the classifier was so
+    strongly regularized (C = 0.01) that its heads are flat even on the labelled rows: less than half as far above
+    chance as their accuracy there, so that `MVOPT` sharpens them. What flat heads say is worth less, and there half of
+    each was ahead on average, with 68 classes significantly, but not on every set. So a batch is shared where any head
+    has to be sharpened. The rule is ours. The scores are those of whoever chose: falls of variance, then gains in
+    coverage. Needs no model to begin with. With one row at a time it is `MVOPT`; with groups or costs, of which a batch
+    has no half, it is `UHerding` where heads are flat. Cost: that of `MVOPT`, or of both, each for half of the rows.
 
     Rows that lack a modality: as for whoever chooses.
 

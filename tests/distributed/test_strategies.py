@@ -1,5 +1,6 @@
 """Strategies pick from a sharded pool what they pick from the same rows in one place."""
 
+import copy
 from functools import partial
 
 import numpy as np
@@ -12,6 +13,8 @@ from skmmal import LateFusionClassifier, ModalityScaler
 from skmmal._registry import ENTRIES
 from skmmal.distributed import ShardedPoints
 from skmmal.query import BADGE, MVOPT, MarginSampling, _auto, get_strategy
+from skmmal.query._sharpening import exponents
+from skmmal.reading import read_with_labels
 from skmmal.selection import d2_sampling
 
 SERVING = [entry for entry in ENTRIES if entry.kind == "strategy" and entry.shards]
@@ -48,6 +51,20 @@ def assert_same(strategy, problem, n_instances, n_workers=3, **options):
 def test_the_rows_of_one_machine_in_their_order(entry, problem):
     labelled = {"X_labeled": problem.X_labeled, "y_labeled": problem.y_labeled}
     assert_same(strategy_of(entry), problem, 50, **labelled)
+
+
+@pytest.mark.parametrize("name", ["auto", "mvopt", "uherding"])
+def test_heads_that_are_flat(name, lacking):
+    """They are sharpened, and Auto has half of the batch picked by UHerding."""
+    flat = copy.copy(lacking)
+    flat.clf = LateFusionClassifier(C=1e-3).fit(flat.X_labeled, flat.y_labeled)
+    known = {"X_labeled": flat.X_labeled, "y_labeled": flat.y_labeled}
+    assert max(exponents(read_with_labels(flat.clf, flat.X, *known.values()).labelled).values()) > 1
+    strategy = get_strategy(name, **SETTINGS.get(name, {}), random_state=3)
+    assert_same(strategy, flat, 20, **known)
+    if name == "auto":
+        mvopt = get_strategy("mvopt", **SETTINGS["mvopt"], random_state=3)
+        assert set(strategy.query(flat.clf, flat.X, 20, **known)) != set(mvopt.query(flat.clf, flat.X, 20, **known))
 
 
 @pytest.mark.parametrize("entry", SERVING, ids=named)
